@@ -1,0 +1,108 @@
+"""Raw rows in memory, and the sources that yield them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import DatasetSpec
+
+SPLITS = ("train", "validation", "test")
+BLOCK_ROWS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """n raw rows, column by column.
+
+    Attributes:
+      columns: Arrays [n] by column name: text as object arrays of str, numbers as they came.
+      source: str. Where the rows come from (a file), for messages.
+      lines: [n] int. Each row's place in the source, counted from 1.
+      unit: str. What `lines` counts: "line" in text files, "record" elsewhere.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    source: str
+    lines: np.ndarray
+    unit: str = "line"
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def where(self, row: int) -> str:
+        """The place of row `row` of this block, for messages."""
+        return f"{self.source}, {self.unit} {self.lines[row]}"
+
+    def column(self, name: str) -> np.ndarray:
+        """Returns a column [n] as it came.
+
+        Raises:
+          InputError: if the source lacks it.
+        """
+        if name not in self.columns:
+            raise InputError(
+                f"{self.source} has no column {name!r}; it has {', '.join(self.columns)}."
+            )
+        return self.columns[name]
+
+    def text(self, name: str) -> np.ndarray:
+        """Returns a column as text, [n] object array of str."""
+        column = self.column(name)
+        return column if column.dtype == object else column.astype(str).astype(object)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Returns a column as numbers, [n] float32.
+
+        Raises:
+          InputError: for a value that is no finite float32, with file and line.
+        """
+        column = self.column(name)
+        try:
+            with np.errstate(over="ignore"):
+                numbers = column.astype(np.float32)
+            bad = np.flatnonzero(~np.isfinite(numbers))
+        except ValueError:
+            bad = np.array([i for i, value in enumerate(column) if not _is_finite(value)])
+        if bad.size:
+            raise InputError(
+                f"{self.where(bad[0])}, column {name!r}: {column[bad[0]]!r} is not a finite number."
+            )
+        return numbers
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return bool(np.isfinite(np.float32(value)))
+    except ValueError:
+        return False
+
+
+class Source(Protocol):
+    """Raw rows of a data set, in splits of shards that can be read on different machines.
+
+    A source and its shards can be pickled.
+    """
+
+    spec: DatasetSpec
+
+    def shards(self, split: str) -> Sequence[Any]:
+        """Returns the shards of a split; empty if the source has no such split."""
+
+    def read(self, shard: Any) -> Iterator[Block]:
+        """Yields the rows of a shard, in order."""
+
+
+def read_split(source: Source, split: str) -> Iterator[Block]:
+    """Yields all rows of a split, in order.
+
+    Raises:
+      InputError: if the source has no such split.
+    """
+    shards = source.shards(split)
+    if not shards:
+        raise InputError(f"data set {source.spec.name!r} has no {split} rows.")
+    for shard in shards:
+        yield from source.read(shard)

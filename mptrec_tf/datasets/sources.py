@@ -1,0 +1,61 @@
+"""Opens a data set by its name, as the programs' flags give it."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from mptrec_tf.datasets import census_income, synthetic
+from mptrec_tf.datasets.block import Source
+from mptrec_tf.datasets.tabular import Tabular
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import load
+
+BUILT_IN = ("synthetic", "census_income")
+
+
+def open_source(
+    dataset: str,
+    *,
+    data_dir: str | None = None,
+    tasks: Sequence[str] | None = None,
+    rows: int | None = None,
+    seed: int = 1,
+) -> Source:
+    """Opens a built-in data set.
+
+    Args:
+      dataset: "synthetic" or "census_income".
+      data_dir: census_income: directory of the original files.
+      tasks: Names of the tasks, known ones and those to come. Their label columns are left out of
+        the features. By default all of `synthetic`, and the paper's three of `census_income`.
+      rows: synthetic: training rows; validation and test have a sixth and a third of that.
+      seed: synthetic: same seed, same rows.
+
+    Raises:
+      InputError: for an unknown data set or task, an option that the data set does not have, or
+        files that are not there.
+    """
+    if dataset == "synthetic":
+        if data_dir:
+            raise InputError("the synthetic data set is made, not read: it takes no data_dir.")
+        counts = None
+        if rows is not None:
+            counts = {"train": rows, "validation": rows // 6, "test": rows // 3}
+        return synthetic.Synthetic(counts, seed, tasks or synthetic.TASKS)
+    if dataset == "census_income":
+        if rows is not None:
+            raise InputError("the number of rows can be chosen for the synthetic data set only.")
+        return census_income.CensusIncome(data_dir, tasks or census_income.DEFAULT_TASKS)
+    raise InputError(f"unknown data set {dataset!r}: there are {' and '.join(BUILT_IN)}.")
+
+
+def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[str]]) -> Tabular:
+    """Opens a user's own files.
+
+    Args:
+      spec: Path of the YAML spec.
+      patterns: File paths or globs by split.
+
+    Raises:
+      InputError: for a spec that is wrong or a pattern that matches no file.
+    """
+    return Tabular(load(spec), patterns)

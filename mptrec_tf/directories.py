@@ -1,0 +1,56 @@
+"""Output directories that appear whole or not at all."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from mptrec_tf.errors import InputError
+
+
+def check_absent(directory: str) -> None:
+    """Refuses an output directory that something is already in.
+
+    Raises:
+      InputError: if it exists and is not empty.
+    """
+    if tf.io.gfile.exists(directory) and (
+        not tf.io.gfile.isdir(directory) or tf.io.gfile.listdir(directory)
+    ):
+        raise InputError(f"{directory} already exists; give another output directory or remove it.")
+
+
+@contextlib.contextmanager
+def written_aside(directory: str) -> Iterator[str]:
+    """Yields a fresh directory beside `directory` that becomes it when the block ends well.
+
+    After an error, `directory` is as it was and what was written is removed.
+
+    Raises:
+      InputError: if `directory` exists and is not empty, or cannot be written.
+    """
+    directory = directory.rstrip("/")
+    check_absent(directory)
+    aside = f"{directory}.incomplete-{uuid.uuid4().hex[:8]}"
+    try:
+        tf.io.gfile.makedirs(aside)
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot write {directory}: {error.message}.") from error
+    try:
+        yield aside
+        check_absent(directory)
+        if tf.io.gfile.exists(directory):
+            tf.io.gfile.rmtree(directory)
+        tf.io.gfile.rename(aside, directory)
+    finally:
+        if tf.io.gfile.exists(aside):
+            tf.io.gfile.rmtree(aside)
+
+
+def write_file(path: str, content: str | bytes) -> None:
+    """Writes a file aside and renames it, so that a reader sees the old one or the new one."""
+    aside = f"{path}.incomplete-{uuid.uuid4().hex[:8]}"
+    with tf.io.gfile.GFile(aside, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
+    tf.io.gfile.rename(aside, path, overwrite=True)

@@ -1,0 +1,56 @@
+"""Labels from raw columns: made outside the preprocessing graph, which outlives any task."""
+
+import math
+
+import numpy as np
+
+from mptrec_tf.datasets.block import Block
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import Task, canonical
+
+
+def make_labels(task: Task, block: Block) -> np.ndarray:
+    """Returns the labels of one task.
+
+    Args:
+      task: Says which column makes the label and what counts as positive.
+      block: n raw rows that hold the column `task.label`.
+
+    Returns:
+      [n] float32, each 0 or 1.
+
+    Raises:
+      InputError: for a value that is neither positive nor negative, with file and line.
+    """
+    raw = block.column(task.label)
+    values, inverse = np.unique(raw.astype(str), return_inverse=True)
+    labels = np.array([_label(task, value) for value in values], np.float32)[inverse]
+    bad = np.flatnonzero(np.isnan(labels))
+    if bad.size:
+        wanted = (
+            f"a number (above {task.above:g} is positive)"
+            if task.above is not None
+            else " or ".join(repr(v) for v in (*task.positive, *task.negative))
+            if task.negative
+            else "a value that is not empty"
+        )
+        raise InputError(
+            f"{block.where(bad[0])}, column {task.label!r}: {raw[bad[0]]!r} is neither positive "
+            f"nor negative for task {task.name!r}; expected {wanted}."
+        )
+    return labels
+
+
+def _label(task: Task, value: str) -> float:
+    """1, 0, or NaN for a value that is neither."""
+    text = canonical(value)
+    if task.above is not None:
+        try:
+            number = float(text)
+        except ValueError:
+            return math.nan
+        return math.nan if math.isnan(number) else float(number > task.above)
+    if text in task.positive:
+        return 1.0
+    is_negative = text in task.negative if task.negative else bool(text)
+    return 0.0 if is_negative else math.nan

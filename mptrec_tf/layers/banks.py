@@ -1,0 +1,134 @@
+"""Many networks of one shape side by side: experts on one input, towers on an input each."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+
+
+def dropout(x: tf.Tensor, rate: float, generator: tf.random.Generator) -> tf.Tensor:
+    """Dropout whose random state is a variable, so that a resumed run drops the same units."""
+    return tf.nn.experimental.stateless_dropout(x, rate, generator.make_seeds(1)[:, 0])
+
+
+def _bank_initializer(name: str = "glorot_uniform"):
+    """Initialises [count, in, out] kernels one by one, as `count` Dense layers would be."""
+    single = keras.initializers.get(name)
+
+    def initialize(shape, dtype=None, **kwargs):
+        count, *one = shape
+        # A Keras initialiser returns the same values each time unless it is made anew.
+        fresh = [type(single).from_config(single.get_config()) for _ in range(count)]
+        return tf.stack([make(one, dtype=dtype) for make in fresh])
+
+    return initialize
+
+
+class _Bank(keras.layers.Layer):
+    """What `ExpertBank` and `TowerBank` share: kernels, biases, dropout and L2."""
+
+    def __init__(
+        self, count: int, units: Sequence[int], dropout: float = 0.0, l2: float = 0.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if count < 1 or not units or min(units) < 1:
+            raise ValueError(
+                f"count and units should be positive. Received: count={count}, units={units}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout should be in [0, 1). Received: {dropout}.")
+        self.count = count
+        self.units = tuple(units)
+        self.dropout = dropout
+        self.l2 = l2
+
+    def _add_products(self, width: int, units: Sequence[int]) -> None:
+        self.kernels, self.biases = [], []
+        for i, out in enumerate(units):
+            self.kernels.append(
+                self.add_weight(
+                    f"kernel_{i}", (self.count, width, out), initializer=_bank_initializer()
+                )
+            )
+            self.biases.append(
+                self.add_weight(f"bias_{i}", (self.count, 1, out), initializer="zeros")
+            )
+            width = out
+        if self.dropout:
+            self.generator = tf.random.Generator.from_seed(
+                int(keras.backend.random_uniform([], 0, 2**31 - 1, dtype="int32"))
+            )
+
+    def _add_l2(self) -> None:
+        if self.l2 and self.trainable:
+            self.add_loss(self.l2 * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self.kernels]))
+
+    def _activate(self, x: tf.Tensor, training: bool | None) -> tf.Tensor:
+        x = tf.nn.relu(x)
+        return dropout(x, self.dropout, self.generator) if self.dropout and training else x
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "count": self.count,
+            "units": self.units,
+            "dropout": self.dropout,
+            "l2": self.l2,
+        }
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class ExpertBank(_Bank):
+    """Experts, all on the same input: h_e = relu(... relu(x W_e1 + b_e1) ...).
+
+    The first layer is one [D, count * units] product, the later ones one batched product each.
+
+    Args:
+      count: int. Number of experts, E.
+      units: Sequence of ints. Width of each layer; the last is H, the representations' width.
+      dropout: float. After every layer, in training. Defaults to 0.
+      l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
+    """
+
+    def build(self, input_shape) -> None:
+        """Makes kernels [E, in, out] and biases [E, 1, out]."""
+        self._add_products(input_shape[-1], self.units)
+        super().build(input_shape)
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns the representations [E, B, H] of x [B, D]."""
+        self._add_l2()
+        first = self.kernels[0]
+        width, units = first.shape[1:]
+        together = tf.reshape(tf.transpose(first, [1, 0, 2]), [width, self.count * units])
+        h = tf.reshape(x @ together, [-1, self.count, units])
+        h = self._activate(tf.transpose(h, [1, 0, 2]) + self.biases[0], training)
+        for kernel, bias in zip(self.kernels[1:], self.biases[1:], strict=True):
+            h = self._activate(h @ kernel + bias, training)
+        return h
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class TowerBank(_Bank):
+    """Towers, each on its own task's input, each ending in one logit.
+
+    Args:
+      count: int. Number of towers, T.
+      units: Sequence of ints. Width of the hidden layers.
+      dropout: float. After every hidden layer, in training. Defaults to 0.
+      l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
+    """
+
+    def build(self, input_shape) -> None:
+        """Makes kernels [T, in, out] and biases [T, 1, out]."""
+        self._add_products(input_shape[-1], (*self.units, 1))
+        super().build(input_shape)
+
+    def call(self, fused: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns the logits [T, B] of fused representations [T, B, H]."""
+        self._add_l2()
+        h = fused
+        for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
+            h = self._activate(h @ kernel + bias, training)
+        return tf.squeeze(h @ self.kernels[-1] + self.biases[-1], axis=-1)

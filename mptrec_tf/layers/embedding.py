@@ -1,0 +1,58 @@
+"""One table for all categorical features: one gather instead of one per feature."""
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+
+L2_OVER = ("table", "batch")
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class PackedEmbedding(keras.layers.Layer):
+    """Embeds packed ids and concatenates the embeddings.
+
+    The ids of different features do not overlap (see `mptrec_tf.preprocessing`), so that all
+    features share one table.
+
+    Args:
+      rows: int. Ids of all features together.
+      width: int. Width of one embedding, d_e.
+      l2: float. Weight of `l2 / 2 * ||embeddings||^2` in the layer's losses. Defaults to 0.
+      l2_over: str. "table": the norm of the whole table (the paper's). "batch": of the rows
+        that the batch reads, each once; for tables too large to touch in every step.
+    """
+
+    def __init__(self, rows: int, width: int, l2: float = 0.0, l2_over: str = "table", **kwargs):
+        super().__init__(**kwargs)
+        if l2_over not in L2_OVER:
+            raise ValueError(f"l2_over should be one of {L2_OVER}. Received: {l2_over!r}.")
+        self.rows = rows
+        self.width = width
+        self.l2 = l2
+        self.l2_over = l2_over
+
+    def build(self, input_shape) -> None:
+        """Makes the table [rows, width]."""
+        self.table = self.add_weight(
+            "table", (self.rows, self.width), initializer=keras.initializers.RandomNormal(0.0, 1e-2)
+        )
+        super().build(input_shape)
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns [B, F * width] for ids [B, F]."""
+        if self.l2 and self.trainable:
+            read = self.table
+            if self.l2_over == "batch":
+                read = tf.gather(self.table, tf.unique(tf.reshape(ids, [-1])).y)
+            self.add_loss(self.l2 * tf.nn.l2_loss(read))
+        embedded = tf.gather(self.table, ids)
+        return tf.reshape(embedded, [-1, ids.shape[1] * self.width])
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "rows": self.rows,
+            "width": self.width,
+            "l2": self.l2,
+            "l2_over": self.l2_over,
+        }

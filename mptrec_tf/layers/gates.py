@@ -1,0 +1,48 @@
+"""Gates: how much of its specific and of the shared representation each task takes."""
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class GateBank(keras.layers.Layer):
+    """a_t = softmax(x A_t), linear without bias: the weights of (specific, shared).
+
+    Args:
+      count: int. Number of tasks, T.
+    """
+
+    def __init__(self, count: int, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, input_shape) -> None:
+        """Makes the kernel [D, T * 2]; columns 2t and 2t + 1 are the gate of task t."""
+        self.kernel = self.add_weight(
+            "kernel", (input_shape[-1], self.count * 2), initializer="glorot_uniform"
+        )
+        super().build(input_shape)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the weights [T, B, 2] of x [B, D]; each pair sums to 1."""
+        scores = tf.reshape(x @ self.kernel, [-1, self.count, 2])
+        return tf.nn.softmax(tf.transpose(scores, [1, 0, 2]))
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {"count": self.count}
+
+
+def fuse(weights: tf.Tensor, specific: tf.Tensor, shared: tf.Tensor) -> tf.Tensor:
+    """F = a[0] * specific + a[1] * shared.
+
+    Args:
+      weights: [T, B, 2], from a `GateBank`.
+      specific: [T, B, H].
+      shared: [B, H].
+
+    Returns:
+      [T, B, H].
+    """
+    return weights[..., :1] * specific + weights[..., 1:] * shared

@@ -1,0 +1,67 @@
+"""Task prompts: a learned vector per task that turns an expert's output into the task's own."""
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class TaskPrompts(keras.layers.Layer):
+    """s_t = h_t * p_t, element by element.
+
+    Args:
+      count: int. Number of tasks, T.
+    """
+
+    def __init__(self, count: int, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, input_shape) -> None:
+        """Makes the prompts [T, H], drawn from N(0, 1)."""
+        self.prompts = self.add_weight(
+            "prompts",
+            (self.count, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(0.0, 1.0),
+        )
+        super().build(input_shape)
+
+    def call(self, specific: tf.Tensor) -> tf.Tensor:
+        """Returns the task-aware representations [T, B, H] of specific ones [T, B, H]."""
+        return specific * self.prompts[:, tf.newaxis]
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {"count": self.count}
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class InstanceQuery(keras.layers.Layer):
+    """u = LayerNorm(relu(x U_1) U_2): what one sample asks of the existing tasks. No biases.
+
+    Args:
+      width: int. H, the width of the prompts that it is compared with; the hidden layer has H/2.
+    """
+
+    def __init__(self, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+
+    def build(self, input_shape) -> None:
+        """Makes U_1 [D, H/2], U_2 [H/2, H] and the normalisation's scale and shift [H]."""
+        hidden = self.width // 2
+        self.hidden = self.add_weight("hidden", (input_shape[-1], hidden))
+        self.output_kernel = self.add_weight("output", (hidden, self.width))
+        self.scale = self.add_weight("scale", (self.width,), initializer="ones")
+        self.shift = self.add_weight("shift", (self.width,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the queries [B, H] of x [B, D]."""
+        u = tf.nn.relu(x @ self.hidden) @ self.output_kernel
+        mean, variance = tf.nn.moments(u, axes=[-1], keepdims=True)
+        return tf.nn.batch_normalization(u, mean, variance, self.shift, self.scale, 1e-5)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {"width": self.width}

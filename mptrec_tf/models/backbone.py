@@ -1,0 +1,222 @@
+"""The backbone: features to representations once, and the tasks it was pre-trained on.
+
+h_0, h_1 .. h_K = experts(x)          shared and specific representations
+s_k = h_k * p_k                       task-aware (task prompts)
+f_k = a_k[0] s_k + a_k[1] h_0         fused (gates)
+q_k = sigmoid(T_k(f_k))               prediction of task k (towers)
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.layers.embedding import PackedEmbedding
+from mptrec_tf.layers.gates import GateBank, fuse
+from mptrec_tf.layers.prompts import TaskPrompts
+from mptrec_tf.preprocessing import CATEGORICAL, NUMERIC
+
+FUSIONS = ("full", "share_only", "specific_only")
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneConfig:
+    """The shape of a backbone. The defaults are the paper's for Census-Income.
+
+    Attributes:
+      tasks: Names of the tasks to pre-train on, K of them.
+      embedding_rows: int. Ids of all categorical features together.
+      categorical_features: int. F.
+      numeric_features: int. N.
+      embedding_width: int. d_e.
+      expert_units: Layers of each expert; the last is H.
+      tower_units: Hidden layers of each tower.
+      expert_dropout: float. In [0, 1).
+      tower_dropout: float. In [0, 1).
+      l2_embedding: float. Of the embeddings.
+      l2_embedding_over: "table" or "batch", see `PackedEmbedding`.
+      l2_dense: float. Of the weights of experts and towers.
+      fusion: "full", or an ablation: "share_only" (f_k = h_0), "specific_only" (f_k = s_k).
+    """
+
+    tasks: tuple[str, ...]
+    embedding_rows: int
+    categorical_features: int
+    numeric_features: int
+    embedding_width: int = 4
+    expert_units: tuple[int, ...] = (256, 128)
+    tower_units: tuple[int, ...] = (64, 32)
+    expert_dropout: float = 0.0
+    tower_dropout: float = 0.0
+    l2_embedding: float = 0.006
+    l2_embedding_over: str = "table"
+    l2_dense: float = 3e-5
+    fusion: str = "full"
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ValueError("tasks should name at least one task. Received none.")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion should be one of {FUSIONS}. Received: {self.fusion!r}.")
+
+    @property
+    def input_width(self) -> int:
+        """D, the width of x."""
+        return self.categorical_features * self.embedding_width + self.numeric_features
+
+    @property
+    def width(self) -> int:
+        """H, the width of the representations."""
+        return self.expert_units[-1]
+
+    def to_json(self) -> str:
+        """The configuration as JSON, which `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BackboneConfig":
+        """Reads what `to_json` wrote."""
+        raw = json.loads(text)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+class Encoded(NamedTuple):
+    """What the backbone makes of a batch: all that tasks read.
+
+    Attributes:
+      x: [B, D]. Embedded and concatenated features.
+      shared: [B, H]. h_0.
+      specific: [K, B, H]. h_1 .. h_K.
+    """
+
+    x: tf.Tensor
+    shared: tf.Tensor
+    specific: tf.Tensor
+
+
+class TaskOutputs(NamedTuple):
+    """What the pre-trained tasks say of a batch.
+
+    Attributes:
+      logits: [K, B]. Of q_k, the predictions.
+      shared_logits: [K, B]. Of g_k, each tower on h_0 alone.
+      gates: [K, B, 2]. Weights of (specific, shared).
+    """
+
+    logits: tf.Tensor
+    shared_logits: tf.Tensor
+    gates: tf.Tensor
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class Backbone(keras.Model):
+    """Embedding, experts, and prompts, gates and towers of the pre-trained tasks.
+
+    `trainable` is the one toggle between stage 1 and a frozen backbone.
+
+    Args:
+      config: The shape.
+    """
+
+    def __init__(self, config: BackboneConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        count = len(config.tasks)
+        if config.categorical_features:
+            self.embedding = PackedEmbedding(
+                config.embedding_rows,
+                config.embedding_width,
+                config.l2_embedding,
+                config.l2_embedding_over,
+                name="embedding",
+            )
+        self.experts = ExpertBank(
+            1 + count, config.expert_units, config.expert_dropout, config.l2_dense, name="experts"
+        )
+        self.prompts = TaskPrompts(count, name="prompts")
+        self.gates = GateBank(count, name="gates")
+        self.towers = TowerBank(
+            count, config.tower_units, config.tower_dropout, config.l2_dense, name="towers"
+        )
+        # Made at once, so that weights can be listed and loaded before any data are seen.
+        self({k: tf.zeros(shape, dtype) for k, (shape, dtype) in self._inputs(1).items()})
+
+    def _inputs(self, batch: int | None):
+        c = self.config
+        inputs = {}
+        if c.categorical_features:
+            inputs[CATEGORICAL] = ((batch, c.categorical_features), tf.int64)
+        if c.numeric_features:
+            inputs[NUMERIC] = ((batch, c.numeric_features), tf.float32)
+        return inputs
+
+    def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
+        """Returns the representations of packed features.
+
+        Args:
+          features: `categorical` [B, F] and `numeric` [B, N], those of them that there are.
+          training: Whether to drop units.
+        """
+        parts = []
+        if self.config.categorical_features:
+            parts.append(self.embedding(features[CATEGORICAL]))
+        if self.config.numeric_features:
+            parts.append(features[NUMERIC])
+        x = tf.concat(parts, axis=1)
+        h = self.experts(x, training=training)
+        return Encoded(x, h[0], h[1:])
+
+    def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
+        """Returns what the pre-trained tasks make of the representations."""
+        shared = tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
+        gates = self.gates(encoded.x)
+        aware = self.prompts(encoded.specific)
+        if self.config.fusion == "share_only":
+            fused = shared
+        elif self.config.fusion == "specific_only":
+            fused = aware
+        else:
+            fused = fuse(gates, aware, encoded.shared)
+        # One product serves both predictions of a tower.
+        logits, shared_logits = tf.split(
+            self.towers(tf.concat([fused, shared], axis=1), training=training), 2, axis=1
+        )
+        return TaskOutputs(logits, shared_logits, gates)
+
+    def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """Returns the probabilities [B, K] of the pre-trained tasks."""
+        outputs = self.predict_tasks(self.encode(features, training), training)
+        return tf.sigmoid(tf.transpose(outputs.logits))
+
+    def named_weights(self) -> dict[str, tf.Variable]:
+        """All weights under names that do not depend on how the model was made."""
+        return named_weights(self)
+
+    def get_config(self) -> dict:
+        """The configuration."""
+        return {"config": dataclasses.asdict(self.config)}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Mapping | None = None) -> "Backbone":
+        """Makes a backbone of the shape that `get_config` returned."""
+        return cls(BackboneConfig.from_json(json.dumps(config["config"])))
+
+
+def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
+    """Weights of a model of single-level layers, as "layer/weight" in order.
+
+    Raises:
+      ValueError: if two weights have one name.
+    """
+    named = {}
+    for layer in module.submodules:
+        for weight in getattr(layer, "_trainable_weights", ()):
+            name = f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}"
+            if name in named:
+                raise ValueError(f"two weights should not share a name. Received: {name!r}.")
+            named[name] = weight
+    return dict(sorted(named.items()))

@@ -1,0 +1,143 @@
+"""The part that is trained for a new task: prompt, query, gate and tower.
+
+u   = LayerNorm(relu(x U_1) U_2)
+w   = softmax_k(u . p_k / tau)                how much each existing task helps this sample
+h_n = sum_k w_k h_k
+f_n = b[0] * (h_n * p_n) + b[1] * h_0,        b = softmax(x B_n)
+q_n = sigmoid(T_n(f_n))
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import TowerBank
+from mptrec_tf.layers.gates import GateBank, fuse
+from mptrec_tf.layers.prompts import InstanceQuery, TaskPrompts
+from mptrec_tf.models.backbone import Encoded
+
+ATTENTIONS = ("prompt", "fixed", "task_similarity")
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadConfig:
+    """The shape of a new task's head. The defaults are the paper's for Census-Income.
+
+    Attributes:
+      attention: How w is set. "prompt": by the instance's query. "fixed": w_k = 1/K.
+        "task_similarity": w = softmax_k(p_n . p_k / tau).
+      tau: float. Temperature of the attention.
+      kl_weight: float. Adds kl_weight * KL(w || uniform), which keeps a badly pre-trained
+        backbone from misleading the attention.
+      tower_units: Hidden layers of the tower.
+      tower_dropout: float. In [0, 1).
+      l2_dense: float. Of the weights of the tower.
+    """
+
+    attention: str = "prompt"
+    tau: float = 150.0
+    kl_weight: float = 0.0
+    tower_units: tuple[int, ...] = (64, 32)
+    tower_dropout: float = 0.0
+    l2_dense: float = 3e-5
+
+    def __post_init__(self) -> None:
+        if self.attention not in ATTENTIONS:
+            raise ValueError(
+                f"attention should be one of {ATTENTIONS}. Received: {self.attention!r}."
+            )
+        if self.tau <= 0:
+            raise ValueError(f"tau should be positive. Received: {self.tau}.")
+
+
+class HeadOutputs(NamedTuple):
+    """What a head says of a batch.
+
+    Attributes:
+      logits: [B].
+      attention: [B, K]. w, each row sums to 1.
+      gate: [B, 2]. b, the weights of (specific, shared).
+    """
+
+    logits: tf.Tensor
+    attention: tf.Tensor
+    gate: tf.Tensor
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class PromptHead(keras.layers.Layer):
+    """A new task on a frozen backbone.
+
+    Args:
+      config: The shape.
+      input_width: int. D, the width of x.
+      width: int. H, the width of the representations.
+    """
+
+    def __init__(self, config: HeadConfig, input_width: int, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.input_width = input_width
+        self.width = width
+        self.prompt = TaskPrompts(1, name="prompt")
+        self.gate = GateBank(1, name="gate")
+        self.tower = TowerBank(
+            1, config.tower_units, config.tower_dropout, config.l2_dense, name="tower"
+        )
+        self.prompt.build((None, None, width))
+        self.gate.build((None, input_width))
+        self.tower.build((None, None, width))
+        if config.attention == "prompt":
+            self.query = InstanceQuery(width, name="query")
+            self.query.build((None, input_width))
+        self.built = True
+
+    def call(
+        self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
+    ) -> HeadOutputs:
+        """Returns the head's outputs.
+
+        Args:
+          encoded: The frozen backbone's representations of a batch.
+          prompts: [K, H]. The existing tasks' prompts.
+          training: Whether to drop units.
+        """
+        attention = self._attention(encoded.x, prompts)
+        mixed = tf.einsum("bk,kbh->bh", attention, encoded.specific)
+        gate = self.gate(encoded.x)
+        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), encoded.shared)
+        logits = self.tower(fused, training=training)[0]
+        if self.config.kl_weight and self.trainable:
+            count = tf.cast(tf.shape(prompts)[0], tf.float32)
+            divergence = tf.reduce_sum(
+                attention * tf.math.log(tf.maximum(attention * count, 1e-12)), axis=1
+            )
+            self.add_loss(self.config.kl_weight * tf.reduce_mean(divergence))
+        return HeadOutputs(logits, attention, gate[0])
+
+    def _attention(self, x: tf.Tensor, prompts: tf.Tensor) -> tf.Tensor:
+        if self.config.attention == "fixed":
+            scores = tf.zeros([1, tf.shape(prompts)[0]])
+        elif self.config.attention == "task_similarity":
+            scores = tf.matmul(self.prompt.prompts, prompts, transpose_b=True) / self.config.tau
+        else:
+            scores = tf.matmul(self.query(x), prompts, transpose_b=True) / self.config.tau
+        weights = tf.nn.softmax(scores)
+        return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "config": dataclasses.asdict(self.config),
+            "input_width": self.input_width,
+            "width": self.width,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "PromptHead":
+        """Makes a head of the shape that `get_config` returned."""
+        raw = config["config"]
+        raw = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**(config | {"config": HeadConfig(**raw)}))

@@ -1,0 +1,148 @@
+"""Stage 2: a frozen backbone and any number of new tasks, each by a head of its own."""
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.keras import keras
+from mptrec_tf.models.backbone import Backbone, Encoded
+from mptrec_tf.models.heads import HeadConfig, PromptHead
+from mptrec_tf.models.mptrec import LABELS, WEIGHT, mean_over_batch
+
+REPRESENTATIONS = "representations"
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class PromptedMPTRec(tfrs.Model):
+    """A frozen backbone and the heads of new tasks, which know nothing of one another.
+
+    Making one freezes the backbone: `backbone.trainable` is the toggle.
+
+    Args:
+      backbone: A pre-trained backbone.
+      heads: Heads by task name, to begin with. Defaults to none; see `add_task`.
+    """
+
+    def __init__(self, backbone: Backbone, heads: Mapping[str, PromptHead] | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.backbone.trainable = False
+        self.heads: dict[str, PromptHead] = {}
+        self._means: dict[str, keras.metrics.Mean] = {}
+        for name, head in (heads or {}).items():
+            self._attach(name, head)
+
+    @property
+    def new_tasks(self) -> tuple[str, ...]:
+        """Names of the new tasks."""
+        return tuple(self.heads)
+
+    def add_task(self, name: str, config: HeadConfig | None = None) -> PromptHead:
+        """Adds a new task with fresh weights and returns its head.
+
+        Raises:
+          InputError: if there is a task of this name already.
+        """
+        shape = self.backbone.config
+        head = PromptHead(config or HeadConfig(), shape.input_width, shape.width, name=name)
+        self._attach(name, head)
+        return head
+
+    def remove_task(self, name: str) -> None:
+        """Removes a new task; every other task answers as before.
+
+        Raises:
+          InputError: if no new task has this name.
+        """
+        if name not in self.heads:
+            raise InputError(f"no new task {name!r} to remove; there are {list(self.heads)}.")
+        self.heads = {k: head for k, head in self.heads.items() if k != name}
+        self._means = {k: mean for k, mean in self._means.items() if k != f"loss/{name}"}
+
+    def _attach(self, name: str, head: PromptHead) -> None:
+        if name in self.heads or name in self.backbone.config.tasks:
+            raise InputError(f"task {name!r} is there already; remove it first or rename this one.")
+        self.heads = {**self.heads, name: head}
+        self._means = {**self._means, f"loss/{name}": keras.metrics.Mean(f"loss/{name}")}
+
+    def unpack(self, representations: tf.Tensor) -> Encoded:
+        """Takes apart what `pack` put together: [B, D + H + K * H]."""
+        shape = self.backbone.config
+        count = len(shape.tasks)
+        x, h = tf.split(representations, [shape.input_width, (1 + count) * shape.width], axis=1)
+        h = tf.transpose(tf.reshape(h, [-1, 1 + count, shape.width]), [1, 0, 2])
+        return Encoded(x, h[0], h[1:])
+
+    @tf.function
+    def pack(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Encodes packed features and returns x, h_0, h_1 .. h_K side by side."""
+        encoded = self.backbone.encode(features)
+        specific = tf.unstack(encoded.specific, num=len(self.backbone.config.tasks))
+        return tf.concat([encoded.x, encoded.shared, *specific], axis=1)
+
+    def encode(self, inputs: Mapping[str, tf.Tensor]) -> Encoded:
+        """Returns representations: those that `inputs` holds already, or of its features."""
+        if REPRESENTATIONS in inputs:
+            return self.unpack(inputs[REPRESENTATIONS])
+        return self.backbone.encode(inputs)
+
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Returns the probabilities [B] of the new tasks by name."""
+        encoded = self.encode(inputs)
+        prompts = self.backbone.prompts.prompts
+        return {
+            name: tf.sigmoid(head(encoded, prompts, training=training).logits)
+            for name, head in self.heads.items()
+        }
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Returns the sum of the new tasks' losses, without the L2 and KL terms.
+
+        Args:
+          inputs: `representations` (or packed features), `labels` [B, N] with a column for each
+            new task in order, optionally `weight` [B].
+          training: Whether this is a training step.
+        """
+        encoded = self.encode(inputs)
+        prompts = self.backbone.prompts.prompts
+        total = tf.constant(0.0)
+        for column, (name, head) in enumerate(self.heads.items()):
+            logits = head(encoded, prompts, training=training).logits
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(inputs[LABELS][:, column], logits)
+            loss = mean_over_batch(losses, inputs.get(WEIGHT))
+            self._means[f"loss/{name}"].update_state(loss)
+            total += loss
+        return total
+
+    @tf.function
+    def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns per-sample values of a batch: `probability`, `gate` and the attention.
+
+        Returns:
+          `probability` [B, N] and `gate` [B, N] (the weight of the specific representation) of
+          the new tasks.
+        """
+        encoded = self.encode(inputs)
+        outputs = [head(encoded, self.backbone.prompts.prompts) for head in self.heads.values()]
+        return {
+            "probability": tf.stack([tf.sigmoid(o.logits) for o in outputs], axis=1),
+            "gate": tf.stack([o.gate[:, 0] for o in outputs], axis=1),
+        }
+
+
+def count(weights: Sequence[tf.Variable]) -> int:
+    """How many numbers some variables hold."""
+    return sum(int(tf.size(w)) for w in weights)
+
+
+def trainable_parameters(model: keras.Model) -> str:
+    """Counts what trains, in one line: trainable, all, and the share."""
+    trainable, everything = count(model.trainable_weights), count(model.weights)
+    share = 100 * trainable / max(everything, 1)
+    return (
+        f"trainable params: {trainable:,} || all params: {everything:,} || trainable%: {share:.2f}"
+    )

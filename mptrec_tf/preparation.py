@@ -1,0 +1,248 @@
+"""Prepares a data set on Beam: raw rows to packed examples with labels, in one pipeline.
+
+Runs wherever Beam runs: on this machine, Flink, Spark or Dataflow.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from tfx_bsl.coders import example_coder
+from tfx_bsl.public import tfxio
+from tfx_bsl.tfxio import tensor_representation_util
+
+from mptrec_tf.datasets.block import SPLITS, Block, Source
+from mptrec_tf.directories import written_aside
+from mptrec_tf.errors import InputError
+from mptrec_tf.labels import make_labels
+from mptrec_tf.prepared_data import (
+    LABELS,
+    USER,
+    WEIGHT,
+    PreparedData,
+    examples_prefix,
+    save_description,
+    transform_directory,
+)
+from mptrec_tf.preprocessing import make_preprocessing_fn, raw_metadata
+from mptrec_tf.spec import DatasetSpec
+
+_STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+
+
+def prepare(
+    source: Source,
+    output_dir: str,
+    *,
+    transform_dir: str | None = None,
+    beam_args: Sequence[str] = (),
+) -> PreparedData:
+    """Reads every split of a source, fits the preprocessing on train, and writes packed examples.
+
+    Args:
+      source: Where the raw rows come from.
+      output_dir: A directory that does not exist yet. It appears when everything is in it.
+      transform_dir: A preprocessing graph to use as it is, a backbone's, instead of fitting one:
+        for the data of a task that joins that backbone.
+      beam_args: The Beam runner's own flags.
+
+    Returns:
+      What was prepared.
+
+    Raises:
+      InputError: for raw rows that the spec does not fit, an empty split, or a directory that
+        already exists.
+    """
+    empty = [split for split in SPLITS if not source.shards(split)]
+    if empty:
+        raise InputError(
+            f"data set {source.spec.name!r} has no {empty[0]} rows; every split needs some."
+        )
+    with written_aside(output_dir) as aside:
+        try:
+            _run(source, aside, transform_dir, beam_args)
+        except Exception as error:
+            raise _as_input_error(error) from error
+        counts = {split: _read_counts(aside, split) for split in SPLITS}
+        for split, count in counts.items():
+            if not count["rows"]:
+                raise InputError(f"the {split} split of data set {source.spec.name!r} is empty.")
+        save_description(aside, source.spec, counts)
+    return PreparedData(output_dir)
+
+
+def _run(source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]) -> None:
+    spec = source.spec
+    raw_config = _raw_config(spec)
+    passthrough = {name for name, _ in _passthrough(spec)}
+    temporary = f"{output}/tmp-{uuid.uuid4().hex[:8]}"
+    with (
+        beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
+        tft_beam.Context(temp_dir=temporary, passthrough_keys=passthrough),
+    ):
+        batches = {}
+        for split in SPLITS:
+            batches[split] = (
+                pipeline
+                | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
+                | f"Spread/{split}" >> beam.Reshuffle()
+                | f"Read/{split}" >> beam.ParDo(_Read(source))
+            )
+        if transform_dir:
+            transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
+        else:
+            transform = (batches["train"], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
+                make_preprocessing_fn(spec)
+            )
+        _ = transform | "WriteGraph" >> tft_beam.WriteTransformFn(transform_directory(output))
+        for split in SPLITS:
+            packed, _ = ((batches[split], raw_config), transform) | (
+                f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
+            )
+            _ = (
+                packed
+                | f"Encode/{split}" >> beam.ParDo(_Encode())
+                | f"Write/{split}"
+                >> beam.io.WriteToTFRecord(
+                    examples_prefix(output, split), file_name_suffix=".tfrecord"
+                )
+            )
+            _ = (
+                batches[split]
+                | f"Count/{split}" >> beam.CombineGlobally(_Counts(spec))
+                | f"Json/{split}" >> beam.Map(json.dumps)
+                | f"WriteCounts/{split}"
+                >> beam.io.WriteToText(_counts_file(output, split), shard_name_template="")
+            )
+    tf.io.gfile.rmtree(temporary)
+
+
+def _raw_config(spec: DatasetSpec) -> tfxio.TensorAdapterConfig:
+    """How TensorFlow Transform reads the features out of what `record_batch` makes."""
+    text, number = pa.large_list(pa.large_binary()), pa.large_list(pa.float32())
+    fields = [(f.name, text) for f in spec.categorical] + [(f.name, number) for f in spec.numeric]
+    fields += [(name, pa.large_list(kind)) for name, kind in _passthrough(spec)]
+    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(
+        raw_metadata(spec).schema
+    )
+    return tfxio.TensorAdapterConfig(pa.schema(fields), representations)
+
+
+def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
+    """What goes past the preprocessing graph to stand beside its outputs."""
+    columns = [(LABELS, pa.float32())]
+    if spec.user_id:
+        columns.append((USER, pa.large_binary()))
+    if spec.weight:
+        columns.append((WEIGHT, pa.float32()))
+    return columns
+
+
+class _Read(beam.DoFn):
+    """Shards of a source to record batches of raw rows and labels."""
+
+    def __init__(self, source: Source):
+        self._source = source
+
+    def process(self, element):
+        for block in self._source.read(element):
+            yield record_batch(self._source.spec, block)
+
+
+def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+    """Checks n raw rows and returns them as Arrow columns: features, labels, user and weight.
+
+    Raises:
+      InputError: for a missing column or a value that the spec does not allow, with its place.
+    """
+    arrays = {f.name: _lists(_binary(block.text(f.name))) for f in spec.categorical}
+    arrays |= {f.name: _lists(pa.array(block.numbers(f.name))) for f in spec.numeric}
+    labels = np.stack([make_labels(task, block) for task in spec.tasks], axis=1)
+    arrays[LABELS] = _lists(pa.array(labels.ravel()), labels.shape[1])
+    if spec.user_id:
+        arrays[USER] = _lists(_binary(block.text(spec.user_id)))
+    if spec.weight:
+        arrays[WEIGHT] = _lists(pa.array(weights(spec.weight, block)))
+    return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
+
+
+def weights(name: str, block: Block) -> np.ndarray:
+    """Returns the weights [n] of n rows.
+
+    Raises:
+      InputError: for a weight that is negative or no number, with its place.
+    """
+    values = block.numbers(name)
+    bad = np.flatnonzero(values < 0)
+    if bad.size:
+        raise InputError(
+            f"{block.where(bad[0])}, column {name!r}: the weight {values[bad[0]]:g} is negative."
+        )
+    return values
+
+
+def _binary(text: np.ndarray) -> pa.Array:
+    return pa.array(text, pa.string()).cast(pa.large_binary())
+
+
+def _lists(values: pa.Array, width: int = 1) -> pa.Array:
+    offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+
+
+class _Encode(beam.DoFn):
+    """Packed record batches to serialized tf.Examples."""
+
+    def process(self, element):
+        batch = element[0] if isinstance(element, tuple) else element
+        yield from example_coder.RecordBatchToExamplesEncoder().encode(batch)
+
+
+class _Counts(beam.CombineFn):
+    """Rows, and positives of each task."""
+
+    def __init__(self, spec: DatasetSpec):
+        self._tasks = spec.task_names
+
+    def create_accumulator(self):
+        return np.zeros(1 + len(self._tasks), np.int64)
+
+    def add_input(self, accumulator, batch):
+        labels = batch.column(batch.schema.get_field_index(LABELS)).flatten().to_numpy()
+        positives = labels.reshape(-1, len(self._tasks)).sum(axis=0)
+        return accumulator + np.concatenate([[batch.num_rows], positives]).astype(np.int64)
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators, self.create_accumulator())
+
+    def extract_output(self, accumulator):
+        rows, *positives = accumulator.tolist()
+        return {"rows": rows, "positives": dict(zip(self._tasks, positives, strict=True))}
+
+
+def _counts_file(directory: str, split: str) -> str:
+    return f"{directory}/counts-{split}.json"
+
+
+def _read_counts(directory: str, split: str) -> dict[str, Any]:
+    path = _counts_file(directory, split)
+    with tf.io.gfile.GFile(path) as file:
+        counts = json.load(file)
+    tf.io.gfile.remove(path)
+    return counts
+
+
+def _as_input_error(error: Exception) -> Exception:
+    """Beam adds the step's name to a worker's error; a user needs the sentence alone."""
+    if isinstance(error, InputError):
+        return InputError(_STEP_NOTE.sub("", str(error)))
+    found = re.search(r"InputError: (.*?)\s*\[while running", str(error), re.DOTALL)
+    return InputError(found.group(1)) if found else error

@@ -1,0 +1,138 @@
+"""What `mptrec-prepare` wrote: packed examples by split, the spec, and the preprocessing graph.
+
+<directory>/
+data.json            the spec, and rows and positives by split
+transform/           the preprocessing graph (TensorFlow Transform's output)
+train-*.tfrecord     packed examples; validation-* and test-* likewise
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.directories import write_file
+from mptrec_tf.errors import InputError
+from mptrec_tf.preprocessing import embedding_rows, parse_packed
+from mptrec_tf.spec import DatasetSpec
+
+LABELS = "labels"
+USER = "user"
+WEIGHT = "weight"
+_DESCRIPTION = "data.json"
+
+
+def transform_directory(directory: str) -> str:
+    """Where the preprocessing graph is."""
+    return f"{directory}/transform"
+
+
+def examples_prefix(directory: str, split: str) -> str:
+    """What the names of a split's files begin with."""
+    return f"{directory}/{split}"
+
+
+def save_description(
+    directory: str, spec: DatasetSpec, counts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Writes the spec and the counts by split (`rows`, and `positives` by task)."""
+    content = {"spec": json.loads(spec.to_json()), "splits": counts}
+    write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
+
+
+class PreparedData:
+    """A prepared data set.
+
+    Args:
+      directory: What `mptrec-prepare` wrote.
+
+    Attributes:
+      spec: The data set's spec.
+      splits: Rows (`rows`) and positives by task (`positives`) of each split.
+
+    Raises:
+      InputError: if the directory does not hold prepared data.
+    """
+
+    def __init__(self, directory: str):
+        self.directory = directory.rstrip("/")
+        path = f"{self.directory}/{_DESCRIPTION}"
+        try:
+            with tf.io.gfile.GFile(path) as file:
+                content = json.load(file)
+            self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
+            self.splits: dict[str, dict[str, Any]] = content["splits"]
+        except tf.errors.NotFoundError as error:
+            raise InputError(
+                f"{directory} holds no prepared data ({_DESCRIPTION} is missing); "
+                "give a directory that mptrec-prepare wrote."
+            ) from error
+        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            raise InputError(f"{path} is damaged ({error}); prepare the data again.") from error
+
+    @property
+    def transform_dir(self) -> str:
+        """Directory of the preprocessing graph."""
+        return transform_directory(self.directory)
+
+    @functools.cached_property
+    def embedding_rows(self) -> int:
+        """How many rows the packed embedding table needs."""
+        return embedding_rows(self.spec, tft.TFTransformOutput(self.transform_dir))
+
+    def files(self, split: str) -> list[str]:
+        """The split's TFRecord files, sorted."""
+        found = sorted(tf.io.gfile.glob(f"{examples_prefix(self.directory, split)}-*.tfrecord"))
+        if not found:
+            raise InputError(f"{self.directory} holds no {split} examples; prepare the data again.")
+        return found
+
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses [B] serialized examples: features, `labels` [B, T], and user and weight [B]."""
+        extra: dict[str, Any] = {LABELS: tf.io.FixedLenFeature([len(self.spec.tasks)], tf.float32)}
+        if self.spec.weight:
+            extra[WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
+        return parse_packed(serialized, self.spec, extra)
+
+    def task_columns(self, tasks: Sequence[str]) -> list[int]:
+        """Columns of `labels` that hold these tasks.
+
+        Raises:
+          InputError: for an unknown task, or one with a single class in train or validation.
+        """
+        for task in self.spec.select_tasks(tasks):
+            for split in ("train", "validation"):
+                rows = self.splits[split]["rows"]
+                positives = self.splits[split]["positives"][task.name]
+                if positives in (0, rows):
+                    raise InputError(
+                        f"task {task.name!r} has one class only in the {split} split: {positives} "
+                        f"positives in {rows} rows of {self.directory} (label column "
+                        f"{task.label!r}); check what counts as positive."
+                    )
+        return [self.spec.task_names.index(name) for name in tasks]
+
+
+def summary_rows(data: PreparedData) -> list[dict[str, Any]]:
+    """Rows and share of positives by split and task, for a table."""
+    return [
+        {"task": task, "split": split, **dataclasses.asdict(_Count(counts, task))}
+        for task in data.spec.task_names
+        for split, counts in data.splits.items()
+    ]
+
+
+@dataclasses.dataclass
+class _Count:
+    rows: int
+    positives: int
+    share: float
+
+    def __init__(self, counts: Mapping[str, Any], task: str):
+        self.rows = counts["rows"]
+        self.positives = counts["positives"][task]
+        self.share = self.positives / max(self.rows, 1)

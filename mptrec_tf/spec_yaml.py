@@ -1,0 +1,131 @@
+"""Reads a DatasetSpec from YAML, keeping the line of everything for the error messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task, canonical, problems
+
+_TEXT, _WHOLE, _NUMBER, _VALUES = "text", "a whole number", "a number", "a value or a list of them"
+_FIELDS = {
+    Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE},
+    Numeric: {"name": _TEXT, "scale": _TEXT},
+    Task: {
+        "name": _TEXT,
+        "label": _TEXT,
+        "positive": _VALUES,
+        "negative": _VALUES,
+        "above": _NUMBER,
+        "known_probability": _TEXT,
+    },
+}
+_REQUIRED = {Categorical: ("name",), Numeric: ("name",), Task: ("name", "label")}
+_SECTIONS = {"categorical": Categorical, "numeric": Numeric, "tasks": Task}
+_TOP = ("name", *_SECTIONS, "user_id", "weight")
+
+
+class _Unchecked(DatasetSpec):
+    """A spec whose problems are still to be listed, so that each can be given its line."""
+
+    def __post_init__(self) -> None:
+        """Leaves the checking to `parse`."""
+
+
+class _Reader:
+    def __init__(self, file: str):
+        self.file = file
+        self.found: list[tuple[int, str]] = []
+        self.lines: dict[int, int] = {}
+
+    def problem(self, line: int, text: str) -> None:
+        self.found.append((line, text))
+
+    def mapping(self, node: yaml.Node, allowed: Any, what: str) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self.problem(_line(node), f"{what} must be `key: value` lines")
+            return {}
+        entries = {}
+        for key, value in node.value:
+            if key.value not in allowed:
+                self.problem(
+                    _line(key), f"unknown key {key.value!r} in {what}; known: {', '.join(allowed)}"
+                )
+            elif key.value in entries:
+                self.problem(_line(key), f"key {key.value!r} comes twice in {what}")
+            else:
+                entries[key.value] = value
+        return entries
+
+    def value(self, node: yaml.Node, kind: str, key: str) -> Any:
+        if kind is _VALUES:
+            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            return tuple(canonical(self.value(item, _TEXT, key)) for item in items)
+        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            self.problem(_line(node), f"{key} must be {kind}")
+            return 1 if kind is not _TEXT else f"?{_line(node)}"
+        if kind is _TEXT:
+            return node.value
+        try:
+            return int(node.value) if kind is _WHOLE else float(node.value)
+        except ValueError:
+            self.problem(_line(node), f"{key} must be {kind}, not {node.value!r}")
+            return 1
+
+    def item(self, node: yaml.Node, cls: type) -> Any:
+        what = f"a {'task' if cls is Task else cls.__name__.lower() + ' feature'}"
+        if isinstance(node, yaml.ScalarNode) and cls is not Task and node.value:
+            made = cls(node.value)
+        else:
+            entries = self.mapping(node, _FIELDS[cls], what)
+            missing = [k for k in _REQUIRED[cls] if k not in entries]
+            if missing and isinstance(node, yaml.MappingNode):
+                self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
+            fields = {k: self.value(v, _FIELDS[cls][k], k) for k, v in entries.items()}
+            # A stand-in keeps the other checks going, so that all problems come at once.
+            made = cls(**({k: f"line_{_line(node)}" for k in missing} | fields))
+        self.lines[id(made)] = _line(node)
+        return made
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def parse(text: str, file: str) -> DatasetSpec:
+    """Reads a spec from YAML text; `file` is the name to use in messages.
+
+    Raises:
+      InputError: naming every problem, each with file and line.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{file}, line {line}: not valid YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: not valid YAML: {error}.") from error
+    if root is None:
+        raise InputError(f"{file}: the file is empty; it should hold a data set's spec.")
+    reader = _Reader(file)
+    entries: Mapping[str, yaml.Node] = reader.mapping(root, _TOP, "the spec")
+    sections: dict[str, tuple[Any, ...]] = {}
+    for key, cls in _SECTIONS.items():
+        node = entries.get(key)
+        if node is not None and not isinstance(node, yaml.SequenceNode):
+            reader.problem(_line(node), f"{key} must be a list")
+            node = None
+        sections[key] = tuple(reader.item(n, cls) for n in node.value) if node else ()
+    texts = {
+        k: reader.value(entries[k], _TEXT, k) for k in ("name", "user_id", "weight") if k in entries
+    }
+    if "name" not in texts:
+        reader.problem(1, "the spec needs a name")
+    unchecked = _Unchecked(**({"name": "unnamed"} | texts), **sections)
+    for about, sentence in problems(unchecked):
+        reader.problem(reader.lines.get(id(about), 1), sentence)
+    if reader.found:
+        lines = [f"{file}, line {line}: {text}." for line, text in sorted(set(reader.found))]
+        raise InputError("\n".join(lines))
+    return DatasetSpec(**texts, **sections)

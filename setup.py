@@ -1,0 +1,59 @@
+"""Package metadata of mptrec-tf: what it installs, what it needs and the programs it brings."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).parent / "README.md"
+
+PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict")
+
+setup(
+    name="mptrec-tf",
+    version="0.1.0",
+    description="Multi-task recommendation with TensorFlow: new tasks join a frozen model",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["mptrec_tf*", "components*", "pipelines*"]),
+    # Named, although it is the default: an editable install then puts this folder on the path as
+    # it is, so that a package added later is found without installing anew.
+    package_dir={"": "."},
+    python_requires=">=3.10,<3.14",
+    # Ranges that both stacks fit. The releases that were run are in requirements/stack-*.txt.
+    install_requires=[
+        "absl-py",
+        "apache-beam",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pyyaml",
+        "rich",
+        "scikit-learn",
+        "tensorboard",
+        "tensorflow>=2.16",
+        "tensorflow-datasets>=4.9",
+        "tensorflow-recommenders>=0.7.7",
+        "tensorflow-transform>=1.16",
+        "tf-keras>=2.16",
+    ],
+    extras_require={
+        "tfx": ["tfx>=1.16"],
+        "dev": ["pytest", "ruff"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"mptrec-{name.replace('_', '-')} = mptrec_tf.bin.{name}:run" for name in PROGRAMS
+        ]
+    },
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
