@@ -13,11 +13,15 @@ def check_absent(directory: str) -> None:
     """Refuses an output directory that something is already in.
 
     Raises:
-      InputError: if it exists and is not empty.
+      InputError: if it exists and is not empty, or cannot be looked into.
     """
-    if tf.io.gfile.exists(directory) and (
-        not tf.io.gfile.isdir(directory) or tf.io.gfile.listdir(directory)
-    ):
+    try:
+        taken = tf.io.gfile.exists(directory) and (
+            not tf.io.gfile.isdir(directory) or tf.io.gfile.listdir(directory)
+        )
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot look into {directory}: {error.message}.") from error
+    if taken:
         raise InputError(f"{directory} already exists; give another output directory or remove it.")
 
 
@@ -48,9 +52,30 @@ def written_aside(directory: str) -> Iterator[str]:
             tf.io.gfile.rmtree(aside)
 
 
-def write_file(path: str, content: str | bytes) -> None:
-    """Writes a file aside and renames it, so that a reader sees the old one or the new one."""
+@contextlib.contextmanager
+def file_written_aside(path: str, mode: str = "w") -> Iterator[tf.io.gfile.GFile]:
+    """Yields an open file that becomes `path`, replacing it, when the block ends well.
+
+    Raises:
+      InputError: if it cannot be written.
+    """
     aside = f"{path}.incomplete-{uuid.uuid4().hex[:8]}"
-    with tf.io.gfile.GFile(aside, "wb" if isinstance(content, bytes) else "w") as file:
+    try:
+        with tf.io.gfile.GFile(aside, mode) as file:
+            yield file
+        tf.io.gfile.rename(aside, path, overwrite=True)
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot write {path}: {error.message}.") from error
+    finally:
+        if tf.io.gfile.exists(aside):
+            tf.io.gfile.remove(aside)
+
+
+def write_file(path: str, content: str | bytes) -> None:
+    """Writes a file aside and renames it, so that a reader sees the old one or the new one.
+
+    Raises:
+      InputError: if it cannot be written.
+    """
+    with file_written_aside(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
-    tf.io.gfile.rename(aside, path, overwrite=True)

@@ -35,8 +35,8 @@ def make_labels(task: Task, block: Block) -> np.ndarray:
             else "a value that is not empty"
         )
         raise InputError(
-            f"{block.where(bad[0])}, column {task.label!r}: {raw[bad[0]]!r} is neither positive "
-            f"nor negative for task {task.name!r}; expected {wanted}."
+            f"{block.where(bad[0])}, column {task.label!r}: {str(raw[bad[0]])!r} is neither "
+            f"positive nor negative for task {task.name!r}; expected {wanted}."
         )
     return labels
 
@@ -49,7 +49,7 @@ def _label(task: Task, value: str) -> float:
             number = float(text)
         except ValueError:
             return math.nan
-        return math.nan if math.isnan(number) else float(number > task.above)
+        return float(number > task.above) if math.isfinite(number) else math.nan
     if text in task.positive:
         return 1.0
     is_negative = text in task.negative if task.negative else bool(text)

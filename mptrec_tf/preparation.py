@@ -3,10 +3,12 @@
 Runs wherever Beam runs: on this machine, Flink, Spark or Dataflow.
 """
 
+import contextlib
+import io
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
 from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
@@ -25,7 +28,6 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels
 from mptrec_tf.prepared_data import (
     LABELS,
-    USER,
     WEIGHT,
     PreparedData,
     examples_prefix,
@@ -36,6 +38,12 @@ from mptrec_tf.preprocessing import make_preprocessing_fn, raw_metadata
 from mptrec_tf.spec import DatasetSpec
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+# Marks what goes past the preprocessing graph; a feature's name never has a tab.
+_ASIDE = "\t"
+
+# What `prepare` calls with rows that were read, by run, for runners that work in this process: a
+# step of a pipeline is pickled, a callback cannot be.
+_on_rows: dict[str, Callable[[int], Any]] = {}
 
 
 def prepare(
@@ -44,6 +52,7 @@ def prepare(
     *,
     transform_dir: str | None = None,
     beam_args: Sequence[str] = (),
+    on_rows: Callable[[int], Any] = lambda rows: None,
 ) -> PreparedData:
     """Reads every split of a source, fits the preprocessing on train, and writes packed examples.
 
@@ -53,37 +62,83 @@ def prepare(
       transform_dir: A preprocessing graph to use as it is, a backbone's, instead of fitting one:
         for the data of a task that joins that backbone.
       beam_args: The Beam runner's own flags.
+      on_rows: Called with the number of rows after each block that is read, where the runner
+        works in this process.
 
     Returns:
       What was prepared.
 
     Raises:
-      InputError: for raw rows that the spec does not fit, an empty split, or a directory that
-        already exists.
+      InputError: for raw rows that the spec does not fit, an empty split, flags that the runner
+        does not take, or a directory that already exists.
     """
-    empty = [split for split in SPLITS if not source.shards(split)]
-    if empty:
-        raise InputError(
-            f"data set {source.spec.name!r} has no {empty[0]} rows; every split needs some."
-        )
+    check_beam_args(beam_args)
+    if transform_dir and not tf.io.gfile.isdir(transform_dir):
+        raise InputError(f"there is no preprocessing graph in {transform_dir}.")
     with written_aside(output_dir) as aside:
+        for split in SPLITS:
+            _check_start(source, split)
+        run = uuid.uuid4().hex[:8]
+        _on_rows[run] = on_rows
         try:
-            _run(source, aside, transform_dir, beam_args)
+            _run(run, source, aside, transform_dir, beam_args)
         except Exception as error:
-            raise _as_input_error(error) from error
+            mistake = _input_error(error)
+            if mistake is None:
+                raise
+            raise mistake from error
+        finally:
+            del _on_rows[run]
         counts = {split: _read_counts(aside, split) for split in SPLITS}
-        for split, count in counts.items():
-            if not count["rows"]:
-                raise InputError(f"the {split} split of data set {source.spec.name!r} is empty.")
         save_description(aside, source.spec, counts)
     return PreparedData(output_dir)
 
 
-def _run(source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]) -> None:
+def check_beam_args(beam_args: Sequence[str]) -> None:
+    """Refuses flags that Beam or its runner would stumble over, or ignore.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    options = PipelineOptions(list(beam_args))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # where argparse puts its message before it exits
+            given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit as error:
+        message = said.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(
+            f"Beam does not take the flags {' '.join(beam_args)}: {message}."
+        ) from error
+    runner = options.view_as(StandardOptions).runner
+    try:
+        create_runner(runner or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
+    # Other runners may hand a flag that Beam does not know to a job server that does.
+    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
+    if unknown and runner in (None, "DirectRunner"):
+        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+
+
+def _check_start(source: Source, split: str) -> None:
+    """Finds what is wrong with all rows of a split before an engine is started for them."""
+    blocks = (block for shard in source.shards(split) for block in source.read(shard))
+    block = next(filter(len, blocks), None)
+    if block is None:
+        raise InputError(
+            f"data set {source.spec.name!r} has no {split} rows; every split needs some."
+        )
+    record_batch(source.spec, block)
+
+
+def _run(
+    run: str, source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]
+) -> None:
     spec = source.spec
     raw_config = _raw_config(spec)
     passthrough = {name for name, _ in _passthrough(spec)}
-    temporary = f"{output}/tmp-{uuid.uuid4().hex[:8]}"
+    temporary = f"{output}/tmp-{run}"
     with (
         beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
         tft_beam.Context(temp_dir=temporary, passthrough_keys=passthrough),
@@ -94,7 +149,7 @@ def _run(source: Source, output: str, transform_dir: str | None, beam_args: Sequ
                 pipeline
                 | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
                 | f"Spread/{split}" >> beam.Reshuffle()
-                | f"Read/{split}" >> beam.ParDo(_Read(source))
+                | f"Read/{split}" >> beam.ParDo(_Read(source, run))
             )
         if transform_dir:
             transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
@@ -138,27 +193,26 @@ def _raw_config(spec: DatasetSpec) -> tfxio.TensorAdapterConfig:
 
 def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
     """What goes past the preprocessing graph to stand beside its outputs."""
-    columns = [(LABELS, pa.float32())]
-    if spec.user_id:
-        columns.append((USER, pa.large_binary()))
-    if spec.weight:
-        columns.append((WEIGHT, pa.float32()))
-    return columns
+    columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
+    return [(_ASIDE + name, pa.float32()) for name in columns]
 
 
 class _Read(beam.DoFn):
     """Shards of a source to record batches of raw rows and labels."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, run: str):
         self._source = source
+        self._run = run
 
     def process(self, element):
         for block in self._source.read(element):
             yield record_batch(self._source.spec, block)
+            if self._run in _on_rows:
+                _on_rows[self._run](len(block))
 
 
 def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
-    """Checks n raw rows and returns them as Arrow columns: features, labels, user and weight.
+    """Checks n raw rows and returns them as Arrow columns: features, labels and weight.
 
     Raises:
       InputError: for a missing column or a value that the spec does not allow, with its place.
@@ -166,11 +220,11 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     arrays = {f.name: _lists(_binary(block.text(f.name))) for f in spec.categorical}
     arrays |= {f.name: _lists(pa.array(block.numbers(f.name))) for f in spec.numeric}
     labels = np.stack([make_labels(task, block) for task in spec.tasks], axis=1)
-    arrays[LABELS] = _lists(pa.array(labels.ravel()), labels.shape[1])
-    if spec.user_id:
-        arrays[USER] = _lists(_binary(block.text(spec.user_id)))
+    arrays[_ASIDE + LABELS] = _lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[WEIGHT] = _lists(pa.array(weights(spec.weight, block)))
+        arrays[_ASIDE + WEIGHT] = _lists(pa.array(weights(spec.weight, block)))
+    if spec.user_id:
+        block.column(spec.user_id)  # for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
 
 
@@ -184,7 +238,8 @@ def weights(name: str, block: Block) -> np.ndarray:
     bad = np.flatnonzero(values < 0)
     if bad.size:
         raise InputError(
-            f"{block.where(bad[0])}, column {name!r}: the weight {values[bad[0]]:g} is negative."
+            f"{block.where(bad[0])}, column {name!r}: the weight {values[bad[0]]:g} is negative; "
+            "it must be 0 or more."
         )
     return values
 
@@ -202,7 +257,9 @@ class _Encode(beam.DoFn):
     """Packed record batches to serialized tf.Examples."""
 
     def process(self, element):
-        batch = element[0] if isinstance(element, tuple) else element
+        batch, _ = element
+        names = [name.removeprefix(_ASIDE) for name in batch.schema.names]
+        batch = pa.RecordBatch.from_arrays(batch.columns, names)
         yield from example_coder.RecordBatchToExamplesEncoder().encode(batch)
 
 
@@ -216,7 +273,7 @@ class _Counts(beam.CombineFn):
         return np.zeros(1 + len(self._tasks), np.int64)
 
     def add_input(self, accumulator, batch):
-        labels = batch.column(batch.schema.get_field_index(LABELS)).flatten().to_numpy()
+        labels = batch.column(batch.schema.get_field_index(_ASIDE + LABELS)).flatten().to_numpy()
         positives = labels.reshape(-1, len(self._tasks)).sum(axis=0)
         return accumulator + np.concatenate([[batch.num_rows], positives]).astype(np.int64)
 
@@ -240,9 +297,12 @@ def _read_counts(directory: str, split: str) -> dict[str, Any]:
     return counts
 
 
-def _as_input_error(error: Exception) -> Exception:
-    """Beam adds the step's name to a worker's error; a user needs the sentence alone."""
+def _input_error(error: Exception) -> InputError | None:
+    """The user's mistake in what a runner raised, without the runner's own notes, if there is one.
+
+    Beam adds the step's name to a worker's error, and other engines wrap it into a text.
+    """
     if isinstance(error, InputError):
         return InputError(_STEP_NOTE.sub("", str(error)))
-    found = re.search(r"InputError: (.*?)\s*\[while running", str(error), re.DOTALL)
-    return InputError(found.group(1)) if found else error
+    found = re.search(r"InputError: (.*)", str(error))
+    return InputError(_STEP_NOTE.sub("", found.group(1))) if found else None

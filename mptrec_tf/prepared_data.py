@@ -6,7 +6,6 @@ transform/           the preprocessing graph (TensorFlow Transform's output)
 train-*.tfrecord     packed examples; validation-* and test-* likewise
 """
 
-import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ from mptrec_tf.preprocessing import embedding_rows, parse_packed
 from mptrec_tf.spec import DatasetSpec
 
 LABELS = "labels"
-USER = "user"
 WEIGHT = "weight"
 _DESCRIPTION = "data.json"
 
@@ -81,8 +79,17 @@ class PreparedData:
 
     @functools.cached_property
     def embedding_rows(self) -> int:
-        """How many rows the packed embedding table needs."""
-        return embedding_rows(self.spec, tft.TFTransformOutput(self.transform_dir))
+        """How many rows the packed embedding table needs.
+
+        Raises:
+          InputError: if the preprocessing graph is damaged.
+        """
+        try:
+            return embedding_rows(self.spec, tft.TFTransformOutput(self.transform_dir))
+        except (ValueError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{self.transform_dir} is damaged ({error}); prepare the data again."
+            ) from error
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""
@@ -92,7 +99,7 @@ class PreparedData:
         return found
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Parses [B] serialized examples: features, `labels` [B, T], and user and weight [B]."""
+        """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
         extra: dict[str, Any] = {LABELS: tf.io.FixedLenFeature([len(self.spec.tasks)], tf.float32)}
         if self.spec.weight:
             extra[WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
@@ -120,19 +127,13 @@ class PreparedData:
 def summary_rows(data: PreparedData) -> list[dict[str, Any]]:
     """Rows and share of positives by split and task, for a table."""
     return [
-        {"task": task, "split": split, **dataclasses.asdict(_Count(counts, task))}
+        {
+            "task": task,
+            "split": split,
+            "rows": counts["rows"],
+            "positives": counts["positives"][task],
+            "share": counts["positives"][task] / counts["rows"],
+        }
         for task in data.spec.task_names
         for split, counts in data.splits.items()
     ]
-
-
-@dataclasses.dataclass
-class _Count:
-    rows: int
-    positives: int
-    share: float
-
-    def __init__(self, counts: Mapping[str, Any], task: str):
-        self.rows = counts["rows"]
-        self.positives = counts["positives"][task]
-        self.share = self.positives / max(self.rows, 1)

@@ -15,11 +15,10 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from mptrec_tf.spec import Categorical, DatasetSpec
+from mptrec_tf.vocabulary import apply_vocabulary, vocabulary_size
 
 CATEGORICAL = "categorical"
 NUMERIC = "numeric"
-# Below this width in the training rows a numeric column counts as constant.
-_CONSTANT = 1e-12
 
 
 def raw_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
@@ -36,18 +35,13 @@ def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
     )
 
 
-def vocabulary_name(feature: str) -> str:
-    """The name of a feature's vocabulary file in the transform graph."""
-    return f"vocabulary_{feature}"
-
-
 def make_preprocessing_fn(
     spec: DatasetSpec,
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns the `preprocessing_fn` of a data set, for TensorFlow Transform.
 
-    Each categorical feature gets one id per vocabulary value (or hash bucket) and one more, the
-    last, for everything else; offsets keep the features apart in one table.
+    Each categorical feature gets one id per vocabulary value and one more for everything else, or
+    one id per hash bucket. Offsets keep the features apart in one table, the hashed ones first.
     """
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -62,53 +56,50 @@ def make_preprocessing_fn(
 
 
 def _pack_categorical(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    ids, sizes = zip(*(_ids_and_size(f, inputs[f.name]) for f in spec.categorical), strict=True)
-    offsets = tf.cumsum(tf.stack(sizes), exclusive=True)
-    return tf.stack(ids, axis=1) + offsets
+    hashed, known = _by_kind(spec)
+    ids, offset = {}, 0
+    for feature in hashed:
+        bucket = tf.strings.to_hash_bucket_fast(inputs[feature.name], feature.hash_buckets)
+        ids[feature.name] = bucket + offset
+        offset += feature.hash_buckets
+    if known:
+        values = tf.stack([inputs[feature.name] for feature in known], axis=1)
+        columns = tf.unstack(apply_vocabulary(known, values) + offset, axis=1)
+        ids |= {feature.name: column for feature, column in zip(known, columns, strict=True)}
+    return tf.stack([ids[feature.name] for feature in spec.categorical], axis=1)
 
 
-def _ids_and_size(feature: Categorical, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids [B] of one feature, and how many ids it has, the one for unknown values included."""
-    if feature.hash_buckets is not None:
-        ids = tf.strings.to_hash_bucket_fast(values, feature.hash_buckets)
-        return ids, tf.constant(feature.hash_buckets, tf.int64)
-    name = vocabulary_name(feature.name)
-    ids = tft.compute_and_apply_vocabulary(
-        values,
-        frequency_threshold=feature.min_count,
-        num_oov_buckets=1,
-        vocab_filename=name,
-    )
-    return ids, tft.experimental.get_vocabulary_size_by_name(name) + 1
+def _by_kind(spec: DatasetSpec) -> tuple[list[Categorical], list[Categorical]]:
+    """The hashed features, and those with a vocabulary."""
+    hashed = [f for f in spec.categorical if f.hash_buckets is not None]
+    return hashed, [f for f in spec.categorical if f.hash_buckets is None]
 
 
 def _pack_numeric(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    raw = tf.stack([inputs[f.name] for f in spec.numeric], axis=1)
+    # Statistics of large numbers that differ little need more than float32.
+    raw = tf.cast(tf.stack([inputs[f.name] for f in spec.numeric], axis=1), tf.float64)
     is_log = tf.constant([f.scale == "log" for f in spec.numeric])
     values = tf.where(is_log, tf.sign(raw) * tf.math.log1p(tf.abs(raw)), raw)
     low = tft.min(values, reduce_instance_dims=False)
-    width = tft.max(values, reduce_instance_dims=False) - low
+    high = tft.max(values, reduce_instance_dims=False)
     mean = tft.mean(values, reduce_instance_dims=False)
     deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
     is_min_max = tf.constant([f.scale == "min_max" for f in spec.numeric])
     shift = tf.where(is_min_max, low, mean)
-    scale = tf.where(is_min_max, width, deviation)
-    scaled = tf.math.divide_no_nan(values - shift, tf.where(scale > _CONSTANT, scale, 0.0))
-    return tf.where(is_min_max, tf.clip_by_value(scaled, 0.0, 1.0), scaled)
+    scale = tf.where(is_min_max, high - low, deviation)
+    scaled = tf.math.divide_no_nan(values - shift, tf.where(high > low, scale, 0.0))
+    scaled = tf.where(is_min_max, tf.clip_by_value(scaled, 0.0, 1.0), scaled)
+    return tf.cast(scaled, tf.float32)
 
 
 def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
     """How many ids the packed categorical features use, the offsets included.
 
     Raises:
-      ValueError: if the graph lacks a vocabulary of the spec.
+      ValueError: if the graph has no vocabulary, and the spec wants one.
     """
-    return sum(
-        f.hash_buckets
-        if f.hash_buckets is not None
-        else transform.vocabulary_size_by_name(vocabulary_name(f.name)) + 1
-        for f in spec.categorical
-    )
+    hashed, known = _by_kind(spec)
+    return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
 
 
 def parse_packed(

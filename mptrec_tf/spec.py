@@ -6,6 +6,7 @@ file and reports everything wrong in it at once, with file and line.
 
 import dataclasses
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ from mptrec_tf.errors import InputError
 
 SCALES = ("min_max", "standard", "log")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_WHOLE_NUMBER = re.compile(r"(?:\+|(-))?0*(\d+)(?:\.0*)?\Z", re.ASCII)
+_LINE_OR_TAB = re.compile(r"[\t\r\n]")
 
 
 def canonical(value: Any) -> str:
@@ -22,13 +25,12 @@ def canonical(value: Any) -> str:
 
     Whole numbers have one spelling ("1", "1.0", " 1" and 1 are equal), other text is stripped.
     """
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    text = text.strip()
-    try:
-        number = float(text)
-    except ValueError:
+    text = str(value).strip()
+    number = _WHOLE_NUMBER.match(text)
+    if not number:
         return text
-    return str(int(number)) if number.is_integer() else repr(number)
+    sign, digits = number.groups(default="")
+    return digits if digits == "0" else sign + digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Task:
     Attributes:
       name: str. What the task is called in models, reports and served outputs.
       label: str. The raw column that makes the label.
-      positive: Values that count as 1 (compared as `canonical` text). Empty for a threshold.
+      positive: Values that count as 1 (compared as `canonical` text), or a single one. Empty for
+        a threshold.
       negative: Values that count as 0. Empty means every other value that is not empty.
       above: Optional float. Instead of `positive`: numbers greater than this count as 1.
       known_probability: Optional str. A column with the true probability of a positive, where
@@ -85,7 +88,9 @@ class Task:
 
     def __post_init__(self) -> None:
         for field in ("positive", "negative"):
-            object.__setattr__(self, field, tuple(canonical(v) for v in getattr(self, field)))
+            values = getattr(self, field)
+            values = (values,) if isinstance(values, str | int | float) else values
+            object.__setattr__(self, field, tuple(canonical(v) for v in values))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +193,10 @@ def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
         found.append((spec, "it has no task; list at least one under tasks"))
     seen: set[str] = set()
     for feature in features:
+        if not feature.name or _LINE_OR_TAB.search(feature.name):
+            found.append(
+                (feature, f"feature name {feature.name!r} must be text without line ends and tabs")
+            )
         if feature.name in seen:
             found.append((feature, f"feature {feature.name!r} is listed twice"))
         seen.add(feature.name)
@@ -242,6 +251,8 @@ def _task_problems(task: Task, names: set[str]) -> Iterable[str]:
         yield f"task {task.name!r} is listed twice"
     if bool(task.positive) == (task.above is not None):
         yield f"task {task.name!r}: say what counts as positive, by either positive or above"
+    if task.above is not None and not math.isfinite(task.above):
+        yield f"task {task.name!r}: above must be a finite number, not {task.above}"
     if task.negative and task.above is not None:
         yield f"task {task.name!r}: negative goes with positive, not with above"
     both = set(task.positive) & set(task.negative)
@@ -260,8 +271,10 @@ def load(path: str | os.PathLike[str]) -> DatasetSpec:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the spec file {path}: {error}.") from error
+    except OSError as error:
+        raise InputError(f"cannot read the spec file {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the spec file {path} is not UTF-8 text ({error.reason}).") from error
     return parse(text, str(path))
 
 
@@ -275,8 +288,8 @@ def check_same_features(spec: DatasetSpec, other: DatasetSpec, what: str, than: 
         return
     mine, theirs = set(spec.feature_names), set(other.feature_names)
     details = [
-        f"{title} {', '.join(sorted(names))}"
-        for title, names in (("only there:", mine - theirs), ("missing there:", theirs - mine))
+        f"only {title} has {', '.join(sorted(names))}"
+        for title, names in (("the first", mine - theirs), ("the second", theirs - mine))
         if names
     ] or ["the same columns in another order or with other settings"]
     raise InputError(f"{what} has other features than {than} ({'; '.join(details)}).")

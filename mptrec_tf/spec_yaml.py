@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task, canonical, problems
+from mptrec_tf.spec import SCALES, Categorical, DatasetSpec, Numeric, Task, problems
 
-_TEXT, _WHOLE, _NUMBER, _VALUES = "text", "a whole number", "a number", "a value or a list of them"
+_TEXT, _WHOLE, _NUMBER = "text", "a whole number", "a number"
+_VALUES, _ONE_VALUE = "a value or a list of them", "a single value"
 _FIELDS = {
     Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE},
     Numeric: {"name": _TEXT, "scale": _TEXT},
@@ -47,35 +48,41 @@ class _Reader:
             self.problem(_line(node), f"{what} must be `key: value` lines")
             return {}
         entries = {}
+        seen = set()
         for key, value in node.value:
-            if key.value not in allowed:
+            name = key.value if isinstance(key, yaml.ScalarNode) else "..."
+            if name not in allowed:
                 self.problem(
-                    _line(key), f"unknown key {key.value!r} in {what}; known: {', '.join(allowed)}"
+                    _line(key), f"unknown key {name!r} in {what}; known: {', '.join(allowed)}"
                 )
-            elif key.value in entries:
-                self.problem(_line(key), f"key {key.value!r} comes twice in {what}")
-            else:
-                entries[key.value] = value
+            elif name in seen:
+                self.problem(_line(key), f"key {name!r} comes twice in {what}")
+            elif not _is_null(value):
+                entries[name] = value
+            seen.add(name)
         return entries
 
     def value(self, node: yaml.Node, kind: str, key: str) -> Any:
         if kind is _VALUES:
             items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-            return tuple(canonical(self.value(item, _TEXT, key)) for item in items)
-        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            return tuple(self.value(item, _ONE_VALUE, key) for item in items)
+        is_text = isinstance(node, yaml.ScalarNode) and not _is_null(node)
+        if kind is _ONE_VALUE and is_text:
+            return node.value
+        if not is_text or not node.value:
             self.problem(_line(node), f"{key} must be {kind}")
-            return 1 if kind is not _TEXT else f"?{_line(node)}"
+            return _stand_in(kind, key, node)
         if kind is _TEXT:
             return node.value
         try:
             return int(node.value) if kind is _WHOLE else float(node.value)
         except ValueError:
             self.problem(_line(node), f"{key} must be {kind}, not {node.value!r}")
-            return 1
+            return _stand_in(kind, key, node)
 
     def item(self, node: yaml.Node, cls: type) -> Any:
         what = f"a {'task' if cls is Task else cls.__name__.lower() + ' feature'}"
-        if isinstance(node, yaml.ScalarNode) and cls is not Task and node.value:
+        if isinstance(node, yaml.ScalarNode) and cls is not Task and not _is_null(node):
             made = cls(node.value)
         else:
             entries = self.mapping(node, _FIELDS[cls], what)
@@ -83,10 +90,21 @@ class _Reader:
             if missing and isinstance(node, yaml.MappingNode):
                 self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
             fields = {k: self.value(v, _FIELDS[cls][k], k) for k, v in entries.items()}
-            # A stand-in keeps the other checks going, so that all problems come at once.
-            made = cls(**({k: f"line_{_line(node)}" for k in missing} | fields))
+            made = cls(**({k: _stand_in(_TEXT, k, node) for k in missing} | fields))
         self.lines[id(made)] = _line(node)
         return made
+
+
+def _stand_in(kind: str, key: str, node: yaml.Node) -> Any:
+    """What takes the place of a wrong value, so that the other checks go on without complaint."""
+    if kind in (_WHOLE, _NUMBER):
+        return 1
+    return SCALES[0] if key == "scale" else f"line_{_line(node)}"
+
+
+def _is_null(node: yaml.Node) -> bool:
+    """Whether the value is left out: `key:` alone, `~` or `null`."""
+    return node.tag == "tag:yaml.org,2002:null"
 
 
 def _line(node: yaml.Node) -> int:
@@ -104,8 +122,9 @@ def parse(text: str, file: str) -> DatasetSpec:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{file}, line {line}: not valid YAML: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{file}: not valid YAML: {error}.") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(f"{file}, line {line}: not valid YAML: {error.reason}.") from error
     if root is None:
         raise InputError(f"{file}: the file is empty; it should hold a data set's spec.")
     reader = _Reader(file)

@@ -74,7 +74,8 @@ install() {
   fi
   # The lock is complete, so pip need not resolve anything; setuptools comes with it, so the project needs no download.
   if [[ -x $uv ]]; then
-    "$uv" pip sync --python "$venv/bin/python" "requirements/stack-$stack.txt" &&
+    # Compiled now (half a minute), TensorFlow starts in three seconds instead of eight.
+    "$uv" pip sync --compile-bytecode --python "$venv/bin/python" "requirements/stack-$stack.txt" &&
       "$uv" pip install --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
   else
     "$venv/bin/python" -m pip install --no-deps --requirement "requirements/stack-$stack.txt" &&

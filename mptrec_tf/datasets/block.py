@@ -68,7 +68,8 @@ class Block:
             bad = np.array([i for i, value in enumerate(column) if not _is_finite(value)])
         if bad.size:
             raise InputError(
-                f"{self.where(bad[0])}, column {name!r}: {column[bad[0]]!r} is not a finite number."
+                f"{self.where(bad[0])}, column {name!r}: {str(column[bad[0]])!r} is not a finite "
+                "number; every row needs one there."
             )
         return numbers
 

@@ -74,8 +74,11 @@ def find_file(data_dir: str, name: str) -> str:
     """
     for candidate in (name, f"{name}.gz"):
         path = f"{data_dir.rstrip('/')}/{candidate}"
-        if tf.io.gfile.exists(path):
-            return path
+        try:
+            if tf.io.gfile.exists(path):
+                return path
+        except tf.errors.OpError as error:
+            raise InputError(f"cannot look into {data_dir}: {error.message}.") from error
     raise InputError(
         f"{data_dir} holds neither {name} nor {name}.gz; "
         "give the directory of the original Census-Income files."

@@ -46,10 +46,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        source = census_income.CensusIncome(
-            self._original_files
-            or _original_folder(dl_manager.download_and_extract(census_income.URL))
-        )
+        source = census_income.CensusIncome(self._original_files or _fetch(dl_manager))
         return {split: self._generate_examples(source, split) for split in SPLITS}
 
     def _generate_examples(self, source, split):
@@ -62,12 +59,14 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
                 yield int(line), {name: column[row] for name, column in columns.items()}
 
 
-def _original_folder(extracted: os.PathLike[str]) -> str:
-    """Finds the folder of the original files in what was extracted."""
-    found = sorted(tfds.core.Path(extracted).rglob("census-income.data*"))
-    if not found:
-        raise InputError(f"what came from {census_income.URL} holds no census-income.data file.")
-    return os.fspath(found[0].parent)
+def _fetch(manager: tfds.download.DownloadManager) -> str:
+    """Downloads and extracts the original files; returns their directory."""
+    extracted = manager.extract(manager.download(census_income.URL))
+    inner = tfds.core.Path(extracted).rglob("*.tar.gz")  # UCI's zip holds a tar of the files
+    for folder in (extracted, *map(manager.extract, sorted(inner))):
+        for found in tfds.core.Path(folder).rglob("census-income.data*"):
+            return os.fspath(found.parent)
+    raise InputError(f"what came from {census_income.URL} holds no census-income.data file.")
 
 
 def download() -> str:
@@ -81,7 +80,7 @@ def download() -> str:
         manager = tfds.download.DownloadManager(
             download_dir=cache, dataset_name="census_income", register_checksums=False
         )
-        return _original_folder(manager.download_and_extract(census_income.URL))
+        return _fetch(manager)
     except InputError:
         raise
     except Exception as error:  # many kinds, from the network libraries below TFDS

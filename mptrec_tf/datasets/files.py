@@ -20,7 +20,7 @@ def matching(patterns: Sequence[str]) -> list[str]:
     Raises:
       InputError: for a pattern that matches no file.
     """
-    files = []
+    files: dict[str, None] = {}  # keeps the order; a file that two patterns match comes once
     for pattern in patterns:
         try:
             found = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
@@ -28,8 +28,8 @@ def matching(patterns: Sequence[str]) -> list[str]:
             raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
         if not found:
             raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
-        files += found
-    return files
+        files |= dict.fromkeys(found)
+    return list(files)
 
 
 def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
@@ -37,25 +37,23 @@ def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
 
     Args:
       path: The file; read through gzip if its name ends in .gz.
-      header: Column names of a file without a header line. By default the first line is read
-        as the header.
+      header: Column names of a file without a header line. By default the first line that is
+        not blank is read as the header.
 
     Raises:
       InputError: for a file that cannot be read, a header that is missing or names a column
-        twice, or a row with another number of columns, with file and line.
+        twice, and, with file and line, for text that is not UTF-8, a quote that is not closed,
+        or a row with another number of columns.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as raw:
             stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-            lines = io.TextIOWrapper(_Buffered(stream), encoding="utf-8", newline="")
-            yield from _blocks(csv.reader(lines, skipinitialspace=True), path, header)
+            lines = io.TextIOWrapper(_Buffered(stream), encoding="utf-8-sig", newline="")
+            reader = csv.reader(lines, skipinitialspace=True, strict=True)
+            yield from _blocks(_numbered(reader, path), path, header)
     except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "message", None) or str(error)
         raise InputError(f"cannot read {path}: {reason}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read {path}: it is not UTF-8 text ({error.reason}).") from error
-    except csv.Error as error:
-        raise InputError(f"cannot read {path} as CSV: {error}.") from error
 
 
 class _Buffered(io.RawIOBase):
@@ -72,23 +70,47 @@ class _Buffered(io.RawIOBase):
         return self._stream.read(1 << 20 if size < 0 else max(size, 1 << 20))
 
 
-def _blocks(reader, path: str, header: Sequence[str] | None) -> Iterator[Block]:
+def _numbered(reader, path: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields rows with the line that each begins on, blank lines left out."""
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1  # a quoted value may have gone over several lines
+    except csv.Error as error:
+        raise InputError(f"{path}, line {line}: not valid CSV: {error}.") from error
+    except UnicodeDecodeError as error:
+        # The bytes that could not be decoded begin in the line after those that the reader had.
+        line = reader.line_num + 1 + error.object[: error.start].count(b"\n")
+        raise InputError(
+            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
+        ) from error
+
+
+def _blocks(
+    rows: Iterator[tuple[int, list[str]]], path: str, header: Sequence[str] | None
+) -> Iterator[Block]:
     expected = "the format has"
     if header is None:
         expected = "the header has"
-        header = [name.strip() for name in next(reader, [])]
-        if not header:
+        line, names = next(rows, (1, []))
+        if not names:
             raise InputError(f"{path} is empty; its first line should name the columns.")
+        header = [name.strip() for name in names]
         repeated = sorted({n for n in header if header.count(n) > 1})
         if repeated:
-            raise InputError(f"{path}, line 1: the header names column {repeated[0]!r} twice.")
+            raise InputError(
+                f"{path}, line {line}: the header names column {repeated[0]!r} twice; "
+                "rename one of them."
+            )
     width = len(header)
-    numbered = ((reader.line_num, row) for row in reader if row)
-    while batch := list(itertools.islice(numbered, BLOCK_ROWS)):
+    while batch := list(itertools.islice(rows, BLOCK_ROWS)):
         for line, row in batch:
             if len(row) != width:
                 raise InputError(
-                    f"{path}, line {line}: {len(row)} columns, but {expected} {width}."
+                    f"{path}, line {line}: {len(row)} columns, but {expected} {width}; "
+                    "mend the row (a value that holds a comma needs quotes round it)."
                 )
         columns = zip(*(row for _, row in batch), strict=True)
         yield Block(
@@ -106,7 +128,8 @@ def read_tfrecord(path: str) -> Iterator[Block]:
 
     Raises:
       InputError: for a file that cannot be read, a record that is no tf.Example, or a feature
-        with more or fewer values than one, with file and record.
+        that is missing, has more or fewer values than one or is no UTF-8 text, with file and
+        record.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression).as_numpy_iterator()
@@ -129,10 +152,13 @@ def read_tfrecord(path: str) -> Iterator[Block]:
                 "record",
             )
     except tf.errors.OpError as error:
-        raise InputError(f"cannot read {path}: {error.message}.") from error
+        raise InputError(
+            f"cannot read {path} as TFRecord, as its name does not end in .csv or .txt: "
+            f"{error.message}."
+        ) from error
 
 
-def _example_values(record: bytes, path: str, number: int) -> dict[str, bytes | int | float]:
+def _example_values(record: bytes, path: str, number: int) -> dict[str, str | int | float]:
     try:
         example = tf.train.Example.FromString(record)
     except Exception as error:  # protobuf's own DecodeError differs between its versions
@@ -146,12 +172,16 @@ def _example_values(record: bytes, path: str, number: int) -> dict[str, bytes | 
                 f"{path}, record {number}: feature {name!r} has {len(found)} values; "
                 "each feature needs exactly one."
             )
-        values[name] = found[0]
+        try:
+            values[name] = found[0].decode() if isinstance(found[0], bytes) else found[0]
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}, record {number}: feature {name!r} is not UTF-8 text ({error.reason})."
+            ) from error
     return values
 
 
-def _column(values: list[bytes | int | float]) -> np.ndarray:
-    if any(isinstance(value, bytes) for value in values):
-        text = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in values]
-        return np.array(text, object)
+def _column(values: list[str | int | float]) -> np.ndarray:
+    if any(isinstance(value, str) for value in values):
+        return np.array([str(value) for value in values], object)
     return np.array(values)

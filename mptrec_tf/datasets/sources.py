@@ -27,7 +27,8 @@ def open_source(
       data_dir: census_income: directory of the original files.
       tasks: Names of the tasks, known ones and those to come. Their label columns are left out of
         the features. By default all of `synthetic`, and the paper's three of `census_income`.
-      rows: synthetic: training rows; validation and test have a sixth and a third of that.
+      rows: synthetic: training rows, 6 or more; validation and test have a sixth and a third of
+        that.
       seed: synthetic: same seed, same rows.
 
     Raises:
@@ -39,13 +40,18 @@ def open_source(
             raise InputError("the synthetic data set is made, not read: it takes no data_dir.")
         counts = None
         if rows is not None:
+            if rows < 6:
+                raise InputError(f"the number of rows must be 6 or more, not {rows}.")
             counts = {"train": rows, "validation": rows // 6, "test": rows // 3}
         return synthetic.Synthetic(counts, seed, tasks or synthetic.TASKS)
     if dataset == "census_income":
         if rows is not None:
             raise InputError("the number of rows can be chosen for the synthetic data set only.")
         return census_income.CensusIncome(data_dir, tasks or census_income.DEFAULT_TASKS)
-    raise InputError(f"unknown data set {dataset!r}: there are {' and '.join(BUILT_IN)}.")
+    raise InputError(
+        f"unknown data set {dataset!r}: built in are {' and '.join(BUILT_IN)}; "
+        "describe your own in a spec file."
+    )
 
 
 def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[str]]) -> Tabular:

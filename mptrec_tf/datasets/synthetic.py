@@ -162,8 +162,11 @@ class Synthetic:
 
     Args:
       rows: Rows by split.
-      seed: Chooses the users, the items, what they like, and the rows.
+      seed: 0 or more. Chooses the users, the items, what they like, and the rows.
       tasks: Names of the tasks, those to pre-train on and those to come.
+
+    Raises:
+      InputError: for an unknown task or a negative seed.
     """
 
     def __init__(
@@ -172,6 +175,8 @@ class Synthetic:
         seed: int = 1,
         tasks: Sequence[str] = TASKS,
     ):
+        if seed < 0:
+            raise InputError(f"the seed must be 0 or more, not {seed}.")
         self.spec = make_spec(tasks)
         self._rows = dict(DEFAULT_ROWS if rows is None else rows)
         self._seed = seed

@@ -10,8 +10,8 @@ from mptrec_tf.spec import DatasetSpec
 class Tabular:
     """Rows of CSV files with a header, or of TFRecord files of tf.Examples.
 
-    A file is read as CSV if its name ends in .csv or .txt (or these with .gz), otherwise as
-    TFRecord.
+    A file is read as CSV if its name ends in .csv or .txt (or these with .gz, in any case),
+    otherwise as TFRecord.
 
     Args:
       spec: What the columns are.
@@ -36,5 +36,5 @@ class Tabular:
 
 def read_file(path: str) -> Iterator[Block]:
     """Yields the rows of one CSV (with header) or TFRecord file, told apart by its name."""
-    is_csv = path.removesuffix(".gz").endswith((".csv", ".txt"))
+    is_csv = path.lower().removesuffix(".gz").endswith((".csv", ".txt"))
     return files.read_csv(path) if is_csv else files.read_tfrecord(path)

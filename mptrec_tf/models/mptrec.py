@@ -91,6 +91,8 @@ class MPTRec(tfrs.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if training_steps < 1:
+            raise ValueError(f"training_steps should be 1 or more. Received: {training_steps}.")
         self.backbone = backbone if isinstance(backbone, Backbone) else Backbone(backbone)
         self.config = config or PretrainingConfig()
         self.training_steps = training_steps
@@ -115,22 +117,11 @@ class MPTRec(tfrs.Model):
                 initializer=lambda shape, dtype: tf.random.uniform(shape, 0, count, dtype),
                 trainable=False,
             )
-        self._means = {
-            name: keras.metrics.Mean(name)
-            for name in (
-                *(f"loss/{task}" for task in self.tasks),
-                *(f"shared_loss/{task}" for task in self.tasks),
-            )
-        }
+        names = [f"{kind}/{task}" for kind in ("loss", "shared_loss") for task in self.tasks]
         if self.config.adversarial_weight:
-            self._means |= {
-                name: keras.metrics.Mean(name)
-                for name in (
-                    "discriminator/loss",
-                    "discriminator/accuracy",
-                    *(f"environment/{task}" for task in self.tasks),
-                )
-            }
+            names += ["discriminator/loss", "discriminator/accuracy"]
+            names += [f"environment/{task}" for task in self.tasks]
+        self._means = {name: keras.metrics.Mean(name) for name in names}
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Returns the probabilities [B, K]."""

@@ -32,7 +32,7 @@ class PromptedMPTRec(tfrs.Model):
         self.heads: dict[str, PromptHead] = {}
         self._means: dict[str, keras.metrics.Mean] = {}
         for name, head in (heads or {}).items():
-            self._attach(name, head)
+            self.attach(name, head)
 
     @property
     def new_tasks(self) -> tuple[str, ...]:
@@ -42,12 +42,15 @@ class PromptedMPTRec(tfrs.Model):
     def add_task(self, name: str, config: HeadConfig | None = None) -> PromptHead:
         """Adds a new task with fresh weights and returns its head.
 
+        The model has to be compiled anew before the next `fit`: an optimizer knows the weights
+        that it began with.
+
         Raises:
           InputError: if there is a task of this name already.
         """
         shape = self.backbone.config
         head = PromptHead(config or HeadConfig(), shape.input_width, shape.width, name=name)
-        self._attach(name, head)
+        self.attach(name, head)
         return head
 
     def remove_task(self, name: str) -> None:
@@ -60,12 +63,32 @@ class PromptedMPTRec(tfrs.Model):
             raise InputError(f"no new task {name!r} to remove; there are {list(self.heads)}.")
         self.heads = {k: head for k, head in self.heads.items() if k != name}
         self._means = {k: mean for k, mean in self._means.items() if k != f"loss/{name}"}
+        self._forget_traces()
 
-    def _attach(self, name: str, head: PromptHead) -> None:
+    def attach(self, name: str, head: PromptHead) -> None:
         if name in self.heads or name in self.backbone.config.tasks:
             raise InputError(f"task {name!r} is there already; remove it first or rename this one.")
         self.heads = {**self.heads, name: head}
         self._means = {**self._means, f"loss/{name}": keras.metrics.Mean(f"loss/{name}")}
+        self._forget_traces()
+
+    def _forget_traces(self) -> None:
+        # Keras would go on with the functions that it traced for the heads of before.
+        self.train_function = self.test_function = self.predict_function = None
+
+    @property
+    def losses(self) -> list[tf.Tensor]:
+        """The L2 and KL terms of the heads.
+
+        Not the backbone's: a frozen layer that a step does not call still holds its loss from the
+        time when it was trained.
+        """
+        return [loss for head in self.heads.values() for loss in head.losses]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The mean loss of every new task; Keras would keep those of tasks that were removed."""
+        return list(self._means.values())
 
     def unpack(self, representations: tf.Tensor) -> Encoded:
         """Takes apart what `pack` put together: [B, D + H + K * H]."""
@@ -118,7 +141,6 @@ class PromptedMPTRec(tfrs.Model):
             total += loss
         return total
 
-    @tf.function
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns per-sample values of a batch: `probability`, `gate` and the attention.
 
@@ -126,8 +148,13 @@ class PromptedMPTRec(tfrs.Model):
           `probability` [B, N] and `gate` [B, N] (the weight of the specific representation) of
           the new tasks.
         """
+        return self._report(inputs, tuple(self.heads.values()))
+
+    @tf.function
+    def _report(self, inputs, heads: tuple[PromptHead, ...]) -> dict[str, tf.Tensor]:
+        # The heads are an argument so that other heads are traced anew.
         encoded = self.encode(inputs)
-        outputs = [head(encoded, self.backbone.prompts.prompts) for head in self.heads.values()]
+        outputs = [head(encoded, self.backbone.prompts.prompts) for head in heads]
         return {
             "probability": tf.stack([tf.sigmoid(o.logits) for o in outputs], axis=1),
             "gate": tf.stack([o.gate[:, 0] for o in outputs], axis=1),
@@ -140,9 +167,31 @@ def count(weights: Sequence[tf.Variable]) -> int:
 
 
 def trainable_parameters(model: keras.Model) -> str:
-    """Counts what trains, in one line: trainable, all, and the share."""
-    trainable, everything = count(model.trainable_weights), count(model.weights)
+    """Counts what trains, in one line: trainable, all, and the share.
+
+    Metrics, step counters and environments are state, not parameters.
+    """
+    state = {id(v) for metric in model.metrics for v in metric.variables}
+    parameters = [w for w in model.weights if w.dtype.is_floating and id(w) not in state]
+    trainable, everything = count(model.trainable_weights), count(parameters)
     share = 100 * trainable / max(everything, 1)
     return (
         f"trainable params: {trainable:,} || all params: {everything:,} || trainable%: {share:.2f}"
     )
+
+
+def joint_training_parameters(backbone: Backbone, new_tasks: int = 1) -> int:
+    """How many parameters stage 1 would train on the existing and `new_tasks` more tasks.
+
+    The measure that a new task's parameters are compared with: embeddings, experts, prompts,
+    gates, towers and discriminator.
+    """
+    existing = len(backbone.config.tasks)
+    tasks = existing + new_tasks
+    expert = count(backbone.experts.weights) // (1 + existing)
+    banks = (backbone.prompts, backbone.gates, backbone.towers)
+    task = sum(count(bank.weights) for bank in banks) // existing
+    banked = {id(w) for bank in (backbone.experts, *banks) for w in bank.weights}
+    embeddings = count([w for w in backbone.weights if id(w) not in banked])
+    discriminator = (backbone.config.width + 1) * tasks
+    return embeddings + (1 + tasks) * expert + tasks * task + discriminator

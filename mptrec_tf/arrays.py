@@ -1,0 +1,34 @@
+"""Named arrays in one .npz file, local or remote: how weights are kept."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.directories import write_file
+from mptrec_tf.errors import InputError
+
+
+def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by name; the file appears whole."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_file(path, buffer.getvalue())
+
+
+def load_arrays(path: str) -> dict[str, np.ndarray]:
+    """Reads what `save_arrays` wrote.
+
+    Raises:
+      InputError: if the file is missing or damaged.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            stored = np.load(io.BytesIO(file.read()), allow_pickle=False)
+            return {name: stored[name] for name in stored.files}
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot read {path}: {error.message}.") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}); make it again.") from error

@@ -1,0 +1,1 @@
+"""Programs: they parse flags, call the package and print; no logic of their own."""

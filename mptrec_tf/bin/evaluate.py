@@ -1,0 +1,55 @@
+"""Evaluates an exported model on labelled raw rows.
+
+    mptrec-evaluate --model=saved_models/mptrec --dataset=census_income --data_dir=DIR \
+        --split=test --output=metrics.json
+    mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
+
+Per task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
+prediction over mean label) and expected calibration error (ece), rows and positives. Where the
+true probability is known (synthetic data), the best reachable AUC stands beside the model's.
+"""
+
+from absl import flags
+
+from mptrec_tf.bin import data_flags, program
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
+)
+_TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all that the model answers.")
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Rows to evaluate on, with --dataset."
+)
+_FILES = flags.DEFINE_list("files", [], "Your own rows: CSV or TFRecord files or globs, by commas.")
+_OUTPUT = flags.DEFINE_string("output", None, "Write the metrics to this file as JSON.")
+flags.mark_flag_as_required("model")
+flags.adopt_module_key_flags(data_flags)
+
+
+def main(_: list[str]) -> None:
+    """Runs the program."""
+    from mptrec_tf.directories import write_file
+    from mptrec_tf.evaluation.report import print_table, to_json
+    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.serving.scoring import evaluate
+
+    split = "files" if data_flags.SPEC.value else _SPLIT.value
+    source = data_flags.open_from_flags({"files": _FILES.value})
+    model = LoadedModel(_MODEL.value)
+    with program.rows_progress("evaluating") as on_rows:
+        metrics = evaluate(model, source, split, _TASKS.value, on_rows)
+    rows = [{"task": name, **values} for name, values in metrics.items()]
+    print_table(rows, f"{model.path} on the {split} rows of {source.spec.name}")
+    if _OUTPUT.value:
+        content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
+        write_file(_OUTPUT.value, to_json(content) + "\n")
+        print(f"written to {_OUTPUT.value}")
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,76 @@
+"""Prepares a data set for training: packed features and labels, and the preprocessing graph.
+
+    mptrec-prepare --dataset=synthetic --output_dir=DATA
+    mptrec-prepare --dataset=census_income --data_dir=DIR --output_dir=DATA
+    mptrec-prepare --spec=my.yaml --train_files=a.csv --validation_files=b.csv \
+        --test_files=c.csv --output_dir=DATA
+
+It runs on Apache Beam: --runner and the runner's own flags are passed on, for Flink, Spark or
+Dataflow. Vocabularies and scales come from the training rows. For the data of a task that is to
+join an existing backbone, give --backbone: its preprocessing is used as it is.
+"""
+
+from absl import flags
+
+from mptrec_tf.bin import data_flags, program
+from mptrec_tf.errors import InputError
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for what is prepared.")
+_TASKS = flags.DEFINE_list(
+    "tasks",
+    [],
+    "Built-in data sets: tasks to label, now and to come; their label columns are left out of the "
+    "features. Default: the data set's own.",
+)
+_BACKBONE = flags.DEFINE_string(
+    "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."
+)
+_FILES = {split: data_flags.files_flag(split) for split in ("train", "validation", "test")}
+flags.mark_flag_as_required("output_dir")
+flags.adopt_module_key_flags(data_flags)
+
+
+def main(beam_args: list[str]) -> None:
+    """Runs the program."""
+    from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.preparation import check_beam_args, prepare
+    from mptrec_tf.prepared_data import summary_rows
+
+    check_beam_args(beam_args)
+    source = data_flags.open_from_flags(
+        {split: flag.value for split, flag in _FILES.items()}, _TASKS.value
+    )
+    if data_flags.SPEC.value and _TASKS.value:
+        raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
+    transform_dir = None
+    if _BACKBONE.value:
+        from mptrec_tf.export.backbones import load_backbone
+        from mptrec_tf.spec import check_same_features
+
+        backbone = load_backbone(_BACKBONE.value)
+        check_same_features(
+            source.spec, backbone.spec, "the data set", f"backbone {backbone.directory}"
+        )
+        transform_dir = backbone.transform_dir
+    with program.rows_progress("preparing") as on_rows:
+        data = prepare(
+            source,
+            _OUTPUT_DIR.value,
+            transform_dir=transform_dir,
+            beam_args=beam_args,
+            on_rows=on_rows,
+        )
+    print_table(summary_rows(data), f"Prepared in {data.directory}")
+    print(
+        f"{len(data.spec.categorical)} categorical features with {data.embedding_rows:,} ids, "
+        f"{len(data.spec.numeric)} numeric features"
+    )
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main, pass_on_unknown_flags=True)
+
+
+if __name__ == "__main__":
+    run()

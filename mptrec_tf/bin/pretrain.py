@@ -1,0 +1,117 @@
+"""Pre-trains a multi-task backbone (stage 1 of MPT-Rec).
+
+    mptrec-pretrain --data=DATA --tasks=income,marital --output_dir=BACKBONE --seed=1
+
+A run that was killed is continued by starting it again with the same flags. The defaults are the
+paper's settings for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
+"""
+
+import dataclasses
+
+from absl import flags
+
+from mptrec_tf.bin import program, training_flags
+
+_DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
+_TASKS = flags.DEFINE_list("tasks", None, "Tasks to pre-train on, by commas.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the backbone.")
+_EMBEDDING_WIDTH = flags.DEFINE_integer(
+    "embedding_width", 4, "Width of each categorical feature's embedding.", lower_bound=1
+)
+_EXPERT_UNITS = flags.DEFINE_list(
+    "expert_units", ["256", "128"], "Layers of each expert; the last is the representations' width."
+)
+_EXPERT_DROPOUT = flags.DEFINE_float(
+    "expert_dropout", 0.0, "In experts.", lower_bound=0.0, upper_bound=0.99
+)
+_L2_EMBEDDING = flags.DEFINE_float("l2_embedding", 0.006, "L2 of the embeddings.", lower_bound=0.0)
+_L2_EMBEDDING_OVER = flags.DEFINE_enum(
+    "l2_embedding_over",
+    "table",
+    ["table", "batch"],
+    "Whose norm that is: the whole table's (the paper's), or of the rows a batch reads, for "
+    "tables too large to touch in every step.",
+)
+_GEN_WEIGHT = flags.DEFINE_float(
+    "gen_weight", 0.9, "Weight of the predictions from what is shared alone.", lower_bound=0.0
+)
+_ADVERSARIAL_WEIGHT = flags.DEFINE_float(
+    "adversarial_weight",
+    0.1,
+    "Weight of the discriminator's loss; 0: no adversary.",
+    lower_bound=0.0,
+)
+_ASSIGNMENT = flags.DEFINE_enum(
+    "assignment",
+    "periodic",
+    ["periodic", "online"],
+    "How samples get their environment: one kept per training row and renewed every "
+    "--cluster_every epochs, or from each step's own losses.",
+)
+_CLUSTER_EVERY = flags.DEFINE_integer(
+    "cluster_every", 2, "Epochs between renewals of the environments.", lower_bound=1
+)
+_NORMALIZE_LOSSES = flags.DEFINE_bool(
+    "normalize_losses", False, "Rank each task's losses first; for tasks with rare positives."
+)
+_FUSION = flags.DEFINE_enum(
+    "fusion",
+    "full",
+    ["full", "share_only", "specific_only"],
+    "What towers see; the last two are the paper's ablations.",
+)
+training_flags.check_units("expert_units")
+flags.mark_flags_as_required(["data", "tasks", "output_dir"])
+flags.adopt_module_key_flags(training_flags)
+
+
+def main(_: list[str]) -> None:
+    """Runs the program."""
+    from mptrec_tf.bin.results import pretraining_table
+    from mptrec_tf.directories import check_absent
+    from mptrec_tf.export.backbones import keep_backbone
+    from mptrec_tf.models.mptrec import PretrainingConfig
+    from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.training.pretraining import backbone_config, pretrain
+
+    check_absent(_OUTPUT_DIR.value)
+    data = PreparedData(_DATA.value)
+    data.task_columns(_TASKS.value)
+    shape = backbone_config(
+        data,
+        _TASKS.value,
+        embedding_width=_EMBEDDING_WIDTH.value,
+        expert_units=training_flags.units(_EXPERT_UNITS),
+        tower_units=training_flags.units(training_flags.TOWER_UNITS),
+        expert_dropout=_EXPERT_DROPOUT.value,
+        tower_dropout=training_flags.TOWER_DROPOUT.value,
+        l2_embedding=_L2_EMBEDDING.value,
+        l2_embedding_over=_L2_EMBEDDING_OVER.value,
+        l2_dense=training_flags.L2_DENSE.value,
+        fusion=_FUSION.value,
+    )
+    losses = PretrainingConfig(
+        gen_weight=_GEN_WEIGHT.value,
+        adversarial_weight=_ADVERSARIAL_WEIGHT.value,
+        assignment=_ASSIGNMENT.value,
+        cluster_every=_CLUSTER_EVERY.value,
+        normalize_losses=_NORMALIZE_LOSSES.value,
+    )
+    training = training_flags.training_config()
+    work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
+    backbone, result = pretrain(data, shape, losses, training, directory=work)
+    settings = {
+        "losses": dataclasses.asdict(losses),
+        "training": dataclasses.asdict(training),
+    }
+    stored = keep_backbone(_OUTPUT_DIR.value, backbone, data, settings, result, work)
+    pretraining_table(stored, result)
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,67 @@
+"""The tables that programs end with."""
+
+from collections.abc import Sequence
+
+from mptrec_tf.evaluation.report import print_table
+from mptrec_tf.export.backbones import StoredBackbone
+from mptrec_tf.export.packages import TaskPackage
+from mptrec_tf.models.prompted import (
+    PromptedMPTRec,
+    count,
+    joint_training_parameters,
+    trainable_parameters,
+)
+from mptrec_tf.training.loop import Training
+
+
+def pretraining_table(stored: StoredBackbone, result: Training) -> None:
+    """Prints what pre-training achieved."""
+    best = result.best
+    rows = [
+        {
+            "task": task,
+            "validation_AUC": best[f"val_auc/{task}"],
+            "loss": best[f"loss/{task}"],
+            "specific_gate": best[f"gate/{task}"],
+            "cosine_to_shared": best[f"cosine/{task}"],
+        }
+        for task in stored.backbone.config.tasks
+    ]
+    print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
+    print(f"{count(stored.backbone.weights):,} parameters, {result.seconds:.0f} s")
+    print(f"backbone {stored.fingerprint} in {stored.directory}")
+
+
+def new_task_table(backbone: StoredBackbone, package: TaskPackage, result: Training) -> None:
+    """Prints what adding a task achieved, and what it trained."""
+    task = package.task.name
+    trained = count(package.head.weights)
+    joint = joint_training_parameters(backbone.backbone, 1)
+    row = {
+        "task": task,
+        "validation_AUC": result.best[f"val_auc/{task}"],
+        "loss": result.best[f"loss/{task}"],
+        "specific_gate": result.best[f"gate/{task}"],
+        "best_epoch": result.best_epoch + 1,
+        "epochs": len(result.history),
+    }
+    print_table([row], f"New task {task} on {backbone.directory}")
+    print(trainable_parameters(PromptedMPTRec(backbone.backbone, {task: package.head})))
+    print(
+        f"{trained / joint:.2%} of the {joint:,} parameters that joint training of all "
+        f"{len(backbone.backbone.config.tasks) + 1} tasks would train; {result.seconds:.0f} s"
+    )
+    print(f"task package in {package.directory}")
+
+
+def export_table(
+    backbone: StoredBackbone, packages: Sequence[TaskPackage], path: str, version: int
+) -> None:
+    """Prints what a new version is made of."""
+    rows = [
+        {"task": task, "kind": "pre-trained", "from": backbone.directory}
+        for task in backbone.backbone.config.tasks
+    ]
+    rows += [{"task": p.task.name, "kind": "added", "from": p.directory} for p in packages]
+    print_table(rows, f"Version {version}")
+    print(f"written to {path}")

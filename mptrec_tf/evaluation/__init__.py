@@ -1,0 +1,1 @@
+"""Evaluation: metrics from probabilities and labels, and reports of them."""

@@ -1,0 +1,82 @@
+"""Reports: the metrics of every task, as plain data and as a table."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mptrec_tf.evaluation import metrics
+
+
+def task_metrics(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    users: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+    known_probabilities: np.ndarray | None = None,
+) -> dict[str, float | int]:
+    """Returns the metrics of one task.
+
+    Args:
+      labels: [n], each 0 or 1.
+      probabilities: [n]. Predictions.
+      users: Optional [n]. Groups for `grouped_auc`.
+      weight: Optional [n]. Weighs every metric but the grouped AUC and the counts.
+      known_probabilities: Optional [n]. The true probabilities, for `best_auc`.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    result: dict[str, float | int] = {
+        "rows": len(labels),
+        "positives": int(np.sum(labels)),
+        "auc": metrics.auc(labels, probabilities, weight),
+        "log_loss": metrics.log_loss(labels, probabilities, weight),
+        "calibration": metrics.calibration_ratio(labels, probabilities, weight),
+        "ece": metrics.expected_calibration_error(labels, probabilities, weight),
+    }
+    if users is not None:
+        result["grouped_auc"] = metrics.grouped_auc(users, labels, probabilities)
+    if known_probabilities is not None:
+        result["best_auc"] = metrics.auc(labels, known_probabilities, weight)
+    return result
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """JSON with NaN as null, which every reader understands."""
+
+    def clean(value):
+        if isinstance(value, Mapping):
+            return {k: clean(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(v) for v in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return json.dumps(clean(content), indent=2)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]], title: str = "", console: Console | None = None
+) -> None:
+    """Prints rows as a table: columns from the rows' keys, floats to four places."""
+    table = Table(title=title or None, title_justify="left")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        numeric = any(isinstance(row.get(column), int | float | np.number) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    # Without a terminal (a log file) nothing wraps: a row stays on a line.
+    console = console or Console()
+    console.print(table, soft_wrap=not console.is_terminal)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int | np.integer) else f"{value:.4f}"

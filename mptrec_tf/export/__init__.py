@@ -1,0 +1,1 @@
+"""Export: backbones, task packages, and the SavedModels that serve them."""

@@ -1,0 +1,206 @@
+"""A pre-trained backbone on disk.
+
+<directory>/
+  backbone.json    shape, spec, fingerprint, settings and results of the training
+  weights.npz      the backbone's weights
+  transform/       the preprocessing graph that feeds it
+  logs/            TensorBoard's
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.directories import write_file, written_aside
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.export.fingerprint import backbone_fingerprint, transform_fingerprint
+from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.prepared_data import PreparedData, transform_directory
+from mptrec_tf.spec import DatasetSpec, check_same_features
+from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.loop import Training
+
+_DESCRIPTION = "backbone.json"
+_WEIGHTS = "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredBackbone:
+    """A backbone that was loaded.
+
+    Attributes:
+      directory: str. Where it is.
+      backbone: The model with its weights.
+      spec: Spec of the data that it was pre-trained on.
+      fingerprint: str. Names the weights and the preprocessing graph.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    backbone: Backbone
+    spec: DatasetSpec
+    fingerprint: str
+    training: Mapping[str, Any]
+
+    @property
+    def transform_dir(self) -> str:
+        """Directory of the preprocessing graph."""
+        return transform_directory(self.directory)
+
+    def check_fits(self, data: PreparedData) -> None:
+        """Refuses data that were prepared in another way than the backbone's.
+
+        Raises:
+          InputError: naming what differs and what to do.
+        """
+        check_same_features(
+            data.spec, self.spec, f"data {data.directory}", f"backbone {self.directory}"
+        )
+        if transform_fingerprint(data.transform_dir) != transform_fingerprint(self.transform_dir):
+            raise InputError(
+                f"data {data.directory} were prepared with other vocabularies or statistics than "
+                f"backbone {self.directory} was trained with; prepare them again with "
+                f"--backbone={self.directory}."
+            )
+
+
+def copy_directory(source: str, target: str) -> None:
+    """Copies a directory tree, local or remote."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        into = os.path.join(target, os.path.relpath(folder, source))
+        tf.io.gfile.makedirs(into)
+        for name in files:
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
+
+
+def save_backbone(
+    directory: str,
+    backbone: Backbone,
+    spec: DatasetSpec,
+    transform_dir: str,
+    training: Mapping[str, Any],
+) -> str:
+    """Writes a backbone into an existing directory; returns its fingerprint."""
+    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+    fingerprint = backbone_fingerprint(weights, transform_dir)
+    save_arrays(os.path.join(directory, _WEIGHTS), weights)
+    copy_directory(transform_dir, transform_directory(directory))
+    description = {
+        "fingerprint": fingerprint,
+        "config": json.loads(backbone.config.to_json()),
+        "spec": json.loads(spec.to_json()),
+        "training": training,
+    }
+    write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
+    return fingerprint
+
+
+def keep_backbone(
+    directory: str,
+    backbone: Backbone,
+    data: PreparedData,
+    training: Mapping[str, Any],
+    result: Training,
+    work: str,
+) -> StoredBackbone:
+    """Writes what a finished pre-training made to a new directory, and removes its state.
+
+    Args:
+      directory: New directory for the backbone; it appears when it is whole.
+      backbone: The pre-trained backbone.
+      data: What it was trained on.
+      training: Settings of the training.
+      result: What the training did.
+      work: Directory of the training's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    with written_aside(directory) as aside:
+        description = {**training, **training_record(data, result)}
+        save_backbone(aside, backbone, data.spec, data.transform_dir, description)
+        copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
+    tf.io.gfile.rmtree(work)
+    return load_backbone(directory)
+
+
+def training_record(data: PreparedData, result: Training) -> dict[str, Any]:
+    """What is kept of a training: data, best epoch, history."""
+    return {
+        "data": {"name": data.spec.name, "splits": data.splits},
+        "best_epoch": result.best_epoch,
+        "seconds": result.seconds,
+        "history": result.history,
+    }
+
+
+def load_backbone(directory: str) -> StoredBackbone:
+    """Reads a backbone and checks its fingerprint.
+
+    Raises:
+      InputError: if the directory does not hold a backbone, or what it holds was changed.
+    """
+    directory = directory.rstrip("/")
+    description = read_description(directory, _DESCRIPTION, "a backbone", "mptrec-pretrain")
+    weights = load_arrays(os.path.join(directory, _WEIGHTS))
+    found = backbone_fingerprint(weights, transform_directory(directory))
+    if found != description["fingerprint"]:
+        raise InputError(
+            f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
+            f"it should be {description['fingerprint']}; use an untouched copy."
+        )
+    backbone = Backbone(BackboneConfig.from_json(json.dumps(description["config"])))
+    assign_weights(backbone.named_weights(), weights, directory)
+    return StoredBackbone(
+        directory,
+        backbone,
+        DatasetSpec.from_json(json.dumps(description["spec"])),
+        found,
+        description["training"],
+    )
+
+
+def read_description(directory: str, name: str, what: str, program: str) -> dict[str, Any]:
+    """Reads the JSON file that describes what a directory holds.
+
+    Raises:
+      InputError: if it is not there or cannot be read.
+    """
+    path = os.path.join(directory, name)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return json.load(file)
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"{directory} holds no {what.split()[-1]} ({name} is missing); "
+            f"give a directory that {program} wrote."
+        ) from error
+    except (ValueError, tf.errors.OpError) as error:
+        raise InputError(f"cannot read {path} ({error}); make it again.") from error
+
+
+def assign_weights(
+    variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray], where: str
+) -> None:
+    """Gives variables the stored values of the same names.
+
+    Raises:
+      InputError: if names or shapes do not agree.
+    """
+    if variables.keys() != values.keys():
+        odd = sorted(variables.keys() ^ values.keys())[0]
+        raise InputError(f"the weights in {where} do not fit their model: {odd!r} is in one only.")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != values[name].shape:
+            raise InputError(
+                f"the weights in {where} do not fit their model: {name!r} has shape "
+                f"{values[name].shape}, expected {tuple(variable.shape)}."
+            )
+        variable.assign(values[name])

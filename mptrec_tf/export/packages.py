@@ -1,0 +1,151 @@
+"""A task package: all that a new task adds to a frozen backbone, bound to it by fingerprint.
+
+<directory>/
+  task.json       the task, its head's shape, the backbone's fingerprint, metrics
+  weights.npz     the head's weights
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.directories import write_file, written_aside
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.export.backbones import (
+    StoredBackbone,
+    assign_weights,
+    copy_directory,
+    read_description,
+    training_record,
+)
+from mptrec_tf.models.backbone import named_weights
+from mptrec_tf.models.heads import HeadConfig, PromptHead
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.spec import Task, task_from_dict
+from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.loop import Training
+
+_DESCRIPTION = "task.json"
+_WEIGHTS = "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskPackage:
+    """A new task that was loaded.
+
+    Attributes:
+      directory: str. Where it is.
+      task: What the task is.
+      head: The layer with its weights.
+      backbone: str. Fingerprint of the backbone that it was trained on.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    task: Task
+    head: PromptHead
+    backbone: str
+    training: Mapping[str, Any]
+
+
+def save_package(
+    directory: str, task: Task, head: PromptHead, backbone: str, training: Mapping[str, Any]
+) -> None:
+    """Writes a task package into an existing directory.
+
+    Args:
+      directory: Where to write.
+      task: What the task is.
+      head: The trained head.
+      backbone: Fingerprint of the backbone that it was trained on.
+      training: Settings and results of the training.
+    """
+    weights = {name: weight.numpy() for name, weight in named_weights(head).items()}
+    save_arrays(os.path.join(directory, _WEIGHTS), weights)
+    description = {
+        "backbone": backbone,
+        "task": dataclasses.asdict(task),
+        "head": dataclasses.asdict(head.config),
+        "training": training,
+    }
+    write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
+
+
+def keep_package(
+    directory: str,
+    task: Task,
+    head: PromptHead,
+    backbone: StoredBackbone,
+    data: PreparedData,
+    training: Mapping[str, Any],
+    result: Training,
+    work: str,
+) -> TaskPackage:
+    """Writes what a finished tuning made to a new directory, and removes its state.
+
+    Args:
+      directory: New directory for the package; it appears when it is whole.
+      task: What the task is.
+      head: The trained head.
+      backbone: The backbone that it was trained on.
+      data: What it was trained on.
+      training: Settings of the training.
+      result: What the training did.
+      work: Directory of the training's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    with written_aside(directory) as aside:
+        description = {**training, **training_record(data, result)}
+        save_package(aside, task, head, backbone.fingerprint, description)
+        copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
+    tf.io.gfile.rmtree(work)
+    return load_package(directory, backbone)
+
+
+def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
+    """Reads a task package for the backbone that it was trained on.
+
+    Raises:
+      InputError: if the directory does not hold a task package, or one of another backbone.
+    """
+    directory = directory.rstrip("/")
+    description = read_description(directory, _DESCRIPTION, "a task", "mptrec-add-task")
+    if description["backbone"] != backbone.fingerprint:
+        raise InputError(
+            f"task package {directory} was trained on the backbone with fingerprint "
+            f"{description['backbone']}, but {backbone.directory} has {backbone.fingerprint}; "
+            "give the package's own backbone, or train the task on this one."
+        )
+    task = task_from_dict(description["task"])
+    shape = backbone.backbone.config
+    config = HeadConfig(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in description["head"].items()}
+    )
+    head = PromptHead(config, shape.input_width, shape.width, name=task.name)
+    assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
+    return TaskPackage(directory, task, head, description["backbone"], description["training"])
+
+
+def check_addable(backbone: StoredBackbone, task: Task) -> None:
+    """Refuses a new task whose answer the backbone already sees, or whose name is taken.
+
+    Raises:
+      InputError: naming the column or the name.
+    """
+    if task.name in backbone.backbone.config.tasks:
+        raise InputError(
+            f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
+            "a new task needs another name."
+        )
+    if task.label in backbone.spec.feature_names:
+        raise InputError(
+            f"column {task.label!r} makes the label of task {task.name!r} and is a feature of "
+            f"backbone {backbone.directory}; pre-train one that leaves it out."
+        )

@@ -1,0 +1,1 @@
+"""Serving: asking an exported model."""

@@ -1,0 +1,75 @@
+"""An exported model loaded in this process, asked by raw columns as TF Serving would ask it."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.datasets.block import Block
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.serving_model import CARD, versions
+from mptrec_tf.spec import DatasetSpec
+
+
+def newest_version(path: str) -> str:
+    """Returns the directory of a version: `path` itself, or the newest one below a base path.
+
+    Raises:
+      InputError: if there is none.
+    """
+    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+        return path
+    found = versions(path)
+    if not found:
+        raise InputError(
+            f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
+            "of its versions."
+        )
+    return os.path.join(path, str(found[-1]))
+
+
+class LoadedModel:
+    """A version of an exported model.
+
+    Args:
+      path: A version's directory, or a base path, whose newest version is taken.
+
+    Attributes:
+      path: str. The version's directory.
+      spec: The features, and all tasks that the model answers.
+      card: What `mptrec-export` wrote about the model.
+
+    Raises:
+      InputError: if it cannot be loaded.
+    """
+
+    def __init__(self, path: str):
+        self.path = newest_version(path)
+        try:
+            self._model = tf.saved_model.load(self.path)
+            with tf.io.gfile.GFile(os.path.join(self.path, CARD)) as file:
+                self.card = json.load(file)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise InputError(f"cannot load the model in {self.path}: {error}.") from error
+        self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
+        self._columns = self._model.signatures["columns"]
+
+    @functools.cached_property
+    def column_types(self) -> Mapping[str, tf.DType]:
+        """The raw columns that a request must hold."""
+        return {n: s.dtype for n, s in self._columns.structured_input_signature[1].items()}
+
+    def predict(self, block: Block) -> dict[str, np.ndarray]:
+        """Returns the probability [n] of every task for n raw rows.
+
+        Raises:
+          InputError: for a column that is missing or holds what is no number where one is due.
+        """
+        request = {}
+        for name, dtype in self.column_types.items():
+            values = block.text(name) if dtype == tf.string else block.numbers(name)
+            request[name] = tf.constant(values, dtype)
+        return {name: answer.numpy() for name, answer in self._columns(**request).items()}

@@ -1,0 +1,111 @@
+"""Scores files and data sets with an exported model."""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mptrec_tf.datasets.block import Block, Source, read_split
+from mptrec_tf.directories import file_written_aside
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.report import task_metrics
+from mptrec_tf.labels import make_labels
+from mptrec_tf.serving.saved_model import LoadedModel
+from mptrec_tf.spec import Task
+
+
+def evaluate(
+    model: LoadedModel,
+    source: Source,
+    split: str,
+    tasks: Sequence[str] | None = None,
+    on_rows: Callable[[int], Any] = lambda rows: None,
+) -> dict[str, dict[str, float | int]]:
+    """Returns the metrics of every task on a split, see `evaluation.report.task_metrics`.
+
+    Args:
+      model: An exported model.
+      source: Raw rows with the tasks' label columns.
+      split: "train", "validation" or "test".
+      tasks: Names of the tasks to evaluate. Defaults to all that the model answers.
+      on_rows: Called with the number of rows after each block.
+
+    Raises:
+      InputError: for an unknown task, a split without rows, or raw rows that do not fit.
+    """
+    chosen = model.spec.select_tasks(tasks or model.spec.task_names)
+    collected: dict[str, list[np.ndarray]] = {}
+    for block in read_split(source, split):
+        for key, values in _evaluation_columns(model, chosen, block).items():
+            collected.setdefault(key, []).append(values)
+        on_rows(len(block))
+    if not collected:
+        raise InputError(f"data set {source.spec.name!r} has no {split} rows.")
+    columns = {key: np.concatenate(values) for key, values in collected.items()}
+    return {
+        task.name: task_metrics(
+            columns[f"label/{task.name}"],
+            columns[f"probability/{task.name}"],
+            users=columns.get("user"),
+            weight=columns.get("weight"),
+            known_probabilities=columns.get(f"known/{task.name}"),
+        )
+        for task in chosen
+    }
+
+
+def _evaluation_columns(
+    model: LoadedModel, tasks: Sequence[Task], block: Block
+) -> dict[str, np.ndarray]:
+    columns = {}
+    predictions = model.predict(block)
+    for task in tasks:
+        columns[f"label/{task.name}"] = make_labels(task, block)
+        columns[f"probability/{task.name}"] = predictions[task.name]
+        if task.known_probability:
+            columns[f"known/{task.name}"] = block.numbers(task.known_probability)
+    if model.spec.user_id:
+        columns["user"] = block.text(model.spec.user_id)
+    if model.spec.weight:
+        columns["weight"] = block.numbers(model.spec.weight)
+    return columns
+
+
+def predict_file(
+    model: LoadedModel,
+    blocks: Iterable[Block],
+    output: str,
+    on_rows: Callable[[int], Any] = lambda rows: None,
+) -> dict[str, dict[str, float | int]]:
+    """Writes the predictions of rows as CSV: a column per task, a line per row, in order.
+
+    The file appears when all rows are in it. Numbers have nine digits, which give back the same
+    float32.
+
+    Returns:
+      Rows, and smallest, mean and largest prediction, by task.
+
+    Raises:
+      InputError: for rows that do not fit the model, or an output that cannot be written.
+    """
+    tasks = model.spec.task_names
+    count, total = 0, np.zeros(len(tasks))
+    low, high = np.full(len(tasks), np.inf), np.full(len(tasks), -np.inf)
+    with file_written_aside(output) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(tasks)
+        for block in blocks:
+            answers = model.predict(block)
+            columns = np.stack([answers[task] for task in tasks])
+            writer.writerows([f"{value:.9g}" for value in row] for row in columns.T)
+            total += columns.sum(axis=1, dtype=np.float64)
+            low, high = np.minimum(low, columns.min(axis=1)), np.maximum(high, columns.max(axis=1))
+            count += len(block)
+            on_rows(len(block))
+        if not count:
+            raise InputError("the input has no rows; nothing was written.")
+    return {
+        task: {"rows": count, "lowest": low[i], "mean": total[i] / count, "highest": high[i]}
+        for i, task in enumerate(tasks)
+    }

@@ -1,0 +1,145 @@
+"""Batches for training: whole splits in memory where they fit, windows of rows where they don't.
+
+Every epoch's order depends on the seed and on the number of the epoch alone, so that a run that
+is continued sees the same batches as one that was never stopped.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.mptrec import LABELS, ROW
+from mptrec_tf.prepared_data import PreparedData
+
+MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
+WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
+PREDICTION_BATCH = 4096
+
+Columns = Mapping[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The rows of a split.
+
+    Attributes:
+      count: int. How many rows.
+      windows: Function from a seed [2] (or None for the stored order) and a number of rows to
+        a dataset of windows: columns [n, ...] each, n at most that number where rows are
+        streamed, everything in one window where they are in memory.
+      columns: The columns [count, ...] in memory, or None where rows are streamed.
+    """
+
+    count: int
+    windows: Callable[[tf.Tensor | None, int], tf.data.Dataset]
+    columns: Columns | None = None
+
+    def steps(self, batch_size: int) -> int:
+        """Batches in one pass."""
+        return -(-self.count // batch_size)
+
+
+def rows_in_memory(columns: Columns) -> Rows:
+    """Rows whose columns [n, ...] are held in memory. Adds `row`, each row's number."""
+    count = int(next(iter(columns.values())).shape[0])
+    columns = {**columns, ROW: tf.range(count)}
+    return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns)
+
+
+def load_rows(
+    data: PreparedData, split: str, tasks: Sequence[str], memory_limit: int = MEMORY_LIMIT
+) -> Rows:
+    """Opens a split of prepared data for some tasks.
+
+    Args:
+      data: The prepared data.
+      split: "train", "validation" or "test".
+      tasks: Tasks whose labels become the columns of `labels`, in this order.
+      memory_limit: Bytes up to which the split is held in memory.
+
+    Raises:
+      InputError: for unknown tasks or files that are damaged.
+    """
+    labels = data.task_columns(tasks)
+    files, count = data.files(split), data.splits[split]["rows"]
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = data.parse(serialized)
+        return {**parsed, LABELS: tf.gather(parsed[LABELS], labels, axis=1)}
+
+    def windows(seed: tf.Tensor | None, size: int) -> tf.data.Dataset:
+        names = tf.constant(files)
+        if seed is not None:
+            names = tf.random.experimental.stateless_shuffle(names, seed)
+        return tf.data.TFRecordDataset(names).batch(size).map(parse)
+
+    row_bytes = 8 * len(data.spec.categorical) + 4 * (len(data.spec.numeric) + len(tasks))
+    if count * row_bytes > memory_limit:
+        return Rows(count, windows)
+    chunks = _read(windows(None, 65_536), files)
+    columns = {k: tf.concat([chunk[k] for chunk in chunks], axis=0) for k in chunks[0]}
+    found = len(columns[LABELS])
+    if found != count:
+        raise InputError(
+            f"{data.directory} holds {found} {split} rows where {count} were prepared; "
+            "files are missing or cut short: prepare the data again."
+        )
+    return rows_in_memory(columns)
+
+
+def _read(windows: tf.data.Dataset, files: Sequence[str]) -> list[dict[str, tf.Tensor]]:
+    try:
+        return list(windows)
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"cannot read {files[0]} and its like: {error.message}; prepare the data again."
+        ) from error
+
+
+def training_batches(
+    rows: Rows, batch_size: int, *, seed: int, epochs: int, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """Shuffled batches of all epochs from `first_epoch` on, one after the other.
+
+    An epoch has `rows.steps(batch_size)` batches; the last may be smaller.
+    """
+
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
+        windows = rows.windows(epoch_seed, WINDOW_BATCHES * batch_size).enumerate()
+        return windows.flat_map(
+            # Windows and epochs count in different halves of the number, so no seed comes twice.
+            lambda number, window: _shuffled(
+                window, batch_size, tf.stack([epoch_seed[0], epoch + number * 2**32])
+            )
+        )
+
+    epochs_left = tf.data.Dataset.range(first_epoch, epochs)
+    return epochs_left.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+    count = tf.shape(next(iter(window.values())), tf.int64)[0]
+    order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
+    # Gathering whole batches is some ten times faster than slicing and batching single rows.
+    return tf.data.Dataset.range(-(-count // batch_size)).map(
+        lambda i: _gather(window, order[i * batch_size : (i + 1) * batch_size]),
+        num_parallel_calls=2,
+    )
+
+
+def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: tf.gather(column, rows) for name, column in window.items()}
+
+
+def ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:
+    """Batches of all rows in their stored order, for predictions."""
+    if rows.columns is None:
+        return rows.windows(None, batch_size).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.range(0, rows.count, batch_size).map(
+        lambda start: {
+            name: column[start : start + batch_size] for name, column in rows.columns.items()
+        }
+    )

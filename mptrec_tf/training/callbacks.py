@@ -1,0 +1,248 @@
+"""Keras callbacks of both stages: validation, the best epoch, progress, and what survives a kill.
+
+They are listed in the order in which they must come: each adds to the epoch's logs, or keeps
+what the ones before it left.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.directories import write_file
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.metrics import auc
+from mptrec_tf.keras import keras
+from mptrec_tf.models.mptrec import LABELS, WEIGHT
+from mptrec_tf.training.batches import Rows, ordered_batches
+
+AUC_SUM = "val_auc/sum"
+LOGS = "logs"  # TensorBoard's, in the directory of a run
+
+
+class RenewEnvironments(keras.callbacks.Callback):
+    """Assigns the environments of all training rows anew, every `cluster_every` epochs."""
+
+    def __init__(self, rows: Rows):
+        super().__init__()
+        self._rows = rows
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Renews the environments where the epoch is the last of its period."""
+        if (epoch + 1) % self.model.config.cluster_every == 0:
+            losses = [self.model.sample_losses(batch) for batch in ordered_batches(self._rows)]
+            self.model.renew_environments(tf.concat(losses, axis=1))
+
+
+class Validate(keras.callbacks.Callback):
+    """Reports on the validation rows: `val_auc/<task>`, their sum, and means of the rest.
+
+    Args:
+      rows: The validation rows.
+      tasks: Names of the tasks, in the order of the model's report.
+    """
+
+    def __init__(self, rows: Rows, tasks: Sequence[str]):
+        super().__init__()
+        self._rows = rows
+        self._tasks = tasks
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds the report to the logs."""
+        batches = [
+            {**self.model.report(batch), LABELS: batch[LABELS]}
+            | ({WEIGHT: batch[WEIGHT]} if WEIGHT in batch else {})
+            for batch in ordered_batches(self._rows)
+        ]
+        report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
+        labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
+        probabilities = report.pop("probability")
+        aucs = []
+        for i, task in enumerate(self._tasks):
+            aucs.append(auc(labels[:, i], probabilities[:, i], weight))
+            logs[f"val_auc/{task}"] = aucs[-1]
+            for name, values in report.items():
+                logs[f"{name}/{task}"] = float(values[:, i].mean())
+        logs[AUC_SUM] = sum(aucs)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the largest sum of validation AUCs; stops in time.
+
+    Args:
+      weights: The variables to keep.
+      patience: Epochs without improvement after which training stops.
+    """
+
+    def __init__(self, weights: Sequence[tf.Variable], patience: int):
+        super().__init__()
+        self._weights = list(weights)
+        self._patience = patience
+        self.best = -np.inf
+        self.epoch = -1
+        self.values: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Compares the epoch with the best one so far."""
+        if logs[AUC_SUM] > self.best:
+            self.best, self.epoch = float(logs[AUC_SUM]), epoch
+            self.values = [weight.numpy() for weight in self._weights]
+        elif self.is_over(epoch):
+            self.model.stop_training = True
+
+    def is_over(self, epoch: int) -> bool:
+        """Whether patience is used up after this epoch."""
+        return self.epoch >= 0 and epoch - self.epoch >= self._patience
+
+    def restore_weights(self) -> None:
+        """Gives the variables the best epoch's values."""
+        for weight, value in zip(self._weights, self.values, strict=True):
+            weight.assign(value)
+
+
+class SaveProgress(keras.callbacks.Callback):
+    """Saves after every epoch all that a killed run needs to go on as if nothing had happened.
+
+    The state file is renamed into place last: what it names is whole.
+
+    Args:
+      directory: Where the state is kept.
+      model: The compiled model; optimizer included.
+      best: Whose best epoch is part of the state.
+      settings: What must be equal for a run to be continued.
+
+    Raises:
+      InputError: if the directory holds the state of a run with other settings.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        model: keras.Model,
+        best: KeepBest,
+        settings: Mapping[str, Any],
+    ):
+        super().__init__()
+        self.history: list[dict[str, float]] = []
+        self._directory = directory
+        self._best = best
+        self._settings = json.loads(json.dumps(settings))
+        self._checkpoint = tf.train.Checkpoint(model=model)
+        model.optimizer.build(model.trainable_variables)
+        tf.io.gfile.makedirs(directory)
+
+    @property
+    def _state_file(self) -> str:
+        return os.path.join(self._directory, "state.json")
+
+    def resume(self) -> int:
+        """Restores the last saved epoch, if there is one; returns the epoch to go on with."""
+        if not tf.io.gfile.exists(self._state_file):
+            return 0
+        with tf.io.gfile.GFile(self._state_file) as file:
+            state = json.load(file)
+        if state["settings"] != self._settings:
+            changed = sorted(
+                key
+                for key in {*self._settings, *state["settings"]}
+                if self._settings.get(key) != state["settings"].get(key)
+            )
+            raise InputError(
+                f"{self._directory} holds an unfinished run with other settings "
+                f"({', '.join(changed)}); start it with the same flags to continue it, or remove "
+                "that directory to begin anew."
+            )
+        self._checkpoint.restore(
+            os.path.join(self._directory, state["checkpoint"])
+        ).assert_consumed()
+        stored = load_arrays(os.path.join(self._directory, state["best_file"]))
+        self._best.values = [stored[f"{i}"] for i in range(len(stored))]
+        self._best.best, self._best.epoch = state["best"], state["best_epoch"]
+        self.history = state["history"]
+        return len(self.history)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Saves the state after this epoch."""
+        self.history.append({k: float(v) for k, v in logs.items()})
+        best_file = f"best-{self._best.epoch:04d}.npz"
+        if self._best.epoch == epoch:
+            values = {f"{i}": value for i, value in enumerate(self._best.values)}
+            save_arrays(os.path.join(self._directory, best_file), values)
+        name = f"epoch-{epoch:04d}"
+        self._checkpoint.write(os.path.join(self._directory, name))
+        state = {
+            "settings": self._settings,
+            "checkpoint": name,
+            "best_file": best_file,
+            "best": self._best.best,
+            "best_epoch": self._best.epoch,
+            "history": self.history,
+        }
+        write_file(self._state_file, json.dumps(state))
+        self._remove_all_but(name, best_file)
+
+    def _remove_all_but(self, checkpoint: str, best_file: str) -> None:
+        for name in tf.io.gfile.listdir(self._directory):
+            old_checkpoint = name.startswith("epoch-") and not name.startswith(checkpoint)
+            old_best = name.startswith("best-") and name != best_file
+            if old_checkpoint or old_best:
+                tf.io.gfile.remove(os.path.join(self._directory, name))
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A progress bar over all planned steps, and a line for every epoch.
+
+    Args:
+      epochs: Planned epochs.
+      steps: Steps of an epoch.
+      first_epoch: Where a continued run goes on.
+      tasks: Tasks to show training loss and validation AUC of.
+    """
+
+    def __init__(self, epochs: int, steps: int, first_epoch: int, tasks: Sequence[str]):
+        super().__init__()
+        self._epochs, self._steps, self._first = epochs, steps, first_epoch
+        self._tasks = tasks
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left at most"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Starts the bar."""
+        self._task = self._progress.add_task(
+            "training", total=self._epochs * self._steps, completed=self._first * self._steps
+        )
+        self._progress.start()
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Says which epoch it is."""
+        self._progress.update(self._task, description=f"epoch {epoch + 1}/{self._epochs}")
+        self._before = epoch * self._steps
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Moves the bar."""
+        self._progress.update(self._task, completed=self._before + batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Prints the epoch's line."""
+        shown = "   ".join(
+            f"{task}: loss {logs[f'loss/{task}']:.4f}, AUC {logs[f'val_auc/{task}']:.4f}"
+            for task in self._tasks
+        )
+        self._progress.console.print(f"epoch {epoch + 1:>3}   {shown}", highlight=False)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Ends the bar."""
+        self._progress.stop()

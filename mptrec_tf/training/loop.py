@@ -1,0 +1,145 @@
+"""What both stages share: compile, fit with the callbacks, continue, and end on the best epoch."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.training.batches import Rows, training_batches
+from mptrec_tf.training.callbacks import (
+    LOGS,
+    KeepBest,
+    ProgressBar,
+    SaveProgress,
+    Validate,
+)
+
+# Steps that Keras runs before it comes back to Python; the progress bar moves as often.
+STEPS_PER_EXECUTION = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to train. The defaults are the paper's for Census-Income.
+
+    Attributes:
+      epochs: int. At most so many.
+      patience: int. Stop after so many epochs without a better sum of validation AUCs.
+      batch_size: int. Rows of a step.
+      learning_rate: float. Of Adam.
+      seed: int. Of the weights, the order of rows, and everything else that is random.
+    """
+
+    epochs: int = 30
+    patience: int = 5
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    seed: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a training run did.
+
+    Attributes:
+      history: Logs of every epoch.
+      best_epoch: int. Counted from 0.
+      seconds: float. Of this process; a continued run's earlier ones are not in it.
+      steps: int. Steps of this process.
+    """
+
+    history: Sequence[Mapping[str, float]]
+    best_epoch: int
+    seconds: float
+    steps: int
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """Logs of the best epoch."""
+        return self.history[self.best_epoch]
+
+
+def seed_everything(seed: int) -> None:
+    """Makes what follows repeatable bit for bit on this machine."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
+    """Compiles a model for `steps` steps an epoch with Adam, as the paper trains."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        steps_per_execution=min(STEPS_PER_EXECUTION, steps),
+    )
+
+
+def run(
+    model: keras.Model,
+    weights: Sequence[tf.Variable],
+    train: Rows,
+    validation: Rows,
+    tasks: Sequence[str],
+    config: TrainingConfig,
+    *,
+    directory: str,
+    settings: Mapping[str, Any],
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    show_progress: bool = True,
+) -> Training:
+    """Trains a model and leaves it with the weights of its best epoch.
+
+    Args:
+      model: A `tfrs.Model` with a `report`.
+      weights: What is kept of the best epoch.
+      train: Training rows.
+      validation: Rows that choose the best epoch.
+      tasks: Names of the tasks, in the order of the labels.
+      config: How long and how fast.
+      directory: Where the state of the run is kept; a run that was killed is continued.
+      settings: What must be equal for a run to be continued.
+      callbacks: More callbacks, which come first.
+      show_progress: Whether to show a progress bar.
+
+    Raises:
+      InputError: if `directory` holds the state of another run.
+    """
+    start = time.monotonic()
+    steps = train.steps(config.batch_size)
+    compile_model(model, config.learning_rate, steps)
+    best = KeepBest(weights, config.patience)
+    progress = SaveProgress(
+        directory, model, best, {**settings, **dataclasses.asdict(config), "tasks": list(tasks)}
+    )
+    first = progress.resume()
+    if first < config.epochs and not best.is_over(first - 1):
+        model.fit(
+            training_batches(
+                train,
+                config.batch_size,
+                seed=config.seed,
+                epochs=config.epochs,
+                first_epoch=first,
+            ),
+            epochs=config.epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[
+                *callbacks,
+                Validate(validation, tasks),
+                best,
+                keras.callbacks.TensorBoard(f"{directory}/{LOGS}", profile_batch=0),
+                progress,
+                *([ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []),
+            ],
+        )
+    best.restore_weights()
+    return Training(
+        history=progress.history,
+        best_epoch=best.epoch,
+        seconds=time.monotonic() - start,
+        steps=(len(progress.history) - first) * steps,
+    )

@@ -1,0 +1,87 @@
+"""Stage 1 as a run: prepared data in, a pre-trained backbone out."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.training import loop
+from mptrec_tf.training.batches import load_rows
+from mptrec_tf.training.callbacks import RenewEnvironments
+
+
+def backbone_config(data: PreparedData, tasks: Sequence[str], **shape) -> BackboneConfig:
+    """Returns the configuration of a backbone that fits prepared data.
+
+    Args:
+      data: The prepared data.
+      tasks: Names of the tasks to pre-train on.
+      **shape: Fields of `BackboneConfig` that differ from its defaults.
+    """
+    return BackboneConfig(
+        tasks=tuple(task.name for task in data.spec.select_tasks(tasks)),
+        embedding_rows=data.embedding_rows,
+        categorical_features=len(data.spec.categorical),
+        numeric_features=len(data.spec.numeric),
+        **shape,
+    )
+
+
+def pretrain(
+    data: PreparedData,
+    shape: BackboneConfig,
+    losses: PretrainingConfig,
+    training: loop.TrainingConfig,
+    *,
+    directory: str,
+    show_progress: bool = True,
+) -> tuple[Backbone, loop.Training]:
+    """Pre-trains a backbone; it has the weights of its best epoch.
+
+    Args:
+      data: The prepared data.
+      shape: Shape of the backbone, see `backbone_config`.
+      losses: How the losses are weighed.
+      training: How long and how fast.
+      directory: Where the state of the run is kept; a run that was killed is continued.
+      show_progress: Whether to show a progress bar.
+
+    Raises:
+      InputError: for a task with one class only, data that are damaged, data too large for
+        periodic assignment, or a directory that holds the state of another run.
+    """
+    loop.seed_everything(training.seed)
+    train = load_rows(data, "train", shape.tasks)
+    validation = load_rows(data, "validation", shape.tasks)
+    periodic = losses.assignment == "periodic" and losses.adversarial_weight > 0
+    if periodic and train.columns is None:
+        raise InputError(
+            f"{data.directory} holds {train.count} training rows, more than fit in memory, and "
+            "periodic assignment keeps an environment for each; use assignment online."
+        )
+    model = MPTRec(
+        shape,
+        losses,
+        training_steps=training.epochs * train.steps(training.batch_size),
+        training_rows=train.count if periodic else 0,
+    )
+    result = loop.run(
+        model,
+        list(model.backbone.named_weights().values()),
+        train,
+        validation,
+        shape.tasks,
+        training,
+        directory=directory,
+        settings={
+            "data": data.splits,
+            "backbone": json.loads(shape.to_json()),
+            "losses": dataclasses.asdict(losses),
+        },
+        callbacks=[RenewEnvironments(train)] if periodic else [],
+        show_progress=show_progress,
+    )
+    return model.backbone, result

@@ -1,0 +1,142 @@
+"""Stage 2 as a run: a frozen backbone and prepared data in, a new task's head out.
+
+The frozen backbone encodes each row once; all epochs read what came out.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.heads import HeadConfig, PromptHead
+from mptrec_tf.models.mptrec import LABELS, WEIGHT
+from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.training import loop
+from mptrec_tf.training.batches import (
+    MEMORY_LIMIT,
+    Rows,
+    load_rows,
+    ordered_batches,
+    rows_in_memory,
+)
+
+
+def encode_rows(
+    model: PromptedMPTRec, rows: Rows, directory: str, memory_limit: int = MEMORY_LIMIT
+) -> Rows:
+    """Encodes every row once.
+
+    Args:
+      model: Whose frozen backbone encodes.
+      rows: Rows with packed features.
+      directory: Where representations go that do not fit in memory.
+      memory_limit: Bytes of representations that are held in memory.
+
+    Returns:
+      The same rows with `representations` [n, D + H + K * H] instead of features.
+    """
+    shape = model.backbone.config
+    width = shape.input_width + (1 + len(shape.tasks)) * shape.width
+    encoded = (_encode(model, batch) for batch in ordered_batches(rows))
+    if rows.count * width * 4 <= memory_limit:
+        chunks = list(encoded)
+        return rows_in_memory({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
+    return _on_disk(encoded, rows.count, directory)
+
+
+def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
+    kept = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
+    return {REPRESENTATIONS: model.pack(batch), **kept}
+
+
+def _on_disk(encoded, count: int, directory: str) -> Rows:
+    """Rows in files of one chunk each, which every epoch reads in an order of its own."""
+    tf.io.gfile.makedirs(directory)
+    files, types = [], {}
+    for number, chunk in enumerate(encoded):
+        files.append(os.path.join(directory, f"{number:06d}"))
+        for name, column in chunk.items():
+            tf.io.write_file(f"{files[-1]}.{name}", tf.io.serialize_tensor(column))
+            types[name] = tf.TensorSpec([None, *column.shape[1:]], column.dtype)
+
+    def read(file: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            name: tf.ensure_shape(
+                tf.io.parse_tensor(tf.io.read_file(tf.strings.join([file, ".", name])), t.dtype),
+                t.shape,
+            )
+            for name, t in types.items()
+        }
+
+    def windows(seed: tf.Tensor | None, size: int) -> tf.data.Dataset:
+        names = tf.constant(files)
+        if seed is not None:
+            names = tf.random.experimental.stateless_shuffle(names, seed)
+        chunks = tf.data.Dataset.from_tensor_slices(names).map(read, num_parallel_calls=2)
+        return chunks.rebatch(size)
+
+    return Rows(count, windows)
+
+
+def tune(
+    backbone: Backbone,
+    data: PreparedData,
+    task: str,
+    head: HeadConfig,
+    training: loop.TrainingConfig,
+    *,
+    directory: str,
+    fingerprint: str,
+    show_progress: bool = True,
+    encoded: tuple[Rows, Rows] | None = None,
+) -> tuple[PromptHead, loop.Training]:
+    """Trains a new task's head on a frozen backbone; it has the weights of its best epoch.
+
+    Args:
+      backbone: A pre-trained backbone. It is frozen.
+      data: Prepared data with the new task's labels.
+      task: Name of the new task.
+      head: Shape of the head.
+      training: How long and how fast.
+      directory: Where the state of the run is kept; a run that was killed is continued.
+      fingerprint: Names the backbone, so that a run is continued on the same one alone.
+      show_progress: Whether to show a progress bar.
+      encoded: What `encode_task` returned, where several heads are trained on it.
+
+    Raises:
+      InputError: for a task with one class only, one that the backbone has already, data that
+        are damaged, or a directory that holds the state of another run.
+    """
+    loop.seed_everything(training.seed)
+    model = PromptedMPTRec(backbone)
+    new = model.add_task(task, head)
+    train, validation = encoded or encode_task(model, data, [task], directory)
+    result = loop.run(
+        model,
+        new.weights,
+        train,
+        validation,
+        [task],
+        training,
+        directory=directory,
+        settings={
+            "data": data.splits,
+            "backbone": fingerprint,
+            "head": dataclasses.asdict(head),
+        },
+        show_progress=show_progress,
+    )
+    return new, result
+
+
+def encode_task(
+    model: PromptedMPTRec, data: PreparedData, tasks: Sequence[str], directory: str
+) -> tuple[Rows, Rows]:
+    """Encodes the training and the validation rows with the labels of some tasks."""
+    return tuple(
+        encode_rows(model, load_rows(data, split, tasks), os.path.join(directory, split))
+        for split in ("train", "validation")
+    )

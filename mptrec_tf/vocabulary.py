@@ -1,0 +1,95 @@
+"""The vocabulary of all categorical features: one file, one table, fitted in one Beam stage.
+
+Each line is `feature<TAB>value`, and its number is the id. A feature's lines stand together, the
+most frequent value first; its last line has no value and is the id of everything else.
+TensorFlow Transform's own vocabularies are one per feature, each some hundred Beam stages: for the
+28 features of Census-Income they made preparation four times as slow.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from mptrec_tf.spec import Categorical
+
+FILE = "vocabulary"
+
+
+def apply_vocabulary(features: Sequence[Categorical], values: tf.Tensor) -> tf.Tensor:
+    """Fits the vocabulary on the training rows and looks values up; for a `preprocessing_fn`.
+
+    Args:
+      features: V features.
+      values: [B, V] string.
+
+    Returns:
+      [B, V] int64, each a line of the vocabulary file, counted from 0.
+    """
+    [file] = tft.experimental.ptransform_analyzer(
+        [values], _Fit(features), [tf.string], [[]], [b"not fitted yet"]
+    )
+    # One more row, of empty values, finds the ids of everything else.
+    values = tf.concat([values, tf.fill([1, len(features)], "")], axis=0)
+    prefixes = tf.constant([f"{feature.name}\t" for feature in features])
+    keys = tf.strings.join([tf.broadcast_to(prefixes, tf.shape(values)), values])
+    ids = tft.apply_vocabulary(keys, file)
+    return tf.where(ids[:-1] < 0, ids[-1:], ids[:-1])
+
+
+def vocabulary_size(transform: tft.TFTransformOutput) -> int:
+    """How many ids the vocabulary of a preprocessing graph has.
+
+    Raises:
+      ValueError: if the graph has no vocabulary.
+    """
+    return transform.vocabulary_size_by_name(FILE)
+
+
+class _Fit(tft_beam.experimental.PTransformAnalyzer):
+    """Batches of values [n, V] to the path of a vocabulary file."""
+
+    def __init__(self, features: Sequence[Categorical]):
+        super().__init__()
+        self._features = features
+
+    def expand(self, pcoll):
+        return (
+            pcoll
+            | "CountInBatch" >> beam.FlatMap(_count)
+            | "Count" >> beam.CombinePerKey(sum)
+            | "Together" >> beam.GroupBy(lambda _: None)
+            | "Write" >> beam.Map(_write, self.base_temp_dir, self._features)
+        )
+
+
+def _count(inputs: tuple[np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]:
+    """Yields ((feature, value), count) of one batch."""
+    [values] = inputs
+    for feature, column in enumerate(values.T):
+        for value, count in Counter(column.tolist()).items():
+            yield (feature, value), count
+
+
+def _write(
+    grouped: tuple[None, Iterable[tuple[tuple[int, bytes], int]]],
+    directory: str,
+    features: Sequence[Categorical],
+) -> np.ndarray:
+    kept: list[list[tuple[int, bytes]]] = [[] for _ in features]
+    for (feature, value), count in grouped[1]:
+        # A line of the file holds neither an empty value nor one of two lines.
+        if count >= features[feature].min_count and value and not {10, 13} & set(value):
+            kept[feature].append((-count, value))
+    tf.io.gfile.makedirs(directory)
+    path = os.path.join(directory, FILE)
+    with tf.io.gfile.GFile(path, "wb") as file:
+        for feature, counted in zip(features, kept, strict=True):
+            for value in (*(value for _, value in sorted(counted)), b""):
+                file.write(feature.name.encode() + b"\t" + value + b"\n")
+    return np.array(path)

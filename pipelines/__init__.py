@@ -1,0 +1,1 @@
+"""Pipelines: whole ways from data to a pushed model."""

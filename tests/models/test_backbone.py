@@ -1,0 +1,241 @@
+import json
+
+import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.models.backbone import Backbone, BackboneConfig, named_weights
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+@pytest.mark.parametrize("fusion", ["full", "share_only", "specific_only"])
+def test_equals_a_loop_over_rows_and_tasks(backbone, batch, plain, fusion, rows):
+    model, features = backbone(fusion=fusion), batch(rows)
+    encoded = model.encode(features)
+    outputs = model.predict_tasks(encoded)
+    expected = plain(model, features)
+    for name in ("x", "shared", "specific"):
+        np.testing.assert_allclose(
+            getattr(encoded, name), getattr(expected, name), rtol=1e-4, atol=1e-5
+        )
+    for name in ("logits", "shared_logits", "gates"):
+        np.testing.assert_allclose(
+            getattr(outputs, name), getattr(expected, name), rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        model(features), 1 / (1 + np.exp(-expected.logits.T)), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+def test_shapes(backbone, batch, rows):
+    model = backbone()
+    encoded = model.encode(batch(rows))
+    outputs = model.predict_tasks(encoded)
+    assert model.config.input_width == 3 * 2 + 2
+    assert model.config.width == 4
+    assert encoded.x.shape == (rows, 8)
+    assert encoded.shared.shape == (rows, 4)
+    assert encoded.specific.shape == (3, rows, 4)
+    assert outputs.logits.shape == outputs.shared_logits.shape == (3, rows)
+    assert outputs.gates.shape == (3, rows, 2)
+    assert model(batch(rows)).shape == (rows, 3)
+
+
+def test_one_task(backbone, batch, plain):
+    model = backbone(tasks=["click"])
+    probability = model(batch(1, 1))
+    assert probability.shape == (1, 1)
+    expected = plain(model, batch(1, 1)).logits
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-expected)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("without", ["categorical", "numeric"])
+def test_one_kind_of_features_alone(backbone, batch, plain, without):
+    model = backbone(**{f"{without}_features": 0})
+    features = {k: v for k, v in batch().items() if k != without}
+    expected = plain(model, features)
+    np.testing.assert_allclose(
+        model.predict_tasks(model.encode(features)).logits, expected.logits, rtol=1e-4, atol=1e-5
+    )
+    assert expected.x.shape[1] == model.config.input_width
+
+
+def test_share_only_predicts_from_what_is_shared(backbone, batch):
+    model = backbone(fusion="share_only")
+    outputs = model.predict_tasks(model.encode(batch()))
+    np.testing.assert_allclose(outputs.logits, outputs.shared_logits, rtol=1e-6)
+
+
+def change(variable, index, by=1.0):
+    value = variable.numpy()
+    value[index] += by
+    variable.assign(value)
+
+
+def test_specific_only_ignores_what_is_shared(backbone, batch):
+    model = backbone(fusion="specific_only")
+    before = model(batch()).numpy()
+    change(model.experts.biases[-1], 0)  # the shared expert
+    np.testing.assert_array_equal(model(batch()), before)
+
+
+def test_a_task_depends_on_its_own_parts_and_on_what_is_shared(backbone, batch):
+    model = backbone()
+    before = model(batch()).numpy()
+    change(model.experts.biases[-1], 2)  # of the second task
+    change(model.prompts.prompts, 1)
+    change(model.towers.biases[-1], 1)
+    change(model.gates.kernel, np.s_[:, 2:3])
+    after = model(batch()).numpy()
+    np.testing.assert_array_equal(after[:, [0, 2]], before[:, [0, 2]])
+    assert (after[:, 1] != before[:, 1]).all()
+    change(model.experts.biases[-1], 0)
+    assert (model(batch()).numpy() != after).any(axis=0).all()
+
+
+def test_permuted_tasks_permute_the_outputs(backbone, batch):
+    order = [2, 0, 1]
+    model = backbone()
+    permuted = backbone(tasks=[model.config.tasks[k] for k in order])
+    for name, weight in model.named_weights().items():
+        value = weight.numpy()
+        if name.startswith("experts/"):
+            value = value[[0, *(1 + k for k in order)]]
+        elif name == "gates/kernel":
+            value = value.reshape(-1, 3, 2)[:, order].reshape(-1, 6)
+        elif not name.startswith("embedding/"):
+            value = value[order]
+        permuted.named_weights()[name].assign(value)
+    np.testing.assert_allclose(permuted(batch()), model(batch()).numpy()[:, order], rtol=1e-5)
+
+
+def test_rows_do_not_depend_on_one_another(backbone, batch):
+    model, features = backbone(), batch(6)
+    together = model(features).numpy()
+    for b in range(6):
+        alone = model({k: v[b : b + 1] for k, v in features.items()})
+        np.testing.assert_allclose(alone[0], together[b], rtol=1e-5)
+
+
+def test_config_survives_json(config):
+    shape = config(fusion="share_only", l2_embedding=0.25, expert_dropout=0.1)
+    text = shape.to_json()
+    assert BackboneConfig.from_json(text) == shape
+    assert json.loads(text)["expert_units"] == [5, 4]
+
+
+def test_model_survives_its_config(backbone, batch):
+    model = backbone(fusion="specific_only", tower_dropout=0.1)
+    copy = Backbone.from_config(json.loads(json.dumps(model.get_config())))
+    assert copy.config == model.config
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy(batch()), model(batch()))
+
+
+def test_checkpoint_saves_and_loads(backbone, config, batch, tmp_path):
+    model = backbone(expert_dropout=0.2)
+    path = tf.train.Checkpoint(model=model).write(f"{tmp_path}/checkpoint")
+    loaded = Backbone(config(expert_dropout=0.2))
+    tf.train.Checkpoint(model=loaded).read(path).assert_consumed()
+    np.testing.assert_array_equal(loaded(batch()), model(batch()))
+    np.testing.assert_array_equal(  # the generator of dropout included
+        loaded(batch(), training=True), model(batch(), training=True)
+    )
+
+
+def test_dropout_in_training_alone(backbone, batch):
+    model = backbone(expert_dropout=0.5, tower_dropout=0.5)
+    plain = model(batch()).numpy()
+    np.testing.assert_array_equal(model(batch(), training=False), plain)
+    assert not np.array_equal(model(batch(), training=True), plain)
+    # Nor inside a traced function that says nothing of training.
+    encode = tf.function(model.encode)
+    np.testing.assert_allclose(encode(batch()).shared, model.encode(batch()).shared, rtol=1e-6)
+
+
+def test_names_of_weights_do_not_depend_on_the_process(backbone):
+    names = [
+        "embedding/table",
+        "experts/bias_0",
+        "experts/bias_1",
+        "experts/kernel_0",
+        "experts/kernel_1",
+        "gates/kernel",
+        "prompts/prompts",
+        "towers/bias_0",
+        "towers/bias_1",
+        "towers/kernel_0",
+        "towers/kernel_1",
+    ]
+    for model in (backbone(), backbone()):
+        assert list(model.named_weights()) == names
+
+
+def test_names_cover_every_weight_frozen_or_not(backbone):
+    model = backbone(expert_dropout=0.1)
+    named = model.named_weights()
+    assert {id(w) for w in named.values()} == {id(w) for w in model.weights}
+    model.trainable = False
+    assert {k: id(w) for k, w in model.named_weights().items()} == {
+        k: id(w) for k, w in named.items()
+    }
+
+
+def test_two_weights_of_one_name_are_refused():
+    first, second = keras.layers.Dense(1, name="same"), keras.layers.Dense(1, name="same")
+    model = keras.Model()
+    model.parts = [first, second]
+    for layer in model.parts:
+        layer.build((None, 2))
+    with pytest.raises(ValueError, match="Received: 'same/kernel'"):
+        named_weights(model)
+
+
+def test_freezing_and_unfreezing(backbone, batch):
+    model = backbone()
+    model(batch())
+    count = len(model.trainable_weights)
+    model.trainable = False
+    model(batch())
+    assert model.trainable_weights == []
+    assert model.losses == []
+    model.trainable = True
+    model(batch())
+    assert len(model.trainable_weights) == count == len(model.weights)
+    assert len(model.losses) == 3
+
+
+def test_l2_terms_by_hand(backbone, batch):
+    model = backbone(l2_embedding=0.5, l2_dense=0.25)
+    model(batch())
+    w = {name: (weight.numpy() ** 2).sum() for name, weight in model.named_weights().items()}
+    expected = [
+        0.25 * w["embedding/table"],
+        0.125 * (w["experts/kernel_0"] + w["experts/kernel_1"]),
+        0.125 * (w["towers/kernel_0"] + w["towers/kernel_1"]),
+    ]
+    np.testing.assert_allclose(sorted(model.losses), sorted(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ()}, "tasks should name at least one task. Received none"),
+        ({"fusion": "half"}, "fusion should be one of .* Received: 'half'"),
+    ],
+)
+def test_wrong_arguments_are_named(config, changes, message):
+    with pytest.raises(ValueError, match=message):
+        config(**changes)
+
+
+def test_wrong_shapes_are_named(config):
+    with pytest.raises(ValueError, match=r"l2_over should be .* Received: 'rows'"):
+        Backbone(config(l2_embedding_over="rows"))
+    with pytest.raises(ValueError, match=r"dropout should be in \[0, 1\). Received: 1.5"):
+        Backbone(config(expert_dropout=1.5))
+    with pytest.raises(ValueError, match=r"units should be positive. Received: .*units=\(0,\)"):
+        Backbone(config(tower_units=(0,)))
