@@ -154,7 +154,7 @@ def same_answers(model: str, dataset: str, data_dir: str | None, rows: int | Non
     """Whether the two newest versions answer the pre-trained tasks alike, to the last bit."""
     from mptrec_tf.datasets.block import read_split
     from mptrec_tf.datasets.sources import open_source
-    from mptrec_tf.export.serving_model import versions
+    from mptrec_tf.export.versions import versions
     from mptrec_tf.serving.saved_model import LoadedModel
 
     before, after = (LoadedModel(f"{model}/{v}") for v in versions(model)[-2:])

@@ -11,7 +11,6 @@ Beside them, `assets.extra/mptrec.json` says what the model is made of.
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -23,11 +22,10 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.packages import TaskPackage, check_addable
+from mptrec_tf.export.versions import CARD, versions
 from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.preprocessing import raw_feature_spec
-
-CARD = "assets.extra/mptrec.json"
+from mptrec_tf.packed import raw_feature_spec
 
 
 class ServingModel(tf.Module):
@@ -141,11 +139,3 @@ def _card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> str:
             ],
         }
     )
-
-
-def versions(base_path: str) -> list[int]:
-    """Numbers of the versions in TF Serving's base path, ascending."""
-    if not tf.io.gfile.isdir(base_path):
-        return []
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(base_path))
-    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))

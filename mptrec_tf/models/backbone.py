@@ -18,7 +18,7 @@ from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.layers.embedding import PackedEmbedding
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
-from mptrec_tf.preprocessing import CATEGORICAL, NUMERIC
+from mptrec_tf.packed import CATEGORICAL, NUMERIC
 
 FUSIONS = ("full", "share_only", "specific_only")
 

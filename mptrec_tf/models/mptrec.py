@@ -13,11 +13,9 @@ import tensorflow_recommenders as tfrs
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.packed import LABELS, ROW, WEIGHT
 
 ASSIGNMENTS = ("periodic", "online")
-LABELS = "labels"
-WEIGHT = "weight"
-ROW = "row"
 
 
 @dataclasses.dataclass(frozen=True)

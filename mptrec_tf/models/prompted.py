@@ -9,7 +9,8 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone, Encoded
 from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.models.mptrec import LABELS, WEIGHT, mean_over_batch
+from mptrec_tf.models.mptrec import mean_over_batch
+from mptrec_tf.packed import LABELS, WEIGHT
 
 REPRESENTATIONS = "representations"
 
@@ -66,6 +67,11 @@ class PromptedMPTRec(tfrs.Model):
         self._forget_traces()
 
     def attach(self, name: str, head: PromptHead) -> None:
+        """Adds a new task whose head is there already.
+
+        Raises:
+          InputError: if there is a task of this name already.
+        """
         if name in self.heads or name in self.backbone.config.tasks:
             raise InputError(f"task {name!r} is there already; remove it first or rename this one.")
         self.heads = {**self.heads, name: head}

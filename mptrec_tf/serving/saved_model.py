@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.serving_model import CARD, versions
+from mptrec_tf.export.versions import CARD, versions
 from mptrec_tf.spec import DatasetSpec
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.mptrec import LABELS, ROW
+from mptrec_tf.packed import LABELS, ROW
 from mptrec_tf.prepared_data import PreparedData
 
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory

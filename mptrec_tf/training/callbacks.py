@@ -19,7 +19,7 @@ from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.keras import keras
-from mptrec_tf.models.mptrec import LABELS, WEIGHT
+from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.training.batches import Rows, ordered_batches
 
 AUC_SUM = "val_auc/sum"
@@ -158,9 +158,8 @@ class SaveProgress(keras.callbacks.Callback):
                 f"({', '.join(changed)}); start it with the same flags to continue it, or remove "
                 "that directory to begin anew."
             )
-        self._checkpoint.restore(
-            os.path.join(self._directory, state["checkpoint"])
-        ).assert_consumed()
+        checkpoint = os.path.join(self._directory, state["checkpoint"])
+        self._checkpoint.read(checkpoint).assert_consumed()
         stored = load_arrays(os.path.join(self._directory, state["best_file"]))
         self._best.values = [stored[f"{i}"] for i in range(len(stored))]
         self._best.best, self._best.epoch = state["best"], state["best_epoch"]

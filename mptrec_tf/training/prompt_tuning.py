@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.models.mptrec import LABELS, WEIGHT
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
+from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import (

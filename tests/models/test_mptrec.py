@@ -340,7 +340,7 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(config, batch, dataset,
         model = MPTRec(
             config(expert_dropout=0.3, tower_dropout=0.2), training_steps=STEPS, training_rows=6
         )
-        model.compile(keras.optimizers.Adam(0.05))
+        model.compile(keras.optimizers.Adam(0.05), run_eagerly=True)
         model.optimizer.build(model.trainable_variables)
         return model, tf.train.Checkpoint(model=model)
 

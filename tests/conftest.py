@@ -1,0 +1,42 @@
+"""What tests of all folders share: the real Census-Income rows, a few of them, and those prepared."""
+
+import gzip
+import itertools
+import os
+from pathlib import Path
+
+import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
+import pytest
+
+SMALL_ROWS = 2000
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Directory of the original Census-Income files."""
+    folder = Path(os.environ.get("MPTREC_SHARED_DATA", "")) / "census_income"
+    if not os.environ.get("MPTREC_SHARED_DATA") or not folder.is_dir():
+        pytest.skip("needs the Census-Income files: set MPTREC_SHARED_DATA to what holds them")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_census(shared_data, tmp_path_factory):
+    """Directory with the first 2,000 rows of each file, one plain and one .gz, original names."""
+    folder = tmp_path_factory.mktemp("small_census")
+    for name, opened in (("census-income.data", open), ("census-income.test.gz", gzip.open)):
+        original = shared_data / f"{name.removesuffix('.gz')}.gz"
+        with gzip.open(original, "rb") as source, opened(folder / name, "wb") as target:
+            target.writelines(itertools.islice(source, SMALL_ROWS))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_census(small_census, tmp_path_factory):
+    """Directory of the small Census-Income data, prepared with the paper's tasks."""
+    from mptrec_tf.datasets.census_income import CensusIncome
+    from mptrec_tf.preparation import prepare
+
+    folder = tmp_path_factory.mktemp("prepared_census") / "data"
+    prepare(CensusIncome(str(small_census)), str(folder))
+    return folder

@@ -1,0 +1,33 @@
+import json
+import math
+
+import numpy as np
+
+from mptrec_tf.evaluation.report import print_table, task_metrics, to_json
+
+LABELS = np.array([0, 1, 1, 0])
+PROBABILITIES = np.array([0.2, 0.9, 0.4, 0.5], np.float32)
+
+
+def test_task_metrics_holds_what_the_data_allow():
+    plain = task_metrics(LABELS, PROBABILITIES)
+    assert list(plain) == ["rows", "positives", "auc", "log_loss", "calibration", "ece"]
+    assert (plain["rows"], plain["positives"], plain["auc"]) == (4, 2, 0.75)
+    full = task_metrics(
+        LABELS, PROBABILITIES, users=np.array([1, 1, 2, 2]), known_probabilities=LABELS
+    )
+    assert full["grouped_auc"] == 0.5
+    assert full["best_auc"] == 1.0
+
+
+def test_json_has_null_where_a_metric_is_undefined():
+    written = to_json({"a": math.nan, "b": [1.5, math.nan], "c": {"d": "x"}})
+    assert json.loads(written) == {"a": None, "b": [1.5, None], "c": {"d": "x"}}
+
+
+def test_table_shows_every_column_and_a_dash_for_what_is_missing(capsys):
+    print_table([{"task": "a", "auc": 0.75}, {"task": "b", "auc": math.nan, "rows": 1200}], "T")
+    shown = capsys.readouterr().out
+    assert "0.7500" in shown
+    assert "1,200" in shown
+    assert shown.count(" - ") == 2

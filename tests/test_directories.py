@@ -1,0 +1,95 @@
+import pytest
+import tensorflow as tf
+
+from mptrec_tf.directories import check_absent, file_written_aside, write_file, written_aside
+from mptrec_tf.errors import InputError
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_directory_appears_when_the_block_ends(tmp_path, slash):
+    with written_aside(f"{tmp_path}/new{slash}") as aside:
+        write_file(f"{aside}/a.txt", "text")
+        assert not (tmp_path / "new").exists()
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+    assert (tmp_path / "new/a.txt").read_text() == "text"
+
+
+def test_parents_are_made(tmp_path):
+    with written_aside(f"{tmp_path}/a/b/c") as aside:
+        write_file(f"{aside}/x", b"1")
+    assert tree(tmp_path) == ["a", "a/b", "a/b/c", "a/b/c/x"]
+
+
+def test_an_error_leaves_nothing_behind(tmp_path):
+    with pytest.raises(KeyError), written_aside(f"{tmp_path}/new") as aside:
+        write_file(f"{aside}/a.txt", "text")
+        raise KeyError
+    assert tree(tmp_path) == []
+
+
+def test_an_empty_directory_is_filled(tmp_path):
+    (tmp_path / "new").mkdir()
+    with written_aside(f"{tmp_path}/new") as aside:
+        write_file(f"{aside}/a.txt", "text")
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+
+
+def test_what_is_there_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/a.txt").write_text("mine")
+    message = "old already exists; give another output directory or remove it"
+    with pytest.raises(InputError, match=message), written_aside(f"{tmp_path}/old"):
+        pytest.fail("the block must not run")
+    assert tree(tmp_path) == ["old", "old/a.txt"]
+    assert (tmp_path / "old/a.txt").read_text() == "mine"
+
+
+def test_what_comes_meanwhile_stays(tmp_path):
+    with pytest.raises(InputError, match="already exists"), written_aside(f"{tmp_path}/new"):
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new/a.txt").write_text("another run's")
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+
+
+def test_a_file_is_no_output_directory(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file already exists"):
+        check_absent(f"{tmp_path}/file")
+
+
+def test_below_a_file_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="cannot .*file/new"), written_aside(f"{tmp_path}/file/new"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_file_system_that_is_not_there():
+    message = "cannot look into nosuch://bucket/new: .*nosuch"
+    with pytest.raises(InputError, match=message), written_aside("nosuch://bucket/new"):
+        pytest.fail("the block must not run")
+
+
+def test_write_file_replaces(tmp_path):
+    write_file(f"{tmp_path}/a", "one")
+    write_file(f"{tmp_path}/a", b"two")
+    assert tree(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"two"
+
+
+def test_write_file_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(InputError, match="cannot write .*none/a"):
+        write_file(f"{tmp_path}/none/a", "text")
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+    write_file(f"{tmp_path}/a", "one")
+    with pytest.raises(KeyError), file_written_aside(f"{tmp_path}/a") as file:
+        file.write("two")
+        raise KeyError
+    assert tree(tmp_path) == ["a"]
+    assert tf.io.gfile.GFile(f"{tmp_path}/a").read() == "one"

@@ -1,0 +1,192 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import (
+    Categorical,
+    DatasetSpec,
+    Numeric,
+    Task,
+    canonical,
+    check_same_features,
+    load,
+    task_from_dict,
+)
+
+SPEC = DatasetSpec(
+    name="shop",
+    categorical=(Categorical("color", min_count=2), Categorical("shop", hash_buckets=7)),
+    numeric=(Numeric("price", "log"), Numeric("age")),
+    tasks=(
+        Task("buy", "bought", positive=("1",), negative=("0",), known_probability="p_buy"),
+        Task("long_stay", "seconds", above=30.5),
+        Task("red_or_blue", "mood", positive=("red", "blue")),
+    ),
+    user_id="user",
+    weight="w",
+)
+
+
+def change(**fields):
+    return dataclasses.replace(SPEC, **fields)
+
+
+def test_importing_the_spec_imports_no_tensorflow():
+    code = "import mptrec_tf.spec, sys; print('tensorflow' in sys.modules, 'yaml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1"),
+        (1.0, "1"),
+        (" 1", "1"),
+        ("1.", "1"),
+        ("01.00", "1"),
+        ("+1", "1"),
+        ("-3.0", "-3"),
+        ("-0.0", "0"),
+        ("000", "0"),
+        ("0.50", "0.50"),
+        (0.5, "0.5"),
+        ("- 50000.", "- 50000."),
+        ("nan", "nan"),
+        ("1_000", "1_000"),
+        ("", ""),
+        (" Never married ", "Never married"),
+        # A float would make these two one.
+        ("12345678901234567890", "12345678901234567890"),
+        ("12345678901234567891", "12345678901234567891"),
+    ],
+)
+def test_canonical(value, text):
+    assert canonical(value) == text
+
+
+def test_task_takes_one_value_or_several():
+    assert Task("t", "c", positive="yes") == Task("t", "c", positive=("yes",))
+    assert Task("t", "c", positive=1.0) == Task("t", "c", positive=[" 1"])
+
+
+def test_json_round_trip():
+    assert DatasetSpec.from_json(SPEC.to_json()) == SPEC
+    assert DatasetSpec.from_json(SPEC.to_json()).tasks[1].above == 30.5
+
+
+def test_task_round_trip():
+    for task in SPEC.tasks:
+        assert task_from_dict(dataclasses.asdict(task)) == task
+
+
+def test_names():
+    assert SPEC.feature_names == ("color", "shop", "price", "age")
+    assert SPEC.task_names == ("buy", "long_stay", "red_or_blue")
+
+
+def test_select_tasks_keeps_the_order_asked_for():
+    names = [task.name for task in SPEC.select_tasks(["red_or_blue", "buy"])]
+    assert names == ["red_or_blue", "buy"]
+
+
+def test_select_tasks_refuses_an_unknown_task():
+    message = "unknown task 'sell': data set 'shop' has buy, long_stay, red_or_blue"
+    with pytest.raises(InputError, match=message):
+        SPEC.select_tasks(["buy", "sell"])
+
+
+def test_select_tasks_refuses_a_task_named_twice():
+    with pytest.raises(InputError, match="task 'buy' is named twice in 'buy,buy'"):
+        SPEC.select_tasks(["buy", "buy"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"categorical": (), "numeric": ()}, "it has no feature"),
+        ({"tasks": ()}, "it has no task"),
+        ({"numeric": (Numeric("color"),)}, "feature 'color' is listed twice"),
+        (
+            {"categorical": (Categorical("mood"),)},
+            "column 'mood' makes the label of task 'red_or_blue', so it cannot be a feature",
+        ),
+        ({"numeric": (Numeric("p_buy"),)}, "column 'p_buy' is a known probability"),
+        ({"numeric": (Numeric("w"),)}, "column 'w' is the weight"),
+        ({"numeric": (Numeric(""),)}, "feature name '' must be text"),
+        ({"numeric": (Numeric("a\tb"),)}, r"feature name 'a\\tb' must be text without line ends"),
+        ({"categorical": (Categorical("c", min_count=0),)}, "'c': min_count must be 1 or more"),
+        ({"categorical": (Categorical("c", 1, 0),)}, "'c': hash_buckets must be 1 or more"),
+        ({"categorical": (Categorical("c", 2, 9),)}, "'c': give min_count or hash_buckets"),
+        (
+            {"numeric": (Numeric("n", "zscore"),)},
+            "'n': scale must be one of min_max, standard, log, not 'zscore'",
+        ),
+        ({"tasks": (Task("a b", "l", positive="1"),)}, "task name 'a b' must be letters, digits"),
+        ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
+        ({"tasks": (Task("t", "l"),)}, "task 't': say what counts as positive"),
+        ({"tasks": (Task("t", "l", positive="1", above=1),)}, "task 't': say what counts as"),
+        (
+            {"tasks": (Task("t", "l", negative="0", above=1),)},
+            "task 't': negative goes with positive, not with above",
+        ),
+        ({"tasks": (Task("t", "l", above=float("nan")),)}, "task 't': above must be a finite"),
+        (
+            {"tasks": (Task("t", "l", positive=("1", "2"), negative=("2.0",)),)},
+            "task 't': '2' is both positive and negative",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused(fields, message):
+    with pytest.raises(InputError, match=f"^data set 'shop': .*{message}"):
+        change(**fields)
+
+
+def test_everything_wrong_is_named_at_once():
+    with pytest.raises(InputError) as caught:
+        change(numeric=(Numeric("color", "zscore"),), tasks=(Task("a b", "l"),))
+    for part in ("'color' is listed twice", "scale must be", "task name 'a b'", "say what counts"):
+        assert part in str(caught.value)
+
+
+def test_two_tasks_may_share_a_label_column_and_a_user_may_be_a_feature():
+    spec = change(
+        categorical=(Categorical("user"),),
+        tasks=(Task("short", "seconds", above=5), Task("long", "seconds", above=60)),
+    )
+    assert spec.user_id in spec.feature_names
+
+
+def test_same_features():
+    check_same_features(SPEC, change(name="other", tasks=SPEC.tasks[:1], weight=None), "a", "b")
+
+
+def test_other_features_are_named():
+    other = change(numeric=(Numeric("height"),))
+    message = (
+        r"^data A has other features than backbone B \(only the first has age, price; "
+        r"only the second has height\)\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        check_same_features(SPEC, other, "data A", "backbone B")
+
+
+def test_other_settings_are_other_features():
+    other = change(numeric=(Numeric("price"), Numeric("age")))
+    with pytest.raises(InputError, match="the same columns in another order or with other"):
+        check_same_features(SPEC, other, "data A", "backbone B")
+
+
+def test_load_refuses_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the spec file .*/no.yaml: No such file"):
+        load(tmp_path / "no.yaml")
+
+
+def test_load_refuses_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(InputError, match=r"spec.yaml is not UTF-8 text \(invalid continuation"):
+        load(path)

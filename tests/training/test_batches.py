@@ -1,0 +1,85 @@
+import numpy as np
+import tensorflow as tf
+
+import mptrec_tf  # noqa: F401  selects Keras 2
+from mptrec_tf.training import batches
+from mptrec_tf.training.batches import Rows, ordered_batches, rows_in_memory, training_batches
+
+
+def in_memory(count=10):
+    return rows_in_memory({"value": tf.range(count) * 10})
+
+
+def streamed(count=10, chunk=3):
+    """Rows in windows, as files give them."""
+
+    def windows(seed, size):
+        starts = tf.range(0, count, chunk)
+        if seed is not None:
+            starts = tf.random.experimental.stateless_shuffle(starts, seed)
+        chunks = tf.data.Dataset.from_tensor_slices(starts).map(
+            lambda start: {"value": tf.range(start, tf.minimum(start + chunk, count)) * 10}
+        )
+        return chunks.rebatch(size)
+
+    return Rows(count, windows)
+
+
+def epochs_of(rows, batch_size=4, seed=1, epochs=3, first_epoch=0):
+    """The values of each epoch, in the order they came."""
+    found = [
+        b["value"].numpy()
+        for b in training_batches(
+            rows, batch_size, seed=seed, epochs=epochs, first_epoch=first_epoch
+        )
+    ]
+    steps = rows.steps(batch_size)
+    assert len(found) == steps * (epochs - first_epoch)
+    return [np.concatenate(found[i : i + steps]) for i in range(0, len(found), steps)]
+
+
+def test_every_epoch_has_every_row_once_in_another_order():
+    for rows in (in_memory(), streamed()):
+        epochs = epochs_of(rows)
+        for values in epochs:
+            assert sorted(values) == list(range(0, 100, 10))
+        assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_a_continued_run_sees_the_same_epochs():
+    for rows in (in_memory(), streamed()):
+        whole, rest = epochs_of(rows), epochs_of(rows, first_epoch=1)
+        np.testing.assert_array_equal(whole[1], rest[0])
+        np.testing.assert_array_equal(whole[2], rest[1])
+
+
+def test_the_seed_decides_the_order():
+    same, again, other = (epochs_of(in_memory(50), seed=s)[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(same, again)
+    assert not np.array_equal(same, other)
+
+
+def test_streamed_rows_are_shuffled_within_windows(monkeypatch):
+    monkeypatch.setattr(batches, "WINDOW_BATCHES", 2)
+    (values,) = epochs_of(streamed(40, chunk=4), batch_size=4, epochs=1)
+    assert sorted(values) == list(range(0, 400, 10))
+    window = np.sort(values[:8].reshape(2, 4) // 40, axis=None)
+    assert len(set(window)) == 2  # two chunks of four rows, mixed
+    assert not np.array_equal(values[:8], np.sort(values[:8]))
+
+
+def test_rows_know_their_number():
+    for batch in training_batches(in_memory(), 4, seed=3, epochs=1):
+        np.testing.assert_array_equal(batch["value"], 10 * batch["row"])
+
+
+def test_ordered_batches_keep_the_order():
+    for rows in (in_memory(), streamed()):
+        values = [b["value"].numpy() for b in ordered_batches(rows, 4)]
+        assert [len(v) for v in values] == [4, 4, 2]
+        np.testing.assert_array_equal(np.concatenate(values), np.arange(0, 100, 10))
+
+
+def test_steps_count_the_last_smaller_batch():
+    assert in_memory(10).steps(4) == 3
+    assert in_memory(8).steps(4) == 2

@@ -1,0 +1,178 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mptrec_tf  # noqa: F401  selects Keras 2
+from mptrec_tf.errors import InputError
+from mptrec_tf.keras import keras
+from mptrec_tf.models.backbone import BackboneConfig
+from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.training import loop
+from mptrec_tf.training.callbacks import KeepBest, RenewEnvironments, Validate
+
+SHAPE = BackboneConfig(
+    tasks=("a", "b"),
+    embedding_rows=12,
+    categorical_features=3,
+    numeric_features=2,
+    expert_units=(8, 6),
+    tower_units=(4,),
+)
+
+
+class KilledError(Exception):
+    """Stands for a signal that ends the process."""
+
+
+class KillAt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self._epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self._epoch:
+            raise KilledError
+
+
+def pretrain(train, validation, directory, *, epochs=5, callbacks=(), shape=SHAPE, patience=9):
+    loop.seed_everything(3)
+    config = loop.TrainingConfig(epochs=epochs, patience=patience, batch_size=32, seed=3)
+    model = MPTRec(
+        shape, PretrainingConfig(), training_steps=50, training_rows=train.count, name="m"
+    )
+    result = loop.run(
+        model,
+        list(model.backbone.named_weights().values()),
+        train,
+        validation,
+        shape.tasks,
+        config,
+        directory=str(directory),
+        settings={"shape": shape.to_json()},
+        callbacks=[RenewEnvironments(train), *callbacks],
+        show_progress=False,
+    )
+    return {k: v.numpy() for k, v in model.backbone.named_weights().items()}, result
+
+
+def assert_same(weights, others):
+    assert weights.keys() == others.keys()
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value, others[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(train, validation, tmp_path_factory):
+    return pretrain(train, validation, tmp_path_factory.mktemp("whole"))
+
+
+def test_same_seed_gives_the_same_weights_to_the_last_bit(whole, train, validation, tmp_path):
+    assert_same(pretrain(train, validation, tmp_path)[0], whole[0])
+
+
+def test_training_learns(whole):
+    history = whole[1].history
+    assert history[-1]["loss/a"] < history[0]["loss/a"]
+    assert whole[1].best["val_auc/a"] > 0.7
+
+
+def test_every_epoch_reports_what_the_paper_looks_at(whole):
+    assert {
+        "loss/a",
+        "shared_loss/b",
+        "discriminator/loss",
+        "discriminator/accuracy",
+        "environment/a",
+        "environment/b",
+        "val_auc/a",
+        "val_auc/sum",
+        "gate/a",
+        "cosine/b",
+    } <= whole[1].history[0].keys()
+    for logs in whole[1].history:
+        assert logs["environment/a"] + logs["environment/b"] == pytest.approx(1)
+        assert logs["val_auc/sum"] == pytest.approx(logs["val_auc/a"] + logs["val_auc/b"])
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_killed_run_ends_like_one_that_was_not_killed(train, validation, tmp_path, dropout):
+    shape = dataclasses.replace(SHAPE, expert_dropout=dropout, tower_dropout=dropout)
+    expected, _ = pretrain(train, validation, tmp_path / "whole", shape=shape)
+    with pytest.raises(KilledError):
+        pretrain(train, validation, tmp_path / "run", shape=shape, callbacks=[KillAt(3)])
+    weights, result = pretrain(train, validation, tmp_path / "run", shape=shape)
+    assert_same(weights, expected)
+    assert len(result.history) == 5
+    assert result.steps == 2 * 10  # two epochs were left
+
+
+def test_a_finished_run_that_is_started_again_trains_no_more(whole, train, validation, tmp_path):
+    pretrain(train, validation, tmp_path)
+    weights, result = pretrain(train, validation, tmp_path)
+    assert result.steps == 0
+    assert_same(weights, whole[0])
+
+
+def test_a_run_with_other_settings_is_not_continued(train, validation, tmp_path):
+    pretrain(train, validation, tmp_path, epochs=2)
+    with pytest.raises(InputError, match=r"unfinished run with other settings \(epochs\)"):
+        pretrain(train, validation, tmp_path, epochs=3)
+
+
+def test_one_epochs_state_is_kept(train, validation, tmp_path):
+    _, result = pretrain(train, validation, tmp_path, epochs=3)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [n for n in names if n.startswith("best-")] == [f"best-{result.best_epoch:04d}.npz"]
+    assert [n for n in names if n.startswith("epoch-") and n.endswith(".index")] == [
+        "epoch-0002.index"
+    ]
+
+
+def test_keep_best_stops_in_time_and_restores_the_best_epoch():
+    weight = tf.Variable(0.0)
+    best = KeepBest([weight], patience=2)
+    best.set_model(keras.Model())
+    best.model.stop_training = False
+    for epoch, auc in enumerate([0.5, 0.7, 0.6, 0.7]):
+        weight.assign(epoch)
+        assert not best.model.stop_training
+        best.on_epoch_end(epoch, {"val_auc/sum": auc})
+    assert best.model.stop_training
+    assert best.epoch == 1
+    best.restore_weights()
+    assert weight.numpy() == 1
+
+
+def test_training_stops_when_patience_is_used_up(train, validation, tmp_path):
+
+    _, result = pretrain(train, validation, tmp_path, epochs=40, patience=1)
+    assert len(result.history) < 40
+    assert result.best_epoch == len(result.history) - 2
+    assert max(range(len(result.history)), key=lambda i: result.history[i]["val_auc/sum"]) == (
+        result.best_epoch
+    )
+
+
+def test_validation_means_are_over_all_rows(train, validation):
+    model = MPTRec(SHAPE, training_steps=1, training_rows=train.count)
+    validate = Validate(validation, SHAPE.tasks)
+    validate.set_model(model)
+    logs = {}
+    validate.on_epoch_end(0, logs)
+    report = model.report(validation.columns)
+    np.testing.assert_allclose(logs["gate/b"], np.mean(report["gate"][:, 1]), rtol=1e-5)
+    np.testing.assert_allclose(logs["cosine/a"], np.mean(report["cosine"][:, 0]), rtol=1e-5)
+
+
+def test_environments_are_renewed_at_the_end_of_their_period(train):
+    model = MPTRec(SHAPE, PretrainingConfig(), training_steps=1, training_rows=train.count)
+    before = model.environments.numpy()
+    renew = RenewEnvironments(train)
+    renew.set_model(model)
+    renew.on_epoch_end(0)
+    np.testing.assert_array_equal(model.environments, before)
+    renew.on_epoch_end(1)
+    losses = model.sample_losses(train.columns).numpy()
+    np.testing.assert_array_equal(model.environments, losses.argmin(axis=0))
