@@ -26,9 +26,8 @@ from mptrec_tf.datasets.block import SPLITS, Block, Source
 from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels
+from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.prepared_data import (
-    LABELS,
-    WEIGHT,
     PreparedData,
     examples_prefix,
     save_description,
@@ -177,7 +176,8 @@ def _run(
                 | f"WriteCounts/{split}"
                 >> beam.io.WriteToText(_counts_file(output, split), shard_name_template="")
             )
-    tf.io.gfile.rmtree(temporary)
+    if tf.io.gfile.exists(temporary):  # a graph that was given needs none
+        tf.io.gfile.rmtree(temporary)
 
 
 def _raw_config(spec: DatasetSpec) -> tfxio.TensorAdapterConfig:

@@ -16,11 +16,10 @@ import tensorflow_transform as tft
 
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
-from mptrec_tf.preprocessing import embedding_rows, parse_packed
+from mptrec_tf.packed import parse_packed
+from mptrec_tf.preprocessing import embedding_rows
 from mptrec_tf.spec import DatasetSpec
 
-LABELS = "labels"
-WEIGHT = "weight"
 _DESCRIPTION = "data.json"
 
 
@@ -100,10 +99,7 @@ class PreparedData:
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
-        extra: dict[str, Any] = {LABELS: tf.io.FixedLenFeature([len(self.spec.tasks)], tf.float32)}
-        if self.spec.weight:
-            extra[WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
-        return parse_packed(serialized, self.spec, extra)
+        return parse_packed(serialized, self.spec)
 
     def task_columns(self, tasks: Sequence[str]) -> list[int]:
         """Columns of `labels` that hold these tasks.

@@ -1,31 +1,18 @@
-"""The preprocessing graph: raw columns in, packed ids and packed numbers out.
-
-    categorical  [B, F] int64    ids into one table; feature f owns the rows from its offset on
-    numeric      [B, N] float32  scaled
+"""The preprocessing graph: raw columns in, packed ids and packed numbers out (`packed`).
 
 Fitted on the training rows alone by TensorFlow Transform, and inside every SavedModel. Labels
 are not made here: a new task brings a new label, and the graph stays as it is.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
+from mptrec_tf.packed import CATEGORICAL, NUMERIC, raw_feature_spec
 from mptrec_tf.spec import Categorical, DatasetSpec
 from mptrec_tf.vocabulary import apply_vocabulary, vocabulary_size
-
-CATEGORICAL = "categorical"
-NUMERIC = "numeric"
-
-
-def raw_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
-    """How a tf.Example of raw columns is parsed: features only, one value each."""
-    return {f.name: tf.io.FixedLenFeature([], tf.string) for f in spec.categorical} | {
-        f.name: tf.io.FixedLenFeature([], tf.float32) for f in spec.numeric
-    }
 
 
 def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
@@ -100,24 +87,3 @@ def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
     """
     hashed, known = _by_kind(spec)
     return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
-
-
-def parse_packed(
-    serialized: tf.Tensor, spec: DatasetSpec, extra: Mapping[str, Any]
-) -> dict[str, tf.Tensor]:
-    """Parses a batch of prepared tf.Examples.
-
-    Args:
-      serialized: [B] string.
-      spec: The data set's spec.
-      extra: Feature spec of what stands beside the packed features.
-
-    Returns:
-      `categorical` [B, F], `numeric` [B, N], and what `extra` names.
-    """
-    features = dict(extra)
-    if spec.categorical:
-        features[CATEGORICAL] = tf.io.FixedLenFeature([len(spec.categorical)], tf.int64)
-    if spec.numeric:
-        features[NUMERIC] = tf.io.FixedLenFeature([len(spec.numeric)], tf.float32)
-    return tf.io.parse_example(serialized, features)

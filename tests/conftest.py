@@ -1,12 +1,13 @@
-"""What tests of all folders share: the real Census-Income rows, a few of them, and those prepared."""
+"""What tests of all folders share: the real Census-Income rows, and a few of them prepared."""
 
 import gzip
 import itertools
 import os
 from pathlib import Path
 
-import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 import pytest
+
+import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 
 SMALL_ROWS = 2000
 

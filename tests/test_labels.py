@@ -57,5 +57,5 @@ def test_a_number_that_is_neither_is_shown_as_it_is():
 
 
 def test_a_missing_label_column():
-    with pytest.raises(InputError, match="rows.csv has no column 'd'; it has c"):
+    with pytest.raises(InputError, match=r"rows.csv has no column 'd'; it has c"):
         make_labels(Task("t", "d", positive="1"), block("1"))

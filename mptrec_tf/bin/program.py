@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from mptrec_tf.errors import InputError
 
@@ -33,6 +34,7 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
             _fail(argv[0], f"{error}\nSee {os.path.basename(argv[0])} --help.")
 
     def guarded(argv: Sequence[str]) -> None:
+        absl_logging.set_verbosity(absl_logging.ERROR)
         if len(argv) > 1 and not pass_on_unknown_flags:
             _fail(argv[0], f"unexpected argument {argv[1]!r}; every argument is a --flag=value.")
         try:

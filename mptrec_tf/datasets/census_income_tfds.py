@@ -6,6 +6,7 @@ data = tfds.load("census_income", split="train")
 """
 
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -62,11 +63,20 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
 def _fetch(manager: tfds.download.DownloadManager) -> str:
     """Downloads and extracts the original files; returns their directory."""
     extracted = manager.extract(manager.download(census_income.URL))
-    inner = tfds.core.Path(extracted).rglob("*.tar.gz")  # UCI's zip holds a tar of the files
-    for folder in (extracted, *map(manager.extract, sorted(inner))):
-        for found in tfds.core.Path(folder).rglob("census-income.data*"):
-            return os.fspath(found.parent)
+    # UCI's zip holds a tar of the files.
+    inner = [f"{folder}/{name}" for folder, name in _files(extracted) if name.endswith(".tar.gz")]
+    for archive in (extracted, *manager.extract(inner)):
+        for folder, name in _files(archive):
+            if name.startswith("census-income.data"):
+                return folder
     raise InputError(f"what came from {census_income.URL} holds no census-income.data file.")
+
+
+def _files(root: os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Yields (folder, name) of every file below `root`."""
+    for folder, _, names in tf.io.gfile.walk(os.fspath(root)):
+        for name in names:
+            yield folder, name
 
 
 def download() -> str:

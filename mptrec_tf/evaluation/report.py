@@ -12,6 +12,9 @@ from rich.table import Table
 from mptrec_tf.evaluation import metrics
 
 
+_LOG_WIDTH = 200
+
+
 def task_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -66,12 +69,14 @@ def print_table(
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for column in columns:
         numeric = any(isinstance(row.get(column), int | float | np.number) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        justify = "right" if numeric else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    # Without a terminal (a log file) nothing wraps: a row stays on a line.
     console = console or Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:  # a log file has no width: a row stays on a line
+        console = Console(file=console.file, width=_LOG_WIDTH)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

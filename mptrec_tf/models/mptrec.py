@@ -67,7 +67,6 @@ def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
     return tf.math.divide_no_nan(total, tf.reduce_sum(weight))
 
 
-@keras.utils.register_keras_serializable("mptrec_tf")
 class MPTRec(tfrs.Model):
     """A backbone in pre-training.
 

@@ -15,7 +15,6 @@ from mptrec_tf.packed import LABELS, WEIGHT
 REPRESENTATIONS = "representations"
 
 
-@keras.utils.register_keras_serializable("mptrec_tf")
 class PromptedMPTRec(tfrs.Model):
     """A frozen backbone and the heads of new tasks, which know nothing of one another.
 

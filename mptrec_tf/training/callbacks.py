@@ -241,7 +241,10 @@ class ProgressBar(keras.callbacks.Callback):
             for task in self._tasks
         )
         self._progress.console.print(f"epoch {epoch + 1:>3}   {shown}", highlight=False)
+        self._last = epoch
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Ends the bar."""
+        done = self._progress.tasks[0].completed
+        self._progress.update(self._task, total=done, description=f"{self._last + 1} epochs")
         self._progress.stop()

@@ -134,7 +134,7 @@ def test_missing_files(tmp_path):
 
 
 def test_a_file_system_that_is_not_there():
-    with pytest.raises(InputError, match="cannot look into nosuch://bucket: .*nosuch"):
+    with pytest.raises(InputError, match=r"cannot look into nosuch://bucket: .*nosuch"):
         CensusIncome("nosuch://bucket")
 
 

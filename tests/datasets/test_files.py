@@ -154,9 +154,9 @@ def test_directory(tmp_path):
 
 
 def test_file_system_that_is_not_there():
-    with pytest.raises(InputError, match="cannot read nosuch://bucket/a.csv: .*nosuch"):
+    with pytest.raises(InputError, match=r"cannot read nosuch://bucket/a.csv: .*nosuch"):
         list(read_csv("nosuch://bucket/a.csv"))
-    with pytest.raises(InputError, match="cannot look for 'nosuch://bucket/a.csv'"):
+    with pytest.raises(InputError, match=r"cannot look for 'nosuch://bucket/a.csv'"):
         matching(["nosuch://bucket/a.csv"])
 
 

@@ -32,7 +32,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", "a.csv b.txt c.CSV d.csv.gz e.tfrecord f-00000-of-00001.gz".split())
+@pytest.mark.parametrize(
+    "name", "a.csv b.txt c.CSV d.csv.gz e.tfrecord f-00000-of-00001.gz".split()
+)
 def test_formats_are_told_apart_by_name(folder, name):
     [block] = read_file(f"{folder}/{name}")
     assert block.numbers("x").tolist() == [1.5, 2.5]
@@ -68,5 +70,5 @@ def test_from_a_spec_file(folder):
 
 def test_from_a_wrong_spec_file(folder):
     (folder / "my.yaml").write_text("name: my\nnumeric: [x]\n")
-    with pytest.raises(InputError, match="my.yaml, line 1: it has no task"):
+    with pytest.raises(InputError, match=r"my.yaml, line 1: it has no task"):
         open_tabular(folder / "my.yaml", {"train": [f"{folder}/a.csv"]})

@@ -1,0 +1,126 @@
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def program(name, *flags, check=True):
+    """Runs a program as its user would, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"mptrec_tf.bin.{name}", *flags],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def refused(name, *flags):
+    """Runs a program that must refuse its input; returns the sentence it says."""
+    done = program(name, *flags, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    sentences = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert len(sentences) == 1, done.stderr
+    return sentences[0]
+
+
+@pytest.fixture(scope="session")
+def run_program():
+    return program
+
+
+@pytest.fixture(scope="session")
+def run_refused():
+    return refused
+
+
+class Way:
+    """The whole way from data to predictions, gone by programs."""
+
+    def __init__(self, folder, dataset_flags, old, new, raw_rows):
+        self.folder, self.dataset_flags = folder, dataset_flags
+        self.old, self.new = old, new
+        self.data, self.backbone = folder / "data", folder / "backbone"
+        self.model = folder / "saved_models" / "mptrec"
+        self.packages = {task: folder / "tasks" / task for task in new}
+        self.rows = folder / "rows.csv"
+        self.output = {}
+        self._go(raw_rows)
+
+    def _go(self, raw_rows):
+        tasks = ",".join((*self.old, *self.new))
+        self.output["prepare"] = program(
+            "prepare", *self.dataset_flags, f"--tasks={tasks}", f"--output_dir={self.data}"
+        )
+        short = ("--epochs=2", "--seed=1", f"--data={self.data}")
+        self.output["pretrain"] = program(
+            "pretrain", *short, f"--tasks={','.join(self.old)}", f"--output_dir={self.backbone}"
+        )
+        for task, package in self.packages.items():
+            self.output[task] = program(
+                "add_task",
+                *short,
+                f"--backbone={self.backbone}",
+                f"--task={task}",
+                f"--output_dir={package}",
+            )
+        first, second = self.packages.values()
+        # Two more tasks are added, and one is removed again.
+        for version, chosen in enumerate(([], [first], [first, second], [second]), 1):
+            packages = ",".join(map(str, chosen))
+            flags = [f"--backbone={self.backbone}", f"--output_dir={self.model}"]
+            self.output[f"export {version}"] = program(
+                "export", *flags, *([f"--tasks={packages}"] if chosen else [])
+            )
+        with open(self.rows, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(raw_rows)
+            writer.writerows(zip(*raw_rows.values(), strict=True))
+        self.output["predict"] = program(
+            "predict",
+            f"--model={self.model / '3'}",
+            f"--input={self.rows}",
+            f"--output={self.folder / 'predictions.csv'}",
+        )
+        self.output["evaluate"] = program(
+            "evaluate",
+            f"--model={self.model / '3'}",
+            *self.dataset_flags,
+            f"--output={self.folder / 'metrics.json'}",
+        )
+
+
+def first_test_rows(source, count=300):
+    from mptrec_tf.datasets.block import read_split
+
+    block = next(read_split(source, "test"))
+    return {name: column[:count] for name, column in block.columns.items()}
+
+
+@pytest.fixture(scope="session", params=["synthetic", "census_income"])
+def way(request, tmp_path_factory):
+    """The whole way on synthetic rows (always) and on 2,000 real ones (where they are)."""
+    folder = tmp_path_factory.mktemp(f"way_{request.param}")
+    if request.param == "synthetic":
+        from mptrec_tf.datasets.synthetic import Synthetic
+
+        flags = ("--dataset=synthetic", "--rows=3000")
+        rows = first_test_rows(Synthetic())
+        return Way(folder, flags, ("click", "like"), ("share", "purchase"), rows)
+    from mptrec_tf.datasets.census_income import CensusIncome
+
+    small_census = request.getfixturevalue("small_census")
+    flags = ("--dataset=census_income", f"--data_dir={small_census}")
+    new = ("education", "tax_filer_stat")
+    rows = first_test_rows(CensusIncome(str(small_census), ("income", "marital", *new)))
+    return Way(folder, flags, ("income", "marital"), new, rows)

@@ -1,0 +1,208 @@
+"""What goes wrong: one sentence, exit status 1, nothing harmed."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def synthetic_way(way):
+    if "synthetic" not in str(way.folder):
+        pytest.skip("shown on synthetic rows")
+    return way
+
+
+def snapshot(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_prepare_names_a_missing_file(run_refused, tmp_path):
+    said = run_refused(
+        "prepare",
+        "--dataset=census_income",
+        f"--data_dir={tmp_path}",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+    assert "census-income.data" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_names_file_and_line_of_a_bad_row(run_refused, tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: shop\ncategorical: [city]\nnumeric: [price]\n"
+        "tasks:\n- {name: buy, label: bought, positive: 1, negative: 0}\n"
+    )
+    good = "city,price,bought\nA,1.5,0\nB,2,1\n"
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.csv").write_text(good)
+    (tmp_path / "train.csv").write_text(good + "C,3\n")
+    flags = [f"--{s}_files={tmp_path / s}.csv" for s in ("train", "validation", "test")]
+    said = run_refused("prepare", f"--spec={spec}", *flags, f"--output_dir={tmp_path / 'out'}")
+    assert "train.csv, line 4: 2 columns" in said
+    assert "[while running" not in said
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("out")] == []
+
+
+def test_an_output_directory_of_another_run_is_left_alone(run_refused, synthetic_way):
+    before = snapshot(synthetic_way.folder)
+    way = synthetic_way
+    data, backbone = f"--data={way.data}", f"--backbone={way.backbone}"
+    for name, flags in {
+        "prepare": ["--dataset=synthetic", f"--output_dir={way.data}"],
+        "pretrain": [data, "--tasks=click", f"--output_dir={way.backbone}"],
+        "add_task": [data, backbone, "--task=share", f"--output_dir={way.packages['share']}"],
+    }.items():
+        assert "already exists" in run_refused(name, *flags)
+    assert snapshot(synthetic_way.folder) == before
+
+
+def test_unknown_tasks_are_named(run_refused, synthetic_way, tmp_path):
+    flags = [f"--data={synthetic_way.data}", f"--output_dir={tmp_path / 'out'}"]
+    assert "unknown task 'clack'" in run_refused("pretrain", *flags, "--tasks=click,clack")
+    backbone = f"--backbone={synthetic_way.backbone}"
+    assert "unknown task 'clack'" in run_refused("add_task", *flags, backbone, "--task=clack")
+    assert "needs another name" in run_refused("add_task", *flags, backbone, "--task=click")
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("pretrain", "--epochs=0"),
+        ("pretrain", "--expert_dropout=1.5"),
+        ("pretrain", "--tower_units=64,x"),
+        ("pretrain", "--assignment=sometimes"),
+        ("add_task", "--tau=0"),
+        ("evaluate", "--split=trial"),
+    ],
+)
+def test_flags_out_of_range_are_refused(run_refused, name, flag):
+    assert flag.partition("=")[0].strip("-") in run_refused(name, flag)
+
+
+def test_missing_and_unknown_flags_are_refused(run_refused):
+    assert "--data" in run_refused("pretrain", "--tasks=a", "--output_dir=b")
+    assert "batchsize" in run_refused("pretrain", "--batchsize=3")
+    assert "epochz" in run_refused("prepare", "--dataset=synthetic", "--output_dir=x", "--epochz=3")
+
+
+def test_a_task_with_one_class_is_refused(run_refused, synthetic_way, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(synthetic_way.data, data)
+    description = json.loads((data / "data.json").read_text())
+    description["splits"]["train"]["positives"]["like"] = 0
+    (data / "data.json").write_text(json.dumps(description))
+    said = run_refused(
+        "pretrain", f"--data={data}", "--tasks=click,like", f"--output_dir={tmp_path / 'out'}"
+    )
+    assert "'like' has one class only in the train split: 0 positives in 3000 rows" in said
+
+
+def test_data_of_another_preprocessing_are_refused(
+    run_program, run_refused, synthetic_way, tmp_path
+):
+    other = tmp_path / "data"
+    flags = ["--dataset=synthetic", "--rows=3000", "--data_seed=7"]
+    run_program("prepare", *flags, f"--output_dir={other}")
+    backbone = f"--backbone={synthetic_way.backbone}"
+    add = [backbone, f"--data={other}", "--task=purchase", f"--output_dir={tmp_path / 'task'}"]
+    assert "other vocabularies or statistics" in run_refused("add_task", *add)
+    # Prepared with the backbone's own preprocessing, the same rows fit.
+    fitting = tmp_path / "fitting"
+    run_program("prepare", *flags, backbone, f"--output_dir={fitting}")
+    add[1] = f"--data={fitting}"
+    run_program("add_task", *add, "--epochs=1")
+
+
+def test_a_package_of_another_backbone_is_refused_with_both_fingerprints(
+    run_program, run_refused, synthetic_way, tmp_path
+):
+    other = tmp_path / "backbone"
+    run_program(
+        "pretrain",
+        f"--data={synthetic_way.data}",
+        "--tasks=click,like",
+        "--epochs=1",
+        "--seed=5",
+        f"--output_dir={other}",
+    )
+    said = run_refused(
+        "export",
+        f"--backbone={other}",
+        f"--tasks={synthetic_way.packages['share']}",
+        f"--output_dir={tmp_path / 'model'}",
+    )
+    for backbone in (other, synthetic_way.backbone):
+        assert json.loads((backbone / "backbone.json").read_text())["fingerprint"] in said
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_changed_backbone_is_refused(run_refused, synthetic_way, tmp_path):
+    changed = tmp_path / "backbone"
+    shutil.copytree(synthetic_way.backbone, changed)
+    weights = bytearray((changed / "weights.npz").read_bytes())
+    start = weights.find(b"\x93NUMPY") + 4096  # inside the first array's numbers
+    weights[start] ^= 1
+    (changed / "weights.npz").write_bytes(weights)
+    said = run_refused("export", f"--backbone={changed}", f"--output_dir={tmp_path / 'model'}")
+    assert "changed" in said or "damaged" in said
+
+
+def rows_with(way, tmp_path, change):
+    with open(way.rows) as file:
+        rows = list(csv.DictReader(file))[:3]
+    for row in rows:
+        change(row)
+    path = tmp_path / "rows.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda row: row.pop("user_age"), "has no column 'user_age'"),
+        (lambda row: row.update(user_age="old"), "line 2, column 'user_age': 'old'"),
+        (lambda row: row.update(item_price="nan"), "line 2, column 'item_price': 'nan'"),
+    ],
+)
+def test_rows_that_the_model_cannot_read_are_refused(
+    run_refused, synthetic_way, tmp_path, change, sentence
+):
+    rows = rows_with(synthetic_way, tmp_path, change)
+    output = tmp_path / "predictions.csv"
+    output.write_text("from an earlier run")
+    said = run_refused(
+        "predict", f"--model={synthetic_way.model}", f"--input={rows}", f"--output={output}"
+    )
+    assert sentence in said
+    assert output.read_text() == "from an earlier run"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["predictions.csv", "rows.csv"]
+
+
+def test_directories_of_the_wrong_kind_are_refused(run_refused, synthetic_way, tmp_path):
+    way = synthetic_way
+    out = f"--output_dir={tmp_path / 'out'}"
+    assert "holds no backbone" in run_refused("export", f"--backbone={way.data}", out)
+    assert "holds no prepared data" in run_refused(
+        "pretrain", f"--data={way.backbone}", "--tasks=click", out
+    )
+    assert "holds no exported model" in run_refused(
+        "predict", f"--model={way.data}", f"--input={way.rows}", f"--output={tmp_path / 'p'}"
+    )
+
+
+def test_help_is_for_a_newcomer(run_program):
+    for name in ("prepare", "pretrain", "add_task", "export", "evaluate", "predict"):
+        told = run_program(name, "--help").stdout
+        assert f"mptrec-{name.replace('_', '-')} --" in told
+        assert "--output" in told
