@@ -15,7 +15,7 @@ import statistics
 from absl import flags
 
 from mptrec_tf.bin import program
-from pipelines.local import Steps
+from pipelines.steps import Steps
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/census", "Where everything goes.")

@@ -11,8 +11,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +20,7 @@ from absl import flags
 
 from mptrec_tf.bin import program
 from mptrec_tf.errors import InputError
+from pipelines.steps import Steps
 
 # Tasks to pre-train on, and the new one.
 TASKS = {
@@ -40,27 +39,6 @@ _OUTPUT_DIR = flags.DEFINE_string(
 _MODEL = flags.DEFINE_string(
     "model", None, "Base path of the model. Default: <output_dir>/saved_models/mptrec."
 )
-
-
-class Steps:
-    """Runs programs one after the other and keeps how long each took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def run(self, title: str, name: str, **arguments: Any) -> None:
-        """Runs `mptrec_tf.bin.<name>` with flags; None leaves a flag out.
-
-        Raises:
-          InputError: if the program fails; it has said why.
-        """
-        given = [f"--{key}={value}" for key, value in arguments.items() if value is not None]
-        print(f"\n=== {title}\n$ mptrec-{name.replace('_', '-')} {' '.join(given)}", flush=True)
-        start = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"mptrec_tf.bin.{name}", *given], check=False)
-        if done.returncode:
-            raise InputError(f"the pipeline stopped at: {title} (exit status {done.returncode}).")
-        self.seconds[title] = time.monotonic() - start
 
 
 def run_steps(

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from mptrec_tf.evaluation import metrics
 
-
 _LOG_WIDTH = 200
 
 

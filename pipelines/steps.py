@@ -1,0 +1,29 @@
+"""Runs the programs one after the other, as a user would."""
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+from mptrec_tf.errors import InputError
+
+
+class Steps:
+    """Runs programs one after the other and keeps how long each took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def run(self, title: str, name: str, **arguments: Any) -> None:
+        """Runs `mptrec_tf.bin.<name>` with flags; None leaves a flag out.
+
+        Raises:
+          InputError: if the program fails; it has said why.
+        """
+        given = [f"--{key}={value}" for key, value in arguments.items() if value is not None]
+        print(f"\n=== {title}\n$ mptrec-{name.replace('_', '-')} {' '.join(given)}", flush=True)
+        start = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", f"mptrec_tf.bin.{name}", *given], check=False)
+        if done.returncode:
+            raise InputError(f"the pipeline stopped at: {title} (exit status {done.returncode}).")
+        self.seconds[title] = time.monotonic() - start
