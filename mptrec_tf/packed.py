@@ -1,10 +1,12 @@
 """The packed layout: what stands in prepared examples and in training batches, by name.
 
-categorical  [B, F] int64    ids into one table; the features' ids do not overlap
-numeric      [B, N] float32  scaled
-labels       [B, T] float32  each 0 or 1
-weight       [B] float32     where the data have one
-row          [B] int32       a training row's number, where rows are in memory
+    categorical  [B, F] int64    ids into one table; the features' ids do not overlap
+    numeric      [B, N] float32  scaled
+    labels       [B, T] float32  each 0 or 1
+    weight       [B] float32     where the data have one
+    row          [B] int32       a training row's number, where rows are in memory
+
+The first two are what the preprocessing graph makes of raw columns.
 """
 
 from collections.abc import Mapping

@@ -15,6 +15,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners import create_runner
@@ -33,7 +34,7 @@ from mptrec_tf.prepared_data import (
     save_description,
     transform_directory,
 )
-from mptrec_tf.preprocessing import make_preprocessing_fn, raw_metadata
+from mptrec_tf.preprocessing import embedding_rows, make_preprocessing_fn, raw_metadata
 from mptrec_tf.spec import DatasetSpec
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
@@ -89,7 +90,8 @@ def prepare(
         finally:
             del _on_rows[run]
         counts = {split: _read_counts(aside, split) for split in SPLITS}
-        save_description(aside, source.spec, counts)
+        ids = embedding_rows(source.spec, tft.TFTransformOutput(transform_directory(aside)))
+        save_description(aside, source.spec, ids, counts)
     return PreparedData(output_dir)
 
 

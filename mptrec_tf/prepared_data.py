@@ -1,23 +1,22 @@
 """What `mptrec-prepare` wrote: packed examples by split, the spec, and the preprocessing graph.
 
-<directory>/
-data.json            the spec, and rows and positives by split
-transform/           the preprocessing graph (TensorFlow Transform's output)
-train-*.tfrecord     packed examples; validation-* and test-* likewise
+    <directory>/
+      data.json            the spec, how many ids there are, rows and positives by split
+      transform/           the preprocessing graph (TensorFlow Transform's output)
+      train-*.tfrecord     packed examples; validation-* and test-* likewise
+
+Training reads nothing else.
 """
 
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.packed import parse_packed
-from mptrec_tf.preprocessing import embedding_rows
 from mptrec_tf.spec import DatasetSpec
 
 _DESCRIPTION = "data.json"
@@ -34,10 +33,17 @@ def examples_prefix(directory: str, split: str) -> str:
 
 
 def save_description(
-    directory: str, spec: DatasetSpec, counts: Mapping[str, Mapping[str, Any]]
+    directory: str,
+    spec: DatasetSpec,
+    embedding_rows: int,
+    counts: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Writes the spec and the counts by split (`rows`, and `positives` by task)."""
-    content = {"spec": json.loads(spec.to_json()), "splits": counts}
+    """Writes what `PreparedData` reads; `counts` are `rows` and `positives` by task, by split."""
+    content = {
+        "spec": json.loads(spec.to_json()),
+        "embedding_rows": embedding_rows,
+        "splits": counts,
+    }
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
 
 
@@ -49,6 +55,7 @@ class PreparedData:
 
     Attributes:
       spec: The data set's spec.
+      embedding_rows: int. Ids of all categorical features together.
       splits: Rows (`rows`) and positives by task (`positives`) of each split.
 
     Raises:
@@ -62,6 +69,7 @@ class PreparedData:
             with tf.io.gfile.GFile(path) as file:
                 content = json.load(file)
             self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
+            self.embedding_rows: int = content["embedding_rows"]
             self.splits: dict[str, dict[str, Any]] = content["splits"]
         except tf.errors.NotFoundError as error:
             raise InputError(
@@ -75,20 +83,6 @@ class PreparedData:
     def transform_dir(self) -> str:
         """Directory of the preprocessing graph."""
         return transform_directory(self.directory)
-
-    @functools.cached_property
-    def embedding_rows(self) -> int:
-        """How many rows the packed embedding table needs.
-
-        Raises:
-          InputError: if the preprocessing graph is damaged.
-        """
-        try:
-            return embedding_rows(self.spec, tft.TFTransformOutput(self.transform_dir))
-        except (ValueError, tf.errors.OpError) as error:
-            raise InputError(
-                f"{self.transform_dir} is damaged ({error}); prepare the data again."
-            ) from error
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""

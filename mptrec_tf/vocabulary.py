@@ -63,6 +63,7 @@ class _Fit(tft_beam.experimental.PTransformAnalyzer):
             pcoll
             | "CountInBatch" >> beam.FlatMap(_count)
             | "Count" >> beam.CombinePerKey(sum)
+            | "Frequent" >> beam.Filter(_is_kept, self._features)
             | "Together" >> beam.GroupBy(lambda _: None)
             | "Write" >> beam.Map(_write, self.base_temp_dir, self._features)
         )
@@ -76,6 +77,12 @@ def _count(inputs: tuple[np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]
             yield (feature, value), count
 
 
+def _is_kept(counted: tuple[tuple[int, bytes], int], features: Sequence[Categorical]) -> bool:
+    """Whether a value gets an id: a line of the file holds no empty value and none of two lines."""
+    (feature, value), count = counted
+    return count >= features[feature].min_count and value != b"" and not {10, 13} & set(value)
+
+
 def _write(
     grouped: tuple[None, Iterable[tuple[tuple[int, bytes], int]]],
     directory: str,
@@ -83,9 +90,7 @@ def _write(
 ) -> np.ndarray:
     kept: list[list[tuple[int, bytes]]] = [[] for _ in features]
     for (feature, value), count in grouped[1]:
-        # A line of the file holds neither an empty value nor one of two lines.
-        if count >= features[feature].min_count and value and not {10, 13} & set(value):
-            kept[feature].append((-count, value))
+        kept[feature].append((-count, value))
     tf.io.gfile.makedirs(directory)
     path = os.path.join(directory, FILE)
     with tf.io.gfile.GFile(path, "wb") as file:

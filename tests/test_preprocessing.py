@@ -4,7 +4,6 @@ The graph is fitted by `prepare`, on the eight training rows, and then run on th
 """
 
 import math
-import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.datasets.tabular import Tabular
-from mptrec_tf.errors import InputError
 from mptrec_tf.packed import raw_feature_spec
 from mptrec_tf.preparation import prepare
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.preprocessing import make_preprocessing_fn
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 
@@ -187,9 +184,3 @@ def test_hashed_features_alone_need_no_fitting():
     spec = DatasetSpec("h", (Categorical("a", hash_buckets=4),), (), SPEC.tasks)
     outputs = make_preprocessing_fn(spec)({"a": tf.constant(["x", "y"])})
     assert outputs["categorical"].numpy().tolist() == [[i] for i in bucket(["x", "y"], 4)]
-
-
-def test_a_graph_without_its_vocabulary_is_damaged(data, tmp_path):
-    shutil.copy(f"{data.directory}/data.json", tmp_path)
-    with pytest.raises(InputError, match=r"transform is damaged .*; prepare the data again"):
-        _ = PreparedData(str(tmp_path)).embedding_rows

@@ -1,8 +1,11 @@
 """A TensorFlow Datasets builder for Census-Income (KDD), UCI 117.
 
-import tensorflow_datasets as tfds
-from mptrec_tf.datasets import census_income_tfds  # registers "census_income"
-data = tfds.load("census_income", split="train")
+    import tensorflow_datasets as tfds
+    import mptrec_tf.datasets.census_income_tfds  # registers the builder
+
+    data = tfds.load("census_income", split="train")
+
+Without `original_files` it downloads from UCI.
 """
 
 import os

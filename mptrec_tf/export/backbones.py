@@ -1,10 +1,12 @@
 """A pre-trained backbone on disk.
 
-<directory>/
-  backbone.json    shape, spec, fingerprint, settings and results of the training
-  weights.npz      the backbone's weights
-  transform/       the preprocessing graph that feeds it
-  logs/            TensorBoard's
+    <directory>/
+      backbone.json    shape, spec, fingerprint, settings and results of the training
+      weights.npz      the backbone's weights
+      transform/       the preprocessing graph that feeds it
+      logs/            TensorBoard's
+
+The fingerprint covers the weights and the graph, and is checked whenever a backbone is loaded.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ from mptrec_tf.arrays import load_arrays, save_arrays
 from mptrec_tf.directories import write_file, written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
-from mptrec_tf.export.fingerprint import backbone_fingerprint, transform_fingerprint
+from mptrec_tf.fingerprint import backbone_fingerprint, transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.prepared_data import PreparedData, transform_directory
 from mptrec_tf.spec import DatasetSpec, check_same_features

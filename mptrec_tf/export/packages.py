@@ -1,8 +1,11 @@
 """A task package: all that a new task adds to a frozen backbone, bound to it by fingerprint.
 
-<directory>/
-  task.json       the task, its head's shape, the backbone's fingerprint, metrics
-  weights.npz     the head's weights
+    <directory>/
+      task.json       the task, its head's shape, the backbone's fingerprint, metrics
+      weights.npz     the head's weights
+      logs/           TensorBoard's
+
+A package works with the backbone that it was trained on and is refused by any other.
 """
 
 import dataclasses

@@ -1,9 +1,11 @@
 """The backbone: features to representations once, and the tasks it was pre-trained on.
 
-h_0, h_1 .. h_K = experts(x)          shared and specific representations
-s_k = h_k * p_k                       task-aware (task prompts)
-f_k = a_k[0] s_k + a_k[1] h_0         fused (gates)
-q_k = sigmoid(T_k(f_k))               prediction of task k (towers)
+    h_0, h_1 .. h_K = experts(x)          shared and specific representations
+    s_k = h_k * p_k                       task-aware (task prompts)
+    f_k = a_k[0] s_k + a_k[1] h_0         fused (gates)
+    q_k = sigmoid(T_k(f_k))               prediction of task k (towers)
+
+The symbols are those of the paper (Bai et al., TOIS 2025).
 """
 
 import dataclasses

@@ -1,10 +1,12 @@
 """The part that is trained for a new task: prompt, query, gate and tower.
 
-u   = LayerNorm(relu(x U_1) U_2)
-w   = softmax_k(u . p_k / tau)                how much each existing task helps this sample
-h_n = sum_k w_k h_k
-f_n = b[0] * (h_n * p_n) + b[1] * h_0,        b = softmax(x B_n)
-q_n = sigmoid(T_n(f_n))
+    u   = LayerNorm(relu(x U_1) U_2)
+    w   = softmax_k(u . p_k / tau)                how much each existing task helps this sample
+    h_n = sum_k w_k h_k
+    f_n = b[0] * (h_n * p_n) + b[1] * h_0,        b = softmax(x B_n)
+    q_n = sigmoid(T_n(f_n))
+
+x, h_0, h_1 .. h_K and the prompts p_1 .. p_K come from the frozen backbone.
 """
 
 import dataclasses

@@ -1,7 +1,10 @@
 """Stage 1: multi-task pre-training with an adversary on what is shared.
 
-loss = sum_k BCE(q_k, y_k) + gen_weight * sum_k BCE(g_k, y_k)
-+ adversarial_weight * NLL(c, z) + L2 terms
+    loss = sum_k BCE(q_k, y_k) + gen_weight * sum_k BCE(g_k, y_k)
+         + adversarial_weight * NLL(c, z) + L2 terms
+
+g_k is what task k's tower says of the shared representation alone, c the discriminator's guess of
+the environment z.
 """
 
 import dataclasses

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.fingerprint import transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.prepared_data import PreparedData
@@ -53,6 +54,7 @@ def pretrain(
       InputError: for a task with one class only, data that are damaged, data too large for
         periodic assignment, or a directory that holds the state of another run.
     """
+    graph = transform_fingerprint(data.transform_dir)
     loop.seed_everything(training.seed)
     train = load_rows(data, "train", shape.tasks)
     validation = load_rows(data, "validation", shape.tasks)
@@ -78,6 +80,7 @@ def pretrain(
         directory=directory,
         settings={
             "data": data.splits,
+            "preprocessing": graph,
             "backbone": json.loads(shape.to_json()),
             "losses": dataclasses.asdict(losses),
         },
