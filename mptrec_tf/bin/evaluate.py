@@ -36,7 +36,7 @@ def main(_: list[str]) -> None:
     split = "files" if data_flags.SPEC.value else _SPLIT.value
     source = data_flags.open_from_flags({"files": _FILES.value})
     model = LoadedModel(_MODEL.value)
-    with program.rows_progress("evaluating") as on_rows:
+    with program.progress("evaluating", source.estimated_rows(split)) as on_rows:
         metrics = evaluate(model, source, split, _TASKS.value, on_rows)
     rows = [{"task": name, **values} for name, values in metrics.items()]
     print_table(rows, f"{model.path} on the {split} rows of {source.spec.name}")

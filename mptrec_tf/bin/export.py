@@ -26,9 +26,15 @@ def main(_: list[str]) -> None:
     from mptrec_tf.export.packages import load_package
     from mptrec_tf.export.serving_model import export
 
-    backbone = load_backbone(_BACKBONE.value)
-    packages = [load_package(directory, backbone) for directory in _TASKS.value]
-    path, version = export(backbone, packages, _OUTPUT_DIR.value)
+    with program.progress("exporting", 2 + len(_TASKS.value), "steps") as on_steps:
+        backbone = load_backbone(_BACKBONE.value)
+        on_steps(1)
+        packages = []
+        for directory in _TASKS.value:
+            packages.append(load_package(directory, backbone))
+            on_steps(1)
+        path, version = export(backbone, packages, _OUTPUT_DIR.value)
+        on_steps(1)
     export_table(backbone, packages, path, version)
 
 

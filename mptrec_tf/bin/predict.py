@@ -20,13 +20,13 @@ flags.mark_flags_as_required(["model", "input", "output"])
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.datasets.tabular import read_file
+    from mptrec_tf.datasets.tabular import estimated_rows, read_file
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import predict_file
 
     model = LoadedModel(_MODEL.value)
-    with program.rows_progress("predicting") as on_rows:
+    with program.progress("predicting", estimated_rows(_INPUT.value)) as on_rows:
         means = predict_file(model, read_file(_INPUT.value), _OUTPUT.value, on_rows)
     print_table(
         [{"task": task, **values} for task, values in means.items()],

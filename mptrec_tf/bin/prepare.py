@@ -32,6 +32,7 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the program."""
+    from mptrec_tf.datasets.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.preparation import check_beam_args, prepare
     from mptrec_tf.prepared_data import summary_rows
@@ -52,7 +53,8 @@ def main(beam_args: list[str]) -> None:
             source.spec, backbone.spec, "the data set", f"backbone {backbone.directory}"
         )
         transform_dir = backbone.transform_dir
-    with program.rows_progress("preparing") as on_rows:
+    total = sum(source.estimated_rows(split) for split in SPLITS)
+    with program.progress("preparing", total) as on_rows:
         data = prepare(
             source,
             _OUTPUT_DIR.value,

@@ -1,11 +1,12 @@
 """What all programs share: help, quiet libraries, errors in one sentence."""
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -63,25 +64,36 @@ def _quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def rows_progress(description: str):
-    """A progress display that counts rows; use as a context, call with the rows of each block."""
+@contextlib.contextmanager
+def progress(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+    """Shows a progress bar with the time that is left, on standard error.
+
+    Args:
+      description: What is being done.
+      total: Expected units of work; 0 if that is not known.
+      unit: What is counted.
+
+    Yields:
+      A function to call with the units that were done since the last call.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    class RowsProgress:
-        def __enter__(self):
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed:,.0f} rows"),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-            )
-            self._task = self._progress.add_task(description, total=None)
-            self._progress.start()
-            return lambda rows: self._progress.advance(self._task, rows)
-
-        def __exit__(self, *_):
-            self._progress.stop()
-
-    return RowsProgress()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(f"{{task.completed:,.0f}} {unit}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(description, total=total or None)
+        yield lambda done: shown.advance(task, done)
+        shown.update(task, total=shown.tasks[0].completed)  # an estimate may have been off

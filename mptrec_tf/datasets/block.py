@@ -95,6 +95,9 @@ class Source(Protocol):
     def read(self, shard: Any) -> Iterator[Block]:
         """Yields the rows of a shard, in order."""
 
+    def estimated_rows(self, split: str) -> int:
+        """Returns about how many rows a split has, for progress bars; 0 if that is not known."""
+
 
 def read_split(source: Source, split: str) -> Iterator[Block]:
     """Yields all rows of a split, in order.

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mptrec_tf.datasets import files
 from mptrec_tf.datasets.block import Block
+from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 
@@ -128,6 +129,12 @@ class CensusIncome:
         """Yields the rows of a shard."""
         path, start, stop = shard
         return _rows_between(read_original(path), start or 0, stop)
+
+    def estimated_rows(self, split: str) -> int:
+        """Returns about how many rows a split has."""
+        if split == "train":
+            return estimate_rows(self._files["train"], is_csv=True)
+        return estimate_rows(self._files["test"], is_csv=True) // 2
 
 
 def _rows_between(blocks: Iterator[Block], start: int, stop: int | None) -> Iterator[Block]:

@@ -194,3 +194,7 @@ class Synthetic:
             columns = _make_rows(self._seed, split, first // _CHUNK, size)
             lines = np.arange(first + 1, first + size + 1)
             yield Block(columns, f"synthetic {split} rows", lines, "row")
+
+    def estimated_rows(self, split: str) -> int:
+        """Returns how many rows a split has."""
+        return self._rows.get(split, 0)

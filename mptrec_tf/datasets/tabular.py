@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mptrec_tf.datasets import files
 from mptrec_tf.datasets.block import Block
+from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.spec import DatasetSpec
 
 
@@ -33,8 +34,20 @@ class Tabular:
         """Yields the rows of a file."""
         return read_file(shard)
 
+    def estimated_rows(self, split: str) -> int:
+        """Returns about how many rows a split has."""
+        return sum(estimated_rows(path) for path in self.shards(split))
+
 
 def read_file(path: str) -> Iterator[Block]:
     """Yields the rows of one CSV (with header) or TFRecord file, told apart by its name."""
-    is_csv = path.lower().removesuffix(".gz").endswith((".csv", ".txt"))
-    return files.read_csv(path) if is_csv else files.read_tfrecord(path)
+    return files.read_csv(path) if _is_csv(path) else files.read_tfrecord(path)
+
+
+def estimated_rows(path: str) -> int:
+    """Returns about how many rows a file has; 0 if that is not known."""
+    return estimate_rows(path, _is_csv(path))
+
+
+def _is_csv(path: str) -> bool:
+    return path.lower().removesuffix(".gz").endswith((".csv", ".txt"))
