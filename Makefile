@@ -23,7 +23,7 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: pipeline
-pipeline: venv ## Run both pipelines on this machine [DATASET, DATA_DIR, SEED, OUTPUT]
+pipeline: venv ## Go the whole way, from data to a model that answers [DATASET, DATA_DIR, SEED, OUTPUT]
 	.venv/bin/python -m pipelines.local --dataset "$(DATASET)" --output_dir "$(OUTPUT)" \
 	  $(if $(DATA_DIR),--data_dir "$(DATA_DIR)") $(if $(SEED),--seed "$(SEED)")
 

@@ -27,8 +27,10 @@ def load_arrays(path: str) -> dict[str, np.ndarray]:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             stored = np.load(io.BytesIO(file.read()), allow_pickle=False)
-            return {name: stored[name] for name in stored.files}
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name")
+        return {name: stored[name] for name in stored.files}
     except tf.errors.OpError as error:
         raise InputError(f"cannot read {path}: {error.message}.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}); make it again.") from error

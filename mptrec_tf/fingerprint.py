@@ -32,17 +32,18 @@ def transform_fingerprint(transform_dir: str) -> str:
     root = f"{transform_dir}/transform_fn"
     digest = hashlib.sha256()
     try:
-        for name in sorted(tf.io.gfile.listdir(f"{root}/assets")):
-            with tf.io.gfile.GFile(f"{root}/assets/{name}", "rb") as file:
-                digest.update(f"{name}\n".encode() + hashlib.sha256(file.read()).digest())
-    except tf.errors.NotFoundError:
-        digest.update(b"no assets\n")  # every categorical feature is hashed
-    try:
+        try:
+            for name in sorted(tf.io.gfile.listdir(f"{root}/assets")):
+                with tf.io.gfile.GFile(f"{root}/assets/{name}", "rb") as file:
+                    digest.update(f"{name}\n".encode() + hashlib.sha256(file.read()).digest())
+        except tf.errors.NotFoundError:
+            digest.update(b"no assets\n")  # every categorical feature is hashed
         with tf.io.gfile.GFile(f"{root}/saved_model.pb", "rb") as file:
             graph = saved_model_pb2.SavedModel.FromString(file.read())
+        lines = sorted(_describe(node) for node in _nodes(graph))
     except Exception as error:  # protobuf's own DecodeError differs between its versions
         raise InputError(f"cannot read the preprocessing graph in {root}: {error}.") from error
-    for line in sorted(_describe(node) for node in _nodes(graph)):
+    for line in lines:
         digest.update(line)
     return digest.hexdigest()
 

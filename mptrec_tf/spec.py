@@ -1,13 +1,12 @@
 """What a data set holds: which columns are features, and which make a task's label.
 
-Plain data, validated on construction; imports no TensorFlow. `load` reads a spec from a YAML
-file and reports everything wrong in it at once, with file and line.
+Plain data, validated on construction; imports no TensorFlow. `mptrec_tf.spec_yaml` reads it from a
+file.
 """
 
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -258,24 +257,6 @@ def _task_problems(task: Task, names: set[str]) -> Iterable[str]:
     both = set(task.positive) & set(task.negative)
     if both:
         yield f"task {task.name!r}: {sorted(both)[0]!r} is both positive and negative"
-
-
-def load(path: str | os.PathLike[str]) -> DatasetSpec:
-    """Reads a `DatasetSpec` from a YAML file.
-
-    Raises:
-      InputError: naming every problem, each with file and line.
-    """
-    from mptrec_tf.spec_yaml import parse  # YAML is needed for users' own data only
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        raise InputError(f"cannot read the spec file {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the spec file {path} is not UTF-8 text ({error.reason}).") from error
-    return parse(text, str(path))
 
 
 def check_same_features(spec: DatasetSpec, other: DatasetSpec, what: str, than: str) -> None:

@@ -1,5 +1,6 @@
 """Reads a DatasetSpec from YAML, keeping the line of everything for the error messages."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,6 +110,22 @@ def _is_null(node: yaml.Node) -> bool:
 
 def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
+
+
+def load(path: str | os.PathLike[str]) -> DatasetSpec:
+    """Reads a `DatasetSpec` from a YAML file.
+
+    Raises:
+      InputError: naming every problem, each with file and line.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise InputError(f"cannot read the spec file {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the spec file {path} is not UTF-8 text ({error.reason}).") from error
+    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> DatasetSpec:

@@ -12,7 +12,6 @@ from mptrec_tf.spec import (
     Task,
     canonical,
     check_same_features,
-    load,
     task_from_dict,
 )
 
@@ -178,15 +177,3 @@ def test_other_settings_are_other_features():
     other = change(numeric=(Numeric("price"), Numeric("age")))
     with pytest.raises(InputError, match="the same columns in another order or with other"):
         check_same_features(SPEC, other, "data A", "backbone B")
-
-
-def test_load_refuses_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read the spec file .*/no.yaml: No such file"):
-        load(tmp_path / "no.yaml")
-
-
-def test_load_refuses_a_file_that_is_no_text(tmp_path):
-    path = tmp_path / "spec.yaml"
-    path.write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(InputError, match=r"spec.yaml is not UTF-8 text \(invalid continuation"):
-        load(path)

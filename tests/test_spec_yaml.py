@@ -3,8 +3,8 @@ import textwrap
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task, load
-from mptrec_tf.spec_yaml import parse
+from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.spec_yaml import load, parse
 
 GOOD = """\
 name: shop
@@ -138,3 +138,15 @@ def test_one_mistake(text, line, message):
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_an_empty_file(text):
     assert errors(text) == ["my.yaml: the file is empty; it should hold a data set's spec."]
+
+
+def test_load_refuses_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the spec file .*/no.yaml: No such file"):
+        load(tmp_path / "no.yaml")
+
+
+def test_load_refuses_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(InputError, match=r"spec.yaml is not UTF-8 text \(invalid continuation"):
+        load(path)

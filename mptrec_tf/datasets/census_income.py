@@ -13,7 +13,6 @@ from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 
-URL = "https://archive.ics.uci.edu/static/public/117/census+income+kdd.zip"
 COLUMNS = (
     "age class_worker det_ind_code det_occ_code education wage_per_hour hs_college marital_stat "
     "major_ind_code major_occ_code race hisp_origin sex union_member unemp_reason "
@@ -110,7 +109,7 @@ class CensusIncome:
     def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
         if not data_dir:
-            from mptrec_tf.datasets.census_income_tfds import download
+            from mptrec_tf.datasets.uci import download  # TFDS is slow to import
 
             data_dir = download()
         self._files = {split: find_file(data_dir, name) for split, name in _FILES.items()}

@@ -8,15 +8,11 @@
 Without `original_files` it downloads from UCI.
 """
 
-import os
-from collections.abc import Iterator
-
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mptrec_tf.datasets import census_income
+from mptrec_tf.datasets import census_income, uci
 from mptrec_tf.datasets.block import SPLITS, read_split
-from mptrec_tf.errors import InputError
 
 
 class CensusIncome(tfds.core.GeneratorBasedBuilder):
@@ -50,7 +46,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        source = census_income.CensusIncome(self._original_files or _fetch(dl_manager))
+        source = census_income.CensusIncome(self._original_files or uci.fetch(dl_manager))
         return {split: self._generate_examples(source, split) for split in SPLITS}
 
     def _generate_examples(self, source, split):
@@ -61,43 +57,3 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             }
             for row, line in enumerate(block.lines):
                 yield int(line), {name: column[row] for name, column in columns.items()}
-
-
-def _fetch(manager: tfds.download.DownloadManager) -> str:
-    """Downloads and extracts the original files; returns their directory."""
-    extracted = manager.extract(manager.download(census_income.URL))
-    # UCI's zip holds a tar of the files.
-    inner = [f"{folder}/{name}" for folder, name in _files(extracted) if name.endswith(".tar.gz")]
-    for archive in (extracted, *manager.extract(inner)):
-        for folder, name in _files(archive):
-            if name.startswith("census-income.data"):
-                return folder
-    raise InputError(f"what came from {census_income.URL} holds no census-income.data file.")
-
-
-def _files(root: os.PathLike[str]) -> Iterator[tuple[str, str]]:
-    """Yields (folder, name) of every file below `root`."""
-    for folder, _, names in tf.io.gfile.walk(os.fspath(root)):
-        for name in names:
-            yield folder, name
-
-
-def download() -> str:
-    """Downloads the original files from UCI into the TFDS cache; returns their directory.
-
-    Raises:
-      InputError: where UCI cannot be reached.
-    """
-    cache = os.path.join(os.path.expanduser("~"), "tensorflow_datasets", "downloads")
-    try:
-        manager = tfds.download.DownloadManager(
-            download_dir=cache, dataset_name="census_income", register_checksums=False
-        )
-        return _fetch(manager)
-    except InputError:
-        raise
-    except Exception as error:  # many kinds, from the network libraries below TFDS
-        raise InputError(
-            f"cannot download Census-Income from {census_income.URL} ({type(error).__name__}); "
-            "download it elsewhere and give its directory by --data_dir."
-        ) from error

@@ -5,7 +5,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +49,7 @@ def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
         with tf.io.gfile.GFile(path, "rb") as raw:
             stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
             lines = io.TextIOWrapper(_Buffered(stream), encoding="utf-8-sig", newline="")
-            reader = csv.reader(lines, skipinitialspace=True, strict=True)
+            reader = csv.reader(_without_nul(lines), skipinitialspace=True, strict=True)
             yield from _blocks(_numbered(reader, path), path, header)
     except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "message", None) or str(error)
@@ -68,6 +68,14 @@ class _Buffered(io.RawIOBase):
 
     def read1(self, size: int = -1) -> bytes:
         return self._stream.read(1 << 20 if size < 0 else max(size, 1 << 20))
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """Refuses, as `csv` itself does before Python 3.11, what is no text."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
+        yield line
 
 
 def _numbered(reader, path: str) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,7 @@ from mptrec_tf.datasets import census_income, synthetic
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.datasets.tabular import Tabular
 from mptrec_tf.errors import InputError
-from mptrec_tf.spec import load
+from mptrec_tf.spec_yaml import load
 
 BUILT_IN = ("synthetic", "census_income")
 

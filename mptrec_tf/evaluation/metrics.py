@@ -9,14 +9,15 @@ from sklearn.metrics import roc_auc_score
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Area under the ROC curve; NaN where only one class is there.
+    """Area under the ROC curve; NaN where only one class is there (with a weight above 0).
 
     Args:
       labels: [n], each 0 or 1.
       probabilities: [n].
       weight: Optional [n].
     """
-    if len(np.unique(labels)) < 2:
+    counted = labels if weight is None else labels[weight > 0]
+    if len(np.unique(counted)) < 2:
         return math.nan
     return float(roc_auc_score(labels, probabilities, sample_weight=weight))
 

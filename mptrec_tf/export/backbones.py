@@ -9,10 +9,11 @@
 The fingerprint covers the weights and the graph, and is checked whenever a backbone is loaded.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -153,20 +154,18 @@ def load_backbone(directory: str) -> StoredBackbone:
     description = read_description(directory, _DESCRIPTION, "a backbone", "mptrec-pretrain")
     weights = load_arrays(os.path.join(directory, _WEIGHTS))
     found = backbone_fingerprint(weights, transform_directory(directory))
-    if found != description["fingerprint"]:
+    with understood(directory, _DESCRIPTION):
+        expected, training = description["fingerprint"], description["training"]
+        config = BackboneConfig.from_json(json.dumps(description["config"]))
+        spec = DatasetSpec.from_json(json.dumps(description["spec"]))
+    if found != expected:
         raise InputError(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
-            f"it should be {description['fingerprint']}; use an untouched copy."
+            f"it should be {expected}; use an untouched copy."
         )
-    backbone = Backbone(BackboneConfig.from_json(json.dumps(description["config"])))
+    backbone = Backbone(config)
     assign_weights(backbone.named_weights(), weights, directory)
-    return StoredBackbone(
-        directory,
-        backbone,
-        DatasetSpec.from_json(json.dumps(description["spec"])),
-        found,
-        description["training"],
-    )
+    return StoredBackbone(directory, backbone, spec, found, training)
 
 
 def read_description(directory: str, name: str, what: str, program: str) -> dict[str, Any]:
@@ -188,21 +187,40 @@ def read_description(directory: str, name: str, what: str, program: str) -> dict
         raise InputError(f"cannot read {path} ({error}); make it again.") from error
 
 
+@contextlib.contextmanager
+def understood(directory: str, name: str) -> Iterator[None]:
+    """Turns what goes wrong with the content of a description into a sentence about it.
+
+    Raises:
+      InputError: if a field is missing, or is not of the kind that was written.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{os.path.join(directory, name)} is damaged ({error!r}); use an untouched copy."
+        ) from error
+
+
 def assign_weights(
     variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray], where: str
 ) -> None:
     """Gives variables the stored values of the same names.
 
     Raises:
-      InputError: if names or shapes do not agree.
+      InputError: if names, shapes or kinds of numbers do not agree.
     """
     if variables.keys() != values.keys():
         odd = sorted(variables.keys() ^ values.keys())[0]
         raise InputError(f"the weights in {where} do not fit their model: {odd!r} is in one only.")
     for name, variable in variables.items():
-        if tuple(variable.shape) != values[name].shape:
+        found = (values[name].shape, values[name].dtype.name)
+        expected = (tuple(variable.shape), variable.dtype.name)
+        if found != expected:
             raise InputError(
-                f"the weights in {where} do not fit their model: {name!r} has shape "
-                f"{values[name].shape}, expected {tuple(variable.shape)}."
+                f"the weights in {where} do not fit their model: {name!r} is {found}, "
+                f"expected {expected}."
             )
         variable.assign(values[name])

@@ -25,6 +25,7 @@ from mptrec_tf.export.backbones import (
     copy_directory,
     read_description,
     training_record,
+    understood,
 )
 from mptrec_tf.models.backbone import named_weights
 from mptrec_tf.models.heads import HeadConfig, PromptHead
@@ -120,20 +121,22 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     """
     directory = directory.rstrip("/")
     description = read_description(directory, _DESCRIPTION, "a task", "mptrec-add-task")
-    if description["backbone"] != backbone.fingerprint:
+    with understood(directory, _DESCRIPTION):
+        trained_on, training = description["backbone"], description["training"]
+        task = task_from_dict(description["task"])
+        config = HeadConfig(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in description["head"].items()}
+        )
+    if trained_on != backbone.fingerprint:
         raise InputError(
             f"task package {directory} was trained on the backbone with fingerprint "
-            f"{description['backbone']}, but {backbone.directory} has {backbone.fingerprint}; "
+            f"{trained_on}, but {backbone.directory} has {backbone.fingerprint}; "
             "give the package's own backbone, or train the task on this one."
         )
-    task = task_from_dict(description["task"])
     shape = backbone.backbone.config
-    config = HeadConfig(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in description["head"].items()}
-    )
     head = PromptHead(config, shape.input_width, shape.width, name=task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
-    return TaskPackage(directory, task, head, description["backbone"], description["training"])
+    return TaskPackage(directory, task, head, trained_on, training)
 
 
 def check_addable(backbone: StoredBackbone, task: Task) -> None:
@@ -147,8 +150,12 @@ def check_addable(backbone: StoredBackbone, task: Task) -> None:
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."
         )
-    if task.label in backbone.spec.feature_names:
-        raise InputError(
-            f"column {task.label!r} makes the label of task {task.name!r} and is a feature of "
-            f"backbone {backbone.directory}; pre-train one that leaves it out."
-        )
+    for column, what in (
+        (task.label, "makes the label"),
+        (task.known_probability, "is the known probability"),
+    ):
+        if column in backbone.spec.feature_names:
+            raise InputError(
+                f"column {column!r} {what} of task {task.name!r} and is a feature of "
+                f"backbone {backbone.directory}; pre-train one that leaves it out."
+            )

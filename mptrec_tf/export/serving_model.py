@@ -3,6 +3,7 @@
 Signatures, each with outputs by name:
     serving_default   serialized tf.Examples [B]               -> probability [B] per task
     columns           one tensor [B] per raw feature column    -> probability [B] per task
+                      (TensorFlow names inputs as Python names arguments: see `input_names`)
     encode            serialized tf.Examples [B]               -> x [B, D], shared [B, H],
                                                                   specific [B, K, H]
 Beside them, `assets.extra/mptrec.json` says what the model is made of.
@@ -11,7 +12,8 @@ Beside them, `assets.extra/mptrec.json` says what the model is made of.
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -64,6 +66,7 @@ class ServingModel(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The functions to serve, by name of their signature."""
         features = raw_feature_spec(self.spec)
+        inputs = input_names(features)
         examples = tf.TensorSpec([None], tf.string, name="examples")
 
         @tf.function(input_signature=[examples])
@@ -72,11 +75,14 @@ class ServingModel(tf.Module):
 
         @tf.function(
             input_signature=[
-                {name: tf.TensorSpec([None], f.dtype, name=name) for name, f in features.items()}
+                {
+                    inputs[name]: tf.TensorSpec([None], feature.dtype, name=inputs[name])
+                    for name, feature in features.items()
+                }
             ]
         )
         def columns(columns):
-            return self.predict(columns)
+            return self.predict({name: columns[inputs[name]] for name in features})
 
         @tf.function(input_signature=[examples])
         def encode(examples):
@@ -88,6 +94,31 @@ class ServingModel(tf.Module):
             }
 
         return {"serving_default": serving_default, "columns": columns, "encode": encode}
+
+
+def input_names(columns: Iterable[str]) -> dict[str, str]:
+    """Returns what the signature `columns` calls each raw column.
+
+    A column's own name where TensorFlow takes it: ASCII letters, digits and _, begins with a
+    letter, and differs from the others in more than its case. Other characters become _, and a
+    number tells apart what would be the same. `inputs` in the card says it for every column.
+    """
+    columns = list(columns)
+    # Columns that can keep their names keep them, whatever stands before them.
+    taken, names = {"self"}, {}
+    for column in sorted(columns, key=lambda column: _is_input_name(column), reverse=True):
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
+        plain = plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"
+        name, number = plain, 2
+        while name.lower() in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name.lower())
+        names[column] = name
+    return {column: names[column] for column in columns}
+
+
+def _is_input_name(column: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", column))
 
 
 def export(
@@ -133,6 +164,7 @@ def _card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> str:
                     backbone.spec, tasks=tuple(task for task, _, _ in tasks)
                 ).to_json()
             ),
+            "inputs": input_names(raw_feature_spec(backbone.spec)),
             "tasks": [
                 {"name": task.name, "kind": kind, "training": training}
                 for task, kind, training in tasks

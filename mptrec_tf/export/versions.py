@@ -12,4 +12,4 @@ def versions(base_path: str) -> list[int]:
     if not tf.io.gfile.isdir(base_path):
         return []
     names = (name.rstrip("/") for name in tf.io.gfile.listdir(base_path))
-    return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
+    return sorted(int(name) for name in names if re.fullmatch(r"[0-9]+", name))

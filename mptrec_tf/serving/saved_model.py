@@ -52,15 +52,19 @@ class LoadedModel:
             self._model = tf.saved_model.load(self.path)
             with tf.io.gfile.GFile(os.path.join(self.path, CARD)) as file:
                 self.card = json.load(file)
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise InputError(f"cannot load the model in {self.path}: {error}.") from error
-        self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
-        self._columns = self._model.signatures["columns"]
+            self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
+            self._inputs: dict[str, str] = self.card["inputs"]
+            self._columns = self._model.signatures["columns"]
+        except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            raise InputError(
+                f"cannot load the model in {self.path} ({error}); export it again."
+            ) from error
 
     @functools.cached_property
     def column_types(self) -> Mapping[str, tf.DType]:
         """The raw columns that a request must hold."""
-        return {n: s.dtype for n, s in self._columns.structured_input_signature[1].items()}
+        signature = self._columns.structured_input_signature[1]
+        return {column: signature[name].dtype for column, name in self._inputs.items()}
 
     def predict(self, block: Block) -> dict[str, np.ndarray]:
         """Returns the probability [n] of every task for n raw rows.
@@ -71,5 +75,5 @@ class LoadedModel:
         request = {}
         for name, dtype in self.column_types.items():
             values = block.text(name) if dtype == tf.string else block.numbers(name)
-            request[name] = tf.constant(values, dtype)
+            request[self._inputs[name]] = tf.constant(values, dtype)
         return {name: answer.numpy() for name, answer in self._columns(**request).items()}

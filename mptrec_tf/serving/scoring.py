@@ -36,7 +36,7 @@ def evaluate(
     """
     chosen = model.spec.select_tasks(tasks or model.spec.task_names)
     collected: dict[str, list[np.ndarray]] = {}
-    for block in read_split(source, split):
+    for block in filter(len, read_split(source, split)):
         for key, values in _evaluation_columns(model, chosen, block).items():
             collected.setdefault(key, []).append(values)
         on_rows(len(block))
@@ -95,7 +95,7 @@ def predict_file(
     with file_written_aside(output) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(tasks)
-        for block in blocks:
+        for block in filter(len, blocks):
             answers = model.predict(block)
             columns = np.stack([answers[task] for task in tasks])
             writer.writerows([f"{value:.9g}" for value in row] for row in columns.T)

@@ -16,6 +16,7 @@ from mptrec_tf.prepared_data import PreparedData
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
 PREDICTION_BATCH = 4096
+_READ_ROWS = 65_536
 
 Columns = Mapping[str, tf.Tensor]
 
@@ -53,6 +54,8 @@ def load_rows(
 ) -> Rows:
     """Opens a split of prepared data for some tasks.
 
+    Every file is read once here, so that damage shows before hours of training and not after.
+
     Args:
       data: The prepared data.
       split: "train", "validation" or "test".
@@ -75,27 +78,35 @@ def load_rows(
             names = tf.random.experimental.stateless_shuffle(names, seed)
         return tf.data.TFRecordDataset(names).batch(size).map(parse)
 
-    row_bytes = 8 * len(data.spec.categorical) + 4 * (len(data.spec.numeric) + len(tasks))
-    if count * row_bytes > memory_limit:
-        return Rows(count, windows)
-    chunks = _read(windows(None, 65_536), files)
-    columns = {k: tf.concat([chunk[k] for chunk in chunks], axis=0) for k in chunks[0]}
-    found = len(columns[LABELS])
+    numbers = len(data.spec.numeric) + len(tasks) + bool(data.spec.weight)
+    row_bytes = 8 * len(data.spec.categorical) + 4 * numbers
+    streamed = count * row_bytes > memory_limit
+    try:
+        if streamed:
+            found = _count(files)
+        else:
+            chunks = list(windows(None, _READ_ROWS))
+            found = sum(len(chunk[LABELS]) for chunk in chunks)
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"cannot read the {split} rows in {data.directory}: {error.message}; "
+            "prepare the data again."
+        ) from error
     if found != count:
         raise InputError(
             f"{data.directory} holds {found} {split} rows where {count} were prepared; "
             "files are missing or cut short: prepare the data again."
         )
-    return rows_in_memory(columns)
+    if streamed:
+        return Rows(count, windows)
+    return rows_in_memory({k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]})
 
 
-def _read(windows: tf.data.Dataset, files: Sequence[str]) -> list[dict[str, tf.Tensor]]:
-    try:
-        return list(windows)
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"cannot read {files[0]} and its like: {error.message}; prepare the data again."
-        ) from error
+def _count(files: Sequence[str]) -> int:
+    """Reads all records, whose checksums TensorFlow checks, and counts them."""
+    records = tf.data.TFRecordDataset(files, num_parallel_reads=tf.data.AUTOTUNE)
+    sizes = records.batch(_READ_ROWS).map(lambda batch: tf.size(batch, tf.int64))
+    return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
 
 
 def training_batches(

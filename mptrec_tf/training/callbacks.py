@@ -24,6 +24,7 @@ from mptrec_tf.training.batches import Rows, ordered_batches
 
 AUC_SUM = "val_auc/sum"
 LOGS = "logs"  # TensorBoard's, in the directory of a run
+_STATE = "state.json"
 
 
 class RenewEnvironments(keras.callbacks.Callback):
@@ -46,6 +47,9 @@ class Validate(keras.callbacks.Callback):
     Args:
       rows: The validation rows.
       tasks: Names of the tasks, in the order of the model's report.
+
+    Raises:
+      InputError: after an epoch from which training cannot go on.
     """
 
     def __init__(self, rows: Rows, tasks: Sequence[str]):
@@ -63,9 +67,19 @@ class Validate(keras.callbacks.Callback):
         report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
         labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
         probabilities = report.pop("probability")
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"training diverged in epoch {epoch + 1}: it predicts what is not a number; "
+                "use a smaller --learning_rate."
+            )
         aucs = []
         for i, task in enumerate(self._tasks):
             aucs.append(auc(labels[:, i], probabilities[:, i], weight))
+            if np.isnan(aucs[-1]):
+                raise InputError(
+                    f"task {task!r} has one class only in the validation rows whose weight is not "
+                    "0; without an AUC no epoch is the best."
+                )
             logs[f"val_auc/{task}"] = aucs[-1]
             for name, values in report.items():
                 logs[f"{name}/{task}"] = float(values[:, i].mean())
@@ -106,6 +120,44 @@ class KeepBest(keras.callbacks.Callback):
             weight.assign(value)
 
 
+def saved_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns what `SaveProgress` says of its last epoch; None if there is none yet.
+
+    Args:
+      directory: Where the state is kept.
+      settings: What must be equal for a run to be continued.
+
+    Raises:
+      InputError: if it is the state of a run with other settings, or is damaged.
+    """
+    path = os.path.join(directory, _STATE)
+    if not tf.io.gfile.exists(path):
+        return None
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            state = json.load(file)
+        stored = state["settings"]
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise _damaged(directory, error) from error
+    settings = json.loads(json.dumps(settings))
+    if stored != settings:
+        keys = {*settings, *stored}
+        changed = sorted(key for key in keys if settings.get(key) != stored.get(key))
+        raise InputError(
+            f"{directory} holds an unfinished run with other settings "
+            f"({', '.join(changed)}); start it with the same flags to continue it, or remove "
+            "that directory to begin anew."
+        )
+    return state
+
+
+def _damaged(directory: str, error: Exception) -> InputError:
+    return InputError(
+        f"the unfinished run in {directory} is damaged ({error}); remove that directory to begin "
+        "anew."
+    )
+
+
 class SaveProgress(keras.callbacks.Callback):
     """Saves after every epoch all that a killed run needs to go on as if nothing had happened.
 
@@ -132,35 +184,22 @@ class SaveProgress(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self._directory = directory
         self._best = best
-        self._settings = json.loads(json.dumps(settings))
+        self._settings = settings
         self._checkpoint = tf.train.Checkpoint(model=model)
         model.optimizer.build(model.trainable_variables)
         tf.io.gfile.makedirs(directory)
 
-    @property
-    def _state_file(self) -> str:
-        return os.path.join(self._directory, "state.json")
-
     def resume(self) -> int:
         """Restores the last saved epoch, if there is one; returns the epoch to go on with."""
-        if not tf.io.gfile.exists(self._state_file):
+        state = saved_state(self._directory, self._settings)
+        if state is None:
             return 0
-        with tf.io.gfile.GFile(self._state_file) as file:
-            state = json.load(file)
-        if state["settings"] != self._settings:
-            changed = sorted(
-                key
-                for key in {*self._settings, *state["settings"]}
-                if self._settings.get(key) != state["settings"].get(key)
-            )
-            raise InputError(
-                f"{self._directory} holds an unfinished run with other settings "
-                f"({', '.join(changed)}); start it with the same flags to continue it, or remove "
-                "that directory to begin anew."
-            )
-        checkpoint = os.path.join(self._directory, state["checkpoint"])
-        self._checkpoint.read(checkpoint).assert_consumed()
-        stored = load_arrays(os.path.join(self._directory, state["best_file"]))
+        try:
+            checkpoint = os.path.join(self._directory, state["checkpoint"])
+            self._checkpoint.read(checkpoint).assert_consumed()
+            stored = load_arrays(os.path.join(self._directory, state["best_file"]))
+        except (InputError, AssertionError, KeyError, tf.errors.OpError) as error:
+            raise _damaged(self._directory, error) from error
         self._best.values = [stored[f"{i}"] for i in range(len(stored))]
         self._best.best, self._best.epoch = state["best"], state["best_epoch"]
         self.history = state["history"]
@@ -183,7 +222,7 @@ class SaveProgress(keras.callbacks.Callback):
             "best_epoch": self._best.epoch,
             "history": self.history,
         }
-        write_file(self._state_file, json.dumps(state))
+        write_file(os.path.join(self._directory, _STATE), json.dumps(state))
         self._remove_all_but(name, best_file)
 
     def _remove_all_but(self, checkpoint: str, best_file: str) -> None:
@@ -247,4 +286,8 @@ class ProgressBar(keras.callbacks.Callback):
         """Ends the bar."""
         done = self._progress.tasks[0].completed
         self._progress.update(self._task, total=done, description=f"{self._last + 1} epochs")
+        self.stop()
+
+    def stop(self) -> None:
+        """Gives the terminal back; Keras does not say when training ends by an error."""
         self._progress.stop()

@@ -76,6 +76,13 @@ def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
     )
 
 
+def all_settings(
+    settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[str]
+) -> dict[str, Any]:
+    """Returns all that must be equal for a run to be continued."""
+    return {**settings, **dataclasses.asdict(config), "tasks": list(tasks)}
+
+
 def run(
     model: keras.Model,
     weights: Sequence[tf.Variable],
@@ -104,38 +111,42 @@ def run(
       show_progress: Whether to show a progress bar.
 
     Raises:
-      InputError: if `directory` holds the state of another run.
+      InputError: if `directory` holds the state of another run, or training diverges.
     """
     start = time.monotonic()
+    settings = all_settings(settings, config, tasks)
     steps = train.steps(config.batch_size)
     compile_model(model, config.learning_rate, steps)
     best = KeepBest(weights, config.patience)
-    progress = SaveProgress(
-        directory, model, best, {**settings, **dataclasses.asdict(config), "tasks": list(tasks)}
-    )
+    progress = SaveProgress(directory, model, best, settings)
     first = progress.resume()
     if first < config.epochs and not best.is_over(first - 1):
-        model.fit(
-            training_batches(
-                train,
-                config.batch_size,
-                seed=config.seed,
+        bars = [ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []
+        try:
+            model.fit(
+                training_batches(
+                    train,
+                    config.batch_size,
+                    seed=config.seed,
+                    epochs=config.epochs,
+                    first_epoch=first,
+                ),
                 epochs=config.epochs,
-                first_epoch=first,
-            ),
-            epochs=config.epochs,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            verbose=0,
-            callbacks=[
-                *callbacks,
-                Validate(validation, tasks),
-                best,
-                keras.callbacks.TensorBoard(f"{directory}/{LOGS}", profile_batch=0),
-                progress,
-                *([ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []),
-            ],
-        )
+                initial_epoch=first,
+                steps_per_epoch=steps,
+                verbose=0,
+                callbacks=[
+                    *callbacks,
+                    Validate(validation, tasks),
+                    best,
+                    keras.callbacks.TensorBoard(f"{directory}/{LOGS}", profile_batch=0),
+                    progress,
+                    *bars,
+                ],
+            )
+        finally:
+            for bar in bars:
+                bar.stop()
     best.restore_weights()
     return Training(
         history=progress.history,

@@ -10,7 +10,7 @@ from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import load_rows
+from mptrec_tf.training.batches import MEMORY_LIMIT, load_rows
 from mptrec_tf.training.callbacks import RenewEnvironments
 
 
@@ -39,6 +39,7 @@ def pretrain(
     *,
     directory: str,
     show_progress: bool = True,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[Backbone, loop.Training]:
     """Pre-trains a backbone; it has the weights of its best epoch.
 
@@ -49,6 +50,7 @@ def pretrain(
       training: How long and how fast.
       directory: Where the state of the run is kept; a run that was killed is continued.
       show_progress: Whether to show a progress bar.
+      memory_limit: Bytes of a split up to which it is held in memory.
 
     Raises:
       InputError: for a task with one class only, data that are damaged, data too large for
@@ -56,13 +58,13 @@ def pretrain(
     """
     graph = transform_fingerprint(data.transform_dir)
     loop.seed_everything(training.seed)
-    train = load_rows(data, "train", shape.tasks)
-    validation = load_rows(data, "validation", shape.tasks)
+    train = load_rows(data, "train", shape.tasks, memory_limit)
+    validation = load_rows(data, "validation", shape.tasks, memory_limit)
     periodic = losses.assignment == "periodic" and losses.adversarial_weight > 0
     if periodic and train.columns is None:
         raise InputError(
             f"{data.directory} holds {train.count} training rows, more than fit in memory, and "
-            "periodic assignment keeps an environment for each; use assignment online."
+            "periodic assignment keeps an environment for each; use --assignment=online."
         )
     model = MPTRec(
         shape,

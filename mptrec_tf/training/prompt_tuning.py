@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from mptrec_tf.errors import InputError
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
@@ -22,6 +23,7 @@ from mptrec_tf.training.batches import (
     ordered_batches,
     rows_in_memory,
 )
+from mptrec_tf.training.callbacks import saved_state
 
 
 def encode_rows(
@@ -37,6 +39,9 @@ def encode_rows(
 
     Returns:
       The same rows with `representations` [n, D + H + K * H] instead of features.
+
+    Raises:
+      InputError: if they do not fit in memory, and `directory` cannot be written.
     """
     shape = model.backbone.config
     width = shape.input_width + (1 + len(shape.tasks)) * shape.width
@@ -54,12 +59,11 @@ def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
 
 def _on_disk(encoded, count: int, directory: str) -> Rows:
     """Rows in files of one chunk each, which every epoch reads in an order of its own."""
-    tf.io.gfile.makedirs(directory)
     files, types = [], {}
     for number, chunk in enumerate(encoded):
         files.append(os.path.join(directory, f"{number:06d}"))
         for name, column in chunk.items():
-            tf.io.write_file(f"{files[-1]}.{name}", tf.io.serialize_tensor(column))
+            _write(f"{files[-1]}.{name}", column)
             types[name] = tf.TensorSpec([None, *column.shape[1:]], column.dtype)
 
     def read(file: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -81,6 +85,16 @@ def _on_disk(encoded, count: int, directory: str) -> Rows:
     return Rows(count, windows)
 
 
+def _write(path: str, column: tf.Tensor) -> None:
+    try:
+        tf.io.write_file(path, tf.io.serialize_tensor(column))  # makes the directory, too
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"cannot write {path}: {error.message}; it takes the representations that do not fit "
+            "in memory."
+        ) from error
+
+
 def tune(
     backbone: Backbone,
     data: PreparedData,
@@ -92,6 +106,7 @@ def tune(
     fingerprint: str,
     show_progress: bool = True,
     encoded: tuple[Rows, Rows] | None = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[PromptHead, loop.Training]:
     """Trains a new task's head on a frozen backbone; it has the weights of its best epoch.
 
@@ -105,6 +120,7 @@ def tune(
       fingerprint: Names the backbone, so that a run is continued on the same one alone.
       show_progress: Whether to show a progress bar.
       encoded: What `encode_task` returned, where several heads are trained on it.
+      memory_limit: Bytes of a split, or of its representations, that are held in memory.
 
     Raises:
       InputError: for a task with one class only, one that the backbone has already, data that
@@ -113,7 +129,14 @@ def tune(
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
     new = model.add_task(task, head)
-    train, validation = encoded or encode_task(model, data, [task], directory)
+    settings = {
+        "data": data.splits,
+        "backbone": fingerprint,
+        "head": dataclasses.asdict(head),
+    }
+    # Before anything is written where another run may keep what it reads.
+    saved_state(directory, loop.all_settings(settings, training, [task]))
+    train, validation = encoded or encode_task(model, data, [task], directory, memory_limit)
     result = loop.run(
         model,
         new.weights,
@@ -122,21 +145,26 @@ def tune(
         [task],
         training,
         directory=directory,
-        settings={
-            "data": data.splits,
-            "backbone": fingerprint,
-            "head": dataclasses.asdict(head),
-        },
+        settings=settings,
         show_progress=show_progress,
     )
     return new, result
 
 
 def encode_task(
-    model: PromptedMPTRec, data: PreparedData, tasks: Sequence[str], directory: str
+    model: PromptedMPTRec,
+    data: PreparedData,
+    tasks: Sequence[str],
+    directory: str,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[Rows, Rows]:
     """Encodes the training and the validation rows with the labels of some tasks."""
     return tuple(
-        encode_rows(model, load_rows(data, split, tasks), os.path.join(directory, split))
+        encode_rows(
+            model,
+            load_rows(data, split, tasks, memory_limit),
+            os.path.join(directory, split),
+            memory_limit,
+        )
         for split in ("train", "validation")
     )

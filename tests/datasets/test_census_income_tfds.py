@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from mptrec_tf.datasets import census_income, census_income_tfds
+from mptrec_tf.datasets import census_income, census_income_tfds, uci
 from mptrec_tf.datasets.block import SPLITS, read_split
 from mptrec_tf.errors import InputError
 
@@ -35,6 +35,7 @@ def serve(monkeypatch, answer):
         return answer
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download", download)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO())
     return asked
 
 
@@ -63,7 +64,7 @@ def test_the_builder_downloads(uci_zip, tmp_path, monkeypatch):
     builder = census_income_tfds.CensusIncome(data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()
     assert builder.info.splits["train"].num_examples == 2000
-    assert asked == [census_income.URL]
+    assert asked == [uci.URL]
 
 
 def test_the_reader_downloads(uci_zip, tmp_path, monkeypatch):
@@ -82,6 +83,18 @@ def test_no_network(tmp_path, monkeypatch):
     )
     with pytest.raises(InputError, match=message):
         census_income.CensusIncome()
+
+
+def test_no_network_is_found_out_before_the_download(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no route")
+
+    asked = serve(monkeypatch, None)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"\(OSError\); download it elsewhere"):
+        census_income.CensusIncome()
+    assert not asked
 
 
 def test_another_archive(tmp_path, monkeypatch):
