@@ -1,4 +1,4 @@
-"""Evaluates an exported model on labelled raw rows.
+r"""Evaluates an exported model on labelled raw rows.
 
     mptrec-evaluate --model=saved_models/mptrec --dataset=census_income --data_dir=DIR \
         --split=test --output=metrics.json

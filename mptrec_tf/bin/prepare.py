@@ -1,4 +1,4 @@
-"""Prepares a data set for training: packed features and labels, and the preprocessing graph.
+r"""Prepares a data set for training: packed features and labels, and the preprocessing graph.
 
     mptrec-prepare --dataset=synthetic --output_dir=DATA
     mptrec-prepare --dataset=census_income --data_dir=DIR --output_dir=DATA

@@ -32,7 +32,8 @@ def evaluate(
       on_rows: Called with the number of rows after each block.
 
     Raises:
-      InputError: for an unknown task, a split without rows, or raw rows that do not fit.
+      InputError: for an unknown task, a split without rows or weight, or raw rows that do not
+        fit.
     """
     chosen = model.spec.select_tasks(tasks or model.spec.task_names)
     collected: dict[str, list[np.ndarray]] = {}
@@ -43,6 +44,8 @@ def evaluate(
     if not collected:
         raise InputError(f"data set {source.spec.name!r} has no {split} rows.")
     columns = {key: np.concatenate(values) for key, values in collected.items()}
+    if "weight" in columns and not columns["weight"].any():
+        raise InputError(f"column {model.spec.weight!r} weighs all {split} rows 0.")
     return {
         task.name: task_metrics(
             columns[f"label/{task.name}"],
