@@ -41,3 +41,32 @@ def prepared_census(small_census, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared_census") / "data"
     prepare(CensusIncome(str(small_census)), str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_synthetic(tmp_path_factory):
+    """Directory of some synthetic rows, prepared with all four tasks."""
+    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.preparation import prepare
+
+    folder = tmp_path_factory.mktemp("prepared_synthetic") / "data"
+    prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_backbone(prepared_synthetic, tmp_path_factory):
+    """Directory of a small backbone for these rows, with the weights that it began with."""
+    from mptrec_tf.export.backbones import save_backbone
+    from mptrec_tf.keras import keras
+    from mptrec_tf.models.backbone import Backbone
+    from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.training.pretraining import backbone_config
+
+    folder = tmp_path_factory.mktemp("synthetic_backbone") / "backbone"
+    folder.mkdir()
+    data = PreparedData(str(prepared_synthetic))
+    keras.utils.set_random_seed(1)
+    shape = backbone_config(data, ("click", "like"), expert_units=(12, 8), tower_units=(4,))
+    save_backbone(str(folder), Backbone(shape), data.spec, data.transform_dir, {"history": []})
+    return folder

@@ -31,6 +31,8 @@ def task_metrics(
       weight: Optional [n]. Weighs every metric but the grouped AUC and the counts.
       known_probabilities: Optional [n]. The true probabilities, for `best_auc`.
     """
+    # Sums of many float32 would not be exact.
+    labels = np.asarray(labels, np.float64)
     probabilities = np.asarray(probabilities, np.float64)
     result: dict[str, float | int] = {
         "rows": len(labels),
@@ -48,14 +50,14 @@ def task_metrics(
 
 
 def to_json(content: Mapping[str, Any]) -> str:
-    """JSON with NaN as null, which every reader understands."""
+    """JSON with null for what is no finite number, which every reader understands."""
 
     def clean(value):
         if isinstance(value, Mapping):
             return {k: clean(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [clean(v) for v in value]
-        return None if isinstance(value, float) and math.isnan(value) else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps(clean(content), indent=2)
 

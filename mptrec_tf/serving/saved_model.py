@@ -57,7 +57,8 @@ class LoadedModel:
             self._columns = self._model.signatures["columns"]
         except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             raise InputError(
-                f"cannot load the model in {self.path} ({error}); export it again."
+                f"cannot load the model in {self.path}: a file of it is missing or damaged, or it "
+                f"is none that mptrec-export wrote ({type(error).__name__}); export it again."
             ) from error
 
     @functools.cached_property

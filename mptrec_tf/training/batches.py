@@ -88,9 +88,10 @@ def load_rows(
             chunks = list(windows(None, _READ_ROWS))
             found = sum(len(chunk[LABELS]) for chunk in chunks)
     except tf.errors.OpError as error:
+        bad = next((file for file in files if not _is_whole(file)), None)
+        what = f"{bad} is cut short or damaged" if bad else f"{files[0]} does not fit data.json"
         raise InputError(
-            f"cannot read the {split} rows in {data.directory}: {error.message}; "
-            "prepare the data again."
+            f"cannot read the {split} rows: {what}; prepare the data again."
         ) from error
     if found != count:
         raise InputError(
@@ -107,6 +108,14 @@ def _count(files: Sequence[str]) -> int:
     records = tf.data.TFRecordDataset(files, num_parallel_reads=tf.data.AUTOTUNE)
     sizes = records.batch(_READ_ROWS).map(lambda batch: tf.size(batch, tf.int64))
     return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
+
+
+def _is_whole(file: str) -> bool:
+    try:
+        _count([file])
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def training_batches(

@@ -4,9 +4,10 @@ They are listed in the order in which they must come: each adds to the epoch's l
 what the ones before it left.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,14 @@ def saved_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] |
     return state
 
 
+@contextlib.contextmanager
+def _writing(directory: str) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot write {directory}: {error.message}.") from error
+
+
 def _damaged(directory: str, error: Exception) -> InputError:
     return InputError(
         f"the unfinished run in {directory} is damaged ({error}); remove that directory to begin "
@@ -170,7 +179,8 @@ class SaveProgress(keras.callbacks.Callback):
       settings: What must be equal for a run to be continued.
 
     Raises:
-      InputError: if the directory holds the state of a run with other settings.
+      InputError: if the directory cannot be written, or holds the state of a run with other
+        settings.
     """
 
     def __init__(
@@ -187,7 +197,8 @@ class SaveProgress(keras.callbacks.Callback):
         self._settings = settings
         self._checkpoint = tf.train.Checkpoint(model=model)
         model.optimizer.build(model.trainable_variables)
-        tf.io.gfile.makedirs(directory)
+        with _writing(directory):
+            tf.io.gfile.makedirs(directory)
 
     def resume(self) -> int:
         """Restores the last saved epoch, if there is one; returns the epoch to go on with."""
@@ -213,7 +224,8 @@ class SaveProgress(keras.callbacks.Callback):
             values = {f"{i}": value for i, value in enumerate(self._best.values)}
             save_arrays(os.path.join(self._directory, best_file), values)
         name = f"epoch-{epoch:04d}"
-        self._checkpoint.write(os.path.join(self._directory, name))
+        with _writing(self._directory):
+            self._checkpoint.write(os.path.join(self._directory, name))
         state = {
             "settings": self._settings,
             "checkpoint": name,

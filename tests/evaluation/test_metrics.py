@@ -26,6 +26,9 @@ def test_auc_weighs_rows():
 
 def test_auc_of_one_class_is_nan():
     assert math.isnan(metrics.auc(np.ones(3), np.array([0.1, 0.2, 0.3])))
+    # The only negative row weighs nothing.
+    weight = np.array([0, 1, 2])
+    assert math.isnan(metrics.auc(np.array([0, 1, 1]), np.array([0.1, 0.2, 0.3]), weight))
 
 
 def test_grouped_auc_weighs_users_by_rows_and_leaves_out_one_class_users():

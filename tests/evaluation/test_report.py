@@ -21,7 +21,7 @@ def test_task_metrics_holds_what_the_data_allow():
 
 
 def test_json_has_null_where_a_metric_is_undefined():
-    written = to_json({"a": math.nan, "b": [1.5, math.nan], "c": {"d": "x"}})
+    written = to_json({"a": math.nan, "b": [1.5, math.inf], "c": {"d": "x"}})
     assert json.loads(written) == {"a": None, "b": [1.5, None], "c": {"d": "x"}}
 
 

@@ -10,7 +10,8 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
-from mptrec_tf.training.callbacks import KeepBest, RenewEnvironments, Validate
+from mptrec_tf.training.batches import rows_in_memory
+from mptrec_tf.training.callbacks import KeepBest, ProgressBar, RenewEnvironments, Validate
 
 SHAPE = BackboneConfig(
     tasks=("a", "b"),
@@ -36,7 +37,17 @@ class KillAt(keras.callbacks.Callback):
             raise KilledError
 
 
-def pretrain(train, validation, directory, *, epochs=5, callbacks=(), shape=SHAPE, patience=9):
+def pretrain(
+    train,
+    validation,
+    directory,
+    *,
+    epochs=5,
+    callbacks=(),
+    shape=SHAPE,
+    patience=9,
+    show_progress=False,
+):
     loop.seed_everything(3)
     config = loop.TrainingConfig(epochs=epochs, patience=patience, batch_size=32, seed=3)
     model = MPTRec(
@@ -52,7 +63,7 @@ def pretrain(train, validation, directory, *, epochs=5, callbacks=(), shape=SHAP
         directory=str(directory),
         settings={"shape": shape.to_json()},
         callbacks=[RenewEnvironments(train), *callbacks],
-        show_progress=False,
+        show_progress=show_progress,
     )
     return {k: v.numpy() for k, v in model.backbone.named_weights().items()}, result
 
@@ -119,6 +130,28 @@ def test_a_run_with_other_settings_is_not_continued(train, validation, tmp_path)
     pretrain(train, validation, tmp_path, epochs=2)
     with pytest.raises(InputError, match=r"unfinished run with other settings \(epochs\)"):
         pretrain(train, validation, tmp_path, epochs=3)
+
+
+def test_a_directory_that_cannot_be_written_is_named(train, validation, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"cannot write .*file/run: "):
+        pretrain(train, validation, tmp_path / "file" / "run")
+
+
+def test_validation_rows_that_cannot_choose_an_epoch_are_named(train, validation, tmp_path):
+    labels = validation.columns["labels"].numpy()
+    weight = tf.constant(labels[:, 1])  # the negatives of the second task weigh nothing
+    weighed = rows_in_memory({**validation.columns, "weight": weight})
+    with pytest.raises(InputError, match="task 'b' has one class only in the validation rows"):
+        pretrain(train, weighed, tmp_path)
+
+
+def test_the_terminal_is_given_back_when_training_fails(train, validation, tmp_path, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(ProgressBar, "stop", lambda self: stopped.append(self._progress.stop()))
+    with pytest.raises(KilledError):
+        pretrain(train, validation, tmp_path, callbacks=[KillAt(0)], show_progress=True)
+    assert len(stopped) == 1
 
 
 def test_one_epochs_state_is_kept(train, validation, tmp_path):

@@ -1,0 +1,80 @@
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mptrec_tf.datasets.block import Block
+
+
+@pytest.fixture(scope="session")
+def exported(synthetic_backbone, tmp_path_factory):
+    """Base path of a model with a pre-trained pair of tasks and one more."""
+    from mptrec_tf.export.backbones import load_backbone
+    from mptrec_tf.export.packages import TaskPackage
+    from mptrec_tf.export.serving_model import export
+    from mptrec_tf.keras import keras
+    from mptrec_tf.models.heads import HeadConfig, PromptHead
+
+    backbone = load_backbone(str(synthetic_backbone))
+    shape = backbone.backbone.config
+    keras.utils.set_random_seed(2)
+    head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name="share")
+    [task] = backbone.spec.select_tasks(["share"])
+    base = tmp_path_factory.mktemp("exported") / "mptrec"
+    package = TaskPackage("tasks/share", task, head, backbone.fingerprint, {})
+    export(backbone, [package], str(base))
+    return base
+
+
+@pytest.fixture(scope="session")
+def model(exported):
+    from mptrec_tf.serving.saved_model import LoadedModel
+
+    return LoadedModel(str(exported))
+
+
+@pytest.fixture(scope="session")
+def block():
+    """300 raw test rows."""
+    from mptrec_tf.datasets.block import read_split
+    from mptrec_tf.datasets.synthetic import Synthetic
+
+    return next(read_split(Synthetic({"test": 300}), "test"))
+
+
+def rows_of(block, start, stop):
+    return Block(
+        {name: column[start:stop] for name, column in block.columns.items()},
+        block.source,
+        block.lines[start:stop],
+        block.unit,
+    )
+
+
+def with_column(block, name, values):
+    """The block with another column; None takes it away."""
+    columns = {k: v for k, v in block.columns.items() if k != name}
+    if values is not None:
+        columns[name] = np.asarray(values)
+    return dataclasses.replace(block, columns=columns)
+
+
+@pytest.fixture(scope="session")
+def slice_rows():
+    return rows_of
+
+
+@pytest.fixture(scope="session")
+def change_column():
+    return with_column
+
+
+@pytest.fixture(scope="session")
+def read_predictions():
+    def read(path):
+        with open(path) as file:
+            rows = list(csv.DictReader(file))
+        return {task: np.array([row[task] for row in rows], np.float32) for task in rows[0]}
+
+    return read

@@ -1,0 +1,159 @@
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from mptrec_tf.datasets.block import Block
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.scoring import evaluate, predict_file
+
+
+class InBlocks:
+    """A source of one split, from blocks that are there already."""
+
+    def __init__(self, spec, blocks):
+        self.spec = spec
+        self._blocks = blocks
+
+    def shards(self, split):
+        return [0] if split == "test" else []
+
+    def read(self, shard):
+        yield from self._blocks
+
+    def estimated_rows(self, split):
+        return 0
+
+
+@pytest.fixture
+def blocks(block, slice_rows):
+    """Three blocks, one of them without rows."""
+    return [slice_rows(block, *ends) for ends in ((0, 120), (120, 120), (120, 300))]
+
+
+def weighted(model, **changes):
+    """The model, with a spec that says other things about the same columns."""
+    other = object.__new__(type(model))
+    other.__dict__.update(model.__dict__, spec=dataclasses.replace(model.spec, **changes))
+    return other
+
+
+def test_evaluation_is_that_of_the_predictions(model, block, blocks):
+    seen = []
+    metrics = evaluate(model, InBlocks(model.spec, blocks), "test", on_rows=seen.append)
+    assert sum(seen) == 300
+    answers = model.predict(block)
+    assert list(metrics) == ["click", "like", "share"]
+    for task, values in metrics.items():
+        labels = block.columns[task]
+        assert (values["rows"], values["positives"]) == (300, labels.sum())
+        assert values["auc"] == pytest.approx(roc_auc_score(labels, answers[task]))
+        assert values["log_loss"] == pytest.approx(log_loss(labels, answers[task].astype(float)))
+        assert values["calibration"] == pytest.approx(answers[task].mean() / labels.mean())
+        assert values["best_auc"] == pytest.approx(
+            roc_auc_score(labels, block.columns[f"probability_{task}"])
+        )
+
+
+def test_weights_and_users_count(model, block, blocks):
+    source = InBlocks(model.spec, blocks)
+    # Any column of non-negative numbers may weigh rows.
+    values = evaluate(
+        weighted(model, weight="item_freshness_weight", user_id="user_segment"),
+        InBlocks(model.spec, [with_weight(b) for b in blocks]),
+        "test",
+        ["click"],
+    )
+    weight = with_weight(block).columns["item_freshness_weight"]
+    labels, answers = block.columns["click"], model.predict(block)["click"].astype(float)
+    found = values["click"]
+    assert found["auc"] == pytest.approx(roc_auc_score(labels, answers, sample_weight=weight))
+    assert found["log_loss"] == pytest.approx(log_loss(labels, answers, sample_weight=weight))
+    assert found["calibration"] == pytest.approx(
+        np.average(answers, weights=weight) / np.average(labels, weights=weight)
+    )
+    bins = np.minimum((answers * 10).astype(int), 9)
+    gaps = [abs((weight * (answers - labels))[bins == i].sum()) for i in range(10)]
+    assert found["ece"] == pytest.approx(sum(gaps) / weight.sum())
+    assert found["auc"] != evaluate(source=source, model=model, split="test")["click"]["auc"]
+    aucs, rows = [], []
+    for segment in set(block.columns["user_segment"]):
+        mine = block.columns["user_segment"] == segment
+        if 0 < labels[mine].sum() < mine.sum():
+            aucs.append(roc_auc_score(labels[mine], answers[mine]))
+            rows.append(mine.sum())
+    assert len(aucs) > 1
+    assert found["grouped_auc"] == pytest.approx(np.average(aucs, weights=rows))
+
+
+def with_weight(block):
+    weight = 1 + 3 * block.columns["item_freshness"].astype(np.float32)
+    return dataclasses.replace(block, columns={**block.columns, "item_freshness_weight": weight})
+
+
+def test_weights_that_are_all_zero_are_refused(model, block, change_column):
+    blocks = [change_column(block, "w", np.zeros(300))]
+    with pytest.raises(InputError, match="column 'w' weighs all test rows 0"):
+        evaluate(weighted(model, weight="w"), InBlocks(model.spec, blocks), "test")
+
+
+def test_evaluation_refuses_what_it_cannot_read(model, block, blocks, change_column):
+    source = InBlocks(model.spec, blocks)
+    with pytest.raises(InputError, match="unknown task 'clack'"):
+        evaluate(model, source, "test", ["click", "clack"])
+    with pytest.raises(InputError, match="has no train rows"):
+        evaluate(model, source, "train")
+    with pytest.raises(InputError, match="has no test rows"):
+        evaluate(model, InBlocks(model.spec, [blocks[1]]), "test")
+    with pytest.raises(InputError, match="no column 'like'"):
+        evaluate(model, InBlocks(model.spec, [change_column(block, "like", None)]), "test")
+
+
+def test_predictions_stand_in_the_order_of_the_rows(
+    model, block, blocks, tmp_path, read_predictions
+):
+    output = tmp_path / "predictions.csv"
+    seen = []
+    summary = predict_file(model, iter(blocks), str(output), seen.append)
+    written, answers = read_predictions(output), model.predict(block)
+    assert list(written) == list(summary) == ["click", "like", "share"]
+    for task, values in written.items():
+        # Another batch size may change the last bit.
+        np.testing.assert_allclose(values, answers[task], rtol=1e-5)
+        assert summary[task]["rows"] == sum(seen) == 300
+        assert summary[task]["lowest"] == pytest.approx(values.min())
+        assert summary[task]["mean"] == pytest.approx(values.mean())
+        assert summary[task]["highest"] == pytest.approx(values.max())
+
+
+@pytest.mark.parametrize("given", ["nothing", "empty block"])
+def test_an_input_without_rows_harms_nothing(model, blocks, tmp_path, given):
+    output = tmp_path / "predictions.csv"
+    output.write_text("from an earlier run")
+    with pytest.raises(InputError, match="the input has no rows"):
+        predict_file(model, [] if given == "nothing" else [blocks[1]], str(output))
+    assert output.read_text() == "from an earlier run"
+    assert os.listdir(tmp_path) == ["predictions.csv"]
+
+
+def test_a_bad_row_late_in_the_input_harms_nothing(model, block, blocks, tmp_path, change_column):
+    output = tmp_path / "predictions.csv"
+    output.write_text("from an earlier run")
+    prices = block.columns["item_price"].copy()
+    prices[299] = np.nan
+    with pytest.raises(InputError, match="row 300, column 'item_price': 'nan'"):
+        predict_file(model, [*blocks, change_column(block, "item_price", prices)], str(output))
+    assert output.read_text() == "from an earlier run"
+    assert os.listdir(tmp_path) == ["predictions.csv"]
+
+
+def test_an_output_that_cannot_be_written_is_named(model, block, tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*none/predictions\.csv"):
+        predict_file(model, [block], str(tmp_path / "none" / "predictions.csv"))
+
+
+def test_rows_of_a_file_with_other_columns_besides(model, block, tmp_path):
+    more = Block({**block.columns, "other": block.columns["hour"]}, "rows.csv", block.lines)
+    assert predict_file(model, [more], str(tmp_path / "p.csv"))["click"]["rows"] == 300

@@ -1,0 +1,120 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.packed import LABELS, ROW
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.training.batches import load_rows, ordered_batches, training_batches
+
+DAMAGED = r"cannot read the train rows: .*/train-.*\.tfrecord is cut short or damaged; prepare the"
+
+
+@pytest.fixture
+def data(prepared_synthetic):
+    return PreparedData(str(prepared_synthetic))
+
+
+@pytest.fixture
+def copy(prepared_synthetic, tmp_path):
+    return shutil.copytree(prepared_synthetic, tmp_path / "data")
+
+
+def all_of(batches):
+    batches = list(batches)
+    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+
+def test_streamed_rows_are_those_in_memory(data):
+    held = load_rows(data, "train", ("click", "like"))
+    streamed = load_rows(data, "train", ("click", "like"), memory_limit=0)
+    assert held.columns is not None
+    assert streamed.columns is None
+    assert held.count == streamed.count == 1500
+    mine, theirs = all_of(ordered_batches(held)), all_of(ordered_batches(streamed, 128))
+    assert mine.keys() - theirs.keys() == {ROW}
+    for name, column in theirs.items():
+        np.testing.assert_array_equal(column, mine[name])
+        assert column.dtype == mine[name].dtype
+
+
+def test_streamed_epochs_hold_every_row(data):
+    held = load_rows(data, "train", ("click",))
+    streamed = load_rows(data, "train", ("click",), memory_limit=0)
+    batches = list(training_batches(streamed, 200, seed=1, epochs=2))
+    assert len(batches) == 2 * streamed.steps(200)
+    first, second = all_of(batches[:8]), all_of(batches[8:])
+    assert not np.array_equal(first["numeric"], second["numeric"])
+    for epoch in (first, second):
+        for name, column in epoch.items():
+            expected = held.columns[name].numpy()
+            np.testing.assert_array_equal(np.sort(column, axis=0), np.sort(expected, axis=0))
+
+
+@pytest.mark.parametrize("memory_limit", [0, 1 << 30])
+def test_labels_stand_in_the_order_of_the_tasks(data, memory_limit):
+    every = load_rows(data, "test", data.spec.task_names)
+    two = load_rows(data, "test", ("purchase", "like"), memory_limit)
+    labels = all_of(ordered_batches(two))[LABELS]
+    assert labels.shape == (400, 2)
+    np.testing.assert_array_equal(labels, every.columns[LABELS].numpy()[:, [3, 1]])
+    positives = data.splits["test"]["positives"]
+    np.testing.assert_array_equal(labels.sum(0), [positives["purchase"], positives["like"]])
+
+
+@pytest.mark.parametrize("memory_limit", [0, 1 << 30])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: raw[:-30], DAMAGED),
+        (lambda raw: raw[:4000] + bytes([raw[4000] ^ 1]) + raw[4001:], DAMAGED),
+        (lambda raw: b"no records at all", DAMAGED),
+        (lambda raw: b"", "holds 0 train rows where 1500 were prepared; files are missing or cut"),
+    ],
+    ids=["cut", "changed", "other", "empty"],
+)
+def test_a_damaged_file_is_noticed_before_training(copy, damage, message, memory_limit):
+    [path] = copy.glob("train-*.tfrecord")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=message):
+        load_rows(PreparedData(str(copy)), "train", ("click",), memory_limit)
+
+
+@pytest.mark.parametrize("memory_limit", [0, 1 << 30])
+def test_rows_that_are_missing_are_noticed(copy, memory_limit):
+    [path] = copy.glob("train-*.tfrecord")
+    with tf.io.TFRecordWriter(str(copy / "train-short.tfrecord")) as writer:
+        for record in tf.data.TFRecordDataset(str(path)).take(1499):
+            writer.write(record.numpy())
+    path.unlink()
+    with pytest.raises(InputError, match="holds 1499 train rows where 1500 were prepared"):
+        load_rows(PreparedData(str(copy)), "train", ("click",), memory_limit)
+
+
+def test_examples_of_other_features_are_noticed(copy):
+    [path] = copy.glob("train-*.tfrecord")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(1500):
+            writer.write(tf.train.Example().SerializeToString())
+    with pytest.raises(InputError, match=r"/train-.*\.tfrecord does not fit data\.json; prepare"):
+        load_rows(PreparedData(str(copy)), "train", ("click",))
+
+
+def test_a_split_without_files_is_named(copy):
+    [path] = copy.glob("test-*.tfrecord")
+    path.unlink()
+    with pytest.raises(InputError, match="holds no test examples; prepare the data again"):
+        load_rows(PreparedData(str(copy)), "test", ("click",))
+
+
+def test_tasks_that_cannot_be_trained_are_refused(copy):
+    with pytest.raises(InputError, match="unknown task 'clack'"):
+        load_rows(PreparedData(str(copy)), "train", ("click", "clack"))
+    description = json.loads((copy / "data.json").read_text())
+    description["splits"]["validation"]["positives"]["like"] = 400
+    (copy / "data.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="'like' has one class only in the validation split"):
+        load_rows(PreparedData(str(copy)), "train", ("like",))
