@@ -24,6 +24,7 @@ setup(
     install_requires=[
         "absl-py",
         "apache-beam",
+        "importlib-resources",  # tensorflow-datasets imports it and does not ask for it
         "matplotlib",
         "numpy",
         "pandas",

@@ -1,4 +1,4 @@
-"""Labels from raw columns: made outside the preprocessing graph, which outlives any task."""
+"""Labels and weights from raw columns, outside the preprocessing graph, which outlives tasks."""
 
 import math
 
@@ -54,3 +54,19 @@ def _label(task: Task, value: str) -> float:
         return 1.0
     is_negative = text in task.negative if task.negative else bool(text)
     return 0.0 if is_negative else math.nan
+
+
+def make_weights(name: str, block: Block) -> np.ndarray:
+    """Returns the weights [n] of n rows.
+
+    Raises:
+      InputError: for a weight that is negative or no number, with its place.
+    """
+    values = block.numbers(name)
+    bad = np.flatnonzero(values < 0)
+    if bad.size:
+        raise InputError(
+            f"{block.where(bad[0])}, column {name!r}: the weight {values[bad[0]]:g} is negative; "
+            "it must be 0 or more."
+        )
+    return values

@@ -26,7 +26,7 @@ from tfx_bsl.tfxio import tensor_representation_util
 from mptrec_tf.datasets.block import SPLITS, Block, Source
 from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
-from mptrec_tf.labels import make_labels
+from mptrec_tf.labels import make_labels, make_weights
 from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.prepared_data import (
     PreparedData,
@@ -224,26 +224,10 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     labels = np.stack([make_labels(task, block) for task in spec.tasks], axis=1)
     arrays[_ASIDE + LABELS] = _lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[_ASIDE + WEIGHT] = _lists(pa.array(weights(spec.weight, block)))
+        arrays[_ASIDE + WEIGHT] = _lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id:
         block.column(spec.user_id)  # for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
-
-
-def weights(name: str, block: Block) -> np.ndarray:
-    """Returns the weights [n] of n rows.
-
-    Raises:
-      InputError: for a weight that is negative or no number, with its place.
-    """
-    values = block.numbers(name)
-    bad = np.flatnonzero(values < 0)
-    if bad.size:
-        raise InputError(
-            f"{block.where(bad[0])}, column {name!r}: the weight {values[bad[0]]:g} is negative; "
-            "it must be 0 or more."
-        )
-    return values
 
 
 def _binary(text: np.ndarray) -> pa.Array:

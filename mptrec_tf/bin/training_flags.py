@@ -7,9 +7,13 @@ PATIENCE = flags.DEFINE_integer(
     "patience", 5, "Stop after so many epochs without a better validation AUC.", lower_bound=1
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Rows of a training step.", lower_bound=1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=0.0)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=1e-9)
 SEED = flags.DEFINE_integer(
-    "seed", 1, "Same seed, data and machine: the same result.", lower_bound=0
+    "seed",
+    1,
+    "Same seed, data and machine: the same result.",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
 )
 TOWER_UNITS = flags.DEFINE_list("tower_units", ["64", "32"], "Hidden layers of a tower.")
 TOWER_DROPOUT = flags.DEFINE_float(

@@ -10,7 +10,7 @@ from mptrec_tf.datasets.block import Block, Source, read_split
 from mptrec_tf.directories import file_written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import task_metrics
-from mptrec_tf.labels import make_labels
+from mptrec_tf.labels import make_labels, make_weights
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.spec import Task
 
@@ -71,7 +71,7 @@ def _evaluation_columns(
     if model.spec.user_id:
         columns["user"] = block.text(model.spec.user_id)
     if model.spec.weight:
-        columns["weight"] = block.numbers(model.spec.weight)
+        columns["weight"] = make_weights(model.spec.weight, block)
     return columns
 
 

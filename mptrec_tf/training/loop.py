@@ -139,7 +139,9 @@ def run(
                     *callbacks,
                     Validate(validation, tasks),
                     best,
-                    keras.callbacks.TensorBoard(f"{directory}/{LOGS}", profile_batch=0),
+                    keras.callbacks.TensorBoard(
+                        f"{directory}/{LOGS}", profile_batch=0, write_graph=False
+                    ),
                     progress,
                     *bars,
                 ],
