@@ -1,16 +1,19 @@
 """Package metadata of mptrec-tf: what it installs, what it needs and the programs it brings."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-README = Path(__file__).parent / "README.md"
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mptrec_tf/__init__.py").read_text("utf-8"))
 
 PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict")
 
 setup(
     name="mptrec-tf",
-    version="0.1.0",
+    version=VERSION.group(1),
     description="Multi-task recommendation with TensorFlow: new tasks join a frozen model",
     long_description=README.read_text("utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",

@@ -1,6 +1,8 @@
 """Output directories that appear whole or not at all."""
 
 import contextlib
+import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -13,8 +15,10 @@ def check_absent(directory: str) -> None:
     """Refuses an output directory that something is already in.
 
     Raises:
-      InputError: if it exists and is not empty, or cannot be looked into.
+      InputError: if it exists and is not empty, cannot be looked into, or has no name.
     """
+    if not directory.rstrip("/"):
+        raise InputError(f"{directory!r} is no path for an output directory; name a new one.")
     try:
         taken = tf.io.gfile.exists(directory) and (
             not tf.io.gfile.isdir(directory) or tf.io.gfile.listdir(directory)
@@ -50,6 +54,42 @@ def written_aside(directory: str) -> Iterator[str]:
     finally:
         if tf.io.gfile.exists(aside):
             tf.io.gfile.rmtree(aside)
+
+
+def check_writable(path: str) -> None:
+    """Refuses an output file that could not be written, before any work is done for it.
+
+    Raises:
+      InputError: if the path is a directory, or its parent is none.
+    """
+    if tf.io.gfile.isdir(path) or not os.path.basename(path):
+        raise InputError(f"{path!r} is a directory; name a file to write.")
+    parent = os.path.dirname(path)
+    if parent and "://" not in path and not tf.io.gfile.isdir(parent):
+        raise InputError(f"cannot write {path}: there is no directory {parent}.")
+
+
+@contextlib.contextmanager
+def held_alone(directory: str) -> Iterator[None]:
+    """Keeps every other process out of a directory, as long as the block runs.
+
+    On file systems without locks (remote ones) it keeps nobody out.
+
+    Raises:
+      InputError: if another process is in it.
+    """
+    if "://" in directory:
+        yield
+        return
+    with open(os.path.join(directory, "lock"), "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a kill releases it
+        except OSError as error:
+            raise InputError(
+                f"another process is at work in {directory}; wait until it ends, or give another "
+                "output directory."
+            ) from error
+        yield
 
 
 @contextlib.contextmanager

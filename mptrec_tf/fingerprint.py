@@ -62,7 +62,15 @@ def _describe(node) -> bytes:
     return f"Const {value.shape} {value.dtype.str} ".encode() + value.tobytes() + b"\n"
 
 
-def backbone_fingerprint(weights: Mapping[str, np.ndarray], transform_dir: str) -> str:
-    """SHA-256 over a backbone's weights and the preprocessing graph that feeds it."""
-    parts = weights_fingerprint(weights) + transform_fingerprint(transform_dir)
-    return hashlib.sha256(parts.encode()).hexdigest()
+def backbone_fingerprint(
+    weights: Mapping[str, np.ndarray], transform_dir: str, *descriptions: str
+) -> str:
+    """SHA-256 over a backbone's weights, the preprocessing graph that feeds it, and its shape.
+
+    Args:
+      weights: By name.
+      transform_dir: Directory of the preprocessing graph.
+      *descriptions: JSON of what says how the weights are used: configuration and features.
+    """
+    parts = [weights_fingerprint(weights), transform_fingerprint(transform_dir), *descriptions]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -101,6 +101,10 @@ class PreparedData:
         Raises:
           InputError: for an unknown task, or one with a single class in train or validation.
         """
+        if not tasks:
+            raise InputError(
+                f"name at least one task; there are {', '.join(self.spec.task_names)}."
+            )
         for task in self.spec.select_tasks(tasks):
             for split in ("train", "validation"):
                 rows = self.splits[split]["rows"]

@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from mptrec_tf.bin import program
@@ -27,6 +26,8 @@ TASKS = {
     "synthetic": (("click", "like", "share"), "purchase"),
     "census_income": (("income", "marital"), "education"),
 }
+
+_MARKER = "made-by-pipelines-local"
 
 _DATASET = flags.DEFINE_enum("dataset", "synthetic", sorted(TASKS), "The data set.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "census_income: directory of the original files.")
@@ -128,50 +129,54 @@ def result_rows(output: str, dataset: str, seconds: Mapping[str, float]) -> list
     ]
 
 
-def same_answers(model: str, dataset: str, data_dir: str | None, rows: int | None) -> bool:
-    """Whether the two newest versions answer the pre-trained tasks alike, to the last bit."""
-    from mptrec_tf.datasets.block import read_split
-    from mptrec_tf.datasets.sources import open_source
-    from mptrec_tf.export.versions import versions
-    from mptrec_tf.serving.saved_model import LoadedModel
+def make_room(output: str) -> None:
+    """Removes what an earlier run of this pipeline left in its output directory.
 
-    before, after = (LoadedModel(f"{model}/{v}") for v in versions(model)[-2:])
-    blocks = read_split(open_source(dataset, data_dir=data_dir, rows=rows), "test")
-    for block in blocks:
-        old, new = before.predict(block), after.predict(block)
-        if not all(np.array_equal(old[task], new[task]) for task in old):
-            return False
-    return True
+    Raises:
+      InputError: if the directory holds something else, which is left alone.
+    """
+    marker = f"{output}/{_MARKER}"
+    if os.path.isdir(output) and os.listdir(output) and not os.path.exists(marker):
+        raise InputError(f"{output} holds files that this pipeline did not make; name another.")
+    os.makedirs(output, exist_ok=True)
+    with open(marker, "w", encoding="utf-8") as file:
+        file.write("What python -m pipelines.local makes; its next run replaces it.\n")
+    for name in ("data", "backbone", "backbone.training", "tasks"):
+        shutil.rmtree(f"{output}/{name}", ignore_errors=True)
 
 
 def main(_: Sequence[str]) -> None:
     """Runs the pipeline and prints the results."""
+    from mptrec_tf.datasets.sources import open_source
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.serving.saved_model import newest_version
+    from mptrec_tf.export.versions import versions
+    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.serving.scoring import same_answers
 
+    start = time.monotonic()
     output = _OUTPUT_DIR.value.rstrip("/")
     model = _MODEL.value or f"{output}/saved_models/mptrec"
-    for name in ("data", "backbone", "backbone.training", "tasks"):
-        shutil.rmtree(f"{output}/{name}", ignore_errors=True)
-    os.makedirs(output, exist_ok=True)
-    start = time.monotonic()
     options = {"data_dir": _DATA_DIR.value, "rows": _ROWS.value}
+    old, new = TASKS[_DATASET.value]
+    source = open_source(_DATASET.value, **options, tasks=(*old, new))
+    make_room(output)
     steps = run_steps(
         _DATASET.value, output, model, seed=_SEED.value, epochs=_EPOCHS.value, **options
     )
     print("\n=== results")
+    before, after = (LoadedModel(f"{model}/{version}") for version in versions(model)[-2:])
     with open(f"{output}/answers.csv", encoding="utf-8") as file:
         answers = list(csv.DictReader(file))
     print_table(
         [{"row": i + 1, **{k: float(v) for k, v in row.items()}} for i, row in enumerate(answers)],
-        f"Answers of {newest_version(model)} to the rows of {output}/rows.csv",
+        f"Answers of {after.path} to the rows of {output}/rows.csv",
     )
-    print_table(result_rows(output, _DATASET.value, steps.seconds), "Test rows")
-    if not same_answers(model, _DATASET.value, **options):
+    print_table([{"step": k, "seconds": round(v)} for k, v in steps.seconds.items()], "Steps")
+    if not same_answers(before, after, source, "test", old):
         raise InputError("the new task changed the answers of the old ones; do not serve it.")
     print("old tasks' answers before and after the new task: the same to the last bit")
-    print_table([{"step": k, "seconds": round(v)} for k, v in steps.seconds.items()], "Steps")
-    print(f"pushed: {newest_version(model)}   all of it: {time.monotonic() - start:.0f} s")
+    print(f"pushed: {after.path}   all of it: {time.monotonic() - start:.0f} s")
+    print_table(result_rows(output, _DATASET.value, steps.seconds), "Test rows")
 
 
 def run() -> None:

@@ -15,9 +15,10 @@ SMALL_ROWS = 2000
 @pytest.fixture(scope="session")
 def shared_data():
     """Directory of the original Census-Income files."""
-    folder = Path(os.environ.get("MPTREC_SHARED_DATA", "")) / "census_income"
-    if not os.environ.get("MPTREC_SHARED_DATA") or not folder.is_dir():
-        pytest.skip("needs the Census-Income files: set MPTREC_SHARED_DATA to what holds them")
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MPTREC_SHARED_DATA") or beside) / "census_income"
+    if not folder.is_dir():
+        pytest.skip(f"needs the Census-Income files in {folder}: set MPTREC_SHARED_DATA")
     return folder
 
 

@@ -54,6 +54,9 @@ def open_from_flags(patterns, tasks=None):
             rows=ROWS.value,
             seed=DATA_SEED.value,
         )
+    for flag in (DATA_DIR, ROWS):
+        if flag.present:
+            raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
     missing = [split for split in patterns if split not in given]
     if missing:
         raise InputError(f"--spec needs --{missing[0]}_files too.")

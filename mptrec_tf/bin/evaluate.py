@@ -4,6 +4,8 @@ r"""Evaluates an exported model on labelled raw rows.
         --split=test --output=metrics.json
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
 
+With --spec, its labels, user id and weight have to be those that the model was trained with.
+
 Per task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
 prediction over mean label) and expected calibration error (ece), rows and positives. Where the
 true probability is known (synthetic data), the best reachable AUC stands beside the model's.
@@ -28,18 +30,21 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.directories import write_file
+    from mptrec_tf.directories import check_writable, write_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import evaluate
 
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
     split = "files" if data_flags.SPEC.value else _SPLIT.value
     source = data_flags.open_from_flags({"files": _FILES.value})
     model = LoadedModel(_MODEL.value)
     with program.progress("evaluating", source.estimated_rows(split)) as on_rows:
         metrics = evaluate(model, source, split, _TASKS.value, on_rows)
     rows = [{"task": name, **values} for name, values in metrics.items()]
-    print_table(rows, f"{model.path} on the {split} rows of {source.spec.name}")
+    what = ", ".join(_FILES.value) if data_flags.SPEC.value else f"the {split} rows"
+    print_table(rows, f"{model.path} on {what} of {source.spec.name}")
     if _OUTPUT.value:
         content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
         write_file(_OUTPUT.value, to_json(content) + "\n")

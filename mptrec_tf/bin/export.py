@@ -10,6 +10,7 @@ stay the same bit for bit.
 from absl import flags
 
 from mptrec_tf.bin import program
+from mptrec_tf.errors import InputError
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _TASKS = flags.DEFINE_list("tasks", [], "Directories that mptrec-add-task wrote, by commas.")
@@ -26,6 +27,8 @@ def main(_: list[str]) -> None:
     from mptrec_tf.export.packages import load_package
     from mptrec_tf.export.serving_model import export
 
+    if not all(_TASKS.value):
+        raise InputError(f"--tasks={','.join(_TASKS.value)} names an empty directory.")
     with program.progress("exporting", 2 + len(_TASKS.value), "steps") as on_steps:
         backbone = load_backbone(_BACKBONE.value)
         on_steps(1)

@@ -21,10 +21,12 @@ flags.mark_flags_as_required(["model", "input", "output"])
 def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.datasets.tabular import estimated_rows, read_file
+    from mptrec_tf.directories import check_writable
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import predict_file
 
+    check_writable(_OUTPUT.value)
     model = LoadedModel(_MODEL.value)
     with program.progress("predicting", estimated_rows(_INPUT.value)) as on_rows:
         means = predict_file(model, read_file(_INPUT.value), _OUTPUT.value, on_rows)

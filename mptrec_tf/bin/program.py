@@ -32,7 +32,7 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
         try:
             return flags.FLAGS(list(argv), known_only=pass_on_unknown_flags)
         except flags.Error as error:
-            _fail(argv[0], f"{error}\nSee {os.path.basename(argv[0])} --help.")
+            _fail(argv[0], f"{error}\nSee {_name(argv[0])} --help.")
 
     def guarded(argv: Sequence[str]) -> None:
         absl_logging.set_verbosity(absl_logging.ERROR)
@@ -43,15 +43,21 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
         except InputError as error:
             _fail(argv[0], str(error))
         except KeyboardInterrupt:
-            print("interrupted; nothing half-written is left", file=sys.stderr)
+            print("interrupted; start again with the same flags to go on", file=sys.stderr)
             sys.exit(130)
 
     app.run(guarded, flags_parser=parse)
 
 
 def _fail(program: str, sentence: str) -> None:
-    print(f"{os.path.basename(program)}: error: {sentence}", file=sys.stderr)
+    print(f"{_name(program)}: error: {sentence}", file=sys.stderr)
     sys.exit(1)
+
+
+def _name(program: str) -> str:
+    """What the program is called, also where it runs as a module."""
+    stem, extension = os.path.splitext(os.path.basename(program))
+    return f"mptrec-{stem.replace('_', '-')}" if extension == ".py" else stem
 
 
 def _quiet_libraries() -> None:

@@ -21,7 +21,7 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
         {
             "task": task,
             "validation_AUC": best[f"val_auc/{task}"],
-            "loss": best[f"loss/{task}"],
+            "training_loss": best[f"loss/{task}"],
             "specific_gate": best[f"gate/{task}"],
             "cosine_to_shared": best[f"cosine/{task}"],
         }
@@ -40,13 +40,13 @@ def new_task_table(backbone: StoredBackbone, package: TaskPackage, result: Train
     row = {
         "task": task,
         "validation_AUC": result.best[f"val_auc/{task}"],
-        "loss": result.best[f"loss/{task}"],
+        "training_loss": result.best[f"loss/{task}"],
         "specific_gate": result.best[f"gate/{task}"],
         "best_epoch": result.best_epoch + 1,
         "epochs": len(result.history),
     }
     print_table([row], f"New task {task} on {backbone.directory}")
-    print(trainable_parameters(PromptedMPTRec(backbone.backbone, {task: package.head})))
+    trainable_parameters(PromptedMPTRec(backbone.backbone, {task: package.head}))
     print(
         f"{trained / joint:.2%} of the {joint:,} parameters that joint training of all "
         f"{len(backbone.backbone.config.tasks) + 1} tasks would train; {result.seconds:.0f} s"

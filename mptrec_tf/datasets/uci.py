@@ -39,7 +39,7 @@ def download() -> str:
     """
     cache = os.path.join(os.path.expanduser("~"), "tensorflow_datasets", "downloads")
     try:
-        if not tf.io.gfile.exists(cache) or not tf.io.gfile.listdir(cache):
+        if not any(tf.io.gfile.glob(f"{cache}/{below}*.zip") for below in ("", "*/")):
             # TFDS tries for minutes before it says that there is no network.
             urllib.request.urlopen(urllib.request.Request(URL, method="HEAD"), timeout=15).close()
         manager = tfds.download.DownloadManager(

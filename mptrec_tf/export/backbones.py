@@ -92,7 +92,9 @@ def save_backbone(
 ) -> str:
     """Writes a backbone into an existing directory; returns its fingerprint."""
     weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
-    fingerprint = backbone_fingerprint(weights, transform_dir)
+    fingerprint = backbone_fingerprint(
+        weights, transform_dir, backbone.config.to_json(), spec.features_json()
+    )
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
     copy_directory(transform_dir, transform_directory(directory))
     description = {
@@ -126,12 +128,28 @@ def keep_backbone(
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with written_aside(directory) as aside:
+    if transform_fingerprint(data.transform_dir) != result.settings["preprocessing"]:
+        raise InputError(
+            f"the preprocessing graph in {data.transform_dir} changed during the training; put the "
+            "data back as they were and start again with the same flags: nothing is trained anew."
+        )
+    with kept_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
         save_backbone(aside, backbone, data.spec, data.transform_dir, description)
+    return load_backbone(directory)
+
+
+@contextlib.contextmanager
+def kept_run(directory: str, work: str) -> Iterator[str]:
+    """Yields a directory that becomes `directory`, logs included; then removes the run's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    with written_aside(directory) as aside:
+        yield aside
         copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
     tf.io.gfile.rmtree(work)
-    return load_backbone(directory)
 
 
 def training_record(data: PreparedData, result: Training) -> dict[str, Any]:
@@ -153,11 +171,13 @@ def load_backbone(directory: str) -> StoredBackbone:
     directory = directory.rstrip("/")
     description = read_description(directory, _DESCRIPTION, "a backbone", "mptrec-pretrain")
     weights = load_arrays(os.path.join(directory, _WEIGHTS))
-    found = backbone_fingerprint(weights, transform_directory(directory))
     with understood(directory, _DESCRIPTION):
         expected, training = description["fingerprint"], description["training"]
         config = BackboneConfig.from_json(json.dumps(description["config"]))
         spec = DatasetSpec.from_json(json.dumps(description["spec"]))
+    found = backbone_fingerprint(
+        weights, transform_directory(directory), config.to_json(), spec.features_json()
+    )
     if found != expected:
         raise InputError(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "

@@ -13,16 +13,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.directories import write_file, written_aside
+from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import (
     StoredBackbone,
     assign_weights,
-    copy_directory,
+    kept_run,
     read_description,
     training_record,
     understood,
@@ -31,7 +29,6 @@ from mptrec_tf.models.backbone import named_weights
 from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.spec import Task, task_from_dict
-from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.loop import Training
 
 _DESCRIPTION = "task.json"
@@ -105,11 +102,9 @@ def keep_package(
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with written_aside(directory) as aside:
+    with kept_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
         save_package(aside, task, head, backbone.fingerprint, description)
-        copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
-    tf.io.gfile.rmtree(work)
     return load_package(directory, backbone)
 
 

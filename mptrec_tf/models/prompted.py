@@ -172,7 +172,7 @@ def count(weights: Sequence[tf.Variable]) -> int:
 
 
 def trainable_parameters(model: keras.Model) -> str:
-    """Counts what trains, in one line: trainable, all, and the share.
+    """Prints and returns what trains, in one line: trainable, all, and the share.
 
     Metrics, step counters and environments are state, not parameters.
     """
@@ -180,9 +180,11 @@ def trainable_parameters(model: keras.Model) -> str:
     parameters = [w for w in model.weights if w.dtype.is_floating and id(w) not in state]
     trainable, everything = count(model.trainable_weights), count(parameters)
     share = 100 * trainable / max(everything, 1)
-    return (
+    line = (
         f"trainable params: {trainable:,} || all params: {everything:,} || trainable%: {share:.2f}"
     )
+    print(line)
+    return line
 
 
 def joint_training_parameters(backbone: Backbone, new_tasks: int = 1) -> int:

@@ -35,6 +35,7 @@ def evaluate(
       InputError: for an unknown task, a split without rows or weight, or raw rows that do not
         fit.
     """
+    _check_same_labels(model, source)
     chosen = model.spec.select_tasks(tasks or model.spec.task_names)
     collected: dict[str, list[np.ndarray]] = {}
     for block in filter(len, read_split(source, split)):
@@ -56,6 +57,32 @@ def evaluate(
         )
         for task in chosen
     }
+
+
+def _check_same_labels(model: LoadedModel, source: Source) -> None:
+    """Refuses a source that defines a task, the user or the weight in another way."""
+    mine = {task.name: task for task in model.spec.tasks}
+    differing = [task.name for task in source.spec.tasks if mine.get(task.name, task) != task]
+    if source.spec.user_id != model.spec.user_id:
+        differing.append("user_id")
+    if source.spec.weight != model.spec.weight:
+        differing.append("weight")
+    if differing:
+        raise InputError(
+            f"data set {source.spec.name!r} defines {', '.join(differing)} in another way than the "
+            f"model in {model.path} was trained with; evaluate with the same spec."
+        )
+
+
+def same_answers(
+    before: LoadedModel, after: LoadedModel, source: Source, split: str, tasks: Sequence[str]
+) -> bool:
+    """Whether two models answer some tasks alike, to the last bit, on all rows of a split."""
+    for block in read_split(source, split):
+        old, new = before.predict(block), after.predict(block)
+        if not all(np.array_equal(old[task], new[task]) for task in tasks):
+            return False
+    return True
 
 
 def _evaluation_columns(

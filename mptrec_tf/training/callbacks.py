@@ -23,7 +23,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.training.batches import Rows, ordered_batches
 
-AUC_SUM = "val_auc/sum"
+AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum
 LOGS = "logs"  # TensorBoard's, in the directory of a run
 _STATE = "state.json"
 
@@ -241,8 +241,10 @@ class SaveProgress(keras.callbacks.Callback):
         for name in tf.io.gfile.listdir(self._directory):
             old_checkpoint = name.startswith("epoch-") and not name.startswith(checkpoint)
             old_best = name.startswith("best-") and name != best_file
+            path = os.path.join(self._directory, name)
             if old_checkpoint or old_best:
-                tf.io.gfile.remove(os.path.join(self._directory, name))
+                # A kill in the middle of a checkpoint leaves a directory of its parts.
+                (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.directories import held_alone
 from mptrec_tf.keras import keras
 from mptrec_tf.training.batches import Rows, training_batches
 from mptrec_tf.training.callbacks import (
@@ -49,12 +50,14 @@ class Training:
       best_epoch: int. Counted from 0.
       seconds: float. Of this process; a continued run's earlier ones are not in it.
       steps: int. Steps of this process.
+      settings: All that the run depended on.
     """
 
     history: Sequence[Mapping[str, float]]
     best_epoch: int
     seconds: float
     steps: int
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:
@@ -111,7 +114,8 @@ def run(
       show_progress: Whether to show a progress bar.
 
     Raises:
-      InputError: if `directory` holds the state of another run, or training diverges.
+      InputError: if `directory` holds the state of another run, another process is at work in
+        it, or training diverges.
     """
     start = time.monotonic()
     settings = all_settings(settings, config, tasks)
@@ -119,40 +123,42 @@ def run(
     compile_model(model, config.learning_rate, steps)
     best = KeepBest(weights, config.patience)
     progress = SaveProgress(directory, model, best, settings)
-    first = progress.resume()
-    if first < config.epochs and not best.is_over(first - 1):
-        bars = [ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []
-        try:
-            model.fit(
-                training_batches(
-                    train,
-                    config.batch_size,
-                    seed=config.seed,
-                    epochs=config.epochs,
-                    first_epoch=first,
-                ),
-                epochs=config.epochs,
-                initial_epoch=first,
-                steps_per_epoch=steps,
-                verbose=0,
-                callbacks=[
-                    *callbacks,
-                    Validate(validation, tasks),
-                    best,
-                    keras.callbacks.TensorBoard(
-                        f"{directory}/{LOGS}", profile_batch=0, write_graph=False
+    with held_alone(directory):
+        first = progress.resume()
+        if first < config.epochs and not best.is_over(first - 1):
+            bars = [ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []
+            try:
+                model.fit(
+                    training_batches(
+                        train,
+                        config.batch_size,
+                        seed=config.seed,
+                        epochs=config.epochs,
+                        first_epoch=first,
                     ),
-                    progress,
-                    *bars,
-                ],
-            )
-        finally:
-            for bar in bars:
-                bar.stop()
+                    epochs=config.epochs,
+                    initial_epoch=first,
+                    steps_per_epoch=steps,
+                    verbose=0,
+                    callbacks=[
+                        *callbacks,
+                        Validate(validation, tasks),
+                        best,
+                        keras.callbacks.TensorBoard(
+                            f"{directory}/{LOGS}", profile_batch=0, write_graph=False
+                        ),
+                        progress,
+                        *bars,
+                    ],
+                )
+            finally:
+                for bar in bars:
+                    bar.stop()
     best.restore_weights()
     return Training(
         history=progress.history,
         best_epoch=best.epoch,
         seconds=time.monotonic() - start,
         steps=(len(progress.history) - first) * steps,
+        settings=settings,
     )

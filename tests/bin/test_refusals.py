@@ -206,3 +206,31 @@ def test_help_is_for_a_newcomer(run_program):
         told = run_program(name, "--help").stdout
         assert f"mptrec-{name.replace('_', '-')} --" in told
         assert "--output" in told
+
+
+def test_empty_names_are_refused(run_refused, synthetic_way, tmp_path):
+    way = synthetic_way
+    data, backbone = f"--data={way.data}", f"--backbone={way.backbone}"
+    out = f"--output_dir={tmp_path / 'out'}"
+    assert "name at least one task" in run_refused("pretrain", data, "--tasks=", out)
+    assert "no path for an output directory" in run_refused(
+        "pretrain", data, "--tasks=click", "--output_dir="
+    )
+    package = way.packages["share"]
+    assert "empty directory" in run_refused("export", backbone, f"--tasks={package},", out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_cannot_be_written_are_refused_first(run_refused, synthetic_way, tmp_path):
+    model = f"--model={synthetic_way.model}"
+    said = run_refused(
+        "evaluate", model, "--dataset=synthetic", f"--output={tmp_path / 'none' / 'm.json'}"
+    )
+    assert "there is no directory" in said
+    rows = f"--input={synthetic_way.rows}"
+    assert "is a directory" in run_refused("predict", model, rows, f"--output={tmp_path}")
+
+
+def test_flags_of_another_data_set_are_refused(run_refused, tmp_path):
+    said = run_refused("prepare", "--spec=a.yaml", "--rows=300", f"--output_dir={tmp_path / 'o'}")
+    assert "--rows goes with --dataset" in said

@@ -92,6 +92,9 @@ def test_no_network_is_found_out_before_the_download(tmp_path, monkeypatch):
     asked = serve(monkeypatch, None)
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     monkeypatch.setenv("HOME", str(tmp_path))
+    # What an earlier attempt without a network left.
+    cache = tmp_path / "tensorflow_datasets" / "downloads" / "census_income"
+    (cache / "uci.zip.tmp.0").mkdir(parents=True)
     with pytest.raises(InputError, match=r"\(OSError\); download it elsewhere"):
         census_income.CensusIncome()
     assert not asked

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ from mptrec_tf.arrays import load_arrays, save_arrays
 from mptrec_tf.errors import InputError
 from mptrec_tf.export import backbones
 from mptrec_tf.export.backbones import keep_backbone, load_backbone
+from mptrec_tf.fingerprint import transform_fingerprint
+from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.packed import CATEGORICAL, NUMERIC
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training.loop import Training
@@ -107,16 +110,19 @@ def test_a_backbone_without_its_graph_is_named(copy):
         load_backbone(str(copy))
 
 
-def test_weights_of_another_shape_are_refused(copy):
-    change_description(copy, lambda d: d["config"].update(tower_units=[5]))
-    with pytest.raises(InputError, match=r"'towers/.*' is .*, expected .*"):
-        load_backbone(str(copy))
-
-
-def test_weights_of_other_layers_are_refused(copy):
-    change_description(copy, lambda d: d["config"].update(tower_units=[4, 4]))
-    with pytest.raises(InputError, match=r"do not fit their model: 'towers/.*' is in one only"):
-        load_backbone(str(copy))
+@pytest.mark.parametrize(
+    ("units", "sentence"),
+    [
+        ((5,), r"'towers/.*' is .*, expected .*"),
+        ((4, 4), r"do not fit their model: 'towers/.*' is in one only"),
+    ],
+)
+def test_weights_of_another_model_are_refused(synthetic_backbone, units, sentence):
+    stored = load_backbone(str(synthetic_backbone)).backbone
+    other = Backbone(dataclasses.replace(stored.config, tower_units=units))
+    values = {name: weight.numpy() for name, weight in stored.named_weights().items()}
+    with pytest.raises(InputError, match=sentence):
+        backbones.assign_weights(other.named_weights(), values, "weights.npz")
 
 
 def test_the_data_that_it_was_trained_on_fit(synthetic_backbone, prepared_synthetic):
@@ -142,13 +148,20 @@ def test_data_with_another_vocabulary_do_not_fit(synthetic_backbone, prepared_sy
 
 
 @pytest.fixture
-def finished(tmp_path):
+def finished(tmp_path, prepared_synthetic):
     """What a training leaves: its state and its logs."""
     work = tmp_path / "out.training"
     (work / "logs" / "train").mkdir(parents=True)
     (work / "logs" / "train" / "events").write_text("seen")
     (work / "epoch-0000.index").write_text("state")
-    return Training(history=[{"val_auc/sum": float("nan")}], best_epoch=0, seconds=1.0, steps=1)
+    graph = transform_fingerprint(f"{prepared_synthetic}/transform")
+    return Training(
+        history=[{"val_auc_sum": float("nan")}],
+        best_epoch=0,
+        seconds=1.0,
+        steps=1,
+        settings={"preprocessing": graph},
+    )
 
 
 def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, finished, tmp_path):
@@ -171,7 +184,7 @@ def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, fini
     assert (tmp_path / "out" / "logs" / "train" / "events").read_text() == "seen"
     assert kept.fingerprint == stored.fingerprint
     assert kept.training["losses"] == {"gen_weight": 0.9}
-    assert kept.training["history"] == [{"val_auc/sum": None}]
+    assert kept.training["history"] == [{"val_auc_sum": None}]
     assert kept.training["data"]["splits"]["train"]["rows"] == 1500
 
 
@@ -197,3 +210,34 @@ def test_nothing_is_left_where_keeping_fails_half_way(
     # The state stays, so that starting again does not train again.
     assert os.listdir(tmp_path) == ["out.training"]
     assert (tmp_path / "out.training" / "epoch-0000.index").exists()
+
+
+def test_data_that_changed_during_the_training_are_refused(
+    synthetic_backbone, prepared_synthetic, finished, tmp_path
+):
+    stored = load_backbone(str(synthetic_backbone))
+    finished.settings["preprocessing"] = "of other rows"
+    with pytest.raises(InputError, match="changed during the training; put the data back"):
+        keep_backbone(
+            str(tmp_path / "out"),
+            stored.backbone,
+            PreparedData(str(prepared_synthetic)),
+            {},
+            finished,
+            str(tmp_path / "out.training"),
+        )
+    assert os.listdir(tmp_path) == ["out.training"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["config"].update(tasks=d["config"]["tasks"][::-1]),
+        lambda d: d["config"].update(fusion="share_only"),
+        lambda d: d["spec"].update(numeric=d["spec"]["numeric"][::-1]),
+    ],
+)
+def test_how_the_weights_are_used_is_part_of_the_fingerprint(copy, change):
+    change_description(copy, change)
+    with pytest.raises(InputError, match="was changed since it was written"):
+        load_backbone(str(copy))

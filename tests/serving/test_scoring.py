@@ -60,12 +60,9 @@ def test_evaluation_is_that_of_the_predictions(model, block, blocks):
 def test_weights_and_users_count(model, block, blocks):
     source = InBlocks(model.spec, blocks)
     # Any column of non-negative numbers may weigh rows.
-    values = evaluate(
-        weighted(model, weight="item_freshness_weight", user_id="user_segment"),
-        InBlocks(model.spec, [with_weight(b) for b in blocks]),
-        "test",
-        ["click"],
-    )
+    other = weighted(model, weight="item_freshness_weight", user_id="user_segment")
+    heavy = InBlocks(other.spec, [with_weight(b) for b in blocks])
+    values = evaluate(other, heavy, "test", ["click"])
     weight = with_weight(block).columns["item_freshness_weight"]
     labels, answers = block.columns["click"], model.predict(block)["click"].astype(float)
     found = values["click"]
@@ -96,7 +93,24 @@ def with_weight(block):
 def test_weights_that_are_all_zero_are_refused(model, block, change_column):
     blocks = [change_column(block, "w", np.zeros(300))]
     with pytest.raises(InputError, match="column 'w' weighs all test rows 0"):
-        evaluate(weighted(model, weight="w"), InBlocks(model.spec, blocks), "test")
+        other = weighted(model, weight="w")
+        evaluate(other, InBlocks(other.spec, blocks), "test")
+
+
+@pytest.mark.parametrize("changes", [{"user_id": None}, {"weight": "w"}])
+def test_another_spec_than_the_models_is_refused(model, blocks, changes):
+    spec = dataclasses.replace(model.spec, **changes)
+    (name,) = changes
+    with pytest.raises(InputError, match=f"defines {name} in another way than the model in"):
+        evaluate(model, InBlocks(spec, blocks), "test")
+
+
+def test_another_label_than_the_models_is_refused(model, blocks):
+    click, *others = model.spec.tasks
+    tasks = (dataclasses.replace(click, positive=("0",), negative=("1",)), *others)
+    source = InBlocks(dataclasses.replace(model.spec, tasks=tasks), blocks)
+    with pytest.raises(InputError, match="defines click in another way"):
+        evaluate(model, source, "test")
 
 
 def test_evaluation_refuses_what_it_cannot_read(model, block, blocks, change_column):

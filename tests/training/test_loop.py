@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
+from mptrec_tf.directories import held_alone
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import BackboneConfig
@@ -98,13 +99,13 @@ def test_every_epoch_reports_what_the_paper_looks_at(whole):
         "environment/a",
         "environment/b",
         "val_auc/a",
-        "val_auc/sum",
+        "val_auc_sum",
         "gate/a",
         "cosine/b",
     } <= whole[1].history[0].keys()
     for logs in whole[1].history:
         assert logs["environment/a"] + logs["environment/b"] == pytest.approx(1)
-        assert logs["val_auc/sum"] == pytest.approx(logs["val_auc/a"] + logs["val_auc/b"])
+        assert logs["val_auc_sum"] == pytest.approx(logs["val_auc/a"] + logs["val_auc/b"])
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -171,7 +172,7 @@ def test_keep_best_stops_in_time_and_restores_the_best_epoch():
     for epoch, auc in enumerate([0.5, 0.7, 0.6, 0.7]):
         weight.assign(epoch)
         assert not best.model.stop_training
-        best.on_epoch_end(epoch, {"val_auc/sum": auc})
+        best.on_epoch_end(epoch, {"val_auc_sum": auc})
     assert best.model.stop_training
     assert best.epoch == 1
     best.restore_weights()
@@ -183,7 +184,7 @@ def test_training_stops_when_patience_is_used_up(train, validation, tmp_path):
     _, result = pretrain(train, validation, tmp_path, epochs=40, patience=1)
     assert len(result.history) < 40
     assert result.best_epoch == len(result.history) - 2
-    assert max(range(len(result.history)), key=lambda i: result.history[i]["val_auc/sum"]) == (
+    assert max(range(len(result.history)), key=lambda i: result.history[i]["val_auc_sum"]) == (
         result.best_epoch
     )
 
@@ -209,3 +210,33 @@ def test_environments_are_renewed_at_the_end_of_their_period(train):
     renew.on_epoch_end(1)
     losses = model.sample_losses(train.columns).numpy()
     np.testing.assert_array_equal(model.environments, losses.argmin(axis=0))
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_in_nobodys_way(whole, train, validation, tmp_path):
+    with pytest.raises(KilledError):
+        pretrain(train, validation, tmp_path, callbacks=[KillAt(2)])
+    for epoch in (1, 2):
+        parts = tmp_path / f"epoch-{epoch:04d}_temp"
+        parts.mkdir()
+        (parts / "part-00000-of-00001.data-00000-of-00001.tempstate123").write_bytes(b"half")
+    weights, _ = pretrain(train, validation, tmp_path)
+    assert_same(weights, whole[0])
+    assert not (tmp_path / "epoch-0001_temp").exists()
+
+
+def test_a_task_may_be_called_sum(train, validation, tmp_path):
+    shape = dataclasses.replace(SHAPE, tasks=("sum", "b"))
+    _, result = pretrain(train, validation, tmp_path, epochs=2, shape=shape)
+    assert 0 < result.best["val_auc/sum"] < 1
+    assert result.best["val_auc_sum"] == pytest.approx(
+        result.best["val_auc/sum"] + result.best["val_auc/b"]
+    )
+
+
+def test_two_runs_in_one_directory_do_not_meet(train, validation, tmp_path):
+    with (
+        held_alone(str(tmp_path)),
+        pytest.raises(InputError, match="another process is at work in"),
+    ):
+        pretrain(train, validation, tmp_path, epochs=1)
+    pretrain(train, validation, tmp_path, epochs=1)
