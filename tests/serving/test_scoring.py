@@ -92,8 +92,8 @@ def with_weight(block):
 
 def test_weights_that_are_all_zero_are_refused(model, block, change_column):
     blocks = [change_column(block, "w", np.zeros(300))]
+    other = weighted(model, weight="w")
     with pytest.raises(InputError, match="column 'w' weighs all test rows 0"):
-        other = weighted(model, weight="w")
         evaluate(other, InBlocks(other.spec, blocks), "test")
 
 
