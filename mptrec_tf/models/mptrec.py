@@ -95,6 +95,8 @@ class MPTRec(tfrs.Model):
             raise ValueError(f"training_steps should be 1 or more. Received: {training_steps}.")
         self.backbone = backbone if isinstance(backbone, Backbone) else Backbone(backbone)
         self.config = config or PretrainingConfig()
+        # XLA needs to know how many rows of the table a step touches.
+        self.fixed_shapes = self.backbone.config.l2_embedding_over == "table"
         self.training_steps = training_steps
         self.training_rows = training_rows
         self.tasks = self.backbone.config.tasks

@@ -25,6 +25,8 @@ class PromptedMPTRec(tfrs.Model):
       heads: Heads by task name, to begin with. Defaults to none; see `add_task`.
     """
 
+    fixed_shapes = True  # as far as XLA needs to know them
+
     def __init__(self, backbone: Backbone, heads: Mapping[str, PromptHead] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.backbone = backbone
