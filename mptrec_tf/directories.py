@@ -56,6 +56,15 @@ def written_aside(directory: str) -> Iterator[str]:
             tf.io.gfile.rmtree(aside)
 
 
+def copy_directory(source: str, target: str) -> None:
+    """Copies a directory tree, local or remote."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        into = os.path.join(target, os.path.relpath(folder, source))
+        tf.io.gfile.makedirs(into)
+        for name in files:
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
+
+
 def check_writable(path: str) -> None:
     """Refuses an output file that could not be written, before any work is done for it.
 

@@ -23,6 +23,7 @@ from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
+from mptrec_tf.arrow import lists, raw_features
 from mptrec_tf.datasets.block import SPLITS, Block, Source
 from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
@@ -83,7 +84,7 @@ def prepare(
         try:
             _run(run, source, aside, transform_dir, beam_args)
         except Exception as error:
-            mistake = _input_error(error)
+            mistake = users_mistake(error)
             if mistake is None:
                 raise
             raise mistake from error
@@ -219,24 +220,14 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     Raises:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
-    arrays = {f.name: _lists(_binary(block.text(f.name))) for f in spec.categorical}
-    arrays |= {f.name: _lists(pa.array(block.numbers(f.name))) for f in spec.numeric}
+    arrays = raw_features(spec, block)
     labels = np.stack([make_labels(task, block) for task in spec.tasks], axis=1)
-    arrays[_ASIDE + LABELS] = _lists(pa.array(labels.ravel()), labels.shape[1])
+    arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[_ASIDE + WEIGHT] = _lists(pa.array(make_weights(spec.weight, block)))
+        arrays[_ASIDE + WEIGHT] = lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id:
         block.column(spec.user_id)  # for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
-
-
-def _binary(text: np.ndarray) -> pa.Array:
-    return pa.array(text, pa.string()).cast(pa.large_binary())
-
-
-def _lists(values: pa.Array, width: int = 1) -> pa.Array:
-    offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), values)
 
 
 class _Encode(beam.DoFn):
@@ -283,7 +274,7 @@ def _read_counts(directory: str, split: str) -> dict[str, Any]:
     return counts
 
 
-def _input_error(error: Exception) -> InputError | None:
+def users_mistake(error: BaseException) -> InputError | None:
     """The user's mistake in what a runner raised, without the runner's own notes, if there is one.
 
     Beam adds the step's name to a worker's error, and other engines wrap it into a text.

@@ -9,7 +9,7 @@ Training reads nothing else.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -18,6 +18,7 @@ from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.packed import parse_packed
 from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.training_data import TrainingData
 
 _DESCRIPTION = "data.json"
 
@@ -47,16 +48,11 @@ def save_description(
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
 
 
-class PreparedData:
+class PreparedData(TrainingData):
     """A prepared data set.
 
     Args:
       directory: What `mptrec-prepare` wrote.
-
-    Attributes:
-      spec: The data set's spec.
-      embedding_rows: int. Ids of all categorical features together.
-      splits: Rows (`rows`) and positives by task (`positives`) of each split.
 
     Raises:
       InputError: if the directory does not hold prepared data.
@@ -64,13 +60,14 @@ class PreparedData:
 
     def __init__(self, directory: str):
         self.directory = directory.rstrip("/")
+        self.transform_dir = transform_directory(self.directory)
         path = f"{self.directory}/{_DESCRIPTION}"
         try:
             with tf.io.gfile.GFile(path) as file:
                 content = json.load(file)
             self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
-            self.embedding_rows: int = content["embedding_rows"]
-            self.splits: dict[str, dict[str, Any]] = content["splits"]
+            self.embedding_rows = content["embedding_rows"]
+            self.splits = content["splits"]
         except tf.errors.NotFoundError as error:
             raise InputError(
                 f"{directory} holds no prepared data ({_DESCRIPTION} is missing); "
@@ -78,11 +75,6 @@ class PreparedData:
             ) from error
         except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             raise InputError(f"{path} is damaged ({error}); prepare the data again.") from error
-
-    @property
-    def transform_dir(self) -> str:
-        """Directory of the preprocessing graph."""
-        return transform_directory(self.directory)
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""
@@ -94,28 +86,6 @@ class PreparedData:
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
         return parse_packed(serialized, self.spec)
-
-    def task_columns(self, tasks: Sequence[str]) -> list[int]:
-        """Columns of `labels` that hold these tasks.
-
-        Raises:
-          InputError: for an unknown task, or one with a single class in train or validation.
-        """
-        if not tasks:
-            raise InputError(
-                f"name at least one task; there are {', '.join(self.spec.task_names)}."
-            )
-        for task in self.spec.select_tasks(tasks):
-            for split in ("train", "validation"):
-                rows = self.splits[split]["rows"]
-                positives = self.splits[split]["positives"][task.name]
-                if positives in (0, rows):
-                    raise InputError(
-                        f"task {task.name!r} has one class only in the {split} split: {positives} "
-                        f"positives in {rows} rows of {self.directory} (label column "
-                        f"{task.label!r}); check what counts as positive."
-                    )
-        return [self.spec.task_names.index(name) for name in tasks]
 
 
 def summary_rows(data: PreparedData) -> list[dict[str, Any]]:

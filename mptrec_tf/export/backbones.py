@@ -20,15 +20,16 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.directories import write_file, written_aside
+from mptrec_tf.directories import copy_directory, write_file, written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.fingerprint import backbone_fingerprint, transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
-from mptrec_tf.prepared_data import PreparedData, transform_directory
+from mptrec_tf.prepared_data import transform_directory
 from mptrec_tf.spec import DatasetSpec, check_same_features
 from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.loop import Training
+from mptrec_tf.training_data import TrainingData
 
 _DESCRIPTION = "backbone.json"
 _WEIGHTS = "weights.npz"
@@ -57,7 +58,7 @@ class StoredBackbone:
         """Directory of the preprocessing graph."""
         return transform_directory(self.directory)
 
-    def check_fits(self, data: PreparedData) -> None:
+    def check_fits(self, data: TrainingData) -> None:
         """Refuses data that were prepared in another way than the backbone's.
 
         Raises:
@@ -72,15 +73,6 @@ class StoredBackbone:
                 f"backbone {self.directory} was trained with; prepare them again with "
                 f"--backbone={self.directory}."
             )
-
-
-def copy_directory(source: str, target: str) -> None:
-    """Copies a directory tree, local or remote."""
-    for folder, _, files in tf.io.gfile.walk(source):
-        into = os.path.join(target, os.path.relpath(folder, source))
-        tf.io.gfile.makedirs(into)
-        for name in files:
-            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
 
 
 def save_backbone(
@@ -110,7 +102,7 @@ def save_backbone(
 def keep_backbone(
     directory: str,
     backbone: Backbone,
-    data: PreparedData,
+    data: TrainingData,
     training: Mapping[str, Any],
     result: Training,
     work: str,
@@ -152,7 +144,7 @@ def kept_run(directory: str, work: str) -> Iterator[str]:
     tf.io.gfile.rmtree(work)
 
 
-def training_record(data: PreparedData, result: Training) -> dict[str, Any]:
+def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
     """What is kept of a training: data, best epoch, history."""
     return {
         "data": {"name": data.spec.name, "splits": data.splits},

@@ -27,9 +27,9 @@ from mptrec_tf.export.backbones import (
 )
 from mptrec_tf.models.backbone import named_weights
 from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.spec import Task, task_from_dict
 from mptrec_tf.training.loop import Training
+from mptrec_tf.training_data import TrainingData
 
 _DESCRIPTION = "task.json"
 _WEIGHTS = "weights.npz"
@@ -82,7 +82,7 @@ def keep_package(
     task: Task,
     head: PromptHead,
     backbone: StoredBackbone,
-    data: PreparedData,
+    data: TrainingData,
     training: Mapping[str, Any],
     result: Training,
     work: str,

@@ -134,6 +134,21 @@ def export(
     Raises:
       InputError: if two tasks share a name, or the path cannot be written.
     """
+    version = max(versions(base_path), default=0) + 1
+    path = os.path.join(base_path.rstrip("/"), str(version))
+    with written_aside(path) as aside:
+        save_model(backbone, packages, aside)
+    return path, version
+
+
+def save_model(
+    backbone: StoredBackbone, packages: Sequence[TaskPackage], directory: str
+) -> ServingModel:
+    """Writes a SavedModel and its card to a directory; returns the model that was saved.
+
+    Raises:
+      InputError: if two tasks share a name.
+    """
     names = [package.task.name for package in packages]
     for package in packages:
         if names.count(package.task.name) > 1:
@@ -141,13 +156,10 @@ def export(
                 f"two task packages are named {package.task.name!r}; give one of them."
             )
     model = ServingModel(backbone, packages)
-    version = max(versions(base_path), default=0) + 1
-    path = os.path.join(base_path.rstrip("/"), str(version))
-    with written_aside(path) as aside:
-        tf.saved_model.save(model, aside, signatures=model.signatures())
-        tf.io.gfile.makedirs(os.path.dirname(os.path.join(aside, CARD)))
-        write_file(os.path.join(aside, CARD), _card(backbone, packages))
-    return path, version
+    tf.saved_model.save(model, directory, signatures=model.signatures())
+    tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
+    write_file(os.path.join(directory, CARD), _card(backbone, packages))
+    return model
 
 
 def _card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> str:

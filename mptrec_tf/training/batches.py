@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.packed import LABELS, ROW
-from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.training_data import TrainingData
 
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
@@ -50,7 +50,7 @@ def rows_in_memory(columns: Columns) -> Rows:
 
 
 def load_rows(
-    data: PreparedData, split: str, tasks: Sequence[str], memory_limit: int = MEMORY_LIMIT
+    data: TrainingData, split: str, tasks: Sequence[str], memory_limit: int = MEMORY_LIMIT
 ) -> Rows:
     """Opens a split of prepared data for some tasks.
 
@@ -67,6 +67,7 @@ def load_rows(
     """
     labels = data.task_columns(tasks)
     files, count = data.files(split), data.splits[split]["rows"]
+    compression = _compression(files)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = data.parse(serialized)
@@ -76,7 +77,7 @@ def load_rows(
         names = tf.constant(files)
         if seed is not None:
             names = tf.random.experimental.stateless_shuffle(names, seed)
-        return tf.data.TFRecordDataset(names).batch(size).map(parse)
+        return tf.data.TFRecordDataset(names, compression).batch(size).map(parse)
 
     numbers = len(data.spec.numeric) + len(tasks) + bool(data.spec.weight)
     row_bytes = 8 * len(data.spec.categorical) + 4 * numbers
@@ -103,9 +104,15 @@ def load_rows(
     return rows_in_memory({k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]})
 
 
+def _compression(files: Sequence[str]) -> str:
+    return "GZIP" if files[0].endswith(".gz") else ""
+
+
 def _count(files: Sequence[str]) -> int:
     """Reads all records, whose checksums TensorFlow checks, and counts them."""
-    records = tf.data.TFRecordDataset(files, num_parallel_reads=tf.data.AUTOTUNE)
+    records = tf.data.TFRecordDataset(
+        files, _compression(files), num_parallel_reads=tf.data.AUTOTUNE
+    )
     sizes = records.batch(_READ_ROWS).map(lambda batch: tf.size(batch, tf.int64))
     return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
 

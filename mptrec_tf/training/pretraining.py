@@ -8,13 +8,13 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.fingerprint import transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, load_rows
 from mptrec_tf.training.callbacks import RenewEnvironments
+from mptrec_tf.training_data import TrainingData
 
 
-def backbone_config(data: PreparedData, tasks: Sequence[str], **shape) -> BackboneConfig:
+def backbone_config(data: TrainingData, tasks: Sequence[str], **shape) -> BackboneConfig:
     """Returns the configuration of a backbone that fits prepared data.
 
     Args:
@@ -32,7 +32,7 @@ def backbone_config(data: PreparedData, tasks: Sequence[str], **shape) -> Backbo
 
 
 def pretrain(
-    data: PreparedData,
+    data: TrainingData,
     shape: BackboneConfig,
     losses: PretrainingConfig,
     training: loop.TrainingConfig,

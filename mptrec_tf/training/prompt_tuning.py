@@ -14,7 +14,6 @@ from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
 from mptrec_tf.packed import LABELS, WEIGHT
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import (
     MEMORY_LIMIT,
@@ -24,6 +23,7 @@ from mptrec_tf.training.batches import (
     rows_in_memory,
 )
 from mptrec_tf.training.callbacks import saved_state
+from mptrec_tf.training_data import TrainingData
 
 
 def encode_rows(
@@ -97,7 +97,7 @@ def _write(path: str, column: tf.Tensor) -> None:
 
 def tune(
     backbone: Backbone,
-    data: PreparedData,
+    data: TrainingData,
     task: str,
     head: HeadConfig,
     training: loop.TrainingConfig,
@@ -153,7 +153,7 @@ def tune(
 
 def encode_task(
     model: PromptedMPTRec,
-    data: PreparedData,
+    data: TrainingData,
     tasks: Sequence[str],
     directory: str,
     memory_limit: int = MEMORY_LIMIT,

@@ -1,0 +1,1 @@
+"""Example generation: raw rows of any data set as labelled tf.Examples."""

@@ -1,0 +1,46 @@
+"""A FileBasedExampleGen that reads any data set and labels it."""
+
+from google.protobuf import struct_pb2
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import example_gen_pb2
+
+from components.example_gen.executor import SOURCE_KEY, Executor
+from components.example_gen.source import SourceConfig
+from mptrec_tf.datasets.block import SPLITS
+
+
+class RawExampleGen(FileBasedExampleGen):
+    """Raw rows of a built-in data set, or of a user's spec and files, as labelled tf.Examples.
+
+    Outputs:
+      examples: `Examples` with the splits train, validation and test as they came, and
+        `examples.json` (see `mptrec_tf.raw_examples`). Its property `rows_fingerprint` names the
+        rows, whatever their order.
+
+    Execution properties:
+      input_base, input_config: The files, which TFX fingerprints.
+      custom_config: The `SourceConfig`.
+
+    Args:
+      source: The data set.
+    """
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, source: SourceConfig):
+        base, patterns = source.patterns()
+        struct = struct_pb2.Struct()
+        struct[SOURCE_KEY] = source.to_json()
+        custom_config = example_gen_pb2.CustomConfig()
+        custom_config.custom_config.Pack(struct)
+        super().__init__(
+            input_base=base,
+            input_config=example_gen_pb2.Input(
+                splits=[
+                    example_gen_pb2.Input.Split(name=split, pattern=patterns[split])
+                    for split in SPLITS
+                ]
+            ),
+            custom_config=custom_config,
+        )

@@ -1,0 +1,167 @@
+"""Reads raw rows on Beam and writes them as labelled tf.Examples, splits as they are."""
+
+import hashlib
+import json
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from google.protobuf import json_format, struct_pb2
+from tfx.components.example_gen import base_example_gen_executor
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+from tfx_bsl.coders import example_coder
+
+from components.example_gen.source import SourceConfig
+from mptrec_tf.datasets.block import Source
+from mptrec_tf.errors import InputError
+from mptrec_tf.preparation import users_mistake
+from mptrec_tf.raw_examples import label_column, record_batch, save_description
+from mptrec_tf.spec import DatasetSpec
+
+SOURCE_KEY = "source"
+FINGERPRINT_PROPERTY = "rows_fingerprint"
+_MODULUS = 1 << 256
+
+
+class Executor(base_example_gen_executor.BaseExampleGenExecutor):
+    """Example generation's executor; see `component.RawExampleGen`."""
+
+    def GetInputSourceToExamplePTransform(self):  # noqa: N802
+        """Refuses: splits are read by name, see `GenerateExamplesByBeam`."""
+        raise NotImplementedError("rows are read by split, not by file pattern")
+
+    def GenerateExamplesByBeam(  # noqa: N802
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    ) -> dict[str, beam.PCollection]:
+        """Returns serialized examples by split."""
+        source = self._source
+        examples = {}
+        for split in self._splits:
+            batches = (
+                pipeline
+                | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
+                | f"Spread/{split}" >> beam.Reshuffle()
+                | f"Read/{split}" >> beam.ParDo(_Read(source))
+            )
+            encoded = batches | f"Encode/{split}" >> beam.Map(_encode)
+            tasks = source.spec.task_names
+            _ = (
+                (
+                    batches | f"Count/{split}" >> beam.CombineGlobally(_Counts(tasks)),
+                    encoded | f"Fingerprint/{split}" >> beam.CombineGlobally(_Fingerprint()),
+                )
+                | f"Both/{split}" >> beam.Flatten()
+                | f"Json/{split}" >> beam.Map(json.dumps)
+                | f"WriteSummary/{split}"
+                >> beam.io.WriteToText(self._summary(split), shard_name_template="")
+            )
+            examples[split] = encoded | f"Rows/{split}" >> beam.FlatMap(lambda rows: rows)
+        return examples
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
+        """Generates the examples.
+
+        Args:
+          input_dict: Nothing.
+          output_dict: `examples`.
+          exec_properties: `input_config`, whose splits have the paths or globs with spans filled
+            in, and `custom_config`, which holds the `SourceConfig`.
+
+        Raises:
+          InputError: for raw rows that the spec does not fit, or a split without rows.
+        """
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        self._directory = examples.uri
+        custom, struct = example_gen_pb2.CustomConfig(), struct_pb2.Struct()
+        json_format.Parse(exec_properties["custom_config"], custom).custom_config.Unpack(struct)
+        config = SourceConfig.from_json(struct[SOURCE_KEY])
+        splits = json_format.Parse(exec_properties["input_config"], example_gen_pb2.Input()).splits
+        base, _ = config.patterns()
+        self._source = config.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in splits})
+        self._splits = [split.name for split in splits]
+        try:
+            super().Do(input_dict, output_dict, exec_properties)
+        except Exception as error:
+            mistake = users_mistake(error)
+            if mistake is None:
+                raise
+            raise mistake from error
+        self._describe(examples)
+
+    def _summary(self, split: str) -> str:
+        return f"{self._directory}/summary-{split}.json"
+
+    def _describe(self, examples) -> None:
+        spec: DatasetSpec = self._source.spec
+        counts, digest = {}, hashlib.sha256(spec.to_json().encode())
+        for split in self._splits:
+            path = self._summary(split)
+            with tf.io.gfile.GFile(path) as file:
+                parts = {k: v for line in file for k, v in json.loads(line).items()}
+            tf.io.gfile.remove(path)
+            if not parts["rows"]:
+                raise InputError(
+                    f"data set {spec.name!r} has no {split} rows; every split needs some."
+                )
+            counts[split] = {"rows": parts["rows"], "positives": parts["positives"]}
+            digest.update(f"{split} {parts['fingerprint']}\n".encode())
+        save_description(self._directory, spec, counts, digest.hexdigest())
+        examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
+        examples.set_string_custom_property("data_set", spec.name)
+
+
+class _Read(beam.DoFn):
+    """Shards of a source to record batches."""
+
+    def __init__(self, source: Source):
+        self._source = source
+
+    def process(self, element):
+        for block in filter(len, self._source.read(element)):
+            yield record_batch(self._source.spec, block)
+
+
+def _encode(batch: pa.RecordBatch) -> list[bytes]:
+    return example_coder.RecordBatchToExamplesEncoder().encode(batch)
+
+
+class _Counts(beam.CombineFn):
+    """Rows, and positives of each task."""
+
+    def __init__(self, tasks: tuple[str, ...]):
+        self._tasks = tasks
+
+    def create_accumulator(self):
+        return np.zeros(1 + len(self._tasks), np.int64)
+
+    def add_input(self, accumulator, batch):
+        labels = [batch.column(batch.schema.get_field_index(label_column(t))) for t in self._tasks]
+        positives = [int(column.flatten().to_numpy().sum()) for column in labels]
+        return accumulator + np.array([batch.num_rows, *positives])
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators, self.create_accumulator())
+
+    def extract_output(self, accumulator):
+        rows, *positives = accumulator.tolist()
+        return {"rows": rows, "positives": dict(zip(self._tasks, positives, strict=True))}
+
+
+class _Fingerprint(beam.CombineFn):
+    """A sum of the rows' SHA-256, which knows every row and not their order."""
+
+    def create_accumulator(self):
+        return 0
+
+    def add_input(self, accumulator, rows):
+        digests = (int.from_bytes(hashlib.sha256(row).digest(), "big") for row in rows)
+        return (accumulator + sum(digests)) % _MODULUS
+
+    def merge_accumulators(self, accumulators):
+        return sum(accumulators) % _MODULUS
+
+    def extract_output(self, accumulator):
+        return {"fingerprint": f"{accumulator:064x}"}

@@ -1,0 +1,97 @@
+"""Which data set a pipeline reads, as plain data that goes through TFX's metadata."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mptrec_tf.datasets import sources
+from mptrec_tf.datasets.block import SPLITS, Source
+from mptrec_tf.datasets.tabular import Tabular
+from mptrec_tf.errors import InputError
+from mptrec_tf.spec import DatasetSpec
+
+# What TFX fingerprints of a data set that comes from no file.
+_NO_FILE = "no-file"
+_CENSUS_FILES = {
+    "train": "census-income.data*",
+    "validation": "census-income.test*",
+    "test": "census-income.test*",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """A data set: a built-in one, or a user's own spec and files.
+
+    Attributes:
+      dataset: Optional str. "synthetic", "census_income" or "census_income_tfds".
+      data_dir: Optional str. census_income: directory of the original files.
+      tasks: Built-in data sets: names of the tasks, known ones and those to come. Empty for the
+        data set's own.
+      rows: Optional int. synthetic: training rows.
+      seed: int. synthetic: same seed, same rows.
+      spec: Optional. A user's own data: what the columns are.
+      files: A user's own data: a path or glob by split. `{SPAN}` or `{YYYY}-{MM}-{DD}` in each
+        takes the newest, as TFX's example generation does.
+    """
+
+    dataset: str | None = None
+    data_dir: str | None = None
+    tasks: tuple[str, ...] = ()
+    rows: int | None = None
+    seed: int = 1
+    spec: DatasetSpec | None = None
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.dataset) == bool(self.spec):
+            raise InputError("give either a built-in data set or a spec of your own data.")
+        if self.spec and self.files.keys() != set(SPLITS):
+            raise InputError(
+                f"your own data need files for {', '.join(SPLITS)}; "
+                f"received {', '.join(self.files) or 'none'}."
+            )
+
+    def patterns(self) -> tuple[str, dict[str, str]]:
+        """Returns the directory of the files, and a path or glob below it by split."""
+        if self.spec:
+            fixed = re.match(r"[^*?\[{]*", os.path.commonprefix(list(self.files.values())))[0]
+            base = fixed[: fixed.rfind("/") + 1]
+            below = {split: path.removeprefix(base) for split, path in self.files.items()}
+            return base or ".", below
+        if self.dataset == "census_income" and self.data_dir:
+            return self.data_dir, dict(_CENSUS_FILES)
+        return _NO_FILE, dict.fromkeys(SPLITS, _NO_FILE)
+
+    def open(self, patterns: Mapping[str, str]) -> Source:
+        """Opens the data set.
+
+        Args:
+          patterns: A user's own data: a path or glob by split, spans filled in.
+
+        Raises:
+          InputError: for what `sources.open_source` or `Tabular` refuse.
+        """
+        if self.spec:
+            return Tabular(self.spec, {split: [path] for split, path in patterns.items()})
+        return sources.open_source(
+            self.dataset,
+            data_dir=self.data_dir,
+            tasks=self.tasks or None,
+            rows=self.rows,
+            seed=self.seed,
+        )
+
+    def to_json(self) -> str:
+        """The configuration as JSON, which `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "SourceConfig":
+        """Reads what `to_json` wrote."""
+        raw: dict[str, Any] = json.loads(text)
+        spec = raw["spec"] and DatasetSpec.from_json(json.dumps(raw["spec"]))
+        return cls(**raw | {"spec": spec, "tasks": tuple(raw["tasks"])})

@@ -1,0 +1,149 @@
+"""Raw rows as tf.Examples with their labels: what TFX pipelines hand from component to component.
+
+    <directory>/
+      examples.json       the spec, rows and positives by split, a fingerprint of the rows
+      Split-train/*       tf.Examples, gzipped TFRecord; the other splits likewise
+
+An example holds the raw feature columns, `label/<task>` for every task of the spec, and the
+columns of user, weight and known probabilities where the spec names them. The columns that make
+labels are left out.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.arrow import lists, raw_features, text
+from mptrec_tf.datasets.block import Block
+from mptrec_tf.directories import write_file
+from mptrec_tf.errors import InputError
+from mptrec_tf.labels import make_labels, make_weights
+from mptrec_tf.packed import LABELS, WEIGHT, raw_feature_spec
+from mptrec_tf.preprocessing import embedding_rows
+from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.training_data import TrainingData
+
+_DESCRIPTION = "examples.json"
+_LABEL_PREFIX = "label/"
+
+
+def label_column(task: str) -> str:
+    """The feature of an example that holds a task's label, 0 or 1."""
+    return f"{_LABEL_PREFIX}{task}"
+
+
+def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+    """Checks n raw rows and returns them as Arrow columns, one per feature of an example.
+
+    Raises:
+      InputError: for a missing column or a value that the spec does not allow, with its place.
+    """
+    arrays = raw_features(spec, block)
+    for task in spec.tasks:
+        arrays[label_column(task.name)] = lists(pa.array(make_labels(task, block)))
+        if task.known_probability:
+            arrays[task.known_probability] = lists(pa.array(block.numbers(task.known_probability)))
+    if spec.weight:
+        arrays[spec.weight] = lists(pa.array(make_weights(spec.weight, block)))
+    if spec.user_id and spec.user_id not in arrays:
+        arrays[spec.user_id] = lists(text(block.text(spec.user_id)))
+    return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
+
+
+def save_description(
+    directory: str, spec: DatasetSpec, splits: Mapping[str, Mapping[str, Any]], fingerprint: str
+) -> None:
+    """Writes what `RawExamples` reads; `splits` are `rows` and `positives` by task, by split."""
+    content = {
+        "spec": json.loads(spec.to_json()),
+        "splits": splits,
+        "fingerprint": fingerprint,
+    }
+    write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
+
+
+def read_description(directory: str) -> dict[str, Any]:
+    """Returns the `spec`, `splits` and `fingerprint` of raw examples.
+
+    Raises:
+      InputError: if the directory does not hold raw examples.
+    """
+    path = f"{directory}/{_DESCRIPTION}"
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            content = json.load(file)
+        return {
+            "spec": DatasetSpec.from_json(json.dumps(content["spec"])),
+            "splits": content["splits"],
+            "fingerprint": content["fingerprint"],
+        }
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"{directory} holds no raw examples ({_DESCRIPTION} is missing); give what the "
+            "pipelines' example generation wrote."
+        ) from error
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InputError(f"{path} is damaged ({error}); make the examples again.") from error
+
+
+def split_files(directory: str, split: str) -> list[str]:
+    """Returns the files of a split, sorted.
+
+    Raises:
+      InputError: if there are none.
+    """
+    found = sorted(tf.io.gfile.glob(f"{directory}/Split-{split}/*"))
+    if not found:
+        raise InputError(f"{directory} holds no {split} examples; make them again.")
+    return found
+
+
+def serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of serialized examples [B], in their stored order."""
+    files = split_files(directory, split)
+    compression = "GZIP" if files[0].endswith(".gz") else ""
+    return tf.data.TFRecordDataset(files, compression).batch(batch_size)
+
+
+class RawExamples(TrainingData):
+    """Raw examples that a preprocessing graph packs as they are read.
+
+    Args:
+      directory: What the pipelines' example generation wrote.
+      transform_dir: Directory of the preprocessing graph; in stage 2 the backbone's.
+
+    Raises:
+      InputError: if the directory does not hold raw examples.
+    """
+
+    def __init__(self, directory: str, transform_dir: str):
+        self.directory = directory.rstrip("/")
+        self.transform_dir = transform_dir
+        description = read_description(self.directory)
+        self.spec: DatasetSpec = description["spec"]
+        self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
+        self.fingerprint: str = description["fingerprint"]
+        transform = tft.TFTransformOutput(transform_dir)
+        self.embedding_rows = embedding_rows(self.spec, transform)
+        self._transform = transform.transform_features_layer()
+
+    def files(self, split: str) -> list[str]:
+        """Returns the split's TFRecord files, sorted."""
+        return split_files(self.directory, split)
+
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses and packs [B] examples: features, `labels` [B, T], and `weight` [B] if any."""
+        number = tf.io.FixedLenFeature([], tf.float32)
+        labels = [label_column(task) for task in self.spec.task_names]
+        columns = raw_feature_spec(self.spec) | dict.fromkeys(labels, number)
+        if self.spec.weight:
+            columns[self.spec.weight] = number
+        parsed = tf.io.parse_example(serialized, columns)
+        beside = {LABELS: tf.stack([parsed.pop(label) for label in labels], axis=1)}
+        if self.spec.weight:
+            beside[WEIGHT] = parsed.pop(self.spec.weight)
+        return {**self._transform(parsed), **beside}
