@@ -87,3 +87,29 @@ def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
     """
     hashed, known = _by_kind(spec)
     return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
+
+
+class Preprocessing(tf.Module):
+    """A fitted preprocessing graph: raw feature columns [B] in, packed features out.
+
+    Args:
+      transform_dir: Directory of the graph.
+
+    Raises:
+      ValueError: if it is none.
+    """
+
+    def __init__(self, transform_dir: str):
+        super().__init__()
+        transform = tft.TFTransformOutput(transform_dir)
+        self._layer = transform.transform_features_layer()
+        # Where a schema says so, a graph that a pipeline fitted takes columns of shape [B, 1].
+        self._shapes = {name: f.shape for name, f in transform.raw_feature_spec().items()}
+
+    def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Packs raw feature columns [B]."""
+        shaped = {
+            name: tf.reshape(column, [-1, *self._shapes[name]]) if self._shapes[name] else column
+            for name, column in columns.items()
+        }
+        return self._layer(shaped)

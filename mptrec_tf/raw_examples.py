@@ -23,7 +23,7 @@ from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels, make_weights
 from mptrec_tf.packed import LABELS, WEIGHT, raw_feature_spec
-from mptrec_tf.preprocessing import embedding_rows
+from mptrec_tf.preprocessing import Preprocessing, embedding_rows
 from mptrec_tf.spec import DatasetSpec
 from mptrec_tf.training_data import TrainingData
 
@@ -127,9 +127,8 @@ class RawExamples(TrainingData):
         self.spec: DatasetSpec = description["spec"]
         self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
         self.fingerprint: str = description["fingerprint"]
-        transform = tft.TFTransformOutput(transform_dir)
-        self.embedding_rows = embedding_rows(self.spec, transform)
-        self._transform = transform.transform_features_layer()
+        self.embedding_rows = embedding_rows(self.spec, tft.TFTransformOutput(transform_dir))
+        self._preprocessing = Preprocessing(transform_dir)
 
     def files(self, split: str) -> list[str]:
         """Returns the split's TFRecord files, sorted."""
@@ -146,4 +145,4 @@ class RawExamples(TrainingData):
         beside = {LABELS: tf.stack([parsed.pop(label) for label in labels], axis=1)}
         if self.spec.weight:
             beside[WEIGHT] = parsed.pop(self.spec.weight)
-        return {**self._transform(parsed), **beside}
+        return {**self._preprocessing(parsed), **beside}

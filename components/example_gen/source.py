@@ -58,7 +58,8 @@ class SourceConfig:
     def patterns(self) -> tuple[str, dict[str, str]]:
         """Returns the directory of the files, and a path or glob below it by split."""
         if self.spec:
-            fixed = re.match(r"[^*?\[{]*", os.path.commonprefix(list(self.files.values())))[0]
+            common = os.path.commonprefix(list(self.files.values()))  # noqa: RUF071 (cut at a "/")
+            fixed = re.match(r"[^*?\[{]*", common)[0]
             base = fixed[: fixed.rfind("/") + 1]
             below = {split: path.removeprefix(base) for split, path in self.files.items()}
             return base or ".", below

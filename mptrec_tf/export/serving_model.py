@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
-import tensorflow_transform as tft
 
 import mptrec_tf
 from mptrec_tf.directories import write_file, written_aside
@@ -28,6 +27,7 @@ from mptrec_tf.export.versions import CARD, versions
 from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.preprocessing import Preprocessing
 
 
 class ServingModel(tf.Module):
@@ -44,7 +44,7 @@ class ServingModel(tf.Module):
     def __init__(self, backbone: StoredBackbone, packages: Sequence[TaskPackage] = ()):
         super().__init__()
         self.spec = backbone.spec
-        self.transform = tft.TFTransformOutput(backbone.transform_dir).transform_features_layer()
+        self.preprocessing = Preprocessing(backbone.transform_dir)
         self.model = PromptedMPTRec(backbone.backbone)
         for package in packages:
             check_addable(backbone, package.task)
@@ -61,7 +61,7 @@ class ServingModel(tf.Module):
         return answers
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
-        return self.model.backbone.encode(self.transform(dict(columns)))
+        return self.model.backbone.encode(self.preprocessing(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The functions to serve, by name of their signature."""

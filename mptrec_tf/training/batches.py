@@ -17,6 +17,7 @@ MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
 PREDICTION_BATCH = 4096
 _READ_ROWS = 65_536
+_KEY = "key"
 
 Columns = Mapping[str, tf.Tensor]
 
@@ -79,6 +80,9 @@ def load_rows(
             names = tf.random.experimental.stateless_shuffle(names, seed)
         return tf.data.TFRecordDataset(names, compression).batch(size).map(parse)
 
+    def parse_with_key(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {**parse(serialized), _KEY: tf.strings.to_hash_bucket_fast(serialized, 2**62)}
+
     numbers = len(data.spec.numeric) + len(tasks) + bool(data.spec.weight)
     row_bytes = 8 * len(data.spec.categorical) + 4 * numbers
     streamed = count * row_bytes > memory_limit
@@ -86,7 +90,8 @@ def load_rows(
         if streamed:
             found = _count(files)
         else:
-            chunks = list(windows(None, _READ_ROWS))
+            records = tf.data.TFRecordDataset(files, compression).batch(_READ_ROWS)
+            chunks = list(records.map(parse_with_key))
             found = sum(len(chunk[LABELS]) for chunk in chunks)
     except tf.errors.OpError as error:
         bad = next((file for file in files if not _is_whole(file)), None)
@@ -101,7 +106,11 @@ def load_rows(
         )
     if streamed:
         return Rows(count, windows)
-    return rows_in_memory({k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]})
+    columns = {k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]}
+    # Engines write rows in an order that changes from run to run. One that the rows themselves
+    # decide makes the same rows give the same training.
+    order = tf.argsort(columns.pop(_KEY), stable=True)
+    return rows_in_memory(_gather(columns, order))
 
 
 def _compression(files: Sequence[str]) -> str:

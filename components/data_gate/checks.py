@@ -1,0 +1,154 @@
+"""What is wrong with data, by their statistics. Each check returns sentences, none if all is well.
+
+Statistics and schemas are TensorFlow Data Validation's and TensorFlow Metadata's protos.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+
+from components.data_gate.config import GateConfig
+from mptrec_tf.errors import InputError
+from mptrec_tf.raw_examples import label_column
+from mptrec_tf.spec import DatasetSpec
+
+_UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
+
+Statistics = statistics_pb2.DatasetFeatureStatisticsList
+
+
+def label_problems(statistics: Statistics, split: str, tasks: Sequence[str]) -> list[str]:
+    """Labels that are missing, or all the same."""
+    features = _features(statistics)
+    found = []
+    for task in tasks:
+        feature = features.get(label_column(task))
+        if feature is None:
+            found.append(f"no {split} row has a label for task {task!r}; add its label column")
+            continue
+        common = feature.num_stats.common_stats
+        if common.num_missing:
+            total = common.num_missing + common.num_non_missing
+            found.append(
+                f"{common.num_missing} of {total} {split} rows have no label for task {task!r}; "
+                "leave them out, or label them"
+            )
+        if feature.num_stats.min == feature.num_stats.max:
+            found.append(
+                f"task {task!r} has one class only in the {split} split: every label is "
+                f"{feature.num_stats.min:g}; check what counts as positive"
+            )
+    return found
+
+
+def schema_problems(
+    anomalies: anomalies_pb2.Anomalies,
+    statistics: Statistics,
+    schema: schema_pb2.Schema,
+    split: str,
+    spec: DatasetSpec,
+    config: GateConfig,
+) -> list[str]:
+    """Features that do not fit the schema; values that it does not list count by their share.
+
+    Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
+    """
+    found = []
+    if anomalies.data_missing:
+        found.append(f"the {split} split has no rows")
+    for name, info in sorted(anomalies.anomaly_info.items()):
+        if name not in spec.feature_names:
+            continue
+        others = [reason for reason in info.reason if reason.type != _UNSEEN]
+        found += [
+            f"feature {name!r} of the {split} split: {reason.description.rstrip('.')}"
+            for reason in others
+        ]
+        if len(others) == len(info.reason):
+            continue
+        share, examples = _unseen(name, statistics, schema)
+        if share > config.max_unseen_share:
+            found.append(
+                f"feature {name!r}: {share:.1%} of the {split} rows have values that the schema "
+                f"does not list ({', '.join(map(repr, examples))}), more than "
+                f"{config.max_unseen_share:.1%}; add them to the schema and pre-train anew, or "
+                "mend the column"
+            )
+    return found
+
+
+def _unseen(
+    name: str, statistics: Statistics, schema: schema_pb2.Schema
+) -> tuple[float, list[str]]:
+    """Share of a feature's values that its domain does not list, and some of them."""
+    listed = set(tfdv.get_domain(schema, name).value)
+    stats = _features(statistics)[name].string_stats
+    buckets = [(b.label, b.sample_count) for b in stats.rank_histogram.buckets]
+    unseen = [(label, count) for label, count in buckets if label not in listed]
+    total = stats.common_stats.num_non_missing
+    return sum(count for _, count in unseen) / total, [label for label, _ in unseen[:3]]
+
+
+def drift(
+    statistics: Statistics,
+    baseline: Statistics,
+    schema: schema_pb2.Schema,
+    spec: DatasetSpec,
+    config: GateConfig,
+) -> list[dict[str, Any]]:
+    """How far each feature is from the backbone's training data: `feature`, `drift`, `limit`.
+
+    TensorFlow Data Validation's drift comparators measure it. One that the schema has already is
+    kept.
+
+    Raises:
+      InputError: for a limit of an unknown feature.
+    """
+    odd = sorted(set(config.max_drift_of) - set(spec.feature_names))
+    if odd:
+        raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
+    schema = copy.deepcopy(schema)
+    text = {feature.name for feature in spec.categorical}
+    for name in spec.feature_names:
+        comparator = tfdv.get_feature(schema, name).drift_comparator
+        limit = config.max_drift_of.get(name, config.max_drift)
+        if name in text and not comparator.HasField("infinity_norm"):
+            comparator.infinity_norm.threshold = limit
+        if name not in text and not comparator.HasField("jensen_shannon_divergence"):
+            comparator.jensen_shannon_divergence.threshold = limit
+    compared = tfdv.validate_statistics(statistics, schema, previous_statistics=baseline)
+    rows = []
+    for info in compared.drift_skew_info:
+        for measured in info.drift_measurements:
+            rows.append(
+                {
+                    "feature": ".".join(info.path.step),
+                    "drift": measured.value,
+                    "limit": measured.threshold,
+                }
+            )
+    return sorted(rows, key=lambda row: row["drift"], reverse=True)
+
+
+def drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Features beyond their limit."""
+    return [
+        f"feature {row['feature']!r} drifted by {row['drift']:.3f} from the backbone's training "
+        f"data, more than {row['limit']:g}; pre-train a backbone on newer data, or raise the "
+        "feature's limit if the change is meant"
+        for row in rows
+        if row["drift"] > row["limit"]
+    ]
+
+
+def _features(
+    statistics: Statistics,
+) -> dict[str, statistics_pb2.FeatureNameStatistics]:
+    return {
+        ".".join(feature.path.step): feature
+        for dataset in statistics.datasets
+        for feature in dataset.features
+    }

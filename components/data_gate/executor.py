@@ -1,0 +1,63 @@
+"""Runs the data gate's checks over all splits."""
+
+import json
+import os
+
+import tensorflow_data_validation as tfdv
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from components.data_gate.checks import drift, drift_problems, label_problems, schema_problems
+from components.data_gate.config import GateConfig
+from components.report import write_report
+from mptrec_tf.datasets.block import SPLITS
+from mptrec_tf.errors import InputError
+from mptrec_tf.raw_examples import read_description
+
+
+class Executor(base_executor.BaseExecutor):
+    """The data gate's executor; see `component.DataGate`."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
+        """Checks the data.
+
+        Raises:
+          InputError: naming all that is wrong, and what to do.
+        """
+
+        def uri(key: str) -> str:
+            return artifact_utils.get_single_uri(input_dict[key])
+
+        def statistics(key: str, split: str):
+            return tfdv.load_stats_binary(f"{uri(key)}/Split-{split}/FeatureStats.pb")
+
+        config = GateConfig.from_json(exec_properties["config"])
+        tasks = json.loads(exec_properties["tasks"])
+        spec = read_description(uri("examples"))["spec"]
+        schema = tfdv.load_schema_text(io_utils.get_only_uri_in_dir(uri("schema")))
+        spec.select_tasks(tasks)
+        found, splits = [], {}
+        for split in SPLITS:
+            splits[split] = statistics("statistics", split)
+            anomalies = tfdv.load_anomalies_binary(
+                os.path.join(uri("anomalies"), f"Split-{split}", "SchemaDiff.pb")
+            )
+            found += label_problems(splits[split], split, tasks)
+            found += schema_problems(anomalies, splits[split], schema, split, spec, config)
+        drifts = []
+        if input_dict.get("baseline_statistics"):
+            baseline = statistics("baseline_statistics", "train")
+            drifts = drift(splits["train"], baseline, schema, spec, config)
+            found += drift_problems(drifts)
+        if found:
+            raise InputError(f"the data of {spec.name!r} are not fit: {'; '.join(found)}.")
+        rows = [
+            {"split": split, "rows": splits[split].datasets[0].num_examples} for split in SPLITS
+        ]
+        write_report(
+            artifact_utils.get_single_uri(output_dict["report"]),
+            f"Data gate: {spec.name}",
+            {"tasks": tasks, "splits": rows, "drift": drifts},
+            {"Rows": rows, "Drift from the backbone's training data": drifts},
+        )

@@ -1,0 +1,176 @@
+"""What a Model artifact of these pipelines holds, beside TFX's own place for the SavedModel.
+
+    <uri>/
+      Format-Serving/    the SavedModel: raw columns in, a probability per task out
+      Backbone/          the backbone, which stage 2 needs (`mptrec_tf.export.backbones`)
+      Tasks/<task>/      a package of each task that was added (`mptrec_tf.export.packages`)
+      Expected/          some rows and what the trainer's own model says of them
+      model.json         which task was added last, and to which model
+
+A model is whole: the next task can be added to it when everything else is gone.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.directories import copy_directory, write_file
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.backbones import StoredBackbone, load_backbone
+from mptrec_tf.export.packages import TaskPackage, load_package
+from mptrec_tf.export.serving_model import ServingModel, save_model
+from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.raw_examples import RawExamples, serialized_examples
+
+SERVING = "Format-Serving"
+_DESCRIPTION = "model.json"
+_EXPECTED_ROWS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelArtifact:
+    """A Model artifact that was loaded.
+
+    Attributes:
+      uri: str. Where it is.
+      backbone: The backbone, its fingerprint checked.
+      packages: The tasks that were added.
+      added: Optional str. The task that was added last.
+      base: Optional str. The URI of the model that it was added to.
+    """
+
+    uri: str
+    backbone: StoredBackbone
+    packages: tuple[TaskPackage, ...]
+    added: str | None
+    base: str | None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of all tasks that the model answers."""
+        return (
+            *self.backbone.backbone.config.tasks,
+            *(package.task.name for package in self.packages),
+        )
+
+
+def serving_directory(uri: str) -> str:
+    """Where the SavedModel is."""
+    return os.path.join(uri, SERVING)
+
+
+def backbone_directory(uri: str) -> str:
+    """Where the backbone is."""
+    return os.path.join(uri, "Backbone")
+
+
+def package_directory(uri: str, task: str) -> str:
+    """Where the package of an added task is."""
+    return os.path.join(uri, "Tasks", task)
+
+
+def lineage(uri: str) -> tuple[str | None, str | None]:
+    """Returns the task that a model added last, and the URI of the model it was added to.
+
+    Raises:
+      InputError: if there is no model.
+    """
+    path = os.path.join(uri, _DESCRIPTION)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            description = json.load(file)
+        return description["added"], description["base"]
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"{uri} holds no model of these pipelines ({_DESCRIPTION} is missing); give the URI "
+            "of a Model artifact that the pre-training or the add-task pipeline made."
+        ) from error
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InputError(f"{path} is damaged ({error}); use an untouched copy.") from error
+
+
+def added_tasks(uri: str) -> list[str]:
+    """Names of the tasks that were added, in alphabetical order."""
+    directory = os.path.join(uri, "Tasks")
+    if not tf.io.gfile.isdir(directory):
+        return []
+    return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(directory))
+
+
+def load(uri: str) -> ModelArtifact:
+    """Reads a model.
+
+    Raises:
+      InputError: if there is none, or its backbone or a package was changed.
+    """
+    uri = uri.rstrip("/")
+    added, base = lineage(uri)
+    backbone = load_backbone(backbone_directory(uri))
+    packages = [load_package(package_directory(uri, task), backbone) for task in added_tasks(uri)]
+    return ModelArtifact(uri, backbone, tuple(packages), added, base)
+
+
+def write(
+    uri: str,
+    backbone: StoredBackbone,
+    packages: Sequence[TaskPackage],
+    data: RawExamples,
+    *,
+    added: str | None = None,
+    base: str | None = None,
+) -> None:
+    """Writes a model whose parts may be elsewhere still.
+
+    Args:
+      uri: Where to.
+      backbone: The backbone; copied unless it is in place.
+      packages: The tasks that were added; copied unless they are in place.
+      data: Whose validation rows the serving check will ask about.
+      added: The task that was added last.
+      base: The URI of the model that it was added to.
+    """
+    parts = {backbone.directory: backbone_directory(uri)}
+    parts |= {p.directory: package_directory(uri, p.task.name) for p in packages}
+    for source, target in parts.items():
+        if source != target:
+            copy_directory(source, target)
+    model = save_model(backbone, packages, serving_directory(uri))
+    _write_expected(uri, model, data)
+    write_file(os.path.join(uri, _DESCRIPTION), json.dumps({"added": added, "base": base}))
+
+
+def _expected_files(uri: str) -> tuple[str, str]:
+    directory = os.path.join(uri, "Expected")
+    return os.path.join(directory, "examples.tfrecord"), os.path.join(directory, "outputs.npz")
+
+
+def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
+    """Keeps rows and what the model in memory says of them, before it goes through a file."""
+    examples, outputs = _expected_files(uri)
+    serialized = next(iter(serialized_examples(data.directory, "validation", _EXPECTED_ROWS)))
+    columns = tf.io.parse_example(serialized, raw_feature_spec(model.spec))
+    answers = tf.function(model.predict)(columns)
+    tf.io.gfile.makedirs(os.path.dirname(examples))
+    with tf.io.TFRecordWriter(examples) as writer:
+        for example in serialized.numpy():
+            writer.write(example)
+    save_arrays(outputs, {name: answer.numpy() for name, answer in answers.items()})
+
+
+def expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
+    """Returns serialized examples, and the probabilities [n] by task that a server should answer.
+
+    Raises:
+      InputError: if they are missing or damaged.
+    """
+    examples, outputs = _expected_files(uri)
+    try:
+        rows = [record.numpy() for record in tf.data.TFRecordDataset(examples)]
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot read {examples}: {error.message}.") from error
+    return rows, load_arrays(outputs)

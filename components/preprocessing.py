@@ -1,0 +1,36 @@
+"""TFX Transform's way to `mptrec_tf.preprocessing`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.preprocessing import make_preprocessing_fn
+from mptrec_tf.spec import DatasetSpec
+
+
+def preprocessing_fn(
+    inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]
+) -> dict[str, tf.Tensor]:
+    """Packs the features of raw examples; the spec comes as JSON in `custom_config["spec"]`."""
+    spec = DatasetSpec.from_json(custom_config["spec"])
+    columns = {name: _one_value(name, inputs) for name in spec.feature_names}
+    return make_preprocessing_fn(spec)(columns)
+
+
+def _one_value(name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
+    """A column [B] of what TFX reads as [B] or [B, 1].
+
+    Raises:
+      InputError: if the schema lacks the column, or does not say that it has one value.
+    """
+    if name not in inputs:
+        raise InputError(f"the schema has no feature {name!r}, which the spec asks for.")
+    column = inputs[name]
+    if not isinstance(column, tf.Tensor) or column.shape[1:].num_elements() != 1:
+        raise InputError(
+            f"feature {name!r} may have any number of values in the schema; every row has one: "
+            "give it `shape { dim { size: 1 } }` and `presence { min_fraction: 1 }` there."
+        )
+    return tf.reshape(column, [-1])

@@ -1,0 +1,1 @@
+"""Pre-training: stage 1 as a TFX Trainer."""

@@ -1,0 +1,42 @@
+"""The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
+
+from tfx.components import Trainer
+from tfx.proto import trainer_pb2
+from tfx.types.channel import BaseChannel
+
+from components.pretrainer.config import PretrainerConfig
+
+
+class Pretrainer(Trainer):
+    """Pre-trains a backbone on raw examples, which the preprocessing graph packs as they are read.
+
+    Outputs:
+      model: `Model`, laid out as `components.model_artifact` says.
+      model_run: TensorBoard's logs.
+
+    Args:
+      examples: Raw examples.
+      transform_graph: The preprocessing graph, fitted on their training rows.
+      schema: Of the raw examples; for the lineage.
+      config: The hyper-parameters.
+      state_dir: Where the state of an unfinished training is kept; a run that was killed is
+        continued from there.
+    """
+
+    def __init__(
+        self,
+        examples: BaseChannel,
+        transform_graph: BaseChannel,
+        schema: BaseChannel,
+        config: PretrainerConfig,
+        state_dir: str,
+    ):
+        super().__init__(
+            run_fn="components.pretrainer.run_fn.run_fn",
+            examples=examples,
+            transform_graph=transform_graph,
+            schema=schema,
+            train_args=trainer_pb2.TrainArgs(splits=["train"]),
+            eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
+            custom_config={"config": config.to_dict(), "state_dir": state_dir},
+        )

@@ -1,0 +1,1 @@
+"""Prompt tuning: stage 2 as a TFX Trainer with a base model."""

@@ -1,0 +1,42 @@
+"""The prompt tuner: TFX's Trainer with stage 2 as its `run_fn`, and a base model."""
+
+from tfx.components import Trainer
+from tfx.proto import trainer_pb2
+from tfx.types.channel import BaseChannel
+
+from components.prompt_tuner.config import PromptTunerConfig
+
+
+class PromptTuner(Trainer):
+    """Adds a new task to a model, or replaces one that was added before.
+
+    The examples are packed by the backbone's own preprocessing, and nothing is fitted anew. Every
+    other task of the base model stays in the new one.
+
+    Outputs:
+      model: `Model`, laid out as `components.model_artifact` says.
+      model_run: TensorBoard's logs.
+
+    Args:
+      examples: Raw examples with the new task's label.
+      base_model: The model that the task joins.
+      config: The hyper-parameters.
+      state_dir: Where the state of an unfinished training is kept; a run that was killed is
+        continued from there.
+    """
+
+    def __init__(
+        self,
+        examples: BaseChannel,
+        base_model: BaseChannel,
+        config: PromptTunerConfig,
+        state_dir: str,
+    ):
+        super().__init__(
+            run_fn="components.prompt_tuner.run_fn.run_fn",
+            examples=examples,
+            base_model=base_model,
+            train_args=trainer_pb2.TrainArgs(splits=["train"]),
+            eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
+            custom_config={"config": config.to_dict(), "state_dir": state_dir},
+        )

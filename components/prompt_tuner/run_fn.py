@@ -1,0 +1,62 @@
+"""What the prompt tuner runs: raw examples and a base model in, that model and a new task out."""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components import model_artifact
+from components.prompt_tuner.config import PromptTunerConfig
+from components.training_state import examples_directory, training_state
+from mptrec_tf.export.backbones import training_record
+from mptrec_tf.export.packages import check_addable, load_package, save_package
+from mptrec_tf.raw_examples import RawExamples
+from mptrec_tf.spec import check_same_features
+from mptrec_tf.training.prompt_tuning import tune
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains a new task and exports it with all others; see `component.PromptTuner`.
+
+    Raises:
+      InputError: for an unknown base model, examples with other features than its backbone's, an
+        unknown task, one with a single class, or one that the backbone was pre-trained on.
+    """
+    config = PromptTunerConfig.from_dict(fn_args.custom_config["config"])
+    base = model_artifact.load(os.path.dirname(fn_args.base_model))
+    backbone = base.backbone
+    data = RawExamples(examples_directory(fn_args), backbone.transform_dir)
+    check_same_features(
+        data.spec, backbone.spec, "the new task's data", f"backbone {backbone.directory}"
+    )
+    [task] = data.spec.select_tasks([config.task])
+    data.task_columns([task.name])
+    check_addable(backbone, task)
+    uri = os.path.dirname(fn_args.serving_model_dir)
+    with training_state(
+        fn_args,
+        fn_args.custom_config["state_dir"],
+        config=config.to_dict(),
+        rows=data.fingerprint,
+        backbone=backbone.fingerprint,
+    ) as work:
+        head, result = tune(
+            backbone.backbone,
+            data,
+            task.name,
+            config.head,
+            config.training,
+            directory=work,
+            fingerprint=backbone.fingerprint,
+        )
+        record = {
+            "training": dataclasses.asdict(config.training),
+            **training_record(data, result),
+        }
+        directory = model_artifact.package_directory(uri, task.name)
+        tf.io.gfile.makedirs(directory)
+        save_package(directory, task, head, backbone.fingerprint, record)
+        kept = [package for package in base.packages if package.task.name != task.name]
+        packages = [*kept, load_package(directory, backbone)]
+        model_artifact.write(uri, backbone, packages, data, added=task.name, base=base.uri)

@@ -1,0 +1,39 @@
+"""Where a component keeps the state of an unfinished training, so that the next run goes on."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from mptrec_tf.directories import copy_directory
+from mptrec_tf.training.callbacks import LOGS
+
+
+@contextlib.contextmanager
+def training_state(fn_args: FnArgs, directory: str, **depends_on: Any) -> Iterator[str]:
+    """Yields the directory of a training's state; it is removed when the block ends well.
+
+    A component that is started again writes to another place: the state has to be found by what
+    the training depends on.
+
+    Args:
+      fn_args: Whose `model_run_dir` gets TensorBoard's logs.
+      directory: Where unfinished trainings are kept.
+      **depends_on: Names what is trained: what differs, is another training.
+    """
+    key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+    work = os.path.join(directory, key)
+    yield work
+    copy_directory(os.path.join(work, LOGS), fn_args.model_run_dir)
+    tf.io.gfile.rmtree(work)
+
+
+def examples_directory(fn_args: FnArgs) -> str:
+    """The URI of the examples that a trainer was given."""
+    [pattern] = fn_args.train_files
+    return os.path.dirname(os.path.dirname(pattern))
