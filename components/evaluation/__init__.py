@@ -1,0 +1,1 @@
+"""Evaluation: the configuration of TFX's Evaluator, and an exact AUC for it."""

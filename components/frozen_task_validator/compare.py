@@ -1,0 +1,141 @@
+"""What a candidate changes of a model in production, apart from the task that it adds."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components import model_artifact
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.backbones import load_backbone
+from mptrec_tf.raw_examples import serialized_examples
+
+_BATCH = 4096
+_BACKBONE_VARIABLES = "model/backbone/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What was compared, and what differs.
+
+    Attributes:
+      tasks: Tasks whose answers have to be the same.
+      rows: int. Rows that were compared.
+      problems: Sentences; none if nothing differs.
+      differing: Rows whose answers differ: `task`, `row` (counted from 1), `base`, `candidate`,
+        `difference`.
+      counts: How many rows differ, by task.
+    """
+
+    tasks: Sequence[str]
+    rows: int
+    problems: Sequence[str]
+    differing: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+
+
+def compare(
+    candidate: str, base: str, examples: str, split: str, *, keep_rows: int = 10_000
+) -> Comparison:
+    """Compares two Model artifacts: backbones, tasks, and the answers on all rows of a split.
+
+    Args:
+      candidate: URI of the new model.
+      base: URI of the model in production.
+      examples: Directory of raw examples.
+      split: Which of their splits.
+      keep_rows: At most so many differing rows of a task are listed; all are counted.
+    """
+    added, _ = model_artifact.lineage(candidate)
+    problems = _backbone_problems(candidate, base)
+    new, old = _Answers(candidate), _Answers(base)
+    tasks = [task for task in old.tasks if task != added]
+    missing = [task for task in tasks if task not in new.tasks]
+    problems += [f"task {task!r} of the model in production is missing" for task in missing]
+    present = [task for task in tasks if task not in missing]
+    counts = dict.fromkeys(present, 0)
+    differing: dict[str, list[dict[str, Any]]] = {task: [] for task in present}
+    first = 1
+    for batch in serialized_examples(examples, split, _BATCH):
+        mine, theirs = new(batch), old(batch)
+        for task in present:
+            a, b = theirs[task], mine[task]
+            rows = np.flatnonzero(a.view(np.int32) != b.view(np.int32))
+            counts[task] += len(rows)
+            differing[task] += [
+                {
+                    "task": task,
+                    "row": first + int(row),
+                    "base": float(a[row]),
+                    "candidate": float(b[row]),
+                    "difference": float(b[row]) - float(a[row]),
+                }
+                for row in rows[: keep_rows - len(differing[task])]
+            ]
+        first += len(batch)
+    problems += [
+        f"task {task!r} answers differently in {count} of {first - 1} rows"
+        for task, count in counts.items()
+        if count
+    ]
+    listed = [row for rows in differing.values() for row in rows]
+    return Comparison(tasks, first - 1, problems, listed, counts)
+
+
+class _Answers:
+    """A SavedModel's answers to serialized examples; holds on to the model's variables."""
+
+    def __init__(self, uri: str):
+        self._model = tf.saved_model.load(model_artifact.serving_directory(uri))
+        self._signature = self._model.signatures["serving_default"]
+        self.tasks = tuple(self._signature.structured_outputs)
+
+    def __call__(self, examples: tf.Tensor) -> Mapping[str, np.ndarray]:
+        return {name: v.numpy() for name, v in self._signature(examples=examples).items()}
+
+
+def _backbone_problems(candidate: str, base: str) -> list[str]:
+    """What differs between two models' backbones: fingerprints, and what is served of them.
+
+    A fingerprint covers the backbone that stage 2 uses. The SavedModel holds it once more, and
+    one bit there need not show in any answer.
+    """
+    expected = load_backbone(model_artifact.backbone_directory(base)).fingerprint
+    problems = []
+    try:
+        found = load_backbone(model_artifact.backbone_directory(candidate)).fingerprint
+        if found != expected:
+            problems.append(
+                f"the candidate's backbone has fingerprint {found}, that of the model in "
+                f"production has {expected}"
+            )
+    except InputError as error:
+        problems.append(str(error).rstrip("."))
+    mine, theirs = _served_backbone(candidate), _served_backbone(base)
+    problems += [
+        f"the SavedModels' backbones differ in {name}"
+        for name in sorted(mine.keys() | theirs.keys())
+        if mine.get(name) != theirs.get(name)
+    ]
+    return problems
+
+
+def _served_backbone(uri: str) -> dict[str, str]:
+    """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name."""
+    directory = model_artifact.serving_directory(uri)
+    checkpoint = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
+    names = [n for n in checkpoint.get_variable_to_shape_map() if n.startswith(_BACKBONE_VARIABLES)]
+    digests = {name: _digest(checkpoint.get_tensor(name).tobytes()) for name in names}
+    assets = os.path.join(directory, "assets")
+    for name in tf.io.gfile.listdir(assets) if tf.io.gfile.isdir(assets) else ():
+        with tf.io.gfile.GFile(os.path.join(assets, name), "rb") as file:
+            digests[f"assets/{name}"] = _digest(file.read())
+    return digests
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,66 @@
+"""The pusher as a TFX component."""
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.channel import BaseChannel, Channel
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.pusher.executor import Executor
+
+
+class PusherSpec(ComponentSpec):
+    """Inputs, outputs and execution properties of `Pusher`."""
+
+    PARAMETERS = {"serving_dir": ExecutionParameter(type=str)}  # noqa: RUF012 (TFX's way)
+    INPUTS = {  # noqa: RUF012
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "frozen_tasks": ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
+        "serving": ChannelParameter(type=standard_artifacts.InfraBlessing),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)
+    }
+
+
+class Pusher(base_component.BaseComponent):
+    """Pushes a model as the next version of TF Serving's base path, if everyone blessed it.
+
+    TFX's own pusher knows two blessings, names versions by the clock, and copies into place; this
+    one knows three, counts, and renames: a server that polls sees a version whole or not at all. A
+    model that is the newest version already is not pushed again.
+
+    Outputs:
+      pushed_model: `PushedModel` with the properties of TFX's: `pushed` (0 or 1),
+        `pushed_destination` and `pushed_version`; if it was not pushed, `refused_by` names the
+        blessings that are missing.
+
+    Args:
+      model: A Model artifact of these pipelines.
+      serving_dir: TF Serving's base path of the model.
+      evaluation: Blessing of the Evaluator.
+      serving: Blessing of the serving check.
+      frozen_tasks: Blessing of the frozen-task validator, where a task is added.
+    """
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: BaseChannel,
+        serving_dir: str,
+        evaluation: BaseChannel,
+        serving: BaseChannel,
+        frozen_tasks: BaseChannel | None = None,
+    ):
+        super().__init__(
+            PusherSpec(
+                model=model,
+                serving_dir=serving_dir,
+                evaluation=evaluation,
+                serving=serving,
+                frozen_tasks=frozen_tasks,
+                pushed_model=Channel(type=standard_artifacts.PushedModel),
+            )
+        )

@@ -1,0 +1,66 @@
+"""Pushes a blessed model as the next version of a serving directory."""
+
+import json
+import os
+
+import tensorflow as tf
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.blessing import refusals
+from components.model_artifact import serving_directory
+from mptrec_tf.directories import copy_directory, write_file, written_aside
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import versions
+
+# Says in a pushed version which Model artifact it is a copy of.
+PUSHED_FILE = "assets.extra/pushed.json"
+
+
+def pushed_model(version_directory: str) -> str:
+    """Returns the URI of the Model artifact that a version was pushed from.
+
+    Raises:
+      InputError: if the version was not pushed by a pipeline.
+    """
+    path = os.path.join(version_directory, PUSHED_FILE)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return json.load(file)["model"]
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{version_directory} was not pushed by a pipeline ({PUSHED_FILE} is missing or "
+            "damaged); name the Model artifact to build on."
+        ) from error
+
+
+class Executor(base_executor.BaseExecutor):
+    """The pusher's executor; see `component.Pusher`."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
+        """Pushes the model if all blessings bless it, and says in `pushed_model` what happened."""
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        base = exec_properties["serving_dir"].rstrip("/")
+        refused = refusals(input_dict)
+        pushed.set_int_custom_property("pushed", int(not refused))
+        if refused:
+            pushed.set_string_custom_property("refused_by", ",".join(refused))
+            return
+        newest = max(versions(base), default=0)
+        version = str(newest)
+        if not newest or not _is_pushed_from(model.uri, os.path.join(base, version)):
+            version = str(newest + 1)
+            with written_aside(os.path.join(base, version)) as aside:
+                copy_directory(serving_directory(model.uri), aside)
+                content = {"model": model.uri, "model_id": model.id}
+                write_file(os.path.join(aside, PUSHED_FILE), json.dumps(content))
+        pushed.set_string_custom_property("pushed_destination", os.path.join(base, version))
+        pushed.set_string_custom_property("pushed_version", version)
+
+
+def _is_pushed_from(model_uri: str, version_directory: str) -> bool:
+    try:
+        return pushed_model(version_directory) == model_uri
+    except InputError:
+        return False

@@ -1,0 +1,91 @@
+"""Compares what a served model answers with what the trainer's own model said."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from components import model_artifact
+from components.serving_check import ask
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import CARD
+from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.spec import DatasetSpec
+
+# The same weights through another graph: a few units in the last place of a float32 near 1.
+TOLERANCE = 1e-6
+_TIMEOUT = 600  # seconds
+
+
+def check(uri: str) -> list[str]:
+    """Returns what is wrong with a model that was just loaded from its file; none if all is well.
+
+    Args:
+      uri: A Model artifact, whose `Expected` rows are asked.
+    """
+    try:
+        examples, expected = model_artifact.expected(uri)
+    except InputError as error:
+        return [str(error)]
+    directory = model_artifact.serving_directory(uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        request, answers = f"{scratch}/request.npz", f"{scratch}/answers.npz"
+        np.savez(request, **_request(directory, examples))
+        # Away from this folder: its modules must not stand in for installed ones.
+        done = subprocess.run(
+            [sys.executable, "-P" if sys.version_info >= (3, 11) else "-I", ask.__file__]
+            + [request, answers, directory],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            return [f"the model cannot be loaded or asked in a process of its own: {last}"]
+        with np.load(answers, allow_pickle=False) as stored:
+            return _differences(dict(stored), expected)
+
+
+def _request(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
+    with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
+        card = json.load(file)
+    features = raw_feature_spec(DatasetSpec.from_json(json.dumps(card["spec"])))
+    columns = tf.io.parse_example(examples, features)
+    request = {"examples": np.array(examples, np.bytes_)}
+    for name, column in columns.items():
+        values = column.numpy()
+        text = values.dtype == object
+        request[f"column/{card['inputs'][name]}"] = values.astype(np.bytes_) if text else values
+    return request
+
+
+def _differences(
+    answers: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> list[str]:
+    problems = []
+    for signature in ("serving_default", "columns"):
+        for batch, rows in (("all", slice(None)), ("one", slice(1))):
+            for task, probabilities in expected.items():
+                wanted = probabilities[rows]
+                found = answers.get(f"{signature}/{batch}/{task}")
+                where = f"signature {signature}, task {task!r}, {len(wanted)} rows"
+                if found is None:
+                    problems.append(f"{where}: there is no answer")
+                elif found.shape != wanted.shape:
+                    problems.append(f"{where}: shape {found.shape}, expected {wanted.shape}")
+                elif not np.abs(found - wanted).max() <= TOLERANCE:
+                    worst = np.abs(found - wanted).max()
+                    problems.append(f"{where}: off from the trainer's predictions by {worst:.2g}")
+    for name in ("x", "shared", "specific"):
+        found = answers.get(f"encode/all/{name}")
+        rows = len(next(iter(expected.values())))
+        if found is None or len(found) != rows or not np.isfinite(found).all():
+            problems.append(f"signature encode: no finite {name!r} for {rows} rows")
+    return problems
