@@ -1,187 +1,154 @@
-"""The whole way on this machine, as a newcomer would go it: program after program.
+r"""Both pipelines on this machine: pre-train a model and push it, then add a task to it.
 
-Prepares a data set, pre-trains a backbone, exports it, adds a new task, exports again as the next
-version, evaluates and queries what was exported, and prints what it achieved.
+    python -m pipelines.local --dataset=synthetic --root=build/pipeline
+    python -m pipelines.local --dataset=census_income --data_dir=DIR --root=build/census
+    python -m pipelines.local --spec=my.yaml --train_files=... --validation_files=... \
+        --test_files=... --tasks=click,like --new_task=purchase --root=ROOT
+    python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
 
-    python -m pipelines.local --dataset=synthetic --output_dir=build/pipeline
+The newest version in the serving directory is in production: a new task joins it. What did not
+change since an earlier run with the same root is not done again; a run that was killed goes on
+where it was. Flags that are not listed here go to Beam.
 """
 
-import csv
-import itertools
-import json
-import os
-import shutil
-import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
-from mptrec_tf.bin import program
+from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
-from pipelines.steps import Steps
 
 # Tasks to pre-train on, and the new one.
-TASKS = {
+_TASKS = {
     "synthetic": (("click", "like", "share"), "purchase"),
     "census_income": (("income", "marital"), "education"),
 }
 
-_MARKER = "made-by-pipelines-local"
-
-_DATASET = flags.DEFINE_enum("dataset", "synthetic", sorted(TASKS), "The data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "census_income: directory of the original files.")
-_SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
+_RUN = flags.DEFINE_enum(
+    "run", "both", ["both", "pretrain", "add_task"], "Which pipelines to run, in this order."
+)
+_TASKS_FLAG = flags.DEFINE_list("tasks", [], "Tasks to pre-train on. Default: the data set's.")
+_NEW_TASK = flags.DEFINE_string("new_task", None, "The task to add. Default: the data set's.")
+_FILES = {
+    split: flags.DEFINE_string(f"{split}_files", None, f"Your own {split} rows: a file or glob.")
+    for split in ("train", "validation", "test")
+}
+_ROOT = flags.DEFINE_string("root", "build/pipeline", "Directory of all that the pipelines make.")
+_SERVING_DIR = flags.DEFINE_string(
+    "serving_dir", None, "Where versions are pushed. Default: <root>/saved_models/mptrec."
+)
+_BASE_MODEL = flags.DEFINE_string(
+    "base_model",
+    None,
+    "URI of the Model artifact that the new task joins. Default: the model in production.",
+)
+_SCHEMA = flags.DEFINE_string(
+    "schema", None, "A curated schema (text proto). Default: inferred from the training rows."
+)
+_LEAST_AUC = flags.DEFINE_list("least_auc", [], "Lower bounds, as task=0.8, by commas.")
+_MARGIN = flags.DEFINE_float(
+    "margin", 0.005, "How much lower than in production a task's AUC may be.", lower_bound=0.0
+)
+_MAX_DRIFT = flags.DEFINE_list(
+    "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."
+)
+_SLICES = flags.DEFINE_list("slices", [], "Features to evaluate by; several at once as a+b.")
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "Of each training, at most.", lower_bound=1)
-_ROWS = flags.DEFINE_integer("rows", None, "synthetic: training rows.", lower_bound=100)
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", "build/pipeline", "Where everything goes; what an earlier run left is replaced."
+_PATIENCE = flags.DEFINE_integer(
+    "patience", 5, "Stop after so many epochs without a better validation AUC.", lower_bound=1
 )
-_MODEL = flags.DEFINE_string(
-    "model", None, "Base path of the model. Default: <output_dir>/saved_models/mptrec."
+_SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
+_DOCKER = flags.DEFINE_bool(
+    "docker", False, "Check the candidate with TF Serving in a container (TFX's InfraValidator)."
 )
+_DROP_TASKS = flags.DEFINE_bool(
+    "may_drop_tasks",
+    False,
+    "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
+    "backbone knows none of the tasks that were added to the old one.",
+)
+flags.adopt_module_key_flags(data_flags)
 
 
-def run_steps(
-    dataset: str,
-    output: str,
-    model: str,
-    *,
-    data_dir: str | None,
-    seed: int,
-    epochs: int,
-    rows: int | None,
-) -> Steps:
-    """Runs all programs; each writes below `output`, or into `model`."""
-    old, new = TASKS[dataset]
-    source = {"dataset": dataset, "data_dir": data_dir, "rows": rows}
-    training = {"data": f"{output}/data", "seed": seed, "epochs": epochs}
-    steps = Steps()
-    steps.run(
-        "prepare", "prepare", **source, tasks=",".join((*old, new)), output_dir=f"{output}/data"
+def _numbers(flag: flags.FlagHolder) -> dict[str, float]:
+    """The numbers of a list flag such as a=1,b=2."""
+    numbers = {}
+    for item in flag.value:
+        name, _, value = item.partition("=")
+        try:
+            numbers[name] = float(value)
+        except ValueError as error:
+            raise InputError(
+                f"--{flag.name}={','.join(flag.value)}: {item!r} is not of the form name=number."
+            ) from error
+    return numbers
+
+
+def _source(tasks: tuple[str, ...]) -> Any:
+    from components.example_gen.source import SourceConfig
+    from mptrec_tf.spec_yaml import load
+
+    if bool(data_flags.DATASET.value) and bool(data_flags.SPEC.value):
+        raise InputError("give either --dataset (built in) or --spec (your own data), not both.")
+    if data_flags.SPEC.value:
+        files = {split: flag.value for split, flag in _FILES.items() if flag.value}
+        return SourceConfig(spec=load(data_flags.SPEC.value), files=files)
+    return SourceConfig(
+        dataset=data_flags.DATASET.value or "synthetic",
+        data_dir=data_flags.DATA_DIR.value,
+        tasks=tasks,
+        rows=data_flags.ROWS.value,
+        seed=data_flags.DATA_SEED.value,
     )
-    steps.run(
-        "pre-train", "pretrain", **training, tasks=",".join(old), output_dir=f"{output}/backbone"
+
+
+def main(beam_args: list[str]) -> None:
+    """Runs the pipelines and prints what they did."""
+    from mptrec_tf.preparation import check_beam_args
+
+    check_beam_args(beam_args)
+    dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or "synthetic"
+    old, new = _TASKS.get(dataset, ((), None))
+    old, new = tuple(_TASKS_FLAG.value) or old, _NEW_TASK.value or new
+    if not old and _RUN.value != "add_task":
+        raise InputError("name the tasks to pre-train on by --tasks.")
+    if not new and _RUN.value != "pretrain":
+        raise InputError("name the task to add by --new_task.")
+    # Every task that is to come is declared now, so that its label is no feature.
+    every = tuple(dict.fromkeys((*old, new))) if new else old
+    source = _source(every)
+    source.make_spec().select_tasks(every)
+
+    from pipelines.whole_way import WholeWay  # TFX takes seconds to import
+
+    root = _ROOT.value.rstrip("/")
+    way = WholeWay(
+        root=root,
+        serving_dir=(_SERVING_DIR.value or f"{root}/saved_models/mptrec").rstrip("/"),
+        source=source,
+        least_auc=_numbers(_LEAST_AUC),
+        margin=_MARGIN.value,
+        max_drift=_numbers(_MAX_DRIFT),
+        slices=[columns.split("+") for columns in _SLICES.value],
+        beam_args=beam_args,
+        docker=_DOCKER.value,
+        epochs=_EPOCHS.value,
+        patience=_PATIENCE.value,
+        seed=_SEED.value,
     )
-    steps.run("export", "export", backbone=f"{output}/backbone", output_dir=model)
-    steps.run(
-        "add task",
-        "add_task",
-        **training,
-        backbone=f"{output}/backbone",
-        task=new,
-        output_dir=f"{output}/tasks/{new}",
-    )
-    steps.run(
-        "export with new task",
-        "export",
-        backbone=f"{output}/backbone",
-        tasks=f"{output}/tasks/{new}",
-        output_dir=model,
-    )
-    steps.run(
-        "evaluate", "evaluate", model=model, **source, split="test", output=f"{output}/metrics.json"
-    )
-    write_rows(dataset, data_dir, rows, f"{output}/rows.csv")
-    steps.run(
-        "query", "predict", model=model, input=f"{output}/rows.csv", output=f"{output}/answers.csv"
-    )
-    return steps
-
-
-def write_rows(dataset: str, data_dir: str | None, rows: int | None, path: str, n: int = 5) -> None:
-    """Writes the first `n` raw test rows as CSV, to query the model with."""
-    from mptrec_tf.datasets.block import read_split
-    from mptrec_tf.datasets.sources import open_source
-
-    block = next(iter(read_split(open_source(dataset, data_dir=data_dir, rows=rows), "test")))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(block.columns)
-        writer.writerows(itertools.islice(zip(*block.columns.values(), strict=True), n))
-
-
-def result_rows(output: str, dataset: str, seconds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The rows of the final table: a line per task."""
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.packages import load_package
-    from mptrec_tf.models.prompted import count, joint_training_parameters
-
-    old, new = TASKS[dataset]
-    with open(f"{output}/metrics.json", encoding="utf-8") as file:
-        metrics = json.load(file)["tasks"]
-    backbone = load_backbone(f"{output}/backbone")
-    package = load_package(f"{output}/tasks/{new}", backbone)
-    joint = joint_training_parameters(backbone.backbone)
-    trained = {task: count(backbone.backbone.weights) for task in old}
-    trained[new] = count(package.head.weights)
-    return [
-        {
-            "task": task,
-            "kind": "added" if task == new else "pre-trained",
-            "AUC": metrics[task]["auc"],
-            "best_reachable_AUC": metrics[task].get("best_auc"),
-            "trainable_parameters": trained[task],
-            "share_of_joint_training": f"{trained[task] / joint:.1%}",
-            "seconds": round(seconds["add task" if task == new else "pre-train"]),
-        }
-        for task in (*old, new)
-    ]
-
-
-def make_room(output: str) -> None:
-    """Removes what an earlier run of this pipeline left in its output directory.
-
-    Raises:
-      InputError: if the directory holds something else, which is left alone.
-    """
-    marker = f"{output}/{_MARKER}"
-    if os.path.isdir(output) and os.listdir(output) and not os.path.exists(marker):
-        raise InputError(f"{output} holds files that this pipeline did not make; name another.")
-    os.makedirs(output, exist_ok=True)
-    with open(marker, "w", encoding="utf-8") as file:
-        file.write("What python -m pipelines.local makes; its next run replaces it.\n")
-    for name in ("data", "backbone", "backbone.training", "tasks"):
-        shutil.rmtree(f"{output}/{name}", ignore_errors=True)
-
-
-def main(_: Sequence[str]) -> None:
-    """Runs the pipeline and prints the results."""
-    from mptrec_tf.datasets.sources import open_source
-    from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.export.versions import versions
-    from mptrec_tf.serving.saved_model import LoadedModel
-    from mptrec_tf.serving.scoring import same_answers
-
-    start = time.monotonic()
-    output = _OUTPUT_DIR.value.rstrip("/")
-    model = _MODEL.value or f"{output}/saved_models/mptrec"
-    options = {"data_dir": _DATA_DIR.value, "rows": _ROWS.value}
-    old, new = TASKS[_DATASET.value]
-    source = open_source(_DATASET.value, **options, tasks=(*old, new))
-    make_room(output)
-    steps = run_steps(
-        _DATASET.value, output, model, seed=_SEED.value, epochs=_EPOCHS.value, **options
-    )
-    print("\n=== results")
-    before, after = (LoadedModel(f"{model}/{version}") for version in versions(model)[-2:])
-    with open(f"{output}/answers.csv", encoding="utf-8") as file:
-        answers = list(csv.DictReader(file))
-    print_table(
-        [{"row": i + 1, **{k: float(v) for k, v in row.items()}} for i, row in enumerate(answers)],
-        f"Answers of {after.path} to the rows of {output}/rows.csv",
-    )
-    print_table([{"step": k, "seconds": round(v)} for k, v in steps.seconds.items()], "Steps")
-    if not same_answers(before, after, source, "test", old):
-        raise InputError("the new task changed the answers of the old ones; do not serve it.")
-    print("old tasks' answers before and after the new task: the same to the last bit")
-    print(f"pushed: {after.path}   all of it: {time.monotonic() - start:.0f} s")
-    print_table(result_rows(output, _DATASET.value, steps.seconds), "Test rows")
+    try:
+        if _RUN.value != "add_task":
+            way.pretrain(old, _SCHEMA.value, _DROP_TASKS.value)
+        if _RUN.value != "pretrain":
+            way.add_task(new, _BASE_MODEL.value)
+        way.query()
+    finally:
+        way.print_tables()
 
 
 def run() -> None:
     """Entry point."""
-    program.run(main)
+    program.run(main, pass_on_unknown_flags=True)
 
 
 if __name__ == "__main__":

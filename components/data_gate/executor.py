@@ -1,9 +1,10 @@
 """Runs the data gate's checks over all splits."""
 
 import json
-import os
 
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
@@ -40,9 +41,8 @@ class Executor(base_executor.BaseExecutor):
         found, splits = [], {}
         for split in SPLITS:
             splits[split] = statistics("statistics", split)
-            anomalies = tfdv.load_anomalies_binary(
-                os.path.join(uri("anomalies"), f"Split-{split}", "SchemaDiff.pb")
-            )
+            with tf.io.gfile.GFile(f"{uri('anomalies')}/Split-{split}/SchemaDiff.pb", "rb") as file:
+                anomalies = anomalies_pb2.Anomalies.FromString(file.read())
             found += label_problems(splits[split], split, tasks)
             found += schema_problems(anomalies, splits[split], schema, split, spec, config)
         drifts = []

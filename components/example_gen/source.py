@@ -55,6 +55,16 @@ class SourceConfig:
                 f"received {', '.join(self.files) or 'none'}."
             )
 
+    def make_spec(self) -> DatasetSpec:
+        """Returns what the columns are, without looking at files.
+
+        Raises:
+          InputError: for an unknown data set or task.
+        """
+        if self.spec:
+            return self.spec
+        return sources.built_in_spec(self.dataset, self.tasks or None)
+
     def patterns(self) -> tuple[str, dict[str, str]]:
         """Returns the directory of the files, and a path or glob below it by split."""
         if self.spec:

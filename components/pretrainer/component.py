@@ -1,8 +1,8 @@
 """The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
 
-from tfx.components import Trainer
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
+from tfx.v1.components import Trainer
 
 from components.pretrainer.config import PretrainerConfig
 

@@ -1,8 +1,8 @@
 """The prompt tuner: TFX's Trainer with stage 2 as its `run_fn`, and a base model."""
 
-from tfx.components import Trainer
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
+from tfx.v1.components import Trainer
 
 from components.prompt_tuner.config import PromptTunerConfig
 

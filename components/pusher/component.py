@@ -11,7 +11,10 @@ from components.pusher.executor import Executor
 class PusherSpec(ComponentSpec):
     """Inputs, outputs and execution properties of `Pusher`."""
 
-    PARAMETERS = {"serving_dir": ExecutionParameter(type=str)}  # noqa: RUF012 (TFX's way)
+    PARAMETERS = {  # noqa: RUF012 (TFX's way)
+        "serving_dir": ExecutionParameter(type=str),
+        "may_drop_tasks": ExecutionParameter(type=int),
+    }
     INPUTS = {  # noqa: RUF012
         "model": ChannelParameter(type=standard_artifacts.Model),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -33,7 +36,7 @@ class Pusher(base_component.BaseComponent):
     Outputs:
       pushed_model: `PushedModel` with the properties of TFX's: `pushed` (0 or 1),
         `pushed_destination` and `pushed_version`; if it was not pushed, `refused_by` names the
-        blessings that are missing.
+        blessings that are missing, and `lost_tasks` says which tasks it would have dropped.
 
     Args:
       model: A Model artifact of these pipelines.
@@ -41,6 +44,7 @@ class Pusher(base_component.BaseComponent):
       evaluation: Blessing of the Evaluator.
       serving: Blessing of the serving check.
       frozen_tasks: Blessing of the frozen-task validator, where a task is added.
+      may_drop_tasks: Whether to push a model that lacks tasks of the newest version.
     """
 
     SPEC_CLASS = PusherSpec
@@ -53,11 +57,13 @@ class Pusher(base_component.BaseComponent):
         evaluation: BaseChannel,
         serving: BaseChannel,
         frozen_tasks: BaseChannel | None = None,
+        may_drop_tasks: bool = False,
     ):
         super().__init__(
             PusherSpec(
                 model=model,
                 serving_dir=serving_dir,
+                may_drop_tasks=int(may_drop_tasks),
                 evaluation=evaluation,
                 serving=serving,
                 frozen_tasks=frozen_tasks,

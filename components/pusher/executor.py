@@ -11,7 +11,7 @@ from components.blessing import refusals
 from components.model_artifact import serving_directory
 from mptrec_tf.directories import copy_directory, write_file, written_aside
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import CARD, versions
 
 # Says in a pushed version which Model artifact it is a copy of.
 PUSHED_FILE = "assets.extra/pushed.json"
@@ -43,12 +43,22 @@ class Executor(base_executor.BaseExecutor):
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
         refused = refusals(input_dict)
-        pushed.set_int_custom_property("pushed", int(not refused))
-        if refused:
-            pushed.set_string_custom_property("refused_by", ",".join(refused))
-            return
         newest = max(versions(base), default=0)
         version = str(newest)
+        lost = set()
+        if newest and not exec_properties["may_drop_tasks"]:
+            lost = _tasks(os.path.join(base, version)) - _tasks(serving_directory(model.uri))
+        pushed.set_int_custom_property("pushed", int(not refused and not lost))
+        if refused or lost:
+            pushed.set_string_custom_property("refused_by", ",".join(refused))
+            if lost:
+                pushed.set_string_custom_property(
+                    "lost_tasks",
+                    f"the new model lacks {', '.join(sorted(lost))}, which version {newest} in "
+                    "production answers: add them to it first (push it elsewhere meanwhile), or "
+                    "say that they may be dropped",
+                )
+            return
         if not newest or not _is_pushed_from(model.uri, os.path.join(base, version)):
             version = str(newest + 1)
             with written_aside(os.path.join(base, version)) as aside:
@@ -57,6 +67,12 @@ class Executor(base_executor.BaseExecutor):
                 write_file(os.path.join(aside, PUSHED_FILE), json.dumps(content))
         pushed.set_string_custom_property("pushed_destination", os.path.join(base, version))
         pushed.set_string_custom_property("pushed_version", version)
+
+
+def _tasks(version_directory: str) -> set[str]:
+    """Names of the tasks that an exported model answers."""
+    with tf.io.gfile.GFile(os.path.join(version_directory, CARD)) as file:
+        return {task["name"] for task in json.load(file)["tasks"]}
 
 
 def _is_pushed_from(model_uri: str, version_directory: str) -> bool:

@@ -1,8 +1,8 @@
 """Asks a SavedModel through every signature, with nothing but TensorFlow: run in a fresh process.
 
-    python ask.py <request.npz> <answers.npz> <SavedModel>
+    python ask.py <examples.tfrecord> <columns.npz> <answers.npz> <SavedModel>
 
-The request holds `examples` [n] and the raw columns [n] as `column/<input name>`; the answers are
+The raw columns [n] stand under the names that the signature `columns` takes; the answers under
 `<signature>/<batch>/<output>`, for the whole batch and for the first row alone.
 """
 
@@ -12,19 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 
-def main(request_file: str, answers_file: str, directory: str) -> None:
+def main(examples_file: str, columns_file: str, answers_file: str, directory: str) -> None:
     """Loads the model, asks, and writes the answers."""
-    with np.load(request_file, allow_pickle=False) as stored:
-        request = dict(stored)
-    prefix = "column/"
-    columns = {k.removeprefix(prefix): v for k, v in request.items() if k.startswith(prefix)}
+    examples = list(tf.data.TFRecordDataset(examples_file).as_numpy_iterator())
+    with np.load(columns_file, allow_pickle=False) as stored:
+        columns = dict(stored)
     model = tf.saved_model.load(directory)
     answers = {}
     for batch, rows in (("all", slice(None)), ("one", slice(1))):
         asked = {
-            "serving_default": {"examples": tf.constant(request["examples"][rows])},
+            "serving_default": {"examples": tf.constant(examples[rows])},
             "columns": {k: tf.constant(v[rows]) for k, v in columns.items()},
-            "encode": {"examples": tf.constant(request["examples"][rows])},
+            "encode": {"examples": tf.constant(examples[rows])},
         }
         for signature, inputs in asked.items():
             for name, value in model.signatures[signature](**inputs).items():

@@ -35,11 +35,14 @@ def check(uri: str) -> list[str]:
     directory = model_artifact.serving_directory(uri)
     with tempfile.TemporaryDirectory() as scratch:
         request, answers = f"{scratch}/request.npz", f"{scratch}/answers.npz"
-        np.savez(request, **_request(directory, examples))
-        # Away from this folder: its modules must not stand in for installed ones.
+        rows = f"{scratch}/examples.tfrecord"
+        np.savez(request, **_columns(directory, examples))
+        with tf.io.TFRecordWriter(rows) as writer:
+            for example in examples:
+                writer.write(example)
         done = subprocess.run(
-            [sys.executable, "-P" if sys.version_info >= (3, 11) else "-I", ask.__file__]
-            + [request, answers, directory],
+            # -I: nothing of this project is on its path.
+            [sys.executable, "-I", ask.__file__, rows, request, answers, directory],
             capture_output=True,
             text=True,
             timeout=_TIMEOUT,
@@ -53,17 +56,14 @@ def check(uri: str) -> list[str]:
             return _differences(dict(stored), expected)
 
 
-def _request(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
+def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
+    """The raw columns [n] of serialized examples, by input of the signature `columns`."""
     with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
         card = json.load(file)
     features = raw_feature_spec(DatasetSpec.from_json(json.dumps(card["spec"])))
     columns = tf.io.parse_example(examples, features)
-    request = {"examples": np.array(examples, np.bytes_)}
-    for name, column in columns.items():
-        values = column.numpy()
-        text = values.dtype == object
-        request[f"column/{card['inputs'][name]}"] = values.astype(np.bytes_) if text else values
-    return request
+    arrays = {card["inputs"][name]: column.numpy() for name, column in columns.items()}
+    return {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}
 
 
 def _differences(

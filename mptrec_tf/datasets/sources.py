@@ -7,9 +7,23 @@ from mptrec_tf.datasets import census_income, synthetic
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.datasets.tabular import Tabular
 from mptrec_tf.errors import InputError
+from mptrec_tf.spec import DatasetSpec
 from mptrec_tf.spec_yaml import load
 
 BUILT_IN = ("synthetic", "census_income")
+
+
+def built_in_spec(dataset: str, tasks: Sequence[str] | None = None) -> DatasetSpec:
+    """Returns the spec of a built-in data set.
+
+    Raises:
+      InputError: for an unknown data set or task.
+    """
+    if dataset == "synthetic":
+        return synthetic.make_spec(tasks or synthetic.TASKS)
+    if dataset == "census_income":
+        return census_income.make_spec(tasks or census_income.DEFAULT_TASKS)
+    raise _unknown(dataset)
 
 
 def open_source(
@@ -48,7 +62,11 @@ def open_source(
         if rows is not None:
             raise InputError("the number of rows can be chosen for the synthetic data set only.")
         return census_income.CensusIncome(data_dir, tasks or census_income.DEFAULT_TASKS)
-    raise InputError(
+    raise _unknown(dataset)
+
+
+def _unknown(dataset: str) -> InputError:
+    return InputError(
         f"unknown data set {dataset!r}: built in are {' and '.join(BUILT_IN)}; "
         "describe your own in a spec file."
     )

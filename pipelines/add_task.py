@@ -1,0 +1,116 @@
+"""The pipeline that adds a task to the model in production, or replaces one that was added.
+
+    RawExampleGen -> StatisticsGen -> ExampleValidator (the backbone's schema) -> DataGate (drift)
+      -> PromptTuner -> FrozenTaskValidator, Evaluator (against production), ServingCheck -> Pusher
+
+What is in production is decided by the serving directory, not by what some pipeline blessed last:
+the models are imported by their URIs, which keeps their lineage, because ML Metadata knows them.
+"""
+
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
+from tfx.v1.components import Evaluator, ExampleValidator, StatisticsGen
+
+from components.data_gate.component import DataGate
+from components.evaluation.eval_config import make_eval_config
+from components.example_gen.component import RawExampleGen
+from components.frozen_task_validator.component import FrozenTaskValidator
+from components.prompt_tuner.component import PromptTuner
+from components.pusher.component import Pusher
+from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
+from pipelines.parts import make_pipeline, serving_check
+
+
+def create_pipeline(config: AddTaskConfig) -> Pipeline:
+    """Returns the add-task pipeline.
+
+    Raises:
+      InputError: for unknown tasks, thresholds or slices.
+    """
+    spec = config.source.make_spec()
+    task = config.tuner.task
+    [new] = spec.select_tasks([task])
+    labelled = [name for name in config.production_tasks if name in spec.task_names]
+    eval_config = make_eval_config(
+        spec,
+        list(dict.fromkeys([*labelled, new.name])),
+        config.thresholds,
+        baseline_tasks=config.production_tasks,
+        slices=config.slices,
+    )
+
+    example_gen = RawExampleGen(config.source)
+    examples = example_gen.outputs["examples"]
+    statistics_gen = StatisticsGen(examples=examples)
+    schema = _imported("BackboneSchema", config.schema, standard_artifacts.Schema)
+    baseline = _imported(
+        "BackboneStatistics", config.statistics, standard_artifacts.ExampleStatistics
+    )
+    base_model = _imported("BaseModel", config.base_model, standard_artifacts.Model)
+    production = _imported("ProductionModel", config.production_model, standard_artifacts.Model)
+    validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema.outputs["result"]
+    )
+    gate = DataGate(
+        examples=examples,
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema.outputs["result"],
+        anomalies=validator.outputs["anomalies"],
+        tasks=[task],
+        baseline_statistics=baseline.outputs["result"],
+        config=config.gate,
+    )
+    tuner = PromptTuner(
+        examples=examples,
+        base_model=base_model.outputs["result"],
+        config=config.tuner,
+        state_dir=config.state_dir,
+    )
+    tuner.add_upstream_node(gate)
+    model = tuner.outputs["model"]
+    frozen = FrozenTaskValidator(
+        examples=examples,
+        model=model,
+        base_model=production.outputs["result"],
+        split=EVALUATION_SPLIT,
+    )
+    evaluator = Evaluator(
+        model=model,
+        baseline_model=production.outputs["result"],
+        examples=examples,
+        eval_config=eval_config,
+        example_splits=[EVALUATION_SPLIT],
+    )
+    check = serving_check(config, example_gen, model)
+    pusher = Pusher(
+        model=model,
+        serving_dir=config.serving_dir,
+        evaluation=evaluator.outputs["blessing"],
+        serving=check.outputs["blessing"],
+        frozen_tasks=frozen.outputs["blessing"],
+    )
+    return make_pipeline(
+        ADD_TASK,
+        config,
+        [
+            example_gen,
+            statistics_gen,
+            schema,
+            baseline,
+            base_model,
+            production,
+            validator,
+            gate,
+            tuner,
+            frozen,
+            evaluator,
+            check,
+            pusher,
+        ],
+    )
+
+
+def _imported(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:
+    return Importer(source_uri=uri, artifact_type=artifact_type).with_id(name)

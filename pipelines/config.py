@@ -1,0 +1,92 @@
+"""What the two pipelines need to know, as plain data."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from tfx.orchestration.data_types import RuntimeParameter
+
+from components.data_gate.config import GateConfig
+from components.evaluation.eval_config import Thresholds
+from components.example_gen.source import SourceConfig
+from components.pretrainer.config import PretrainerConfig
+from components.prompt_tuner.config import PromptTunerConfig
+
+PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
+EVALUATION_SPLIT = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """What both pipelines need.
+
+    Attributes:
+      root: str. Directory of everything that the pipeline makes (TFX's pipeline root).
+      serving_dir: str. TF Serving's base path of the model, where versions are pushed.
+      source: The data set.
+      gate: What the data gate lets pass.
+      thresholds: What every task must reach.
+      slices: Lists of feature columns to evaluate by.
+      beam_args: Flags of the Beam runner, for every component that runs on Beam.
+      cache: bool. Whether components whose inputs did not change are skipped.
+      docker: bool. Whether the serving check is TFX's InfraValidator, which starts TF Serving in a
+        container, or a fresh process with TensorFlow.
+    """
+
+    root: str
+    serving_dir: str
+    source: SourceConfig
+    gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+    slices: Sequence[Sequence[str]] = ()
+    beam_args: Sequence[str] = ()
+    cache: bool = True
+    docker: bool = False
+
+    @property
+    def state_dir(self) -> str:
+        """Where the state of unfinished trainings is kept."""
+        return f"{self.root}/unfinished"
+
+    @property
+    def metadata_path(self) -> str:
+        """The local runner's ML Metadata (SQLite)."""
+        return f"{self.root}/metadata.sqlite"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainConfig(PipelineConfig):
+    """The pre-training pipeline.
+
+    Attributes:
+      trainer: Tasks and hyper-parameters.
+      schema_file: Optional str. A curated schema (text proto); by default one is inferred from the
+        training rows.
+      may_drop_tasks: bool. Whether to push a model that lacks tasks of the one in production.
+    """
+
+    trainer: PretrainerConfig
+    schema_file: str | None = None
+    may_drop_tasks: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AddTaskConfig(PipelineConfig):
+    """The pipeline that adds a task to the model in production.
+
+    `pipelines.production` finds the URIs in ML Metadata. Each may be a parameter of the run.
+
+    Attributes:
+      tuner: The new task and hyper-parameters.
+      base_model: URI of the Model artifact that the task joins.
+      production_model: URI of the Model artifact in production.
+      production_tasks: Tasks that it answers.
+      schema: URI of the schema that the backbone's data were validated by.
+      statistics: URI of the statistics of the backbone's data.
+    """
+
+    tuner: PromptTunerConfig
+    base_model: str | RuntimeParameter
+    production_model: str | RuntimeParameter
+    production_tasks: Sequence[str]
+    schema: str | RuntimeParameter
+    statistics: str | RuntimeParameter

@@ -1,0 +1,170 @@
+"""Reads ML Metadata: what made an artifact, and what a pipeline's last run did."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+
+from mptrec_tf.errors import InputError
+
+_OUTPUT = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
+_INPUT = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.DECLARED_INPUT)
+_State = metadata_store_pb2.Execution.State
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One run of a component.
+
+    Attributes:
+      id: int.
+      node: str. The component's id in its pipeline.
+      pipeline: str. The pipeline's name.
+      run: str. The id of the pipeline's run.
+      state: str. "complete", "cached", "failed", "running" (or killed), ...
+      created: int. When it began, milliseconds since 1970.
+      seconds: float. How long it took.
+      properties: Execution properties.
+    """
+
+    id: int
+    node: str
+    pipeline: str
+    run: str
+    state: str
+    created: int
+    seconds: float
+    properties: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """What a component made.
+
+    Attributes:
+      id: int.
+      type: str.
+      uri: str.
+      properties: Properties and custom properties.
+    """
+
+    id: int
+    type: str
+    uri: str
+    properties: Mapping[str, Any]
+
+
+class Metadata:
+    """ML Metadata in a SQLite file.
+
+    Args:
+      path: The file.
+
+    Raises:
+      InputError: if there is none.
+    """
+
+    def __init__(self, path: str):
+        if not os.path.exists(path):
+            raise InputError(
+                f"there is no ML Metadata in {path}; give the file that the pipelines wrote "
+                "(metadata.sqlite in their root)."
+            )
+        config = metadata_store_pb2.ConnectionConfig()
+        config.sqlite.filename_uri = path
+        config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
+        self._store = mlmd.MetadataStore(config)
+        self.path = path
+
+    def artifact(self, uri: str) -> Artifact:
+        """Returns the newest artifact at a URI.
+
+        Raises:
+          InputError: if there is none.
+        """
+        found = self._store.get_artifacts_by_uri(uri)
+        if not found:
+            raise InputError(
+                f"ML Metadata in {self.path} knows nothing of {uri}; give the metadata of the "
+                "pipelines that made it."
+            )
+        return self._artifact(max(found, key=lambda a: a.id))
+
+    def pushed(self, destination: str) -> Artifact:
+        """Returns what the pusher noted of a version.
+
+        Raises:
+          InputError: if no pipeline pushed it.
+        """
+        for found in reversed(self._store.get_artifacts_by_type("PushedModel")):
+            artifact = self._artifact(found)
+            if artifact.properties.get("pushed_destination") == destination:
+                return artifact
+        raise InputError(
+            f"ML Metadata in {self.path} knows no pipeline that pushed {destination}; give the "
+            "metadata of the pipelines that did."
+        )
+
+    def producer(self, artifact: Artifact) -> Execution | None:
+        """Returns the execution that made an artifact; None for one that was imported."""
+        events = self._store.get_events_by_artifact_ids([artifact.id])
+        made = sorted({e.execution_id for e in events if e.type in _OUTPUT})
+        executions = [self._execution(e) for e in self._store.get_executions_by_id(made)]
+        return next((e for e in executions if e.state == "complete"), None)
+
+    def inputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+        """Returns what an execution read, by input."""
+        return self._artifacts(execution, _INPUT)
+
+    def outputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+        """Returns what an execution made, by output."""
+        return self._artifacts(execution, _OUTPUT)
+
+    def readers(self, artifact: Artifact) -> list[Execution]:
+        """Returns the executions that read an artifact and ended well."""
+        events = self._store.get_events_by_artifact_ids([artifact.id])
+        reading = sorted({e.execution_id for e in events if e.type in _INPUT})
+        executions = [self._execution(e) for e in self._store.get_executions_by_id(reading)]
+        return [e for e in executions if e.state == "complete"]
+
+    def last_run(self, pipeline: str) -> dict[str, Execution]:
+        """Returns the executions of a pipeline's last run, by component; none before the first."""
+        context = self._store.get_context_by_type_and_name("pipeline", pipeline)
+        if context is None:
+            return {}
+        every = self._store.get_executions_by_context(context.id)
+        executions = sorted(map(self._execution, every), key=lambda e: e.id)
+        return {e.node: e for e in executions if e.run == executions[-1].run}
+
+    def _artifacts(self, execution: Execution, kinds) -> dict[str, list[Artifact]]:
+        events = self._store.get_events_by_execution_ids([execution.id])
+        keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type in kinds}
+        found: dict[str, list[Artifact]] = {}
+        for artifact in self._store.get_artifacts_by_id(sorted(keys)):
+            found.setdefault(keys[artifact.id], []).append(self._artifact(artifact))
+        return found
+
+    def _artifact(self, found: metadata_store_pb2.Artifact) -> Artifact:
+        return Artifact(found.id, found.type, found.uri, _values(found))
+
+    def _execution(self, found: metadata_store_pb2.Execution) -> Execution:
+        contexts = {c.type: c.name for c in self._store.get_contexts_by_execution(found.id)}
+        pipeline = contexts.get("pipeline", "")
+        return Execution(
+            id=found.id,
+            node=contexts.get("node", "").removeprefix(f"{pipeline}."),
+            pipeline=pipeline,
+            run=contexts.get("pipeline_run", ""),
+            state=_State.Name(found.last_known_state).lower(),
+            created=found.create_time_since_epoch,
+            seconds=(found.last_update_time_since_epoch - found.create_time_since_epoch) / 1000,
+            properties=_values(found),
+        )
+
+
+def _values(found) -> dict[str, Any]:
+    every = [*found.properties.items(), *found.custom_properties.items()]
+    return {key: getattr(value, value.WhichOneof("value")) for key, value in every}

@@ -1,0 +1,49 @@
+"""Parts that both pipelines have."""
+
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import infra_validator_pb2
+from tfx.types.channel import BaseChannel
+from tfx.v1.components import InfraValidator
+
+from components.example_gen.component import RawExampleGen
+from components.serving_check.component import ServingCheck
+from pipelines.config import PipelineConfig
+
+_TF_SERVING_TAG = "latest"
+
+
+def serving_check(
+    config: PipelineConfig, examples: RawExampleGen, model: BaseChannel
+) -> BaseComponent:
+    """TFX's InfraValidator where Docker runs, otherwise a fresh process."""
+    if not config.docker:
+        return ServingCheck(model)
+    return InfraValidator(
+        model=model,
+        examples=examples.outputs["examples"],
+        serving_spec=infra_validator_pb2.ServingSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[_TF_SERVING_TAG]),
+            local_docker=infra_validator_pb2.LocalDockerConfig(),
+        ),
+        request_spec=infra_validator_pb2.RequestSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(
+                signature_names=["serving_default"]
+            ),
+            split_name="validation",
+            num_examples=8,
+        ),
+    )
+
+
+def make_pipeline(name: str, config: PipelineConfig, components: list[BaseComponent]) -> Pipeline:
+    """Returns the pipeline of these components."""
+    return Pipeline(
+        pipeline_name=name,
+        pipeline_root=config.root,
+        components=components,
+        enable_cache=config.cache,
+        beam_pipeline_args=list(config.beam_args),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(config.metadata_path),
+    )

@@ -1,0 +1,104 @@
+"""The pre-training pipeline: from raw rows to a backbone that is served.
+
+RawExampleGen -> StatisticsGen -> SchemaGen (or a curated schema) -> ExampleValidator -> DataGate
+  -> Transform -> Pretrainer -> Evaluator, ServingCheck -> Pusher
+"""
+
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import transform_pb2
+from tfx.v1.components import (
+    Evaluator,
+    ExampleValidator,
+    ImportSchemaGen,
+    SchemaGen,
+    StatisticsGen,
+    Transform,
+)
+
+from components.data_gate.component import DataGate
+from components.evaluation.eval_config import make_eval_config
+from components.example_gen.component import RawExampleGen
+from components.pretrainer.component import Pretrainer
+from components.pusher.component import Pusher
+from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
+from pipelines.parts import make_pipeline, serving_check
+
+
+def create_pipeline(config: PretrainConfig) -> Pipeline:
+    """Returns the pre-training pipeline.
+
+    Raises:
+      InputError: for unknown tasks, thresholds or slices.
+    """
+    spec = config.source.make_spec()
+    tasks = config.trainer.tasks
+    eval_config = make_eval_config(spec, tasks, config.thresholds, slices=config.slices)
+
+    example_gen = RawExampleGen(config.source)
+    examples = example_gen.outputs["examples"]
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    if config.schema_file:
+        schema_gen = ImportSchemaGen(schema_file=config.schema_file)
+    else:
+        # What the training rows do not show, the model does not know.
+        schema_gen = SchemaGen(statistics=statistics, exclude_splits=["validation", "test"])
+    schema = schema_gen.outputs["schema"]
+    validator = ExampleValidator(statistics=statistics, schema=schema)
+    gate = DataGate(
+        examples=examples,
+        statistics=statistics,
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        tasks=tasks,
+        config=config.gate,
+    )
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="components.preprocessing.preprocessing_fn",
+        custom_config={"spec": spec.to_json()},
+        # Training packs rows as it reads them, by the graph that is served.
+        materialize=False,
+        disable_statistics=True,
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
+    )
+    transform.add_upstream_node(gate)
+    trainer = Pretrainer(
+        examples=examples,
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        config=config.trainer,
+        state_dir=config.state_dir,
+    )
+    model = trainer.outputs["model"]
+    evaluator = Evaluator(
+        model=model,
+        examples=examples,
+        eval_config=eval_config,
+        example_splits=[EVALUATION_SPLIT],
+    )
+    check = serving_check(config, example_gen, model)
+    pusher = Pusher(
+        model=model,
+        serving_dir=config.serving_dir,
+        evaluation=evaluator.outputs["blessing"],
+        serving=check.outputs["blessing"],
+        may_drop_tasks=config.may_drop_tasks,
+    )
+    return make_pipeline(
+        PRETRAIN,
+        config,
+        [
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            validator,
+            gate,
+            transform,
+            trainer,
+            evaluator,
+            check,
+            pusher,
+        ],
+    )

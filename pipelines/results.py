@@ -1,0 +1,130 @@
+"""What a pipeline's run achieved: metrics by task, who refused the model, what was pushed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+
+from components import model_artifact
+from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE, Thresholds
+from components.report import read_report
+from mptrec_tf.models.prompted import count, joint_training_parameters
+from pipelines.metadata import Artifact, Execution, Metadata
+
+
+class RunResults:
+    """What the last run of a pipeline achieved.
+
+    Args:
+      metadata: Where to read.
+      executions: The run's executions by component.
+    """
+
+    def __init__(self, metadata: Metadata, executions: Mapping[str, Execution]):
+        self._outputs = {node: metadata.outputs(e) for node, e in executions.items()}
+
+    def artifact(self, node: str, output: str) -> Artifact:
+        """Returns what a component made."""
+        [artifact] = self._outputs[node][output]
+        return artifact
+
+    @property
+    def pushed(self) -> Artifact:
+        """What the pusher says: properties `pushed`, `pushed_destination`, `pushed_version`."""
+        return self.artifact("Pusher", "pushed_model")
+
+    def metrics(self, model: str) -> dict[str, dict[str, float]]:
+        """Returns the metrics of every task on all rows, for "candidate" or "baseline"."""
+        result = tfma.load_eval_result(
+            self.artifact("Evaluator", "evaluation").uri, model_name=model
+        )
+        outputs: Mapping[str, Any] = next(
+            (values for key, values in result.slicing_metrics if not key), {}
+        )
+        return {
+            task: {
+                name: value["doubleValue"]
+                for name, value in by_key[""].items()
+                if "doubleValue" in value
+            }
+            for task, by_key in outputs.items()
+            if by_key.get("")
+        }
+
+    def auc_rows(self, thresholds: Thresholds, old: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """A row per task: its AUC, what it must reach, and production before and after.
+
+        Args:
+          thresholds: What every task must reach.
+          old: Tasks of the model in production before the run.
+        """
+        mine = self.metrics(CANDIDATE)
+        theirs = self.metrics(BASELINE) if old else {}
+        pushed = bool(self.pushed.properties["pushed"])
+        rows = []
+        for task, metrics in mine.items():
+            before = theirs.get(task, {}).get(AUC, math.nan)
+            least = thresholds.least(task)
+            if not math.isnan(before):
+                least = max(least, before - thresholds.margin)
+            rows.append(
+                {
+                    "task": task,
+                    "AUC": metrics[AUC],
+                    "threshold": least,
+                    "production_before": before,
+                    "production_after": metrics[AUC] if pushed else before,
+                }
+            )
+        return rows
+
+    def refusals(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Returns why the model was not pushed, in sentences; none if it was.
+
+        Args:
+          rows: What `auc_rows` returned.
+        """
+        properties = self.pushed.properties
+        if properties["pushed"]:
+            return []
+        found = [
+            f"task {row['task']!r} has AUC {row['AUC']:.4f}, below its threshold "
+            f"{row['threshold']:.4f} by {row['threshold'] - row['AUC']:.4f}"
+            for row in rows
+            if not row["AUC"] >= row["threshold"]
+        ]
+        refused_by = properties["refused_by"].split(",")
+        if "evaluation" in refused_by and not found:
+            uri = self.artifact("Evaluator", "evaluation").uri
+            found.append(f"the Evaluator did not bless the model; see {uri}")
+        for blessing, node in (
+            ("frozen_tasks", "FrozenTaskValidator"),
+            ("serving", "ServingCheck"),
+        ):
+            if blessing in refused_by and "report" in self._outputs.get(node, {}):
+                uri = self.artifact(node, "report").uri
+                found += read_report(uri)["problems"]
+                found.append(f"see {uri}/report.html")
+            elif blessing in refused_by:
+                found.append("the model does not serve; see the log of InfraValidator")
+        found += [properties["lost_tasks"]] if "lost_tasks" in properties else []
+        return found
+
+
+def trained_share(uri: str) -> list[dict[str, Any]]:
+    """A row for each training behind a model: parameters, and their share of joint training."""
+    model = model_artifact.load(uri)
+    backbone = model.backbone.backbone
+    joint = joint_training_parameters(backbone)
+    trainings = [(", ".join(backbone.config.tasks), "pre-trained", backbone.weights)]
+    trainings += [(p.task.name, "added", p.head.weights) for p in model.packages]
+    return [
+        {
+            "tasks": tasks,
+            "kind": kind,
+            "trained_parameters": count(weights),
+            "share_of_joint_training": f"{count(weights) / joint:.1%}",
+        }
+        for tasks, kind, weights in trainings
+    ]

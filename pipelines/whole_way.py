@@ -1,0 +1,173 @@
+"""Runs the two pipelines on this machine and tells what they did."""
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.data_gate.config import GateConfig
+from components.evaluation.eval_config import Thresholds
+from components.example_gen.source import SourceConfig
+from components.pretrainer.config import PretrainerConfig
+from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.datasets.block import Source, read_split
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.report import print_table
+from mptrec_tf.export.versions import versions
+from mptrec_tf.serving.saved_model import LoadedModel
+from mptrec_tf.serving.scoring import same_answers
+from mptrec_tf.training.loop import TrainingConfig
+from pipelines import add_task, pretrain, production
+from pipelines.config import ADD_TASK, EVALUATION_SPLIT, PRETRAIN, AddTaskConfig, PretrainConfig
+from pipelines.metadata import Metadata
+from pipelines.results import RunResults, trained_share
+from pipelines.running import run, run_rows
+
+_QUERY_ROWS = 5
+
+
+@dataclasses.dataclass
+class WholeWay:
+    """Both pipelines on one root: see the flags of `pipelines.local`."""
+
+    root: str
+    serving_dir: str
+    source: SourceConfig
+    least_auc: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    margin: float = 0.005
+    max_drift: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    slices: Sequence[Sequence[str]] = ()
+    beam_args: Sequence[str] = ()
+    docker: bool = False
+    epochs: int = 20
+    patience: int = 5
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        self._thresholds = Thresholds(self.least_auc, margin=self.margin)
+        self._start = time.time()
+        self._ran: list[str] = []
+        self._tables: list[tuple[str, list[dict[str, Any]]]] = []
+
+    def pretrain(
+        self, tasks: Sequence[str], schema_file: str | None = None, may_drop_tasks: bool = False
+    ) -> RunResults:
+        """Runs the pre-training pipeline.
+
+        Raises:
+          InputError: if a component refuses its input, or the model was not pushed.
+        """
+        config = PretrainConfig(
+            **self._common(),
+            trainer=PretrainerConfig(tasks=tuple(tasks), training=self._training()),
+            schema_file=schema_file,
+            may_drop_tasks=may_drop_tasks,
+        )
+        return self._run(PRETRAIN, pretrain.create_pipeline(config), config.metadata_path)
+
+    def add_task(self, task: str, base_model: str | None = None) -> RunResults:
+        """Runs the pipeline that adds a task to the model in production.
+
+        Raises:
+          InputError: if there is nothing to add to, a component refuses its input, or the model
+            was not pushed.
+        """
+        metadata_path = f"{self.root}/metadata.sqlite"
+        now = production.find(self.serving_dir, task, metadata_path, base_model)
+        config = AddTaskConfig(
+            **self._common(),
+            tuner=PromptTunerConfig(task=task, training=self._training()),
+            base_model=now.base_model,
+            production_model=now.model,
+            production_tasks=now.tasks,
+            schema=now.schema,
+            statistics=now.statistics,
+        )
+        before = self._newest()
+        results = self._run(
+            ADD_TASK, add_task.create_pipeline(config), config.metadata_path, now.tasks
+        )
+        self._check_bits(before, [name for name in now.tasks if name != task])
+        self._tables.append(
+            ("What was trained", trained_share(results.artifact("PromptTuner", "model").uri))
+        )
+        return results
+
+    def query(self) -> None:
+        """Asks the newest version about some rows."""
+        model = LoadedModel(self._newest())
+        block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
+        answers = model.predict(block)
+        rows = [
+            {"row": row + 1, **{task: float(values[row]) for task, values in answers.items()}}
+            for row in range(min(_QUERY_ROWS, len(block)))
+        ]
+        self._tables.append((f"Answers of {model.path} to the first {EVALUATION_SPLIT} rows", rows))
+
+    def print_tables(self) -> None:
+        """Prints all that was done, whether or not it ended well."""
+        if not self._ran:
+            return
+        metadata = Metadata(f"{self.root}/metadata.sqlite")
+        print()
+        runs = [run_rows(metadata.last_run(name)) for name in self._ran]
+        print_table(list(itertools.chain(*runs)), "Components")
+        for title, rows in self._tables:
+            print_table(rows, title)
+        found = versions(self.serving_dir)
+        print(
+            f"in production: {f'{self.serving_dir}/{found[-1]}' if found else 'nothing'}"
+            f"   all of it: {time.time() - self._start:.0f} s"
+        )
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "serving_dir": self.serving_dir,
+            "source": self.source,
+            "gate": GateConfig(max_drift_of=self.max_drift),
+            "thresholds": self._thresholds,
+            "slices": self.slices,
+            "beam_args": self.beam_args,
+            "docker": self.docker,
+        }
+
+    def _training(self) -> TrainingConfig:
+        return TrainingConfig(epochs=self.epochs, patience=self.patience, seed=self.seed)
+
+    def _run(
+        self, name: str, pipeline: Any, metadata_path: str, old: Sequence[str] = ()
+    ) -> RunResults:
+        os.makedirs(self.root, exist_ok=True)
+        self._ran.append(name)
+        executions = run(pipeline, metadata_path)
+        results = RunResults(Metadata(metadata_path), executions)
+        rows = results.auc_rows(self._thresholds, old)
+        self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
+        refusals = results.refusals(rows)
+        if refusals:
+            raise InputError(f"{name} pushed nothing: {'; '.join(refusals)}.")
+        return results
+
+    def _newest(self) -> str:
+        return f"{self.serving_dir}/{versions(self.serving_dir)[-1]}"
+
+    def _open(self) -> Source:
+        base, patterns = self.source.patterns()
+        return self.source.open({split: f"{base}/{path}" for split, path in patterns.items()})
+
+    def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
+        """Compares the served versions once more, from outside the pipeline."""
+        after = self._newest()
+        if not same_answers(
+            LoadedModel(before), LoadedModel(after), self._open(), EVALUATION_SPLIT, tasks
+        ):
+            raise InputError(
+                f"{after} answers other than {before} for an old task; do not serve it."
+            )
+        print(
+            f"{', '.join(tasks)}: the answers of {before} and {after} are the same to the last bit "
+            f"on all {EVALUATION_SPLIT} rows"
+        )
