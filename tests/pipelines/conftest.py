@@ -1,0 +1,47 @@
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+
+ROWS = 3000
+
+
+def contents(directory):
+    """Digests of all files below a directory, by their path in it."""
+    directory = Path(directory)
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def small_way(root, **changes):
+    """Both pipelines on a few synthetic rows, with trainings of two epochs."""
+    from components.example_gen.source import SourceConfig
+    from pipelines.whole_way import WholeWay
+
+    fields = {
+        "root": str(root),
+        "serving_dir": f"{root}/saved_models/mptrec",
+        "source": SourceConfig(dataset="synthetic", rows=ROWS),
+        "epochs": 2,
+    }
+    return WholeWay(**fields | changes)
+
+
+def changed(way, **changes):
+    """The same way with some fields changed, on the same root."""
+    return dataclasses.replace(way, **changes)
+
+
+@pytest.fixture(scope="session")
+def gone_way(tmp_path_factory):
+    """Pre-trained on click and like, then share added, then purchase: three pushed versions.
+
+    `results` are those of the three runs. Tests must leave the root as it is; see `way`.
+    """
+    way = small_way(tmp_path_factory.mktemp("pipelines") / "root")
+    way.results = [way.pretrain(("click", "like")), way.add_task("share"), way.add_task("purchase")]
+    return way
