@@ -13,9 +13,9 @@ import os
 import statistics
 
 from absl import flags
+from steps import Steps
 
 from mptrec_tf.bin import program
-from pipelines.steps import Steps
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/census", "Where everything goes.")

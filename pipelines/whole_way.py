@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfx.orchestration.pipeline import Pipeline
+
 from components.data_gate.config import GateConfig
 from components.evaluation.eval_config import Thresholds
 from components.example_gen.source import SourceConfig
@@ -51,6 +53,11 @@ class WholeWay:
         self._ran: list[str] = []
         self._tables: list[tuple[str, list[dict[str, Any]]]] = []
 
+    @property
+    def metadata_path(self) -> str:
+        """ML Metadata of both pipelines."""
+        return f"{self.root}/metadata.sqlite"
+
     def pretrain(
         self, tasks: Sequence[str], schema_file: str | None = None, may_drop_tasks: bool = False
     ) -> RunResults:
@@ -65,7 +72,7 @@ class WholeWay:
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
         )
-        return self._run(PRETRAIN, pretrain.create_pipeline(config), config.metadata_path)
+        return self._run(PRETRAIN, pretrain.create_pipeline(config))
 
     def add_task(self, task: str, base_model: str | None = None) -> RunResults:
         """Runs the pipeline that adds a task to the model in production.
@@ -74,8 +81,7 @@ class WholeWay:
           InputError: if there is nothing to add to, a component refuses its input, or the model
             was not pushed.
         """
-        metadata_path = f"{self.root}/metadata.sqlite"
-        now = production.find(self.serving_dir, task, metadata_path, base_model)
+        now = production.find(self.serving_dir, task, self.metadata_path, base_model)
         config = AddTaskConfig(
             **self._common(),
             tuner=PromptTunerConfig(task=task, training=self._training()),
@@ -86,9 +92,7 @@ class WholeWay:
             statistics=now.statistics,
         )
         before = self._newest()
-        results = self._run(
-            ADD_TASK, add_task.create_pipeline(config), config.metadata_path, now.tasks
-        )
+        results = self._run(ADD_TASK, add_task.create_pipeline(config), now.tasks)
         self._check_bits(before, [name for name in now.tasks if name != task])
         self._tables.append(
             ("What was trained", trained_share(results.artifact("PromptTuner", "model").uri))
@@ -110,7 +114,7 @@ class WholeWay:
         """Prints all that was done, whether or not it ended well."""
         if not self._ran:
             return
-        metadata = Metadata(f"{self.root}/metadata.sqlite")
+        metadata = Metadata(self.metadata_path)
         print()
         runs = [run_rows(metadata.last_run(name)) for name in self._ran]
         print_table(list(itertools.chain(*runs)), "Components")
@@ -137,13 +141,11 @@ class WholeWay:
     def _training(self) -> TrainingConfig:
         return TrainingConfig(epochs=self.epochs, patience=self.patience, seed=self.seed)
 
-    def _run(
-        self, name: str, pipeline: Any, metadata_path: str, old: Sequence[str] = ()
-    ) -> RunResults:
+    def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
         os.makedirs(self.root, exist_ok=True)
         self._ran.append(name)
-        executions = run(pipeline, metadata_path)
-        results = RunResults(Metadata(metadata_path), executions)
+        executions = run(pipeline, self.metadata_path)
+        results = RunResults(Metadata(self.metadata_path), executions)
         rows = results.auc_rows(self._thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
         refusals = results.refusals(rows)
@@ -161,6 +163,9 @@ class WholeWay:
     def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
         """Compares the served versions once more, from outside the pipeline."""
         after = self._newest()
+        if after == before:
+            print(f"{after} is this model already: nothing was pushed")
+            return
         if not same_answers(
             LoadedModel(before), LoadedModel(after), self._open(), EVALUATION_SPLIT, tasks
         ):

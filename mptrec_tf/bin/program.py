@@ -1,5 +1,6 @@
 """What all programs share: help, quiet libraries, errors in one sentence."""
 
+import atexit
 import contextlib
 import importlib
 import logging
@@ -68,6 +69,8 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     for name in ("tensorflow", "apache_beam", "absl", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # While Python shuts down, TensorFlow's functions miss modules that are gone already.
+    atexit.register(setattr, sys, "unraisablehook", lambda _: None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -31,16 +30,31 @@ def small_way(root, **changes):
     return WholeWay(**fields | changes)
 
 
-def changed(way, **changes):
-    """The same way with some fields changed, on the same root."""
-    return dataclasses.replace(way, **changes)
+@pytest.fixture(scope="session")
+def rows():
+    """How many training rows the small ways have."""
+    return ROWS
+
+
+@pytest.fixture(scope="session")
+def make_way():
+    """A function that returns both pipelines on a root."""
+    return small_way
+
+
+@pytest.fixture
+def production(gone_way):
+    """What is served; a test that asks for it must leave it as it was."""
+    before = contents(gone_way.serving_dir)
+    yield gone_way.serving_dir
+    assert contents(gone_way.serving_dir) == before
 
 
 @pytest.fixture(scope="session")
 def gone_way(tmp_path_factory):
     """Pre-trained on click and like, then share added, then purchase: three pushed versions.
 
-    `results` are those of the three runs. Tests must leave the root as it is; see `way`.
+    `results` are those of the three runs. Tests must leave what is served as it is: `production`.
     """
     way = small_way(tmp_path_factory.mktemp("pipelines") / "root")
     way.results = [way.pretrain(("click", "like")), way.add_task("share"), way.add_task("purchase")]

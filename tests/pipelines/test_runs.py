@@ -1,0 +1,191 @@
+"""Whole runs of both pipelines on a few rows; after each failure production is as it was."""
+
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import components.prompt_tuner.run_fn
+from components import model_artifact
+from components.example_gen.source import SourceConfig
+from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.datasets.block import SPLITS, read_split
+from mptrec_tf.datasets.sources import open_source
+from mptrec_tf.datasets.synthetic import make_spec
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import versions
+from mptrec_tf.serving.saved_model import LoadedModel
+from mptrec_tf.serving.scoring import evaluate, same_answers
+from pipelines.config import ADD_TASK, PRETRAIN
+from pipelines.metadata import Metadata
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def source(rows):
+    return open_source("synthetic", rows=rows)
+
+
+def user_files(source, folder, change):
+    """Rows as a user's own CSV files and spec, changed column by column."""
+    for split in SPLITS:
+        [block] = [*read_split(source, split)][:1]
+        columns = change(dict(block.columns))
+        with open(folder / f"{split}.csv", "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+    files = {split: str(folder / f"{split}.csv") for split in SPLITS}
+    return SourceConfig(spec=make_spec(), files=files)
+
+
+def test_every_run_pushes_a_version_that_keeps_the_other_tasks_bit_for_bit(gone_way, source):
+    assert versions(gone_way.serving_dir) == [1, 2, 3]
+    models = [LoadedModel(f"{gone_way.serving_dir}/{version}") for version in (1, 2, 3)]
+    assert [model.spec.task_names for model in models] == [
+        ("click", "like"),
+        ("click", "like", "share"),
+        ("click", "like", "share", "purchase"),
+    ]
+    for before, after in itertools.pairwise(models):
+        assert same_answers(before, after, source, "test", before.spec.task_names)
+
+
+def test_metrics_are_those_of_the_evaluation_program(gone_way, source):
+    expected = evaluate(LoadedModel(f"{gone_way.serving_dir}/3"), source, "test")
+    found = gone_way.results[2].metrics("candidate")
+    assert found.keys() == expected.keys()
+    for task, metrics in found.items():
+        assert metrics["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
+        assert metrics["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
+        assert metrics["example_count"] == expected[task]["rows"]
+
+
+def test_an_unchanged_run_is_cached_and_pushes_nothing(gone_way, production):
+    gone_way.add_task("purchase")  # compares the candidate with itself: it is in production now
+    assert versions(production) == [1, 2, 3]
+    gone_way.add_task("purchase")
+    states = {e.node: e.state for e in Metadata(gone_way.metadata_path).last_run(ADD_TASK).values()}
+    assert len(states) == 13
+    assert set(states.values()) == {"cached"}
+
+
+def test_a_threshold_that_is_not_met(gone_way, production, capsys):
+    message = (
+        r"mptrec-add-task pushed nothing: task 'purchase' has AUC (0\.\d{4}), below its threshold "
+        r"0\.9900 by 0\.\d{4}"
+    )
+    way = replace(gone_way, least_auc={"purchase": 0.99})
+    with pytest.raises(InputError, match=message):
+        way.add_task("purchase")
+    way.print_tables()
+    row = next(line for line in capsys.readouterr().out.splitlines() if "│ purchase" in line)
+    assert "0.9900" in row
+
+
+def test_a_backbone_that_was_changed_by_one_bit(gone_way, production, monkeypatch):
+    run_fn = components.prompt_tuner.run_fn.run_fn
+
+    def run_and_flip(fn_args):
+        run_fn(fn_args)
+        uri = Path(fn_args.serving_model_dir).parent
+        path = str(uri / "Backbone" / "weights.npz")
+        weights = load_arrays(path)
+        name = sorted(weights)[0]
+        weights[name].view(np.int32).flat[0] ^= 1
+        save_arrays(path, weights)
+
+    monkeypatch.setattr(components.prompt_tuner.run_fn, "run_fn", run_and_flip)
+    way = replace(gone_way, epochs=1)
+    fingerprint = model_artifact.load(
+        gone_way.results[2].artifact("PromptTuner", "model").uri
+    ).backbone.fingerprint
+    message = f"pushed nothing: .*its fingerprint is [0-9a-f]{{64}}, it should be {fingerprint}"
+    with pytest.raises(InputError, match=message):
+        way.add_task("purchase")
+
+
+def test_data_that_drifted(gone_way, production, source, tmp_path):
+    def dearer(columns):
+        return columns | {"item_price": columns["item_price"] * 20}
+
+    way = replace(gone_way, source=user_files(source, tmp_path, dearer))
+    message = (
+        r"mptrec-add-task stopped at DataGate: .*feature 'item_price' drifted by 0\.\d{3} from the "
+        r"backbone's training data, more than 0\.1; pre-train a backbone on newer data"
+    )
+    with pytest.raises(InputError, match=message) as error:
+        way.add_task("purchase")
+    assert str(error.value).count("drifted") == 1
+
+
+def test_a_new_task_with_one_class(gone_way, production, source, tmp_path):
+    def nobody_buys(columns):
+        return columns | {"purchase": np.zeros_like(columns["purchase"])}
+
+    way = replace(gone_way, source=user_files(source, tmp_path, nobody_buys))
+    message = "stopped at DataGate: .*task 'purchase' has one class only in the train split: every"
+    with pytest.raises(InputError, match=message):
+        way.add_task("purchase")
+
+
+def test_an_unknown_base_model(gone_way, production, tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path} holds no model of these pipelines"):
+        gone_way.add_task("purchase", str(tmp_path))
+
+
+def test_a_task_that_was_pre_trained(gone_way, production):
+    with pytest.raises(InputError, match="task 'click' was pre-trained with the backbone"):
+        gone_way.add_task("click")
+
+
+def test_a_new_backbone_does_not_drop_tasks_from_production(gone_way, production):
+    message = "pushed nothing: the new model lacks purchase, share, which version 3 in production"
+    with pytest.raises(InputError, match=message):
+        replace(gone_way, seed=2, epochs=1).pretrain(("click", "like"))
+
+
+def test_nothing_in_production(make_way, tmp_path):
+    with pytest.raises(InputError, match="holds no version, so there is no model to add a task to"):
+        make_way(tmp_path / "root").add_task("purchase")
+
+
+def test_a_killed_pipeline_goes_on_where_it_was(make_way, rows, tmp_path):
+    source = SourceConfig(dataset="synthetic", rows=rows, tasks=("click", "like", "purchase"))
+    way = make_way(tmp_path / "root", source=source, epochs=30, patience=30)
+    flags = ["--run=pretrain", "--tasks=click,like", "--new_task=purchase", f"--rows={rows}"]
+    flags += [f"--root={way.root}", "--epochs=30", "--patience=30"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.local", *flags],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (states := list(Path(way.root).glob("unfinished/*/state.json"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    first = {e.node: e.state for e in Metadata(way.metadata_path).last_run(PRETRAIN).values()}
+    assert first.pop("Pretrainer") == "running"
+    assert set(first.values()) == {"complete"}
+    killed_after = len(json.loads(states[0].read_text())["history"])
+    assert 1 <= killed_after < 30
+
+    results = way.pretrain(("click", "like"))
+    second = {e.node: e.state for e in Metadata(way.metadata_path).last_run(PRETRAIN).values()}
+    assert {node for node, state in second.items() if state == "cached"} == set(first)
+    training = model_artifact.load(results.artifact("Pretrainer", "model").uri).backbone.training
+    assert len(training["history"]) == 30
+    assert not list(Path(way.root, "unfinished").iterdir())
+    assert os.listdir(way.serving_dir) == ["1"]
