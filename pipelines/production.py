@@ -46,8 +46,8 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
       InputError: if nothing is in production, the model or a part of its lineage is unknown, or
         the task was pre-trained with the backbone.
     """
-    metadata = Metadata(metadata_path)
     uri = (model or _newest(serving_dir)).rstrip("/")
+    metadata = Metadata(metadata_path)
     production = model_artifact.load(uri)
     if task in production.backbone.backbone.config.tasks:
         raise InputError(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import components.prompt_tuner.run_fn
 from components import model_artifact
 from components.example_gen.source import SourceConfig
 from mptrec_tf.arrays import load_arrays, save_arrays
@@ -94,18 +93,16 @@ def test_a_threshold_that_is_not_met(gone_way, production, capsys):
 
 
 def test_a_backbone_that_was_changed_by_one_bit(gone_way, production, monkeypatch):
-    run_fn = components.prompt_tuner.run_fn.run_fn
+    write = model_artifact.write
 
-    def run_and_flip(fn_args):
-        run_fn(fn_args)
-        uri = Path(fn_args.serving_model_dir).parent
-        path = str(uri / "Backbone" / "weights.npz")
+    def write_and_flip(uri, *args, **kwargs):
+        write(uri, *args, **kwargs)
+        path = f"{model_artifact.backbone_directory(uri)}/weights.npz"
         weights = load_arrays(path)
-        name = sorted(weights)[0]
-        weights[name].view(np.int32).flat[0] ^= 1
+        weights[sorted(weights)[0]].view(np.int32).flat[0] ^= 1
         save_arrays(path, weights)
 
-    monkeypatch.setattr(components.prompt_tuner.run_fn, "run_fn", run_and_flip)
+    monkeypatch.setattr(model_artifact, "write", write_and_flip)
     way = replace(gone_way, epochs=1)
     fingerprint = model_artifact.load(
         gone_way.results[2].artifact("PromptTuner", "model").uri
