@@ -2,6 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
+from tfx_bsl.coders import example_coder
 
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.spec import DatasetSpec
@@ -26,3 +28,13 @@ def lists(values: pa.Array, width: int = 1) -> pa.Array:
     """Values [n * width] as n lists of `width` each."""
     offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
     return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+
+
+def serialized_rows(batch: pa.RecordBatch) -> list[bytes]:
+    """Serializes n rows as tf.Examples; equal rows give equal bytes, in every process.
+
+    The encoder alone writes the features of each row in another order: fingerprints of rows, and
+    the order in which training holds them, are made of the bytes.
+    """
+    encoded = example_coder.RecordBatchToExamplesEncoder().encode(batch)
+    return [tf.train.Example.FromString(e).SerializeToString(deterministic=True) for e in encoded]

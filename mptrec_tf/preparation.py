@@ -19,11 +19,10 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners import create_runner
-from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
-from mptrec_tf.arrow import lists, raw_features
+from mptrec_tf.arrow import lists, raw_features, serialized_rows
 from mptrec_tf.datasets.block import SPLITS, Block, Source
 from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
@@ -237,7 +236,7 @@ class _Encode(beam.DoFn):
         batch, _ = element
         names = [name.removeprefix(_ASIDE) for name in batch.schema.names]
         batch = pa.RecordBatch.from_arrays(batch.columns, names)
-        yield from example_coder.RecordBatchToExamplesEncoder().encode(batch)
+        yield from serialized_rows(batch)
 
 
 class _Counts(beam.CombineFn):

@@ -6,15 +6,14 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
-from tfx_bsl.coders import example_coder
 
 from components.example_gen.source import SourceConfig
+from mptrec_tf.arrow import serialized_rows
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.errors import InputError
 from mptrec_tf.preparation import users_mistake
@@ -46,7 +45,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 | f"Spread/{split}" >> beam.Reshuffle()
                 | f"Read/{split}" >> beam.ParDo(_Read(source))
             )
-            encoded = batches | f"Encode/{split}" >> beam.Map(_encode)
+            encoded = batches | f"Encode/{split}" >> beam.Map(serialized_rows)
             tasks = source.spec.task_names
             _ = (
                 (
@@ -122,10 +121,6 @@ class _Read(beam.DoFn):
     def process(self, element):
         for block in filter(len, self._source.read(element)):
             yield record_batch(self._source.spec, block)
-
-
-def _encode(batch: pa.RecordBatch) -> list[bytes]:
-    return example_coder.RecordBatchToExamplesEncoder().encode(batch)
 
 
 class _Counts(beam.CombineFn):

@@ -1,0 +1,204 @@
+"""The components run for real, on a few synthetic rows; what is slow is made once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROWS = 1200
+SHAPE = {"expert_units": (12, 8), "tower_units": (4,)}
+OLD = ("click", "like")
+
+
+def execute(component, folder, **inputs):
+    """Runs a component's own executor on artifacts; returns its outputs by name."""
+    from tfx.dsl.components.base import base_beam_executor
+
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=[], tmp_dir=f"{folder}/tmp/", unique_id="1"
+    )
+    outputs = {}
+    for name, channel in component.outputs.items():
+        outputs[name] = channel.type()
+        outputs[name].uri = f"{folder}/{name}"
+        Path(outputs[name].uri).mkdir(parents=True)
+    executor = component.executor_spec.executor_class(context)
+    executor.Do(
+        {name: [artifact] for name, artifact in inputs.items()},
+        {name: [artifact] for name, artifact in outputs.items()},
+        dict(component.exec_properties),
+    )
+    return outputs
+
+
+def channel(artifact):
+    from tfx.types import channel_utils
+
+    return channel_utils.as_channel([artifact])
+
+
+def run(make, folder, inputs, **settings):
+    """Makes a component of artifacts and settings, and runs it."""
+    component = make(**{name: channel(a) for name, a in inputs.items()}, **settings)
+    return execute(component, folder, **inputs)
+
+
+def copy_of(artifact, folder):
+    """The same kind of artifact with a copy of its files."""
+    other = type(artifact)()
+    other.uri = str(shutil.copytree(artifact.uri, folder))
+    if artifact.type_name == "Examples":
+        other.split_names = artifact.split_names
+    return other
+
+
+@pytest.fixture(scope="session")
+def run_component():
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_executor():
+    return execute
+
+
+@pytest.fixture(scope="session")
+def copy_artifact():
+    return copy_of
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Where the fixtures' artifacts are."""
+    return tmp_path_factory.mktemp("components")
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """The synthetic data set: 1,200 training rows, 200 validation rows, 400 test rows."""
+    from components.example_gen.source import SourceConfig
+
+    return SourceConfig(dataset="synthetic", rows=ROWS)
+
+
+@pytest.fixture(scope="session")
+def examples(made, synthetic):
+    from components.example_gen.component import RawExampleGen
+
+    return execute(RawExampleGen(synthetic), made / "example_gen")["examples"]
+
+
+@pytest.fixture(scope="session")
+def statistics(made, examples):
+    from tfx.v1.components import StatisticsGen
+
+    return run(StatisticsGen, made / "statistics_gen", {"examples": examples})["statistics"]
+
+
+@pytest.fixture(scope="session")
+def schema(made, statistics):
+    """Inferred from the training rows, each feature of shape [1]."""
+    from tfx.v1.components import SchemaGen
+
+    return run(
+        SchemaGen,
+        made / "schema_gen",
+        {"statistics": statistics},
+        exclude_splits=["validation", "test"],
+    )["schema"]
+
+
+def transform(folder, examples, schema, spec):
+    from tfx.proto import transform_pb2
+    from tfx.v1.components import Transform
+
+    return run(
+        Transform,
+        folder,
+        {"examples": examples, "schema": schema},
+        preprocessing_fn="components.preprocessing.preprocessing_fn",
+        custom_config={"spec": spec.to_json()},
+        materialize=False,
+        disable_statistics=True,
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
+    )["transform_graph"]
+
+
+@pytest.fixture(scope="session")
+def run_transform():
+    return transform
+
+
+@pytest.fixture(scope="session")
+def transform_graph(made, examples, schema, synthetic):
+    return transform(made / "transform", examples, schema, synthetic.make_spec())
+
+
+@pytest.fixture(scope="session")
+def pretrain(transform_graph, schema):
+    """Runs the pre-trainer on click and like for two epochs."""
+
+    def pretrain(folder, examples, **changes):
+        from components.pretrainer.component import Pretrainer
+        from components.pretrainer.config import PretrainerConfig
+        from mptrec_tf.training.loop import TrainingConfig
+
+        training = TrainingConfig(epochs=2, batch_size=128, seed=4)
+        fields = {"tasks": OLD, "shape": SHAPE, "training": training}
+        return run(
+            Pretrainer,
+            folder,
+            {"examples": examples, "transform_graph": transform_graph, "schema": schema},
+            config=PretrainerConfig(**fields | changes),
+            state_dir=f"{folder.parent}/unfinished",
+        )
+
+    return pretrain
+
+
+@pytest.fixture(scope="session")
+def tune():
+    """Runs the prompt tuner for two epochs."""
+
+    def tune(folder, examples, base_model, task, **training):
+        from components.prompt_tuner.component import PromptTuner
+        from components.prompt_tuner.config import PromptTunerConfig
+        from mptrec_tf.models.heads import HeadConfig
+        from mptrec_tf.training.loop import TrainingConfig
+
+        fields = {"epochs": 2, "batch_size": 128, "seed": 5}
+        return run(
+            PromptTuner,
+            folder,
+            {"examples": examples, "base_model": base_model},
+            config=PromptTunerConfig(
+                task, HeadConfig(tower_units=(4,)), TrainingConfig(**fields | training)
+            ),
+            state_dir=f"{folder.parent}/unfinished",
+        )
+
+    return tune
+
+
+@pytest.fixture(scope="session")
+def pretrained(made, pretrain, examples):
+    """Outputs of the pre-trainer: a model of click and like."""
+    return pretrain(made / "pretrainer", examples)
+
+
+@pytest.fixture(scope="session")
+def model(pretrained):
+    """A model of click and like. Tests that change its files take a copy."""
+    return pretrained["model"]
+
+
+@pytest.fixture(scope="session")
+def tuned(made, tune, examples, model):
+    """Outputs of the prompt tuner: that model with share."""
+    return tune(made / "prompt_tuner", examples, model, "share")
+
+
+@pytest.fixture(scope="session")
+def grown(tuned):
+    """The model with share added to it. Tests that change its files take a copy."""
+    return tuned["model"]

@@ -1,0 +1,290 @@
+import gzip
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.components.example_gen import utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+from tfx.utils import proto_utils
+
+from components.example_gen.component import RawExampleGen
+from components.example_gen.source import SourceConfig
+from mptrec_tf.datasets.block import SPLITS, Block, read_split
+from mptrec_tf.errors import InputError
+from mptrec_tf.labels import make_labels
+from mptrec_tf.raw_examples import label_column, read_description, serialized_examples
+from mptrec_tf.spec_yaml import parse
+
+SPEC = parse(
+    """\
+name: shop
+categorical: [color]
+numeric: [price]
+tasks:
+- {name: buy, label: bought, positive: [yes], negative: [no], known_probability: truth}
+- {name: stay, label: seconds, above: 30}
+user_id: user
+weight: importance
+""",
+    "shop.yaml",
+)
+HEADER = "user,color,price,importance,bought,truth,seconds,unused"
+ROWS = {
+    "train": [
+        "ann,red,1.5,1,yes,0.75,31,a",
+        "bob,blue,2,0.5,no,0.25,30,b",
+        "ann,red,3,2,no,0.5,30.5,c",
+        "eve,,4,1,yes,0.5,0,d",
+    ],
+    "validation": ["eve,blue,-1,1,no,0.5,60,e", "bob,blue,0,1,yes,0.5,61,f"],
+    "test": ["bob,green,7,0,yes,1,12,g"],
+}
+
+
+@pytest.fixture
+def generate(tmp_path, run_executor):
+    """Runs the component on a data set, spans resolved by TFX as its driver does."""
+    runs = itertools.count()
+
+    def generate(source):
+        component = RawExampleGen(source)
+        config = example_gen_pb2.Input()
+        proto_utils.json_to_proto(component.exec_properties["input_config"], config)
+        utils.calculate_splits_fingerprint_span_and_version(
+            component.exec_properties["input_base"], config.splits
+        )
+        component.exec_properties["input_config"] = proto_utils.proto_to_json(config)
+        return run_executor(component, tmp_path / f"run-{next(runs)}")["examples"]
+
+    return generate
+
+
+def write_shop(folder, **changes):
+    """Writes CSV files of the small shop, and returns the data set."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in (ROWS | changes).items():
+        (folder / f"{split}.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    return SourceConfig(spec=SPEC, files={split: f"{folder}/{split}.csv" for split in SPLITS})
+
+
+def decoded(examples, split):
+    """Every example as a dict of its single values, sorted by all of them."""
+    rows = []
+    for batch in serialized_examples(examples.uri, split, 1000):
+        for serialized in batch.numpy():
+            features = tf.train.Example.FromString(serialized).features.feature
+            row = {}
+            for name, feature in features.items():
+                [row[name]] = getattr(feature, feature.WhichOneof("kind")).value
+            rows.append(row)
+    return sorted(rows, key=lambda row: str(sorted(row.items())))
+
+
+def test_splits_stay_as_they_came(examples, synthetic):
+    assert artifact_utils.decode_split_names(examples.split_names) == list(SPLITS)
+    description = read_description(examples.uri)
+    assert description["spec"] == synthetic.make_spec()
+    assert {s: c["rows"] for s, c in description["splits"].items()} == {
+        "train": 1200,
+        "validation": 200,
+        "test": 400,
+    }
+    source = synthetic.open({})
+    for split, counts in description["splits"].items():
+        [block] = read_split(source, split)
+        for task in ("click", "like", "share", "purchase"):
+            assert counts["positives"][task] == block.columns[task].sum()
+    assert examples.get_string_custom_property("rows_fingerprint") == description["fingerprint"]
+    assert examples.get_string_custom_property("data_set") == "synthetic"
+
+
+def test_every_row_becomes_an_example_of_its_features_and_labels(examples, synthetic):
+    spec, source = synthetic.make_spec(), synthetic.open({})
+    for split in SPLITS:
+        [block] = read_split(source, split)
+        columns = {f.name: [v.encode() for v in block.text(f.name)] for f in spec.categorical}
+        columns |= {f.name: block.numbers(f.name).tolist() for f in spec.numeric}
+        for task in spec.task_names:
+            columns[f"label/{task}"] = block.numbers(task).tolist()
+            columns[f"probability_{task}"] = block.numbers(f"probability_{task}").tolist()
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        expected = sorted(rows, key=lambda row: str(sorted(row.items())))
+        assert decoded(examples, split) == expected
+
+
+def test_a_users_own_csv(tmp_path, generate):
+    examples = generate(write_shop(tmp_path / "shop"))
+    description = read_description(examples.uri)
+    assert description["spec"] == SPEC
+    assert description["splits"] == {
+        "train": {"rows": 4, "positives": {"buy": 2, "stay": 2}},
+        "validation": {"rows": 2, "positives": {"buy": 1, "stay": 2}},
+        "test": {"rows": 1, "positives": {"buy": 1, "stay": 0}},
+    }
+    assert decoded(examples, "test") == [
+        {
+            "color": b"green",
+            "price": 7.0,
+            "label/buy": 1.0,
+            "label/stay": 0.0,
+            "truth": 1.0,
+            "importance": 0.0,
+            "user": b"bob",
+        }
+    ]
+    labels = {
+        (row["user"], row["price"]): (row["label/buy"], row["label/stay"])
+        for row in decoded(examples, "train")
+    }
+    assert labels == {
+        (b"ann", 1.5): (1, 1),
+        (b"bob", 2.0): (0, 0),
+        (b"ann", 3.0): (0, 1),
+        (b"eve", 4.0): (1, 0),
+    }
+    files = sorted(p.name for p in tmp_path.glob("run-0/examples/*"))
+    assert files == ["Split-test", "Split-train", "Split-validation", "examples.json"]
+
+
+def test_the_fingerprint_knows_rows_and_not_their_order_or_files(tmp_path, generate):
+    source = write_shop(tmp_path / "shop")
+    fingerprint = generate(source).get_string_custom_property("rows_fingerprint")
+    scattered = tmp_path / "scattered"
+    write_shop(scattered, train=ROWS["train"][:0:-1])
+    (scattered / "train-2.csv").write_text(f"{HEADER}\n{ROWS['train'][0]}\n")
+    files = {split: f"{scattered}/{split}*.csv" for split in SPLITS}
+    other = generate(SourceConfig(spec=SPEC, files=files))
+    assert other.get_string_custom_property("rows_fingerprint") == fingerprint
+    swapped = write_shop(tmp_path / "swapped", train=ROWS["validation"], validation=ROWS["train"])
+    other = generate(swapped)
+    assert other.get_string_custom_property("rows_fingerprint") != fingerprint
+
+
+def test_every_value_of_a_row_counts_in_the_fingerprint(tmp_path, generate):
+    """One changed value in one row, for each column; a column that nobody uses does not count."""
+    values = dict(zip(HEADER.split(","), "ann,red,1.5,1,yes,0.75,31,a".split(","), strict=True))
+    changes = {
+        "user": "bob",
+        "color": "Red",
+        "price": "1.5000001",
+        "importance": "1.0000001",
+        "bought": "no",
+        "truth": "0.7500001",
+        "seconds": "30",
+        "unused": "z",
+    }
+    found = {}
+    for column, value in {"": "", **changes}.items():
+        row = ",".join((values | {column: value} if column else values).values())
+        source = write_shop(tmp_path / f"changed-{column}", train=[*ROWS["train"][1:], row])
+        found[column] = generate(source).get_string_custom_property("rows_fingerprint")
+    assert found.pop("unused") == found[""]
+    assert len(set(found.values())) == len(found) == 8
+
+
+def test_the_newest_span_is_read(tmp_path, generate):
+    for span, color in ((1, "red"), (2, "blue"), (10, "green")):
+        folder = tmp_path / "days" / f"span-{span}"
+        write_shop(folder, train=[f"ann,{color},1,1,yes,0.5,{span},a"])
+    files = {split: f"{tmp_path}/days/span-{{SPAN}}/{split}.csv" for split in SPLITS}
+    examples = generate(SourceConfig(spec=SPEC, files=files))
+    assert [row["color"] for row in decoded(examples, "train")] == [b"green"]
+    assert read_description(examples.uri)["splits"]["validation"]["rows"] == 2
+
+
+def test_compressed_files_of_spans_by_date(tmp_path, generate):
+    for day in ("2026-01-31", "2026-02-01"):
+        folder = tmp_path / "days" / day
+        write_shop(folder, train=[f"{day},red,1,1,yes,0.5,1,a"])
+        for split in SPLITS:
+            plain = folder / f"{split}.csv"
+            (folder / f"{split}.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+            plain.unlink()
+    files = {split: f"{tmp_path}/days/{{YYYY}}-{{MM}}-{{DD}}/{split}*.gz" for split in SPLITS}
+    examples = generate(SourceConfig(spec=SPEC, files=files))
+    assert [row["user"] for row in decoded(examples, "train")] == [b"2026-02-01"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ann,red,cheap,1,yes,0.5,1,a", r"train\.csv, line 6, column 'price': 'cheap' is not a "),
+        ("ann,red,1,-2,yes,0.5,1,a", r"line 6, column 'importance': the weight -2 is negative"),
+        ("ann,red,1,1,perhaps,0.5,1,a", r"line 6, column 'bought': 'perhaps' is neither positive"),
+        ("ann,red,1,1,yes,0.5", r"train\.csv, line 6: 6 columns, but the header has 8"),
+    ],
+)
+def test_a_bad_value_is_named_with_file_line_and_column(tmp_path, generate, row, message):
+    source = write_shop(tmp_path / "shop", train=[*ROWS["train"], row])
+    with pytest.raises(InputError, match=message) as caught:
+        generate(source)
+    assert "while running" not in str(caught.value)
+
+
+def test_a_split_without_rows_is_named(tmp_path, generate):
+    source = write_shop(tmp_path / "shop", validation=[])
+    with pytest.raises(InputError, match="data set 'shop' has no validation rows; every split"):
+        generate(source)
+
+
+def test_census_income(small_census, generate):
+    source = SourceConfig(dataset="census_income", data_dir=str(small_census))
+    examples = generate(source)
+    description = read_description(examples.uri)
+    rows = {split: counts["rows"] for split, counts in description["splits"].items()}
+    assert rows == {"train": 2000, "validation": 1000, "test": 1000}
+    with open(small_census / "census-income.data") as file:
+        raw = [line.rstrip().split(", ") for line in file]
+    positives = description["splits"]["train"]["positives"]
+    assert positives == {
+        "income": sum(row[41] == "50000+." for row in raw),
+        "marital": sum(row[7] == "Never married" for row in raw),
+        "education": sum(row[4] == "Bachelors degree(BA AB BS)" for row in raw),
+    }
+    ages = [row["age"] for row in decoded(examples, "train")]
+    assert sorted(ages) == sorted(float(row[0]) for row in raw)
+
+
+def test_labels_are_those_of_the_spec(small_census, synthetic):
+    """A label is a function of its raw column alone."""
+    spec = SourceConfig(dataset="census_income", data_dir=str(small_census)).make_spec()
+    column = np.array(["50000+.", "- 50000."], object)
+    block = Block({"income_50k": column}, "two rows", np.array([1, 2]))
+    [task] = spec.select_tasks(["income"])
+    np.testing.assert_array_equal(make_labels(task, block), [1, 0])
+    assert label_column("income") == "label/income"
+
+
+def test_a_data_set_goes_through_json(tmp_path):
+    for source in (
+        write_shop(tmp_path / "shop"),
+        SourceConfig(dataset="synthetic", rows=600, seed=3, tasks=("click",)),
+    ):
+        assert SourceConfig.from_json(source.to_json()) == source
+
+
+def test_files_share_the_longest_directory_before_any_glob():
+    def patterns(**files):
+        return SourceConfig(spec=SPEC, files=files).patterns()
+
+    assert patterns(train="/d/a/t*.csv", validation="/d/a/v.csv", test="/d/b/x.csv") == (
+        "/d/",
+        {"train": "a/t*.csv", "validation": "a/v.csv", "test": "b/x.csv"},
+    )
+    base, below = patterns(train="d/{SPAN}/a", validation="d/{SPAN}/b", test="d/{SPAN}/c")
+    assert (base, below["test"]) == ("d/", "{SPAN}/c")
+    base, below = patterns(train="a.csv", validation="b.csv", test="c.csv")
+    assert (base, below["test"]) == (".", "c.csv")
+
+
+def test_what_makes_no_data_set_is_refused():
+    with pytest.raises(InputError, match="either a built-in data set or a spec"):
+        SourceConfig()
+    with pytest.raises(InputError, match="either a built-in data set or a spec"):
+        SourceConfig(dataset="synthetic", spec=SPEC)
+    with pytest.raises(InputError, match=r"need files for train, validation, test; received test"):
+        SourceConfig(spec=SPEC, files={"test": "x.csv"})
+    with pytest.raises(InputError, match="unknown data set 'news': built in are synthetic and"):
+        SourceConfig(dataset="news").make_spec()
