@@ -70,11 +70,11 @@ def test_streamed_epochs_hold_every_row(data):
 
 @pytest.mark.parametrize("memory_limit", [0, 1 << 30])
 def test_labels_stand_in_the_order_of_the_tasks(data, memory_limit):
-    every = load_rows(data, "test", data.spec.task_names)
+    every = load_rows(data, "test", data.spec.task_names, memory_limit)
     two = load_rows(data, "test", ("purchase", "like"), memory_limit)
     labels = all_of(ordered_batches(two))[LABELS]
     assert labels.shape == (400, 2)
-    np.testing.assert_array_equal(labels, every.columns[LABELS].numpy()[:, [3, 1]])
+    np.testing.assert_array_equal(labels, all_of(ordered_batches(every))[LABELS][:, [3, 1]])
     positives = data.splits["test"]["positives"]
     np.testing.assert_array_equal(labels.sum(0), [positives["purchase"], positives["like"]])
 
