@@ -10,7 +10,7 @@ PYTHON ?=
 DATASET ?= synthetic
 DATA_DIR ?=
 SEED ?=
-OUTPUT ?= build/pipeline
+OUTPUT ?= build/$(DATASET)
 
 # make test: arguments for pytest, for example TESTS="tests/layers -k gate"
 TESTS ?=
@@ -23,8 +23,8 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: pipeline
-pipeline: venv ## Go the whole way, from data to a model that answers [DATASET, DATA_DIR, SEED, OUTPUT]
-	.venv/bin/python -m pipelines.local --dataset "$(DATASET)" --output_dir "$(OUTPUT)" \
+pipeline: venv ## Run both pipelines, from data to a pushed model that answers [DATASET, DATA_DIR, SEED, OUTPUT]
+	.venv/bin/python -m pipelines.local --dataset "$(DATASET)" --root "$(OUTPUT)" \
 	  $(if $(DATA_DIR),--data_dir "$(DATA_DIR)") $(if $(SEED),--seed "$(SEED)")
 
 .PHONY: test

@@ -1,7 +1,7 @@
 r"""Both pipelines on this machine: pre-train a model and push it, then add a task to it.
 
-    python -m pipelines.local --dataset=synthetic --root=build/pipeline
-    python -m pipelines.local --dataset=census_income --data_dir=DIR --root=build/census
+    python -m pipelines.local --dataset=synthetic --root=build/synthetic
+    python -m pipelines.local --dataset=census_income --data_dir=DIR --root=build/census_income
     python -m pipelines.local --spec=my.yaml --train_files=... --validation_files=... \
         --test_files=... --tasks=click,like --new_task=purchase --root=ROOT
     python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
@@ -11,6 +11,7 @@ change since an earlier run with the same root is not done again; a run that was
 where it was. Flags that are not listed here go to Beam.
 """
 
+import os
 from typing import Any
 
 from absl import flags
@@ -33,7 +34,7 @@ _FILES = {
     split: flags.DEFINE_string(f"{split}_files", None, f"Your own {split} rows: a file or glob.")
     for split in ("train", "validation", "test")
 }
-_ROOT = flags.DEFINE_string("root", "build/pipeline", "Directory of all that the pipelines make.")
+_ROOT = flags.DEFINE_string("root", "build/synthetic", "Directory of all that the pipelines make.")
 _SERVING_DIR = flags.DEFINE_string(
     "serving_dir", None, "Where versions are pushed. Default: <root>/saved_models/mptrec."
 )
@@ -84,6 +85,10 @@ def _numbers(flag: flags.FlagHolder) -> dict[str, float]:
     return numbers
 
 
+def _absolute(path: str) -> str:
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+
+
 def _source(tasks: tuple[str, ...]) -> Any:
     from components.example_gen.source import SourceConfig
     from mptrec_tf.spec_yaml import load
@@ -91,7 +96,7 @@ def _source(tasks: tuple[str, ...]) -> Any:
     if bool(data_flags.DATASET.value) and bool(data_flags.SPEC.value):
         raise InputError("give either --dataset (built in) or --spec (your own data), not both.")
     if data_flags.SPEC.value:
-        files = {split: flag.value for split, flag in _FILES.items() if flag.value}
+        files = {split: _absolute(flag.value) for split, flag in _FILES.items() if flag.value}
         return SourceConfig(spec=load(data_flags.SPEC.value), files=files)
     return SourceConfig(
         dataset=data_flags.DATASET.value or "synthetic",
@@ -121,10 +126,11 @@ def main(beam_args: list[str]) -> None:
 
     from pipelines.whole_way import WholeWay  # TFX takes seconds to import
 
-    root = _ROOT.value.rstrip("/")
+    # ML Metadata names artifacts by their paths, from wherever it is read.
+    root = _absolute(_ROOT.value)
     way = WholeWay(
         root=root,
-        serving_dir=(_SERVING_DIR.value or f"{root}/saved_models/mptrec").rstrip("/"),
+        serving_dir=_absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec"),
         source=source,
         least_auc=_numbers(_LEAST_AUC),
         margin=_MARGIN.value,
@@ -140,7 +146,7 @@ def main(beam_args: list[str]) -> None:
         if _RUN.value != "add_task":
             way.pretrain(old, _SCHEMA.value, _DROP_TASKS.value)
         if _RUN.value != "pretrain":
-            way.add_task(new, _BASE_MODEL.value)
+            way.add_task(new, _BASE_MODEL.value and _absolute(_BASE_MODEL.value))
         way.query()
     finally:
         way.print_tables()

@@ -74,7 +74,7 @@ def run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
             "pipeline": e.pipeline,
             "component": e.node,
             "state": _STATES.get(e.state, e.state),
-            "seconds": 0.0 if e.state == "cached" else round(e.seconds, 1),
+            "seconds": 0 if e.state == "cached" else round(e.seconds),
         }
         for e in executions.values()
     ]

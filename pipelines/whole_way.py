@@ -19,7 +19,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import versions
 from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import same_answers
+from mptrec_tf.serving.scoring import evaluate, same_answers
 from mptrec_tf.training.loop import TrainingConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, PRETRAIN, AddTaskConfig, PretrainConfig
@@ -100,8 +100,11 @@ class WholeWay:
         return results
 
     def query(self) -> None:
-        """Asks the newest version about some rows."""
+        """Evaluates the newest version from outside, and asks it about some rows."""
         model = LoadedModel(self._newest())
+        metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._labelled(model))
+        rows = [{"task": task, **values} for task, values in metrics.items()]
+        self._tables.append((f"{model.path} on the {EVALUATION_SPLIT} rows", rows))
         block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
         answers = model.predict(block)
         rows = [
@@ -117,7 +120,11 @@ class WholeWay:
         metadata = Metadata(self.metadata_path)
         print()
         runs = [run_rows(metadata.last_run(name)) for name in self._ran]
-        print_table(list(itertools.chain(*runs)), "Components")
+        components = list(itertools.chain(*runs))
+        print_table(components, "Components")
+        cached = sum(row["state"] == "cached" for row in components)
+        if cached:
+            print(f"{cached} of {len(components)} were cached: what they read did not change")
         for title, rows in self._tables:
             print_table(rows, title)
         found = versions(self.serving_dir)
@@ -152,6 +159,11 @@ class WholeWay:
         if refusals:
             raise InputError(f"{name} pushed nothing: {'; '.join(refusals)}.")
         return results
+
+    def _labelled(self, model: LoadedModel) -> list[str]:
+        """Tasks that the model answers and the data have labels of."""
+        known = self.source.make_spec().task_names
+        return [task for task in model.spec.task_names if task in known]
 
     def _newest(self) -> str:
         return f"{self.serving_dir}/{versions(self.serving_dir)[-1]}"
