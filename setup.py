@@ -44,7 +44,7 @@ setup(
     ],
     extras_require={
         "tfx": ["tfx>=1.16"],
-        "dev": ["pytest", "ruff"],
+        "dev": ["pytest", "pytest-xdist", "ruff"],
     },
     entry_points={
         "console_scripts": [
