@@ -25,7 +25,7 @@ th { background: #eee; }
 class Report(Artifact):
     """A component's report: report.json and report.html."""
 
-    TYPE_NAME = "MptrecReport"
+    TYPE_NAME = "mptrec.Report"  # with a namespace, as Kubeflow Pipelines wants it
 
 
 def write_report(

@@ -30,6 +30,8 @@ class PipelineConfig:
       cache: bool. Whether components whose inputs did not change are skipped.
       docker: bool. Whether the serving check is TFX's InfraValidator, which starts TF Serving in a
         container, or a fresh process with TensorFlow.
+      cluster: bool. Whether an engine with ML Metadata of its own runs the pipeline; otherwise they
+        are in a SQLite file in `root`.
     """
 
     root: str
@@ -41,6 +43,7 @@ class PipelineConfig:
     beam_args: Sequence[str] = ()
     cache: bool = True
     docker: bool = False
+    cluster: bool = False
 
     @property
     def state_dir(self) -> str:

@@ -39,11 +39,14 @@ def serving_check(
 
 def make_pipeline(name: str, config: PipelineConfig, components: list[BaseComponent]) -> Pipeline:
     """Returns the pipeline of these components."""
+    connection = None
+    if not config.cluster:
+        connection = metadata.sqlite_metadata_connection_config(config.metadata_path)
     return Pipeline(
         pipeline_name=name,
         pipeline_root=config.root,
         components=components,
         enable_cache=config.cache,
         beam_pipeline_args=list(config.beam_args),
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(config.metadata_path),
+        metadata_connection_config=connection,
     )
