@@ -103,13 +103,18 @@ class Preprocessing(tf.Module):
         super().__init__()
         transform = tft.TFTransformOutput(transform_dir)
         self._layer = transform.transform_features_layer()
-        # Where a schema says so, a graph that a pipeline fitted takes columns of shape [B, 1].
-        self._shapes = {name: f.shape for name, f in transform.raw_feature_spec().items()}
+        # A graph that a pipeline fitted lies beside its schema, which may say [B, 1].
+        self._shapes = {}
+        if tf.io.gfile.isdir(f"{transform_dir}/{transform.RAW_METADATA_DIR}"):
+            spec = transform.raw_feature_spec()
+            self._shapes = {name: feature.shape for name, feature in spec.items()}
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Packs raw feature columns [B]."""
         shaped = {
-            name: tf.reshape(column, [-1, *self._shapes[name]]) if self._shapes[name] else column
+            name: tf.reshape(column, [-1, *self._shapes[name]])
+            if self._shapes.get(name)
+            else column
             for name, column in columns.items()
         }
         return self._layer(shaped)
