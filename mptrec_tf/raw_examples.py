@@ -40,10 +40,16 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     """Checks n raw rows and returns them as Arrow columns, one per feature of an example.
 
     Raises:
-      InputError: for a missing column or a value that the spec does not allow, with its place.
+      InputError: for a missing column, a value that the spec does not allow, with its place, or a
+        feature that is named like a label.
     """
     arrays = raw_features(spec, block)
     for task in spec.tasks:
+        if label_column(task.name) in arrays:
+            raise InputError(
+                f"column {label_column(task.name)!r} is named like the label of a task; give the "
+                "column another name."
+            )
         arrays[label_column(task.name)] = lists(pa.array(make_labels(task, block)))
         if task.known_probability:
             arrays[task.known_probability] = lists(pa.array(block.numbers(task.known_probability)))
