@@ -27,7 +27,7 @@ class SourceConfig:
     """A data set: a built-in one, or a user's own spec and files.
 
     Attributes:
-      dataset: Optional str. "synthetic", "census_income" or "census_income_tfds".
+      dataset: Optional str. "synthetic" or "census_income".
       data_dir: Optional str. census_income: directory of the original files.
       tasks: Built-in data sets: names of the tasks, known ones and those to come. Empty for the
         data set's own.
