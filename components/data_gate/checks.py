@@ -83,13 +83,20 @@ def schema_problems(
 def _unseen(
     name: str, statistics: Statistics, schema: schema_pb2.Schema
 ) -> tuple[float, list[str]]:
-    """Share of a feature's values that its domain does not list, and some of them."""
+    """Least share of a feature's values that its domain does not list, and some of them.
+
+    Statistics count the most frequent values one by one. Of the rest, those that the domain lists
+    take a part, each no more than the rarest of the frequent ones.
+    """
     listed = set(tfdv.get_domain(schema, name).value)
     stats = _features(statistics)[name].string_stats
-    buckets = [(b.label, b.sample_count) for b in stats.rank_histogram.buckets]
-    unseen = [(label, count) for label, count in buckets if label not in listed]
+    counts = {b.label: b.sample_count for b in stats.rank_histogram.buckets}
+    unseen = {label: count for label, count in counts.items() if label not in listed}
     total = stats.common_stats.num_non_missing
-    return sum(count for _, count in unseen) / total, [label for label, _ in unseen[:3]]
+    rest = total - sum(counts.values())
+    listed_in_rest = len(listed - counts.keys()) * min(counts.values())
+    count = sum(unseen.values()) + max(0, rest - listed_in_rest)
+    return count / total, list(unseen)[:3]
 
 
 def drift(
@@ -112,7 +119,10 @@ def drift(
         raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
     schema = copy.deepcopy(schema)
     text = {feature.name for feature in spec.categorical}
+    known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
+        if name not in known:
+            continue  # `schema_problems` names it
         comparator = tfdv.get_feature(schema, name).drift_comparator
         limit = config.max_drift_of.get(name, config.max_drift)
         if name in text and not comparator.HasField("infinity_norm"):
