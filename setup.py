@@ -48,7 +48,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            f"mptrec-{name.replace('_', '-')} = mptrec_tf.bin.{name}:run" for name in PROGRAMS
+            "mptrec-lineage = pipelines.lineage:run",
+            *(f"mptrec-{name.replace('_', '-')} = mptrec_tf.bin.{name}:run" for name in PROGRAMS),
         ]
     },
     classifiers=[

@@ -21,6 +21,7 @@ class Execution:
 
     Attributes:
       id: int.
+      type: str. The component's class.
       node: str. The component's id in its pipeline.
       pipeline: str. The pipeline's name.
       run: str. The id of the pipeline's run.
@@ -31,6 +32,7 @@ class Execution:
     """
 
     id: int
+    type: str
     node: str
     pipeline: str
     run: str
@@ -155,6 +157,7 @@ class Metadata:
         pipeline = contexts.get("pipeline", "")
         return Execution(
             id=found.id,
+            type=found.type,
             node=contexts.get("node", "").removeprefix(f"{pipeline}."),
             pipeline=pipeline,
             run=contexts.get("pipeline_run", ""),

@@ -36,9 +36,10 @@ class RunResults:
 
     def metrics(self, model: str) -> dict[str, dict[str, float]]:
         """Returns the metrics of every task on all rows, for "candidate" or "baseline"."""
-        result = tfma.load_eval_result(
-            self.artifact("Evaluator", "evaluation").uri, model_name=model
-        )
+        uri = self.artifact("Evaluator", "evaluation").uri
+        result = tfma.load_eval_result(uri, model_name=model)
+        if model == CANDIDATE and not result.slicing_metrics:
+            result = tfma.load_eval_result(uri, model_name="")  # its name where it is the only one
         outputs: Mapping[str, Any] = next(
             (values for key, values in result.slicing_metrics if not key), {}
         )

@@ -52,7 +52,7 @@ class _ShownRunner(LocalDagRunner):
                     raise
                 raise ComponentError(f"{name} stopped at {component}: {mistake}") from error
             done = Metadata(self._metadata_path).last_run(name).get(component)
-            state = _STATES.get(done.state, done.state) if done else "not run"
+            state = _state(done) if done else "not run"
             print(f"        {state}, {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -67,13 +67,20 @@ def run(pipeline: Pipeline, metadata_path: str) -> dict[str, Execution]:
     return Metadata(metadata_path).last_run(pipeline.pipeline_info.pipeline_name)
 
 
+def _state(execution: Execution) -> str:
+    """The state in words; importers note what they found, which ML Metadata calls cached."""
+    if execution.type.endswith(".Importer"):
+        return "imported"
+    return _STATES.get(execution.state, execution.state)
+
+
 def run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
     """Components with state and seconds, for a table."""
     return [
         {
             "pipeline": e.pipeline,
             "component": e.node,
-            "state": _STATES.get(e.state, e.state),
+            "state": _state(e),
             "seconds": 0 if e.state == "cached" else round(e.seconds),
         }
         for e in executions.values()

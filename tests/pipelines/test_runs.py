@@ -61,13 +61,14 @@ def test_every_run_pushes_a_version_that_keeps_the_other_tasks_bit_for_bit(gone_
 
 
 def test_metrics_are_those_of_the_evaluation_program(gone_way, source):
-    expected = evaluate(LoadedModel(f"{gone_way.serving_dir}/3"), source, "test")
-    found = gone_way.results[2].metrics("candidate")
-    assert found.keys() == expected.keys()
-    for task, metrics in found.items():
-        assert metrics["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
-        assert metrics["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
-        assert metrics["example_count"] == expected[task]["rows"]
+    for version in (1, 3):
+        expected = evaluate(LoadedModel(f"{gone_way.serving_dir}/{version}"), source, "test")
+        found = gone_way.results[version - 1].metrics("candidate")
+        assert found.keys() == expected.keys()
+        for task, metrics in found.items():
+            assert metrics["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
+            assert metrics["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
+            assert metrics["example_count"] == expected[task]["rows"]
 
 
 def test_an_unchanged_run_is_cached_and_pushes_nothing(gone_way, production):
@@ -77,6 +78,13 @@ def test_an_unchanged_run_is_cached_and_pushes_nothing(gone_way, production):
     states = {e.node: e.state for e in Metadata(gone_way.metadata_path).last_run(ADD_TASK).values()}
     assert len(states) == 13
     assert set(states.values()) == {"cached"}
+
+
+def test_a_pre_training_threshold_that_is_not_met(gone_way, production):
+    way = replace(gone_way, least_auc={"like": 0.99})
+    message = r"mptrec-pretrain pushed nothing: task 'like' has AUC 0\.\d{4}, below its threshold"
+    with pytest.raises(InputError, match=message):
+        way.pretrain(("click", "like"))
 
 
 def test_a_threshold_that_is_not_met(gone_way, production, capsys):

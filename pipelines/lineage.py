@@ -1,0 +1,254 @@
+r"""Prints what made a pushed model: data, schema, backbone, tasks, evaluations, blessings, times.
+
+    mptrec-lineage --model=saved_models/mptrec/3 --output=lineage.json
+
+It reads the ML Metadata that the pipelines wrote.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from absl import flags
+
+from mptrec_tf.bin import program
+from mptrec_tf.errors import InputError
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A pushed version, or TF Serving's base path, whose newest version is taken."
+)
+_METADATA = flags.DEFINE_string(
+    "metadata",
+    None,
+    "ML Metadata (SQLite). Default: metadata.sqlite in the root of the pipelines that made it.",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Write it to this file as JSON, too.")
+flags.mark_flag_as_required("model")
+
+
+def find_metadata(model_uri: str) -> str:
+    """Returns the path of the ML Metadata in a directory above a Model artifact.
+
+    Raises:
+      InputError: if there is none.
+    """
+    directory = os.path.dirname(model_uri)
+    while directory and directory != os.path.dirname(directory):
+        path = os.path.join(directory, "metadata.sqlite")
+        if os.path.exists(path):
+            return path
+        directory = os.path.dirname(directory)
+    raise InputError(f"no metadata.sqlite lies above {model_uri}; name it by --metadata.")
+
+
+def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, Any]:
+    """Returns what made a pushed version, as plain data.
+
+    Args:
+      version: The version's directory.
+      metadata_path: ML Metadata of the pipelines; by default it is looked for.
+
+    Returns:
+      `version`, `push`, `backbone`, `versions` and `trainings`, the newest first: each a run that
+      added a task, the last the pre-training.
+
+    Raises:
+      InputError: if no pipeline pushed the version, or what made it is gone.
+    """
+    from components import model_artifact
+    from components.pusher.executor import pushed_model
+    from mptrec_tf.export.versions import CARD
+    from pipelines.metadata import Metadata
+
+    version = os.path.abspath(version)
+    uri = pushed_model(version)
+    metadata = Metadata(metadata_path or find_metadata(uri))
+    push = metadata.producer(metadata.pushed(version))
+    if push is None:
+        raise InputError(f"ML Metadata in {metadata.path} does not know what pushed {version}.")
+    model = model_artifact.load(uri)
+    trainings, at = [], uri
+    while at:
+        trainings.append(_training(metadata, at))
+        at = model_artifact.lineage(at)[1]
+    with tf.io.gfile.GFile(os.path.join(version, CARD)) as file:
+        card = json.load(file)
+    return {
+        "version": version,
+        "push": _run(push),
+        "model": uri,
+        "backbone": {
+            "fingerprint": model.backbone.fingerprint,
+            "tasks": list(model.backbone.backbone.config.tasks),
+        },
+        "added_tasks": [package.task.name for package in model.packages],
+        "versions": {"mptrec_tf": card["mptrec_tf"], "tensorflow": card["tensorflow"]},
+        "trainings": trainings,
+    }
+
+
+def _training(metadata, uri: str) -> dict[str, Any]:
+    """The run that trained a Model artifact, and what was made of its model."""
+    from components import model_artifact
+
+    artifact = metadata.artifact(uri)
+    made_by = metadata.producer(artifact)
+    if made_by is None:
+        raise InputError(f"ML Metadata in {metadata.path} does not know what made {uri}.")
+    model = model_artifact.load(uri)
+    inputs = metadata.inputs(made_by)
+    tasks = [model.added] if model.added else list(model.backbone.backbone.config.tasks)
+    packages = {package.task.name: package.training for package in model.packages}
+    record = packages[model.added] if model.added else model.backbone.training
+    best = record["history"][record["best_epoch"]]
+    # Not those that read it as the model in production.
+    readers = [
+        e
+        for e in metadata.readers(artifact)
+        if artifact.id in [a.id for a in metadata.inputs(e).get("model", ())]
+    ]
+    return {
+        "tasks": tasks,
+        "component": made_by.node,
+        "run": _run(made_by),
+        "model": uri,
+        "package": model.added and model_artifact.package_directory(uri, model.added),
+        "validation_auc": {task: best[f"val_auc/{task}"] for task in tasks},
+        "best_epoch": record["best_epoch"] + 1,
+        "data": _data(inputs["examples"][0], tasks),
+        "inputs": {
+            key: {"uri": a.uri, "sha256": _digest(a.uri)}
+            for key, (a, *_) in inputs.items()
+            if key in ("schema", "transform_graph")
+        },
+        "base_model": model.base,
+        "tfx": artifact.properties.get("tfx_version"),
+        "evaluations": [
+            {"run": _run(e), "auc": _aucs(metadata, e)} for e in readers if e.node == "Evaluator"
+        ],
+        "blessings": [
+            {"by": e.node, "run": _run(e), "blessed": bool(blessing.properties["blessed"])}
+            for e in readers
+            for blessing in metadata.outputs(e).get("blessing", ())
+        ],
+    }
+
+
+def _run(execution) -> dict[str, Any]:
+    began = datetime.datetime.fromtimestamp(execution.created / 1000, datetime.timezone.utc)
+    return {
+        "pipeline": execution.pipeline,
+        "run": execution.run,
+        "began": began.isoformat(timespec="seconds"),
+        "seconds": round(execution.seconds, 1),
+    }
+
+
+def _data(examples, tasks: list[str]) -> dict[str, Any]:
+    from mptrec_tf.raw_examples import read_description
+
+    description = read_description(examples.uri)
+    return {
+        "data_set": description["spec"].name,
+        "uri": examples.uri,
+        "rows_fingerprint": description["fingerprint"],
+        "rows": {split: counts["rows"] for split, counts in description["splits"].items()},
+        "positives": {
+            split: {task: counts["positives"][task] for task in tasks}
+            for split, counts in description["splits"].items()
+        },
+    }
+
+
+def _digest(directory: str) -> str:
+    """SHA-256 over the names and the content of all files of a directory."""
+    digest = hashlib.sha256()
+    for folder, _, names in sorted(tf.io.gfile.walk(directory)):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            with tf.io.gfile.GFile(path, "rb") as file:
+                digest.update(os.path.relpath(path, directory).encode() + b"\n" + file.read())
+    return digest.hexdigest()
+
+
+def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
+    """AUC by task of the candidate and, where there was one, of the model in production."""
+    from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE
+    from pipelines.results import RunResults
+
+    results = RunResults(metadata, {"Evaluator": evaluator})
+    models = [CANDIDATE]
+    if "baseline_model" in metadata.inputs(evaluator):
+        models.append(BASELINE)
+    return {
+        name: {task: values[AUC] for task, values in results.metrics(name).items()}
+        for name in models
+    }
+
+
+def tree(lineage: Mapping[str, Any]):
+    """The lineage as a `rich.tree.Tree`."""
+    from rich.tree import Tree
+
+    versions = ", ".join(f"{name} {version}" for name, version in lineage["versions"].items())
+    root = Tree(f"{lineage['version']}   pushed {_when(lineage['push'])}")
+    root.add(f"model {lineage['model']}   {versions}")
+    root.add(f"backbone {lineage['backbone']['fingerprint']}")
+    for training in lineage["trainings"]:
+        what = "added" if training["package"] else "pre-trained"
+        node = root.add(f"{', '.join(training['tasks'])}: {what} by {_when(training['run'])}")
+        aucs = ", ".join(f"{k} {v:.4f}" for k, v in training["validation_auc"].items())
+        node.add(f"best epoch {training['best_epoch']}: validation AUC {aucs}")
+        if training["package"]:
+            node.add(f"task package {training['package']}")
+        data = training["data"]
+        rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
+        under = node.add(f"data {data['data_set']}: {rows} rows   {data['uri']}")
+        under.add(f"fingerprint {data['rows_fingerprint']}")
+        for key, value in training["inputs"].items():
+            node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
+        node.add(f"tfx {training['tfx']}")
+        for evaluation in training["evaluations"]:
+            under = node.add(f"evaluated by {_when(evaluation['run'])}")
+            for model, values in evaluation["auc"].items():
+                under.add(f"{model}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
+        for blessing in training["blessings"]:
+            verdict = "blessed" if blessing["blessed"] else "not blessed"
+            node.add(f"{verdict} by {blessing['by']}, {_when(blessing['run'])}")
+    return root
+
+
+def _when(run: Mapping[str, Any]) -> str:
+    return f"{run['pipeline']}, {run['began']}, {run['seconds']:.0f} s"
+
+
+def main(_: list[str]) -> None:
+    """Runs the program."""
+    from rich.console import Console
+
+    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.evaluation.report import to_json
+    from mptrec_tf.serving.saved_model import newest_version
+
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
+    lineage = model_lineage(newest_version(_MODEL.value), _METADATA.value)
+    console = Console()
+    width = console.width if console.is_terminal else 200
+    Console(width=width).print(tree(lineage), highlight=False, markup=False, soft_wrap=True)
+    if _OUTPUT.value:
+        write_file(_OUTPUT.value, to_json(lineage) + "\n")
+        print(f"written to {_OUTPUT.value}")
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()

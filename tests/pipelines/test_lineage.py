@@ -1,0 +1,110 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components import model_artifact
+from mptrec_tf.errors import InputError
+from mptrec_tf.raw_examples import read_description
+from pipelines.lineage import find_metadata, model_lineage, tree
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def lineage(gone_way):
+    return model_lineage(f"{gone_way.serving_dir}/3")
+
+
+def test_every_training_behind_a_version_is_named_newest_first(lineage, gone_way):
+    trainings = lineage["trainings"]
+    assert [training["tasks"] for training in trainings] == [
+        ["purchase"],
+        ["share"],
+        ["click", "like"],
+    ]
+    assert [training["component"] for training in trainings] == [
+        "PromptTuner",
+        "PromptTuner",
+        "Pretrainer",
+    ]
+    runs = {training["run"]["run"] for training in trainings}
+    assert len(runs) == 3
+    assert lineage["push"]["run"] == trainings[0]["run"]["run"]
+    for training, results in zip(reversed(trainings), gone_way.results, strict=True):
+        expected = {task: m["auc"] for task, m in results.metrics("candidate").items()}
+        assert training["evaluations"][0]["auc"]["candidate"] == expected
+    assert "baseline" not in trainings[2]["evaluations"][0]["auc"]
+
+
+def test_data_backbone_and_blessings(lineage, gone_way):
+    model = model_artifact.load(lineage["model"])
+    assert lineage["backbone"] == {
+        "fingerprint": model.backbone.fingerprint,
+        "tasks": ["click", "like"],
+    }
+    assert lineage["added_tasks"] == sorted(["share", "purchase"])
+    for training in lineage["trainings"]:
+        description = read_description(training["data"]["uri"])
+        assert training["data"]["rows_fingerprint"] == description["fingerprint"]
+        positives = description["splits"]["train"]["positives"]
+        assert training["data"]["positives"]["train"] == {
+            task: positives[task] for task in training["tasks"]
+        }
+        blessed_by = {b["by"] for b in training["blessings"] if b["blessed"]}
+        assert {"Evaluator", "ServingCheck"} <= blessed_by
+        assert ("FrozenTaskValidator" in blessed_by) == bool(training["package"])
+    schema = lineage["trainings"][2]["inputs"]["schema"]
+    assert Path(schema["uri"], "schema.pbtxt").is_file()
+    assert len(schema["sha256"]) == 64
+
+
+def test_the_tree_shows_it(lineage):
+    console = Console(width=250, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(tree(lineage))
+    text = console.export_text()
+    for training in lineage["trainings"]:
+        assert training["data"]["rows_fingerprint"] in text
+        assert ", ".join(training["tasks"]) in text
+    assert lineage["backbone"]["fingerprint"] in text
+
+
+def test_the_program_prints_it_and_writes_it(lineage, gone_way, tmp_path):
+    output = tmp_path / "lineage.json"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pipelines.lineage",
+            f"--model={gone_way.serving_dir}",
+            f"--output={output}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert lineage["backbone"]["fingerprint"] in done.stdout
+    written = json.loads(output.read_text())
+    assert [t["tasks"] for t in written["trainings"]] == [t["tasks"] for t in lineage["trainings"]]
+
+
+def test_what_no_pipeline_pushed(gone_way, tmp_path):
+    copy = shutil.copytree(f"{gone_way.serving_dir}/3", tmp_path / "3")
+    with pytest.raises(InputError, match=r"knows no pipeline that pushed .*/3; give the metadata"):
+        model_lineage(str(copy))
+    (copy / "assets.extra" / "pushed.json").unlink()
+    with pytest.raises(InputError, match=r"/3 was not pushed by a pipeline"):
+        model_lineage(str(copy))
+
+
+def test_metadata_that_is_not_there(gone_way, tmp_path):
+    with pytest.raises(InputError, match="there is no ML Metadata in"):
+        model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
+    with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
+        find_metadata(str(tmp_path / "model"))
