@@ -14,7 +14,11 @@ from mptrec_tf.errors import InputError
 def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays by name; the file appears whole."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    # `np.savez` takes names as arguments: none may be one of its own, as "file" is.
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(value), allow_pickle=False)
     write_file(path, buffer.getvalue())
 
 

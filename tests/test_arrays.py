@@ -70,3 +70,13 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"other\.npz is damaged"):
             load_arrays(str(path))
+
+
+def test_arrays_may_have_any_name(tmp_path):
+    arrays = {"file": np.arange(3), "allow_pickle": np.float32(2), "a/b": np.ones((2, 0))}
+    save_arrays(f"{tmp_path}/x.npz", arrays)
+    found = load_arrays(f"{tmp_path}/x.npz")
+    assert found.keys() == arrays.keys()
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert found[name].dtype == value.dtype
