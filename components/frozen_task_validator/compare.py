@@ -51,9 +51,14 @@ def compare(
       keep_rows: At most so many differing rows of a task are listed; all are counted.
     """
     added, _ = model_artifact.lineage(candidate)
-    problems = _backbone_problems(candidate, base)
-    new, old = _Answers(candidate), _Answers(base)
+    old = _Answers(base)
     tasks = [task for task in old.tasks if task != added]
+    try:
+        problems = _backbone_problems(candidate, base)
+        new = _Answers(candidate)
+    except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
+        reason = f"the candidate's SavedModel is damaged ({type(error).__name__}: {error})"
+        return Comparison(tasks, 0, [reason], [], {})
     missing = [task for task in tasks if task not in new.tasks]
     problems += [f"task {task!r} of the model in production is missing" for task in missing]
     present = [task for task in tasks if task not in missing]
