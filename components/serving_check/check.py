@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components import model_artifact
 from components.serving_check import ask
+from mptrec_tf.arrays import save_arrays
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from mptrec_tf.packed import raw_feature_spec
@@ -36,19 +37,25 @@ def check(uri: str) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         request, answers = f"{scratch}/request.npz", f"{scratch}/answers.npz"
         rows = f"{scratch}/examples.tfrecord"
-        np.savez(request, **_columns(directory, examples))
+        try:
+            save_arrays(request, _columns(directory, examples))
+        except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
+            return [f"what {CARD} says of the model cannot be read ({error})"]
         with tf.io.TFRecordWriter(rows) as writer:
             for example in examples:
                 writer.write(example)
-        done = subprocess.run(
-            # -I: nothing of this project is on its path.
-            [sys.executable, "-I", ask.__file__, rows, request, answers, directory],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                # -I: nothing of this project is on its path.
+                [sys.executable, "-I", ask.__file__, rows, request, answers, directory],
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT,
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return [f"the model did not answer within {_TIMEOUT} seconds"]
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return [f"the model cannot be loaded or asked in a process of its own: {last}"]
