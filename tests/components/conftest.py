@@ -202,3 +202,9 @@ def tuned(made, tune, examples, model):
 def grown(tuned):
     """The model with share added to it. Tests that change its files take a copy."""
     return tuned["model"]
+
+
+@pytest.fixture(scope="session")
+def both(made, tune, examples, grown):
+    """That model with purchase added, too. Tests that change its files take a copy."""
+    return tune(made / "prompt_tuner_2", examples, grown, "purchase")["model"]
