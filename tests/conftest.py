@@ -12,6 +12,7 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 SMALL_ROWS = 2000
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items):
     """Keeps a folder's tests in one process, where they share what is slow to make."""
     for item in items:
