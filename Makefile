@@ -29,7 +29,7 @@ pipeline: venv ## Run both pipelines, from data to a pushed model that answers [
 
 .PHONY: test
 test: venv ## Run every test [TESTS]
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(TESTS)
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: venv ## Check style and format

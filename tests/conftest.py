@@ -12,13 +12,6 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 SMALL_ROWS = 2000
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
-def pytest_collection_modifyitems(items):
-    """Keeps a folder's tests in one process, where they share what is slow to make."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
-
-
 @pytest.fixture(scope="session")
 def shared_data():
     """Directory of the original Census-Income files."""
