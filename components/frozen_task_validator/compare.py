@@ -97,7 +97,7 @@ class _Answers:
     def __init__(self, uri: str):
         self._model = tf.saved_model.load(model_artifact.serving_directory(uri))
         self._signature = self._model.signatures["serving_default"]
-        self.tasks = tuple(self._signature.structured_outputs)
+        self.tasks = tuple(sorted(self._signature.structured_outputs))  # their order is not stable
 
     def __call__(self, examples: tf.Tensor) -> Mapping[str, np.ndarray]:
         return {name: v.numpy() for name, v in self._signature(examples=examples).items()}
