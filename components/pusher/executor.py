@@ -38,7 +38,11 @@ class Executor(base_executor.BaseExecutor):
     """The pusher's executor; see `component.Pusher`."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
-        """Pushes the model if all blessings bless it, and says in `pushed_model` what happened."""
+        """Pushes the model if all blessings bless it, and says in `pushed_model` what happened.
+
+        Raises:
+          InputError: if the newest version does not say which tasks it answers.
+        """
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
@@ -70,9 +74,19 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _tasks(version_directory: str) -> set[str]:
-    """Names of the tasks that an exported model answers."""
-    with tf.io.gfile.GFile(os.path.join(version_directory, CARD)) as file:
-        return {task["name"] for task in json.load(file)["tasks"]}
+    """Names of the tasks that an exported model answers.
+
+    Raises:
+      InputError: if the model does not say it.
+    """
+    try:
+        with tf.io.gfile.GFile(os.path.join(version_directory, CARD)) as file:
+            return {task["name"] for task in json.load(file)["tasks"]}
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"the model in {version_directory} says nothing of its tasks ({CARD} is missing or "
+            "damaged); push elsewhere, or say may_drop_tasks."
+        ) from error
 
 
 def _is_pushed_from(model_uri: str, version_directory: str) -> bool:
