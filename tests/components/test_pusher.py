@@ -1,0 +1,185 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components.blessing import bless, refusals
+from components.pusher import executor
+from components.pusher.component import Pusher
+from components.pusher.executor import pushed_model
+from mptrec_tf.errors import InputError
+
+
+class DiskFullError(OSError):
+    pass
+
+
+@pytest.fixture
+def base(tmp_path):
+    """TF Serving's base path."""
+    return tmp_path / "serving" / "mptrec"
+
+
+def contents(directory):
+    """Digests of all files, and the empty directories."""
+    return {
+        str(path.relative_to(directory)): path.is_file()
+        and hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+    }
+
+
+def blessing(kind, folder, model, blessed):
+    made = kind()
+    made.uri = str(folder)
+    folder.mkdir(parents=True)
+    bless(made, model, blessed)
+    return made
+
+
+@pytest.fixture
+def push(tmp_path_factory, run_component, base):
+    """Pushes a model with three blessings, but for those in `refused`; returns what was said."""
+
+    def push(model, refused=(), **settings):
+        folder = tmp_path_factory.mktemp("push")
+        kinds = {
+            "evaluation": standard_artifacts.ModelBlessing,
+            "frozen_tasks": standard_artifacts.ModelBlessing,
+            "serving": standard_artifacts.InfraBlessing,
+        }
+        inputs = {
+            name: blessing(kind, folder / name, model, name not in refused)
+            for name, kind in kinds.items()
+        }
+        outputs = run_component(
+            Pusher, folder / "pusher", {"model": model, **inputs}, serving_dir=str(base), **settings
+        )
+        pushed = outputs["pushed_model"]
+        return {
+            name: pushed.get_int_custom_property(name)
+            if name == "pushed"
+            else pushed.get_string_custom_property(name)
+            for name in pushed.mlmd_artifact.custom_properties
+        }
+
+    return push
+
+
+def serving_files(model):
+    return contents(Path(model.uri) / "Format-Serving")
+
+
+def test_versions_count(push, base, model, grown, both):
+    for version, candidate in enumerate((model, grown, both), 1):
+        assert push(candidate) == {
+            "pushed": 1,
+            "pushed_destination": f"{base}/{version}",
+            "pushed_version": f"{version}",
+        }
+        files = contents(base / f"{version}")
+        assert files.pop("assets.extra/pushed.json")
+        assert files == serving_files(candidate)
+        assert pushed_model(f"{base}/{version}") == candidate.uri
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3"]
+
+
+def test_the_same_model_is_not_pushed_twice(push, base, model, grown):
+    push(model)
+    before = contents(base)
+    assert push(model)["pushed_version"] == "1"
+    assert contents(base) == before
+    assert push(grown)["pushed_version"] == "2"
+    # An earlier model is another one than the newest.
+    assert push(model, may_drop_tasks=True)["pushed_version"] == "3"
+
+
+@pytest.mark.parametrize("name", ["evaluation", "frozen_tasks", "serving"])
+def test_each_blessing_alone_refuses(push, base, model, grown, name):
+    push(model)
+    before = contents(base)
+    assert push(grown, refused=[name]) == {"pushed": 0, "refused_by": name}
+    assert contents(base) == before
+
+
+def test_all_that_refuse_are_named(push, base, model):
+    said = push(model, refused=["evaluation", "serving"])
+    assert said == {"pushed": 0, "refused_by": "evaluation,serving"}
+    assert not base.exists()
+
+
+def test_a_first_model_needs_no_blessing_of_frozen_tasks(tmp_path, run_component, base, model):
+    inputs = {
+        "evaluation": blessing(standard_artifacts.ModelBlessing, tmp_path / "e", model, True),
+        "serving": blessing(standard_artifacts.InfraBlessing, tmp_path / "s", model, True),
+    }
+    assert refusals({name: [artifact] for name, artifact in inputs.items()}) == []
+    run_component(Pusher, tmp_path / "pusher", {"model": model, **inputs}, serving_dir=f"{base}/")
+    assert pushed_model(f"{base}/1") == model.uri
+
+
+def test_tasks_are_not_lost_unless_they_may_be(push, base, model, grown):
+    push(grown)
+    before = contents(base)
+    said = push(model)
+    assert (said["pushed"], said["refused_by"]) == (0, "")
+    assert said["lost_tasks"].startswith(
+        "the new model lacks share, which version 1 in production answers: add them to it first"
+    )
+    assert contents(base) == before
+    assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
+    assert push(grown)["pushed_version"] == "3"
+
+
+def test_a_push_that_fails_leaves_what_was_there(push, base, model, grown, monkeypatch):
+    push(model)
+    before = contents(base)
+    copy = executor.copy_directory
+
+    def fails_at_the_end(source, target):
+        copy(source, target)
+        assert any(path.name.startswith("2.incomplete-") for path in base.iterdir())
+        raise DiskFullError
+
+    monkeypatch.setattr(executor, "copy_directory", fails_at_the_end)
+    with pytest.raises(DiskFullError):
+        push(grown)
+    assert contents(base) == before
+    monkeypatch.setattr(executor, "copy_directory", copy)
+    assert push(grown)["pushed_version"] == "2"
+
+
+def test_a_version_appears_whole(push, base, model, monkeypatch):
+    """When the last file is written, no numbered directory is there yet."""
+    write = executor.write_file
+
+    def looks(path, content):
+        write(path, content)
+        assert [p.name.split(".")[0] for p in base.iterdir()] == ["1"]
+        assert not (base / "1").exists()
+
+    monkeypatch.setattr(executor, "write_file", looks)
+    push(model)
+    assert (base / "1" / "saved_model.pb").exists()
+
+
+def test_a_version_that_no_pipeline_pushed_is_told_apart(push, base, model, tmp_path):
+    push(model)
+    path = base / "1" / "assets.extra" / "pushed.json"
+    assert json.loads(path.read_text())["model"] == model.uri
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"was not pushed by a pipeline .*is missing or damaged"):
+        pushed_model(str(base / "1"))
+    path.unlink()
+    with pytest.raises(InputError, match="name the Model artifact to build on"):
+        pushed_model(str(base / "1"))
+    assert push(model)["pushed_version"] == "2"
+
+
+def test_a_version_of_an_unknown_kind_is_named(push, base, model):
+    (base / "7").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"/7 .*says nothing of its tasks.*may_drop_tasks"):
+        push(model)
+    assert push(model, may_drop_tasks=True)["pushed_version"] == "8"
