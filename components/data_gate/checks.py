@@ -16,6 +16,7 @@ from mptrec_tf.raw_examples import label_column
 from mptrec_tf.spec import DatasetSpec
 
 _UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
+_NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
@@ -57,17 +58,21 @@ def schema_problems(
     Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
     """
     found = []
+    text = {feature.name for feature in spec.categorical}
     if anomalies.data_missing:
         found.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
         if name not in spec.feature_names:
             continue
-        others = [reason for reason in info.reason if reason.type != _UNSEEN]
+        # Text of digits gets a domain of integers where a schema is inferred. Another text is a new
+        # value, which `drift` measures.
+        ignored = {_UNSEEN, _NO_INTEGER} if name in text else {_UNSEEN}
+        others = [reason for reason in info.reason if reason.type not in ignored]
         found += [
             f"feature {name!r} of the {split} split: {reason.description.rstrip('.')}"
             for reason in others
         ]
-        if len(others) == len(info.reason):
+        if all(reason.type != _UNSEEN for reason in info.reason):
             continue
         share, examples = _unseen(name, statistics, schema)
         if share > config.max_unseen_share:

@@ -135,6 +135,18 @@ def test_unseen_values_do_not_hide_what_else_is_wrong(gate_schema):
     assert unseen.startswith("feature 'color': 1.1% of the train rows")  # 1 of 90
 
 
+def test_text_of_digits_may_have_other_text(gate_schema):
+    digits = statistics_of(color=["1"] * 60 + ["2"] * 40)
+    schema = tfdv.infer_schema(digits)
+    assert tfdv.get_feature(schema, "color").HasField("int_domain")
+    other = statistics_of(color=["1"] * 60 + ["red"] * 40)
+    anomalies = tfdv.validate_statistics(other, schema)
+    assert "color" in anomalies.anomaly_info
+    assert schema_problems(anomalies, other, schema, "train", SPEC, GateConfig()) == []
+    [row] = [r for r in drift(other, digits, schema, SPEC, GateConfig()) if r["feature"] == "color"]
+    assert row["drift"] == pytest.approx(0.4)
+
+
 def test_labels_come_and_go_without_the_schema(gate_schema):
     statistics = statistics_of(**{"label/buy": None, "label/stay": [0.0, 1.0] * 50})
     assert schema_found(statistics, gate_schema) == []
