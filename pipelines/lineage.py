@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 from absl import flags
 
 from mptrec_tf.bin import program
@@ -64,19 +63,18 @@ def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, A
     from mptrec_tf.export.versions import CARD
     from pipelines.metadata import Metadata
 
-    version = os.path.abspath(version)
+    version = version.rstrip("/") if "://" in version else os.path.abspath(version)
     uri = pushed_model(version)
     metadata = Metadata(metadata_path or find_metadata(uri))
     push = metadata.producer(metadata.pushed(version))
     if push is None:
         raise InputError(f"ML Metadata in {metadata.path} does not know what pushed {version}.")
     model = model_artifact.load(uri)
-    trainings, at = [], uri
+    trainings, at = [_training(metadata, uri, push)], model.base
     while at:
         trainings.append(_training(metadata, at))
-        at = model_artifact.lineage(at)[1]
-    with tf.io.gfile.GFile(os.path.join(version, CARD)) as file:
-        card = json.load(file)
+        at = trainings[-1]["base_model"]
+    card = json.loads(_read(os.path.join(version, CARD)))
     return {
         "version": version,
         "push": _run(push),
@@ -91,8 +89,14 @@ def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, A
     }
 
 
-def _training(metadata, uri: str) -> dict[str, Any]:
-    """The run that trained a Model artifact, and what was made of its model."""
+def _training(metadata, uri: str, push=None) -> dict[str, Any]:
+    """The run that trained a Model artifact, and what was found of its model.
+
+    Args:
+      metadata: Where to read.
+      uri: The Model artifact.
+      push: The Pusher's run whose blessings count; by default all that were ever given.
+    """
     from components import model_artifact
 
     artifact = metadata.artifact(uri)
@@ -105,12 +109,9 @@ def _training(metadata, uri: str) -> dict[str, Any]:
     packages = {package.task.name: package.training for package in model.packages}
     record = packages[model.added] if model.added else model.backbone.training
     best = record["history"][record["best_epoch"]]
-    # Not those that read it as the model in production.
-    readers = [
-        e
-        for e in metadata.readers(artifact)
-        if artifact.id in [a.id for a in metadata.inputs(e).get("model", ())]
-    ]
+    examples = inputs["examples"][0]
+    read = {**_gate_inputs(metadata, made_by, examples), **inputs}
+    checks = _checks(metadata, artifact, push)
     return {
         "tasks": tasks,
         "component": made_by.node,
@@ -119,23 +120,52 @@ def _training(metadata, uri: str) -> dict[str, Any]:
         "package": model.added and model_artifact.package_directory(uri, model.added),
         "validation_auc": {task: best[f"val_auc/{task}"] for task in tasks},
         "best_epoch": record["best_epoch"] + 1,
-        "data": _data(inputs["examples"][0], tasks),
+        "data": _data(examples, tasks),
         "inputs": {
-            key: {"uri": a.uri, "sha256": _digest(a.uri)}
-            for key, (a, *_) in inputs.items()
-            if key in ("schema", "transform_graph")
+            key: {"uri": read[key][0].uri, "sha256": _digest(read[key][0].uri)}
+            for key in ("schema", "statistics", "transform_graph")
+            if key in read
         },
         "base_model": model.base,
         "tfx": artifact.properties.get("tfx_version"),
         "evaluations": [
-            {"run": _run(e), "auc": _aucs(metadata, e)} for e in readers if e.node == "Evaluator"
+            {"run": _run(e), "auc": _aucs(metadata, e)} for e, _ in checks if e.node == "Evaluator"
         ],
         "blessings": [
             {"by": e.node, "run": _run(e), "blessed": bool(blessing.properties["blessed"])}
-            for e in readers
-            for blessing in metadata.outputs(e).get("blessing", ())
+            for e, blessing in checks
         ],
     }
+
+
+def _checks(metadata, model, push) -> list[tuple[Any, Any]]:
+    """Executions that blessed a model or refused it, and the blessings, in the order of time."""
+    if push:
+        read = metadata.inputs(push)
+        names = ("evaluation", "frozen_tasks", "serving")
+        given = [blessing for name in names for blessing in read.get(name, ())]
+        checks = [(metadata.producer(blessing), blessing) for blessing in given]
+    else:
+        # Not those that read it as the model in production.
+        checks = [
+            (e, blessing)
+            for e in metadata.readers(model)
+            if model.id in [a.id for a in metadata.inputs(e).get("model", ())]
+            for blessing in metadata.outputs(e).get("blessing", ())
+        ]
+    return sorted((check for check in checks if check[0]), key=lambda check: check[0].id)
+
+
+def _gate_inputs(metadata, trainer, examples) -> dict[str, list]:
+    """What the data gate read before a training: the data's statistics, and their schema."""
+    gates = [
+        e
+        for e in metadata.readers(examples, cached=True)
+        if e.node == "DataGate" and e.id < trainer.id
+    ]
+    # That of the same run; the latest one where an engine names runs otherwise.
+    gate = max(gates, key=lambda e: (e.run == trainer.run, e.id), default=None)
+    return metadata.inputs(gate) if gate else {}
 
 
 def _run(execution) -> dict[str, Any]:
@@ -166,17 +196,32 @@ def _data(examples, tasks: list[str]) -> dict[str, Any]:
 
 def _digest(directory: str) -> str:
     """SHA-256 over the names and the content of all files of a directory."""
+    import tensorflow as tf
+
+    if not tf.io.gfile.isdir(directory):
+        raise InputError(f"{directory} is gone; restore it, as the model was made from it.")
     digest = hashlib.sha256()
     for folder, _, names in sorted(tf.io.gfile.walk(directory)):
         for name in sorted(names):
             path = os.path.join(folder, name)
-            with tf.io.gfile.GFile(path, "rb") as file:
-                digest.update(os.path.relpath(path, directory).encode() + b"\n" + file.read())
+            digest.update(os.path.relpath(path, directory).encode() + b"\n" + _read(path))
     return digest.hexdigest()
+
+
+def _read(path: str) -> bytes:
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot read {path}: {error.message}.") from error
 
 
 def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
     """AUC by task of the candidate and, where there was one, of the model in production."""
+    import tensorflow as tf
+
     from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE
     from pipelines.results import RunResults
 
@@ -184,10 +229,14 @@ def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
     models = [CANDIDATE]
     if "baseline_model" in metadata.inputs(evaluator):
         models.append(BASELINE)
-    return {
-        name: {task: values[AUC] for task, values in results.metrics(name).items()}
-        for name in models
-    }
+    try:
+        return {
+            name: {task: values[AUC] for task, values in results.metrics(name).items()}
+            for name in models
+        }
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        uri = results.artifact("Evaluator", "evaluation").uri
+        raise InputError(f"cannot read the evaluation in {uri}; use an untouched copy.") from error
 
 
 def tree(lineage: Mapping[str, Any]):
@@ -201,7 +250,7 @@ def tree(lineage: Mapping[str, Any]):
     for training in lineage["trainings"]:
         what = "added" if training["package"] else "pre-trained"
         node = root.add(f"{', '.join(training['tasks'])}: {what} by {_when(training['run'])}")
-        aucs = ", ".join(f"{k} {v:.4f}" for k, v in training["validation_auc"].items())
+        aucs = _scores(training["validation_auc"])
         node.add(f"best epoch {training['best_epoch']}: validation AUC {aucs}")
         if training["package"]:
             node.add(f"task package {training['package']}")
@@ -215,11 +264,17 @@ def tree(lineage: Mapping[str, Any]):
         for evaluation in training["evaluations"]:
             under = node.add(f"evaluated by {_when(evaluation['run'])}")
             for model, values in evaluation["auc"].items():
-                under.add(f"{model}: " + ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
+                under.add(f"{model}: {_scores(values)}")
         for blessing in training["blessings"]:
             verdict = "blessed" if blessing["blessed"] else "not blessed"
             node.add(f"{verdict} by {blessing['by']}, {_when(blessing['run'])}")
     return root
+
+
+def _scores(values: Mapping[str, float | None]) -> str:
+    """AUC by task; there is none where all labels are the same."""
+    known = {name: value for name, value in values.items() if value is not None}
+    return ", ".join(f"{k} {known[k]:.4f}" if k in known else f"{k} -" for k in values)
 
 
 def _when(run: Mapping[str, Any]) -> str:

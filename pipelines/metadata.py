@@ -66,7 +66,7 @@ class Metadata:
       path: The file.
 
     Raises:
-      InputError: if there is none.
+      InputError: if there is none, or it is another kind of file.
     """
 
     def __init__(self, path: str):
@@ -78,7 +78,13 @@ class Metadata:
         config = metadata_store_pb2.ConnectionConfig()
         config.sqlite.filename_uri = path
         config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
-        self._store = mlmd.MetadataStore(config)
+        try:
+            self._store = mlmd.MetadataStore(config)
+        except (RuntimeError, mlmd.errors.StatusError) as error:
+            raise InputError(
+                f"cannot read ML Metadata in {path}; give the file that the pipelines wrote "
+                "(metadata.sqlite in their root)."
+            ) from error
         self.path = path
 
     def artifact(self, uri: str) -> Artifact:
@@ -125,12 +131,18 @@ class Metadata:
         """Returns what an execution made, by output."""
         return self._artifacts(execution, _OUTPUT)
 
-    def readers(self, artifact: Artifact) -> list[Execution]:
-        """Returns the executions that read an artifact and ended well."""
+    def readers(self, artifact: Artifact, *, cached: bool = False) -> list[Execution]:
+        """Returns the executions that read an artifact and ended well.
+
+        Args:
+          artifact: What they read.
+          cached: Whether those count that were skipped, as an earlier one did the same.
+        """
         events = self._store.get_events_by_artifact_ids([artifact.id])
         reading = sorted({e.execution_id for e in events if e.type in _INPUT})
         executions = [self._execution(e) for e in self._store.get_executions_by_id(reading)]
-        return [e for e in executions if e.state == "complete"]
+        states = ("complete", "cached") if cached else ("complete",)
+        return [e for e in executions if e.state in states]
 
     def last_run(self, pipeline: str) -> dict[str, Execution]:
         """Returns the executions of a pipeline's last run, by component; none before the first."""

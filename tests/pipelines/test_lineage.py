@@ -58,9 +58,25 @@ def test_data_backbone_and_blessings(lineage, gone_way):
         blessed_by = {b["by"] for b in training["blessings"] if b["blessed"]}
         assert {"Evaluator", "ServingCheck"} <= blessed_by
         assert ("FrozenTaskValidator" in blessed_by) == bool(training["package"])
-    schema = lineage["trainings"][2]["inputs"]["schema"]
-    assert Path(schema["uri"], "schema.pbtxt").is_file()
-    assert len(schema["sha256"]) == 64
+    read = [training["inputs"] for training in lineage["trainings"]]
+    assert read[0]["schema"] == read[1]["schema"] == read[2]["schema"]  # the backbone's
+    assert Path(read[0]["schema"]["uri"], "schema.pbtxt").is_file()
+    assert len({inputs["statistics"]["uri"] for inputs in read}) == len(
+        {training["data"]["uri"] for training in lineage["trainings"]}
+    )
+    assert all(len(value["sha256"]) == 64 for inputs in read for value in inputs.values())
+
+
+def test_the_checks_of_a_run_are_its_own(lineage, gone_way):
+    for training in lineage["trainings"]:
+        checks = [*training["evaluations"], *training["blessings"]]
+        assert {check["run"]["run"] for check in checks} == {training["run"]["run"]}
+        assert len(checks) == (4 if training["package"] else 3)
+        assert set(training["tasks"]) <= set(training["evaluations"][0]["auc"]["candidate"])
+    # What the pusher of version 3 read, and what read the model of version 2, say the same.
+    older = model_lineage(f"{gone_way.serving_dir}/2/")
+    assert older["version"] == f"{gone_way.serving_dir}/2"
+    assert older["trainings"] == lineage["trainings"][1:]
 
 
 def test_the_tree_shows_it(lineage):
@@ -71,6 +87,18 @@ def test_the_tree_shows_it(lineage):
         assert training["data"]["rows_fingerprint"] in text
         assert ", ".join(training["tasks"]) in text
     assert lineage["backbone"]["fingerprint"] in text
+    assert "not blessed" not in text
+
+
+def test_the_tree_shows_a_refusal_and_a_task_without_auc(lineage):
+    changed = json.loads(json.dumps(lineage))
+    changed["trainings"][0]["blessings"][0]["blessed"] = False
+    changed["trainings"][0]["evaluations"][0]["auc"]["candidate"]["share"] = None
+    console = Console(width=250)
+    with console.capture() as capture:
+        console.print(tree(changed))
+    assert capture.get().count("not blessed by ") == 1
+    assert "share -" in capture.get()
 
 
 def test_the_program_prints_it_and_writes_it(lineage, gone_way, tmp_path):
@@ -91,7 +119,8 @@ def test_the_program_prints_it_and_writes_it(lineage, gone_way, tmp_path):
     assert done.returncode == 0, done.stderr
     assert lineage["backbone"]["fingerprint"] in done.stdout
     written = json.loads(output.read_text())
-    assert [t["tasks"] for t in written["trainings"]] == [t["tasks"] for t in lineage["trainings"]]
+    assert written == lineage
+    assert not done.stderr
 
 
 def test_what_no_pipeline_pushed(gone_way, tmp_path):
@@ -106,5 +135,55 @@ def test_what_no_pipeline_pushed(gone_way, tmp_path):
 def test_metadata_that_is_not_there(gone_way, tmp_path):
     with pytest.raises(InputError, match="there is no ML Metadata in"):
         model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
+    for content in ("", "no data base"):
+        (tmp_path / "other.sqlite").write_text(content)
+        with pytest.raises(InputError, match="cannot read ML Metadata|knows no pipeline that"):
+            model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "other.sqlite"))
     with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
         find_metadata(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("model", "model.json is missing"),
+        ("schema", "is gone; restore it"),
+        ("evaluation", "cannot read the evaluation in"),
+        ("examples", "examples.json"),
+    ],
+)
+def test_what_made_it_is_gone(lineage, gone_way, tmp_path, part, message):
+    first = lineage["trainings"][2]
+    uri = {
+        "model": first["model"],
+        "schema": first["inputs"]["schema"]["uri"],
+        "evaluation": gone_way.results[0].artifact("Evaluator", "evaluation").uri,
+        "examples": first["data"]["uri"],
+    }[part]
+    shutil.move(uri, tmp_path / "aside")
+    try:
+        with pytest.raises(InputError, match=message):
+            model_lineage(f"{gone_way.serving_dir}/3")
+    finally:
+        shutil.move(tmp_path / "aside", uri)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "Flag --model must have a value"),
+        (["--model=nowhere"], "nowhere holds no exported model"),
+        (["--model=nowhere", "--output=no/such/file.json"], "there is no directory no/such"),
+    ],
+)
+def test_the_program_refuses_in_a_sentence(flags, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.lineage", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
