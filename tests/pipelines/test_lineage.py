@@ -137,7 +137,7 @@ def test_metadata_that_is_not_there(gone_way, tmp_path):
         model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
     for content in ("", "no data base"):
         (tmp_path / "other.sqlite").write_text(content)
-        with pytest.raises(InputError, match="cannot read ML Metadata|knows no pipeline that"):
+        with pytest.raises(InputError, match=r"cannot read ML Metadata|knows no pipeline that"):
             model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "other.sqlite"))
     with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
         find_metadata(str(tmp_path / "model"))
