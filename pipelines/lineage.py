@@ -229,13 +229,15 @@ def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
     models = [CANDIDATE]
     if "baseline_model" in metadata.inputs(evaluator):
         models.append(BASELINE)
+    uri = results.artifact("Evaluator", "evaluation").uri
+    if not tf.io.gfile.isdir(uri):
+        raise InputError(f"cannot read the evaluation in {uri}: it is gone; restore it.")
     try:
         return {
             name: {task: values[AUC] for task, values in results.metrics(name).items()}
             for name in models
         }
     except (ValueError, OSError, tf.errors.OpError) as error:
-        uri = results.artifact("Evaluator", "evaluation").uri
         raise InputError(f"cannot read the evaluation in {uri}; use an untouched copy.") from error
 
 
