@@ -1,16 +1,17 @@
 r"""Compiles a pipeline for Kubeflow Pipelines (V2): a PipelineSpec to upload.
 
-    python -m pipelines.kubeflow --pipeline=pretrain --tasks=click,like --dataset=synthetic \
-        --image=IMAGE --pipeline_root=gs://BUCKET/root --serving_dir=gs://BUCKET/models/mptrec \
-        --output=pretrain.json
+    python -m pipelines.kubeflow --pipeline=pretrain --tasks=click,like --new_task=share \
+        --dataset=synthetic --image=IMAGE --pipeline_root=gs://BUCKET/root \
+        --serving_dir=gs://BUCKET/models/mptrec --output=pretrain.json
     python -m pipelines.kubeflow --pipeline=add_task --production_tasks=click,like \
         --new_task=share --dataset=synthetic --image=IMAGE --pipeline_root=gs://BUCKET/root \
         --serving_dir=gs://BUCKET/models/mptrec --output=add_task.json
 
-The image holds this package and its locked dependencies. A run of add_task is started with the
-URIs of the model in production and of what its backbone was made from: base_model,
-production_model, schema and statistics (`mptrec-lineage` prints them). Flags that are not listed
-here go to Beam.
+The image holds this package and its locked dependencies. A run of add_task has to be given the
+URIs of the model in production and of what its backbone was made from, as the parameters
+base_model (the model that the task joins), production_model, schema and statistics: the cluster's
+own ML Metadata names them. A file that ends in .yaml gets the PipelineSpec without its job. Flags
+that are not listed here go to Beam.
 """
 
 import os
@@ -19,124 +20,128 @@ from typing import Any
 from absl import flags
 
 from mptrec_tf.bin import data_flags, program
-from mptrec_tf.directories import check_writable, file_written_aside
 from mptrec_tf.errors import InputError
+from pipelines import flags as pipeline_flags
 
 _PIPELINE = flags.DEFINE_enum("pipeline", None, ["pretrain", "add_task"], "Which pipeline.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image of the components.")
-_ROOT = flags.DEFINE_string("pipeline_root", None, "Where artifacts go; a run may give another.")
-_SERVING_DIR = flags.DEFINE_string("serving_dir", None, "Where versions are pushed.")
-_OUTPUT = flags.DEFINE_string("output", None, "Write the PipelineSpec to this file, as JSON.")
-_TASKS = flags.DEFINE_list("tasks", [], "pretrain: tasks to pre-train on.")
-_NEW_TASK = flags.DEFINE_string(
-    "new_task", None, "The task to add; for pretrain, one that is to come, if there is one."
+_ROOT = flags.DEFINE_string(
+    "pipeline_root", None, "Where artifacts go, as gs://, s3:// or minio://; a run may change it."
 )
+_SERVING_DIR = flags.DEFINE_string("serving_dir", None, "Where versions are pushed.")
+_OUTPUT = flags.DEFINE_string("output", None, "The file to write: .json, or .yaml.")
 _PRODUCTION_TASKS = flags.DEFINE_list(
     "production_tasks", [], "add_task: tasks that the model in production answers."
 )
-_FILES = {
-    split: flags.DEFINE_string(f"{split}_files", None, f"Your own {split} rows: a path or glob.")
-    for split in ("train", "validation", "test")
-}
+_CACHE = flags.DEFINE_bool("cache", True, "Skip components whose inputs did not change.")
 flags.mark_flags_as_required(["pipeline", "image", "pipeline_root", "serving_dir", "output"])
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(pipeline_flags)
 
 
-def compile_pipeline(pipeline: Any, image: str, output: str) -> None:
-    """Writes the PipelineSpec of a pipeline; the file appears whole.
+def _check_reachable() -> None:
+    """Refuses paths that name nothing in a container.
 
-    Args:
-      pipeline: A TFX pipeline.
-      image: Container image of the components.
-      output: Path of the JSON file.
+    An absolute path may be in the image, or on a volume that every container mounts; Kubeflow's own
+    artifacts go to an object store.
     """
-    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow
-
-    directory, name = os.path.split(os.path.abspath(output))
-    aside = f".{name}"
-    runner = kubeflow.KubeflowV2DagRunner(
-        kubeflow.KubeflowV2DagRunnerConfig(default_image=image),
-        output_dir=directory,
-        output_filename=aside,
-    )
-    runner.run(pipeline)
-    path = os.path.join(directory, aside)
-    with open(path, encoding="utf-8") as file:
-        spec = file.read()
-    os.remove(path)
-    with file_written_aside(output) as file:
-        file.write(spec)
+    root = _ROOT.value
+    if "://" not in root or root.startswith("file:"):
+        raise InputError(
+            f"--pipeline_root={root} is no object store, where Kubeflow keeps artifacts; give "
+            "gs://BUCKET/..., s3://BUCKET/... or minio://BUCKET/..."
+        )
+    paths = (_SERVING_DIR, data_flags.DATA_DIR, pipeline_flags.SCHEMA)
+    for flag in (*paths, *pipeline_flags.FILES.values()):
+        path = flag.value
+        if path and "://" not in path and not os.path.isabs(path):
+            raise InputError(
+                f"--{flag.name}={path} is relative to this machine's working directory; give a "
+                "path that every container sees, such as gs://BUCKET/..."
+            )
 
 
-def _parameter(name: str) -> Any:
-    from tfx.orchestration.data_types import RuntimeParameter
-
-    return RuntimeParameter(name=name, ptype=str, default="")
+def _check_tasks() -> None:
+    """Refuses flags that leave the tasks open, or belong to the other pipeline."""
+    if _PIPELINE.value == "add_task":
+        if not (pipeline_flags.NEW_TASK.value and _PRODUCTION_TASKS.value):
+            raise InputError("add_task needs --new_task and --production_tasks.")
+        for flag in (pipeline_flags.TASKS, pipeline_flags.SCHEMA, pipeline_flags.DROP_TASKS):
+            if flag.value:
+                raise InputError(f"--{flag.name} goes with --pipeline=pretrain, not with add_task.")
+    elif not pipeline_flags.TASKS.value:
+        raise InputError("pretrain needs --tasks, the tasks to pre-train on.")
+    elif _PRODUCTION_TASKS.value:
+        raise InputError("--production_tasks goes with --pipeline=add_task, not with pretrain.")
 
 
 def _make_pipeline(beam_args: list[str]) -> Any:
-    from components.example_gen.source import SourceConfig
+    from tfx.orchestration.data_types import RuntimeParameter
+
+    from components.data_gate.config import GateConfig
+    from components.evaluation.eval_config import Thresholds
     from components.pretrainer.config import PretrainerConfig
     from components.prompt_tuner.config import PromptTunerConfig
-    from mptrec_tf.spec_yaml import load
+    from mptrec_tf.training.loop import TrainingConfig
     from pipelines import add_task, pretrain
     from pipelines.config import AddTaskConfig, PretrainConfig
 
-    is_new = _PIPELINE.value == "add_task"
-    if is_new and not (_NEW_TASK.value and _PRODUCTION_TASKS.value):
-        raise InputError("add_task needs --new_task and --production_tasks.")
-    if not is_new and not _TASKS.value:
-        raise InputError("pretrain needs --tasks.")
-    tasks = [*(_PRODUCTION_TASKS.value if is_new else _TASKS.value), _NEW_TASK.value]
-    if bool(data_flags.DATASET.value) == bool(data_flags.SPEC.value):
-        raise InputError("give either --dataset (built in) or --spec (your own data).")
-    if data_flags.SPEC.value:
-        files = {split: flag.value for split, flag in _FILES.items() if flag.value}
-        source = SourceConfig(spec=load(data_flags.SPEC.value), files=files)
-    else:
-        source = SourceConfig(
-            dataset=data_flags.DATASET.value,
-            data_dir=data_flags.DATA_DIR.value,
-            tasks=tuple(dict.fromkeys(filter(None, tasks))),
-            rows=data_flags.ROWS.value,
-            seed=data_flags.DATA_SEED.value,
-        )
+    new = pipeline_flags.NEW_TASK.value
+    # Every task that is to come is declared now, so that its label is no feature.
+    old = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
+    source = pipeline_flags.source(tuple(dict.fromkeys((*old, new))) if new else old)
+    training = TrainingConfig(
+        epochs=pipeline_flags.EPOCHS.value,
+        patience=pipeline_flags.PATIENCE.value,
+        seed=pipeline_flags.SEED.value,
+    )
     common = {
         "root": _ROOT.value.rstrip("/"),
         "serving_dir": _SERVING_DIR.value.rstrip("/"),
         "source": source,
+        "gate": GateConfig(max_drift_of=pipeline_flags.numbers(pipeline_flags.MAX_DRIFT)),
+        "thresholds": Thresholds(
+            pipeline_flags.numbers(pipeline_flags.LEAST_AUC), margin=pipeline_flags.MARGIN.value
+        ),
+        "slices": pipeline_flags.slices(),
         "beam_args": beam_args,
+        "cache": _CACHE.value,
+        "docker": pipeline_flags.DOCKER.value,
         "cluster": True,
     }
-    if not is_new:
-        trainer = PretrainerConfig(tasks=tuple(_TASKS.value))
-        source.make_spec().select_tasks(trainer.tasks)
-        return pretrain.create_pipeline(PretrainConfig(**common, trainer=trainer))
-    return add_task.create_pipeline(
-        AddTaskConfig(
+    if _PIPELINE.value == "pretrain":
+        source.make_spec().select_tasks(old)
+        config = PretrainConfig(
             **common,
-            tuner=PromptTunerConfig(task=_NEW_TASK.value),
-            production_tasks=_PRODUCTION_TASKS.value,
-            base_model=_parameter("base_model"),
-            production_model=_parameter("production_model"),
-            schema=_parameter("schema"),
-            statistics=_parameter("statistics"),
+            trainer=PretrainerConfig(tasks=old, training=training),
+            schema_file=pipeline_flags.SCHEMA.value,
+            may_drop_tasks=pipeline_flags.DROP_TASKS.value,
         )
+        return pretrain.create_pipeline(config)
+    # Without defaults, so that a run that leaves one out is refused before it begins.
+    uris = ("base_model", "production_model", "schema", "statistics")
+    parameters = {name: RuntimeParameter(name=name, ptype=str) for name in uris}
+    config = AddTaskConfig(
+        **common,
+        **parameters,
+        tuner=PromptTunerConfig(task=new, training=training),
+        production_tasks=old,
     )
+    return add_task.create_pipeline(config)
 
 
 def main(beam_args: list[str]) -> None:
     """Compiles the pipeline."""
+    from mptrec_tf.directories import check_writable
     from mptrec_tf.preparation import check_beam_args
 
+    _check_reachable()
+    _check_tasks()
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
-    for flag in (_ROOT, _SERVING_DIR):
-        if "://" not in flag.value and not os.path.isabs(flag.value):
-            raise InputError(
-                f"--{flag.name}={flag.value} is relative to this machine's working directory; give "
-                "a path that every container sees, such as gs://BUCKET/..."
-            )
+
+    from pipelines.compiling import compile_pipeline  # TFX takes seconds to import
+
     compile_pipeline(_make_pipeline(beam_args), _IMAGE.value, _OUTPUT.value)
     print(f"{_PIPELINE.value} pipeline written to {_OUTPUT.value}")
 

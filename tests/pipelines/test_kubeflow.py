@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -5,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.data_types import RuntimeParameter
@@ -12,11 +14,13 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.example_gen.source import SourceConfig
 from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.errors import InputError
 from pipelines import add_task, pretrain
+from pipelines.compiling import compile_pipeline
 from pipelines.config import AddTaskConfig, PretrainConfig
-from pipelines.kubeflow import compile_pipeline
 
 ROOT = Path(__file__).parents[2]
+IMAGE = "registry/image:1"
 COMMON = {
     "root": "gs://bucket/root",
     "serving_dir": "gs://bucket/models/mptrec",
@@ -25,56 +29,77 @@ COMMON = {
     "cluster": True,
 }
 URIS = ("base_model", "production_model", "schema", "statistics")
+PRETRAIN = PretrainConfig(**COMMON, trainer=PretrainerConfig(tasks=("click", "like")))
+PRETRAIN_COMPONENTS = {
+    "RawExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Pretrainer",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+}
+IMPORTED = {"BackboneSchema", "BackboneStatistics", "BaseModel", "ProductionModel"}
+ADD_TASK_COMPONENTS = IMPORTED | {
+    "RawExampleGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "PromptTuner",
+    "FrozenTaskValidator",
+    "Evaluator",
+    "ServingCheck",
+    "Pusher",
+}
+
+
+def parsed(content):
+    """A PipelineSpec by Kubeflow's own proto, which refuses what it does not know."""
+    # A Struct in the spec, which by itself may hold anything.
+    json_format.ParseDict(content["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
+    return json_format.ParseDict(content, pipeline_spec_pb2.PipelineSpec())
 
 
 def compiled(pipeline, folder):
-    """Compiles a pipeline; returns its PipelineSpec, read by Kubeflow's own proto, and the job."""
-    compile_pipeline(pipeline, "registry/image:1", str(folder / "job.json"))
+    """Compiles a pipeline; returns its PipelineSpec and the job."""
+    compile_pipeline(pipeline, IMAGE, str(folder / "job.json"))
     assert os.listdir(folder) == ["job.json"]
     job = json.loads((folder / "job.json").read_text())
-    spec = json_format.ParseDict(
-        job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=True
-    )
-    return spec, job
+    return parsed(job["pipelineSpec"]), job
 
 
-def check_components(spec, components):
-    tasks = spec.root.dag.tasks
-    assert set(tasks) == components
+def containers(spec):
+    """What runs in a container, by component."""
     executors = spec.deployment_spec["executors"]
-    containers = {
-        name.removesuffix("_executor"): e["container"]
-        for name, e in executors.items()
-        if "container" in e
+    return {
+        name.removesuffix("_executor"): executor["container"]
+        for name, executor in executors.items()
+        if "container" in executor
     }
-    assert {c["image"] for c in containers.values()} == {"registry/image:1"}
-    assert all("--direct_num_workers=2" in c["args"] for c in containers.values())
-    return {name: set(task.dependent_tasks) for name, task in tasks.items()}, containers
+
+
+def after(spec):
+    """What each component waits for."""
+    return {name: set(task.dependent_tasks) for name, task in spec.root.dag.tasks.items()}
 
 
 def test_the_pre_training_pipeline(tmp_path):
-    config = PretrainConfig(**COMMON, trainer=PretrainerConfig(tasks=("click", "like")))
-    spec, job = compiled(pretrain.create_pipeline(config), tmp_path)
-    after, containers = check_components(
-        spec,
-        {
-            "RawExampleGen",
-            "StatisticsGen",
-            "SchemaGen",
-            "ExampleValidator",
-            "DataGate",
-            "Transform",
-            "Pretrainer",
-            "Evaluator",
-            "ServingCheck",
-            "Pusher",
-        },
-    )
-    assert "DataGate" in after["Transform"]
-    assert "Transform" in after["Pretrainer"]
-    assert after["Pusher"] == {"Pretrainer", "Evaluator", "ServingCheck"}
+    spec, job = compiled(pretrain.create_pipeline(PRETRAIN), tmp_path)
+    assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
+    run = containers(spec)
+    assert set(run) == PRETRAIN_COMPONENTS
+    assert {container["image"] for container in run.values()} == {IMAGE}
+    assert all("--direct_num_workers=2" in container["args"] for container in run.values())
+    assert "components.pusher.executor.Executor" in run["Pusher"]["args"]
+    waits = after(spec)
+    assert "DataGate" in waits["Transform"]
+    assert "Transform" in waits["Pretrainer"]
+    assert waits["Pusher"] == {"Pretrainer", "Evaluator", "ServingCheck"}
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
-    assert "components.pusher.executor.Executor" in containers["Pusher"]["args"]
+    assert not spec.root.input_definitions.parameters
 
 
 def test_the_add_task_pipeline(tmp_path):
@@ -82,53 +107,191 @@ def test_the_add_task_pipeline(tmp_path):
         **COMMON,
         tuner=PromptTunerConfig(task="share"),
         production_tasks=("click", "like"),
-        **{name: RuntimeParameter(name=name, ptype=str, default="") for name in URIS},
+        **{name: RuntimeParameter(name=name, ptype=str) for name in URIS},
     )
-    spec, _ = compiled(add_task.create_pipeline(config), tmp_path)
-    after, containers = check_components(
-        spec,
-        {
-            "RawExampleGen",
-            "StatisticsGen",
-            "BackboneSchema",
-            "BackboneStatistics",
-            "BaseModel",
-            "ProductionModel",
-            "ExampleValidator",
-            "DataGate",
-            "PromptTuner",
-            "FrozenTaskValidator",
-            "Evaluator",
-            "ServingCheck",
-            "Pusher",
-        },
-    )
-    assert {"BackboneSchema", "BackboneStatistics"} < after["DataGate"]
-    assert {"DataGate", "BaseModel"} < after["PromptTuner"]
-    assert after["Pusher"] == {"PromptTuner", "FrozenTaskValidator", "Evaluator", "ServingCheck"}
-    assert set(spec.root.input_definitions.parameters) == set(URIS)
-    assert not {"BaseModel", "ProductionModel"} & set(containers)  # imported, not run
+    spec, job = compiled(add_task.create_pipeline(config), tmp_path)
+    assert set(spec.root.dag.tasks) == ADD_TASK_COMPONENTS
+    run = containers(spec)
+    assert set(run) == ADD_TASK_COMPONENTS - IMPORTED
+    assert {container["image"] for container in run.values()} == {IMAGE}
+    assert all("--direct_num_workers=2" in container["args"] for container in run.values())
+    waits = after(spec)
+    assert {"BackboneSchema", "BackboneStatistics"} < waits["DataGate"]
+    assert {"DataGate", "BaseModel"} < waits["PromptTuner"]
+    assert waits["Pusher"] == {"PromptTuner", "FrozenTaskValidator", "Evaluator", "ServingCheck"}
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--pipeline_root=root"], "--pipeline_root=root is relative to this machine's working"),
-        (["--tasks=click,clack"], "unknown task 'clack'"),
-        (["--pipeline=add_task"], "add_task needs --new_task and --production_tasks"),
-    ],
-)
-def test_refusals(tmp_path, flags, message):
-    given = ["--pipeline=pretrain", "--image=i", "--pipeline_root=gs://b/r", "--tasks=click"]
-    given += ["--serving_dir=gs://b/m", "--dataset=synthetic", f"--output={tmp_path / 'job.json'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.kubeflow", *given, *flags],
+@pytest.mark.parametrize("cache", [True, False])
+def test_caching(tmp_path, cache):
+    config = dataclasses.replace(PRETRAIN, cache=cache)
+    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    assert {t.caching_options.enable_cache for t in spec.root.dag.tasks.values()} == {cache}
+
+
+def test_yaml_holds_the_spec_alone(tmp_path):
+    compile_pipeline(pretrain.create_pipeline(PRETRAIN), IMAGE, str(tmp_path / "spec.yaml"))
+    spec = parsed(yaml.safe_load((tmp_path / "spec.yaml").read_text()))
+    assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
+
+
+def test_what_cannot_be_compiled_leaves_the_file_as_it_was(tmp_path):
+    output = tmp_path / "job.json"
+    output.write_text("old")
+    pipeline = pretrain.create_pipeline(dataclasses.replace(PRETRAIN, docker=True))
+    with pytest.raises(InputError, match="compiler knows no InfraValidator; compile the pipeline"):
+        compile_pipeline(pipeline, IMAGE, str(output))
+    assert output.read_text() == "old"
+    assert os.listdir(tmp_path) == ["job.json"]
+
+
+def program(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.kubeflow", f"--image={IMAGE}", *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_program_with_all_its_flags(tmp_path):
+    output = tmp_path / "add_task.json"
+    done = program(
+        "--pipeline=add_task",
+        "--dataset=synthetic",
+        "--rows=1000",
+        "--production_tasks=click,like",
+        "--new_task=share",
+        "--pipeline_root=gs://bucket/root/",
+        "--serving_dir=/models/mptrec/",
+        "--least_auc=share=0.61",
+        "--margin=0.02",
+        "--max_drift=item_price=0.3",
+        "--slices=device+hour,user_city",
+        "--epochs=7",
+        "--patience=3",
+        "--seed=4",
+        "--nocache",
+        "--direct_num_workers=2",
+        f"--output={output}",
+    )
+    assert done.returncode == 0, done.stderr
+    job = json.loads(output.read_text())
+    spec = parsed(job["pipelineSpec"])
+    assert set(spec.root.dag.tasks) == ADD_TASK_COMPONENTS
+    assert {c["image"] for c in containers(spec).values()} == {IMAGE}
+    assert all("--direct_num_workers=2" in c["args"] for c in containers(spec).values())
+    assert not any(t.caching_options.enable_cache for t in spec.root.dag.tasks.values())
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
+
+    # The URIs have to be given to a run, as strings.
+    parameters = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    assert parameters == {name: {"type": "STRING"} for name in URIS}
+    for component, name in {
+        "BaseModel": "base_model",
+        "ProductionModel": "production_model",
+        "BackboneSchema": "schema",
+        "BackboneStatistics": "statistics",
+    }.items():
+        given = spec.root.dag.tasks[component].inputs.parameters["artifact_uri"]
+        assert given.component_input_parameter == name
+
+    def constant(component, name):
+        value = spec.root.dag.tasks[component].inputs.parameters[name].runtime_value
+        return value.constant_value.string_value
+
+    assert constant("Pusher", "serving_dir") == "/models/mptrec"
+    assert json.loads(constant("DataGate", "config"))["max_drift_of"] == {"item_price": 0.3}
+    tuner = json.loads(constant("PromptTuner", "custom_config"))["config"]
+    assert tuner["task"] == "share"
+    assert {k: tuner["training"][k] for k in ("epochs", "patience", "seed")} == {
+        "epochs": 7,
+        "patience": 3,
+        "seed": 4,
+    }
+    evaluation = json.loads(constant("Evaluator", "eval_config"))
+    [share] = [m for m in evaluation["metrics_specs"] if m["output_names"] == ["share"]]
+    [click] = [m for m in evaluation["metrics_specs"] if m["output_names"] == ["click"]]
+    assert share["metrics"][0]["threshold"]["value_threshold"]["lower_bound"] == 0.61
+    assert click["metrics"][0]["threshold"]["change_threshold"]["absolute"] == -0.02
+    assert {"feature_keys": ["device", "hour"]} in evaluation["slicing_specs"]
+
+
+REFUSED = [
+    (["--pipeline_root=root"], "--pipeline_root=root is no object store"),
+    (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is no object store"),
+    (["--serving_dir=models"], "--serving_dir=models is relative to this machine's working"),
+    (["--data_dir=data"], "--data_dir=data is relative to this machine's working"),
+    (["--train_files=train/*.csv"], "--train_files=train/*.csv is relative to this"),
+    (["--schema=schema.pbtxt"], "--schema=schema.pbtxt is relative to this machine's"),
+    (["--tasks=click,clack"], "unknown task 'clack'"),
+    (["--tasks="], "pretrain needs --tasks"),
+    (["--production_tasks=click"], "--production_tasks goes with --pipeline=add_task, not"),
+    (["--pipeline=add_task"], "add_task needs --new_task and --production_tasks"),
+    (
+        ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
+        "--tasks goes with --pipeline=pretrain, not with add_task",
+    ),
+    (["--docker"], "Kubeflow's compiler knows no InfraValidator"),
+    (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
+    (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
+    (["--least_auc=click"], "--least_auc=click: 'click' is not of the form name=number"),
+    (["--no_flag=1"], "unknown flag --no_flag"),
+    (["--output=job.txt"], "job.txt ends neither in .json (a job) nor in .yaml"),
+]
+# All in one process, as most of a start is spent on imports.
+ASK = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from mptrec_tf.errors import InputError
+from pipelines import kubeflow
+
+for given in json.load(sys.stdin):
+    with flagsaver.flagsaver():
+        rest = flags.FLAGS(["kubeflow", *given], known_only=True)
+        try:
+            kubeflow.main(rest[1:])
+            print("accepted")
+        except InputError as error:
+            print(error)
+"""
+
+
+def pretrain_flags(folder, *flags):
+    common = ["--pipeline=pretrain", "--pipeline_root=gs://b/r", "--tasks=click", "--image=i"]
+    common += ["--serving_dir=gs://b/m", "--dataset=synthetic", f"--output={folder / 'job.json'}"]
+    return [*common, *flags]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What the program says to each of the refused flags, and where it would have written."""
+    folder = tmp_path_factory.mktemp("refused")
+    given = [pretrain_flags(folder, *flags) for flags, _ in REFUSED]
+    done = subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=ROOT,
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines(), folder
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)), ids=[" ".join(f) for f, _ in REFUSED])
+def test_refusals(said, case):
+    sentences, folder = said
+    assert len(sentences) == len(REFUSED)
+    assert REFUSED[case][1] in sentences[case]
+    assert not list(folder.iterdir())
+
+
+def test_a_refusal_ends_the_program_with_a_sentence(tmp_path):
+    done = program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
     assert done.returncode == 1
-    assert message in done.stderr
+    assert done.stderr.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

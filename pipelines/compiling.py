@@ -1,0 +1,45 @@
+"""Compiles a pipeline for Kubeflow Pipelines (V2)."""
+
+import os
+import tempfile
+
+from tfx.orchestration.pipeline import Pipeline
+from tfx.v1.components import InfraValidator
+
+from mptrec_tf.directories import write_file
+from mptrec_tf.errors import InputError
+
+
+def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:
+    """Writes a pipeline as Kubeflow reads it; the file appears whole or not at all.
+
+    Args:
+      pipeline: A TFX pipeline.
+      image: Container image of the components.
+      output: Path of the file: a PipelineJob if it ends in .json, the PipelineSpec alone if it
+        ends in .yaml.
+
+    Raises:
+      InputError: for a component that Kubeflow's compiler does not know, another ending, or a
+        file that cannot be written.
+    """
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow  # kfp is slow
+
+    name = os.path.basename(output)
+    if not name.endswith((".json", ".yaml")):
+        raise InputError(f"{output} ends neither in .json (a job) nor in .yaml (its spec alone).")
+    if any(isinstance(component, InfraValidator) for component in pipeline.components):
+        raise InputError(
+            "Kubeflow's compiler knows no InfraValidator; compile the pipeline without --docker: "
+            "the candidate is then checked in a fresh process."
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        runner = kubeflow.KubeflowV2DagRunner(
+            kubeflow.KubeflowV2DagRunnerConfig(default_image=image),
+            output_dir=directory,
+            output_filename=name,
+        )
+        runner.run(pipeline)
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
+            written = file.read()
+    write_file(output, written)

@@ -1,0 +1,108 @@
+"""Flags of all programs that make the pipelines, whatever engine runs them."""
+
+import os
+from typing import Any
+
+from absl import flags
+
+from mptrec_tf.bin import data_flags
+from mptrec_tf.errors import InputError
+
+TASKS = flags.DEFINE_list("tasks", [], "Tasks to pre-train on.")
+NEW_TASK = flags.DEFINE_string(
+    "new_task", None, "The task to add; for the pre-training, the one that is to come."
+)
+FILES = {
+    split: flags.DEFINE_string(f"{split}_files", None, f"Your own {split} rows: a file or glob.")
+    for split in ("train", "validation", "test")
+}
+SCHEMA = flags.DEFINE_string(
+    "schema", None, "A curated schema (text proto). Default: inferred from the training rows."
+)
+LEAST_AUC = flags.DEFINE_list("least_auc", [], "Lower bounds, as task=0.8, by commas.")
+MARGIN = flags.DEFINE_float(
+    "margin", 0.005, "How much lower than in production a task's AUC may be.", lower_bound=0.0
+)
+MAX_DRIFT = flags.DEFINE_list(
+    "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."
+)
+SLICES = flags.DEFINE_list("slices", [], "Features to evaluate by; several at once as a+b.")
+EPOCHS = flags.DEFINE_integer("epochs", 20, "Of each training, at most.", lower_bound=1)
+PATIENCE = flags.DEFINE_integer(
+    "patience", 5, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+)
+SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
+DOCKER = flags.DEFINE_bool(
+    "docker", False, "Check the candidate with TF Serving in a container (TFX's InfraValidator)."
+)
+DROP_TASKS = flags.DEFINE_bool(
+    "may_drop_tasks",
+    False,
+    "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
+    "backbone knows none of the tasks that were added to the old one.",
+)
+
+
+def numbers(flag: flags.FlagHolder) -> dict[str, float]:
+    """Returns the numbers of a list flag such as a=1,b=2.
+
+    Raises:
+      InputError: for an item that is not of this form.
+    """
+    found = {}
+    for item in flag.value:
+        name, _, value = item.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise InputError(
+                f"--{flag.name}={','.join(flag.value)}: {item!r} is not of the form name=number."
+            ) from error
+    return found
+
+
+def slices() -> list[list[str]]:
+    """Returns the columns of each slice."""
+    return [columns.split("+") for columns in SLICES.value]
+
+
+def absolute(path: str) -> str:
+    """Returns a path as it is called from wherever it is read; a remote one has such a name."""
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+
+
+def source(tasks: tuple[str, ...], default: str | None = None) -> Any:
+    """Returns the `SourceConfig` of the data set that the flags name.
+
+    Args:
+      tasks: Names of all tasks of a built-in data set, those to come among them.
+      default: The data set where the flags name none.
+
+    Raises:
+      InputError: if the flags name no data set or two, or files that do not go with it.
+    """
+    from components.example_gen.source import SourceConfig  # TFX takes seconds to import
+    from mptrec_tf.spec_yaml import load
+
+    spec = data_flags.SPEC.value
+    dataset = data_flags.DATASET.value or (None if spec else default)
+    if bool(dataset) == bool(spec):
+        raise InputError(
+            "give either --dataset (built in) or --spec (your own data); "
+            f"received {'both' if spec else 'neither'}."
+        )
+    files = {split: absolute(flag.value) for split, flag in FILES.items() if flag.value}
+    if spec:
+        for flag in (data_flags.DATA_DIR, data_flags.ROWS):
+            if flag.present:
+                raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
+        return SourceConfig(spec=load(spec), files=files)
+    if files:
+        raise InputError(f"--{next(iter(files))}_files goes with --spec, not with --dataset.")
+    return SourceConfig(
+        dataset=dataset,
+        data_dir=data_flags.DATA_DIR.value,
+        tasks=tasks,
+        rows=data_flags.ROWS.value,
+        seed=data_flags.DATA_SEED.value,
+    )
