@@ -34,8 +34,10 @@ def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:
             "the candidate is then checked in a fresh process."
         )
     with tempfile.TemporaryDirectory() as directory:
+        # TFX's entry point imports TensorFlow before this package can select its Keras.
+        command = ["env", "TF_USE_LEGACY_KERAS=1", *kubeflow.KUBEFLOW_TFX_CMD]
         runner = kubeflow.KubeflowV2DagRunner(
-            kubeflow.KubeflowV2DagRunnerConfig(default_image=image),
+            kubeflow.KubeflowV2DagRunnerConfig(default_image=image, default_commands=command),
             output_dir=directory,
             output_filename=name,
         )

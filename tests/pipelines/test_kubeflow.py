@@ -15,6 +15,7 @@ from components.example_gen.source import SourceConfig
 from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.errors import InputError
+from mptrec_tf.raw_examples import read_description
 from pipelines import add_task, pretrain
 from pipelines.compiling import compile_pipeline
 from pipelines.config import AddTaskConfig, PretrainConfig
@@ -145,6 +146,38 @@ def test_what_cannot_be_compiled_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["job.json"]
 
 
+def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
+    source = SourceConfig(dataset="synthetic", rows=200)
+    config = dataclasses.replace(PRETRAIN, source=source, beam_args=[])
+    (tmp_path / "job").mkdir()
+    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path / "job")
+    given = spec.root.dag.tasks["RawExampleGen"].inputs.parameters
+    values = {name: value.runtime_value.constant_value for name, value in given.items()}
+    output = spec.components["RawExampleGen"].output_definitions.artifacts["examples"]
+    executor_input = pipeline_spec_pb2.ExecutorInput()
+    for name, value in values.items():
+        executor_input.inputs.parameters[name].CopyFrom(value)
+    examples = executor_input.outputs.artifacts["examples"].artifacts.add(
+        name="1", uri=str(tmp_path / "examples")
+    )
+    examples.type.CopyFrom(output.artifact_type)
+    executor_input.outputs.output_file = str(tmp_path / "task" / "executor_output.json")
+    container = containers(spec)["RawExampleGen"]
+    command = [*container["command"], *container["args"]]
+    filled = json_format.MessageToJson(executor_input)
+    # A container knows nothing of this process's environment.
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(
+        [filled if argument == "{{$}}" else argument for argument in command],
+        env={"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_description(examples.uri)["splits"]["train"]["rows"] == 200
+
+
 def program(*flags):
     return subprocess.run(
         [sys.executable, "-m", "pipelines.kubeflow", f"--image={IMAGE}", *flags],
@@ -246,6 +279,7 @@ import json, sys
 from absl import flags
 from absl.testing import flagsaver
 from mptrec_tf.errors import InputError
+from mptrec_tf.raw_examples import read_description
 from pipelines import kubeflow
 
 for given in json.load(sys.stdin):
@@ -295,3 +329,17 @@ def test_a_refusal_ends_the_program_with_a_sentence(tmp_path):
     assert done.stderr.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", ["pipelines.compiling", "components.pusher.executor"])
+def test_a_module_can_be_imported_before_anything_else(module):
+    environment = {name: v for name, v in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
