@@ -260,6 +260,9 @@ def tree(lineage: Mapping[str, Any]):
         rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
         under = node.add(f"data {data['data_set']}: {rows} rows   {data['uri']}")
         under.add(f"fingerprint {data['rows_fingerprint']}")
+        for split, counts in data["positives"].items():
+            positives = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+            under.add(f"{split} positives: {positives}")
         for key, value in training["inputs"].items():
             node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
         node.add(f"tfx {training['tfx']}")
@@ -280,7 +283,7 @@ def _scores(values: Mapping[str, float | None]) -> str:
 
 
 def _when(run: Mapping[str, Any]) -> str:
-    return f"{run['pipeline']}, {run['began']}, {run['seconds']:.0f} s"
+    return f"{run['pipeline']} (run {run['run']}), {run['began']}, {run['seconds']:.0f} s"
 
 
 def main(_: list[str]) -> None:

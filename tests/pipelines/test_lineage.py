@@ -85,6 +85,9 @@ def test_the_tree_shows_it(lineage):
     text = console.export_text()
     for training in lineage["trainings"]:
         assert training["data"]["rows_fingerprint"] in text
+        assert f"(run {training['run']['run']})" in text
+        for task, count in training["data"]["positives"]["train"].items():
+            assert f"{task} {count:,}" in text
         assert ", ".join(training["tasks"]) in text
     assert lineage["backbone"]["fingerprint"] in text
     assert "not blessed" not in text
