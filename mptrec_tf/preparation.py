@@ -19,12 +19,13 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners import create_runner
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
 from mptrec_tf.arrow import lists, raw_features, serialized_rows
 from mptrec_tf.datasets.block import SPLITS, Block, Source
-from mptrec_tf.directories import written_aside
+from mptrec_tf.directories import copy_directory, written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels, make_weights
 from mptrec_tf.packed import LABELS, WEIGHT
@@ -34,7 +35,13 @@ from mptrec_tf.prepared_data import (
     save_description,
     transform_directory,
 )
-from mptrec_tf.preprocessing import embedding_rows, make_preprocessing_fn, raw_metadata
+from mptrec_tf.preprocessing import (
+    embedding_rows,
+    has_schema,
+    make_preprocessing_fn,
+    raw_metadata,
+    schema_directory,
+)
 from mptrec_tf.spec import DatasetSpec
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
@@ -137,7 +144,7 @@ def _run(
     run: str, source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]
 ) -> None:
     spec = source.spec
-    raw_config = _raw_config(spec)
+    raw_config = _raw_config(spec, transform_dir)
     passthrough = {name for name, _ in _passthrough(spec)}
     temporary = f"{output}/tmp-{run}"
     with (
@@ -173,23 +180,31 @@ def _run(
             )
             _ = (
                 batches[split]
-                | f"Count/{split}" >> beam.CombineGlobally(_Counts(spec))
+                | f"Labels/{split}" >> beam.Map(_labels)
+                | f"Count/{split}" >> beam.CombineGlobally(RowCounts(spec.task_names))
                 | f"Json/{split}" >> beam.Map(json.dumps)
                 | f"WriteCounts/{split}"
                 >> beam.io.WriteToText(_counts_file(output, split), shard_name_template="")
             )
+    if transform_dir and has_schema(transform_dir):
+        copy_directory(
+            schema_directory(transform_dir), schema_directory(transform_directory(output))
+        )
     if tf.io.gfile.exists(temporary):  # a graph that was given needs none
         tf.io.gfile.rmtree(temporary)
 
 
-def _raw_config(spec: DatasetSpec) -> tfxio.TensorAdapterConfig:
+def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
     """How TensorFlow Transform reads the features out of what `record_batch` makes."""
     text, number = pa.large_list(pa.large_binary()), pa.large_list(pa.float32())
     fields = [(f.name, text) for f in spec.categorical] + [(f.name, number) for f in spec.numeric]
+    names = set(spec.feature_names)
     fields += [(name, pa.large_list(kind)) for name, kind in _passthrough(spec)]
-    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(
-        raw_metadata(spec).schema
-    )
+    schema = raw_metadata(spec).schema
+    if transform_dir and has_schema(transform_dir):
+        given = tft.TFTransformOutput(transform_dir).raw_metadata.schema
+        schema = schema_pb2.Schema(feature=[f for f in given.feature if f.name in names])
+    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
     return tfxio.TensorAdapterConfig(pa.schema(fields), representations)
 
 
@@ -239,26 +254,33 @@ class _Encode(beam.DoFn):
         yield from serialized_rows(batch)
 
 
-class _Counts(beam.CombineFn):
-    """Rows, and positives of each task."""
+class RowCounts(beam.CombineFn):
+    """Labels [n, T] to `rows`, and `positives` by task.
 
-    def __init__(self, spec: DatasetSpec):
-        self._tasks = spec.task_names
+    Args:
+      tasks: Names of the T tasks.
+    """
 
-    def create_accumulator(self):
+    def __init__(self, tasks: Sequence[str]):
+        self._tasks = tasks
+
+    def create_accumulator(self):  # noqa: D102 (Beam's)
         return np.zeros(1 + len(self._tasks), np.int64)
 
-    def add_input(self, accumulator, batch):
-        labels = batch.column(batch.schema.get_field_index(_ASIDE + LABELS)).flatten().to_numpy()
-        positives = labels.reshape(-1, len(self._tasks)).sum(axis=0)
-        return accumulator + np.concatenate([[batch.num_rows], positives]).astype(np.int64)
+    def add_input(self, accumulator, labels):  # noqa: D102
+        return accumulator + np.array([len(labels), *labels.sum(axis=0)], np.int64)
 
-    def merge_accumulators(self, accumulators):
+    def merge_accumulators(self, accumulators):  # noqa: D102
         return sum(accumulators, self.create_accumulator())
 
-    def extract_output(self, accumulator):
+    def extract_output(self, accumulator):  # noqa: D102
         rows, *positives = accumulator.tolist()
         return {"rows": rows, "positives": dict(zip(self._tasks, positives, strict=True))}
+
+
+def _labels(batch: pa.RecordBatch) -> np.ndarray:
+    column = batch.column(batch.schema.get_field_index(_ASIDE + LABELS))
+    return column.flatten().to_numpy().reshape(batch.num_rows, -1)
 
 
 def _counts_file(directory: str, split: str) -> str:

@@ -89,6 +89,19 @@ def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
     return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
 
 
+def schema_directory(transform_dir: str) -> str:
+    """Where a preprocessing graph keeps the schema of its raw columns, if it has one."""
+    return f"{transform_dir}/{tft.TFTransformOutput.RAW_METADATA_DIR}"
+
+
+def has_schema(transform_dir: str) -> bool:
+    """Whether a graph was fitted by a pipeline, and so on the columns of a schema.
+
+    It takes them in the schema's shapes, which may be [B, 1]; every other graph takes [B].
+    """
+    return tf.io.gfile.isdir(schema_directory(transform_dir))
+
+
 class Preprocessing(tf.Module):
     """A fitted preprocessing graph: raw feature columns [B] in, packed features out.
 
@@ -103,9 +116,8 @@ class Preprocessing(tf.Module):
         super().__init__()
         transform = tft.TFTransformOutput(transform_dir)
         self._layer = transform.transform_features_layer()
-        # A graph that a pipeline fitted lies beside its schema, which may say [B, 1].
         self._shapes = {}
-        if tf.io.gfile.isdir(f"{transform_dir}/{transform.RAW_METADATA_DIR}"):
+        if has_schema(transform_dir):
             spec = transform.raw_feature_spec()
             self._shapes = {name: feature.shape for name, feature in spec.items()}
 

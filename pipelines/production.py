@@ -40,24 +40,33 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
       serving_dir: TF Serving's base path; its newest version is in production.
       task: Name of the task to add.
       metadata_path: ML Metadata of the pipelines.
-      model: Optional URI of a Model artifact to build on instead.
+      model: Optional URI of the Model artifact that the task joins, instead of the one in
+        production. What is in production is still what the candidate is compared with.
 
     Raises:
-      InputError: if nothing is in production, the model or a part of its lineage is unknown, or
-        the task was pre-trained with the backbone.
+      InputError: if there is no model to join, it or a part of its lineage is unknown, its backbone
+        is not the one in production, or the task was pre-trained with it.
     """
-    uri = (model or _newest(serving_dir)).rstrip("/")
+    joined = (model or _newest(serving_dir)).rstrip("/")
+    backbone = model_artifact.load(joined).backbone
+    uri = _newest(serving_dir) if versions(serving_dir) else joined
     metadata = Metadata(metadata_path)
     production = model_artifact.load(uri)
+    if backbone.fingerprint != production.backbone.fingerprint:
+        raise InputError(
+            f"{joined} has the backbone {backbone.fingerprint}, the model in production "
+            f"{production.backbone.fingerprint}; a task joins the backbone in production, or is "
+            "pushed to another serving directory."
+        )
     if task in production.backbone.backbone.config.tasks:
         raise InputError(
             f"task {task!r} was pre-trained with the backbone in production; a new task needs "
             "another name."
         )
-    base = uri
+    base = joined
     while (description := model_artifact.lineage(base))[0] == task:
         base = description[1]
-    root = uri
+    root = joined
     while (earlier := model_artifact.lineage(root)[1]) is not None:
         root = earlier
     artifact = metadata.artifact(root)

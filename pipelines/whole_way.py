@@ -91,9 +91,10 @@ class WholeWay:
             schema=now.schema,
             statistics=now.statistics,
         )
-        before = self._newest()
+        before = versions(self.serving_dir) and self._newest()
         results = self._run(ADD_TASK, add_task.create_pipeline(config), now.tasks)
-        self._check_bits(before, [name for name in now.tasks if name != task])
+        if before:
+            self._check_bits(before, [name for name in now.tasks if name != task])
         self._tables.append(
             ("What was trained", trained_share(results.artifact("PromptTuner", "model").uri))
         )
@@ -108,7 +109,7 @@ class WholeWay:
         block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
         answers = model.predict(block)
         rows = [
-            {"row": row + 1, **{task: float(values[row]) for task, values in answers.items()}}
+            {"row": row + 1, **{task: float(answers[task][row]) for task in model.spec.task_names}}
             for row in range(min(_QUERY_ROWS, len(block)))
         ]
         self._tables.append((f"Answers of {model.path} to the first {EVALUATION_SPLIT} rows", rows))

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
@@ -16,7 +18,7 @@ from components.example_gen.source import SourceConfig
 from mptrec_tf.arrow import serialized_rows
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.errors import InputError
-from mptrec_tf.preparation import users_mistake
+from mptrec_tf.preparation import RowCounts, users_mistake
 from mptrec_tf.raw_examples import label_column, record_batch, save_description
 from mptrec_tf.spec import DatasetSpec
 
@@ -47,9 +49,10 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
             )
             encoded = batches | f"Encode/{split}" >> beam.Map(serialized_rows)
             tasks = source.spec.task_names
+            labels = batches | f"Labels/{split}" >> beam.Map(_labels, tasks)
             _ = (
                 (
-                    batches | f"Count/{split}" >> beam.CombineGlobally(_Counts(tasks)),
+                    labels | f"Count/{split}" >> beam.CombineGlobally(RowCounts(tasks)),
                     encoded | f"Fingerprint/{split}" >> beam.CombineGlobally(_Fingerprint()),
                 )
                 | f"Both/{split}" >> beam.Flatten()
@@ -123,26 +126,9 @@ class _Read(beam.DoFn):
             yield record_batch(self._source.spec, block)
 
 
-class _Counts(beam.CombineFn):
-    """Rows, and positives of each task."""
-
-    def __init__(self, tasks: tuple[str, ...]):
-        self._tasks = tasks
-
-    def create_accumulator(self):
-        return np.zeros(1 + len(self._tasks), np.int64)
-
-    def add_input(self, accumulator, batch):
-        labels = [batch.column(batch.schema.get_field_index(label_column(t))) for t in self._tasks]
-        positives = [int(column.flatten().to_numpy().sum()) for column in labels]
-        return accumulator + np.array([batch.num_rows, *positives])
-
-    def merge_accumulators(self, accumulators):
-        return sum(accumulators, self.create_accumulator())
-
-    def extract_output(self, accumulator):
-        rows, *positives = accumulator.tolist()
-        return {"rows": rows, "positives": dict(zip(self._tasks, positives, strict=True))}
+def _labels(batch: pa.RecordBatch, tasks: Sequence[str]) -> np.ndarray:
+    columns = [batch.column(batch.schema.get_field_index(label_column(task))) for task in tasks]
+    return np.stack([column.flatten().to_numpy() for column in columns], axis=1)
 
 
 class _Fingerprint(beam.CombineFn):

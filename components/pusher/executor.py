@@ -30,7 +30,8 @@ def pushed_model(version_directory: str) -> str:
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
             f"{version_directory} was not pushed by a pipeline ({PUSHED_FILE} is missing or "
-            "damaged); name the Model artifact to build on."
+            "damaged), so what is served cannot be compared with; give a serving directory whose "
+            "newest version a pipeline pushed."
         ) from error
 
 

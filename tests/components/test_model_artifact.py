@@ -8,7 +8,10 @@ import tensorflow as tf
 from components import model_artifact
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone
+from mptrec_tf.preparation import prepare
+from mptrec_tf.preprocessing import has_schema
 from mptrec_tf.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.training.batches import load_rows
 
 
 def test_a_model_says_what_was_added_to_what(model, grown, both):
@@ -86,3 +89,19 @@ def test_expected_rows_that_are_missing_or_damaged_are_named(model, tmp_path, co
     shutil.rmtree(outputs.parent)
     with pytest.raises(InputError, match=r"cannot read .*/Expected/examples\.tfrecord"):
         model_artifact.expected(copy.uri)
+
+
+def test_programs_prepare_data_by_its_backbone(model, examples, synthetic, tmp_path):
+    """What a pipeline pre-trained takes columns of shape [B, 1]; the packed rows are the same."""
+    backbone = load_backbone(model_artifact.backbone_directory(model.uri))
+    data = prepare(synthetic.open({}), str(tmp_path / "data"), transform_dir=backbone.transform_dir)
+    backbone.check_fits(data)
+    raw = RawExamples(examples.uri, backbone.transform_dir)
+    mine, theirs = (load_rows(d, "test", ("click", "share")).columns for d in (data, raw))
+    my_order, their_order = (np.lexsort(c["numeric"].numpy().T) for c in (mine, theirs))
+    for name in ("categorical", "numeric", "labels"):
+        np.testing.assert_array_equal(
+            mine[name].numpy()[my_order], theirs[name].numpy()[their_order]
+        )
+    # The graph that was written with the data says its shapes, too.
+    assert has_schema(data.transform_dir)

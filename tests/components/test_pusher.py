@@ -173,7 +173,7 @@ def test_a_version_that_no_pipeline_pushed_is_told_apart(push, base, model, tmp_
     with pytest.raises(InputError, match=r"was not pushed by a pipeline .*is missing or damaged"):
         pushed_model(str(base / "1"))
     path.unlink()
-    with pytest.raises(InputError, match="name the Model artifact to build on"):
+    with pytest.raises(InputError, match="a serving directory whose newest version a pipeline"):
         pushed_model(str(base / "1"))
     assert push(model)["pushed_version"] == "2"
 

@@ -126,7 +126,8 @@ def test_weights_of_another_model_are_refused(synthetic_backbone, units, sentenc
 
 
 def test_the_data_that_it_was_trained_on_fit(synthetic_backbone, prepared_synthetic):
-    load_backbone(str(synthetic_backbone)).check_fits(PreparedData(str(prepared_synthetic)))
+    data = PreparedData(str(prepared_synthetic))
+    assert load_backbone(str(synthetic_backbone)).check_fits(data) is None
 
 
 def test_data_with_other_features_do_not_fit(synthetic_backbone, prepared_synthetic, tmp_path):

@@ -24,6 +24,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import versions
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.serving.scoring import evaluate, same_answers
+from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata
 
@@ -147,6 +148,37 @@ def test_a_new_task_with_one_class(gone_way, production, source, tmp_path):
 def test_an_unknown_base_model(gone_way, production, tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path} holds no model of these pipelines"):
         gone_way.add_task("purchase", str(tmp_path))
+
+
+def test_a_base_model_is_joined_and_production_still_compared_with(gone_way, tmp_path):
+    first, share, purchase = (
+        results.artifact(node, "model").uri
+        for results, node in zip(
+            gone_way.results, ("Pretrainer", "PromptTuner", "PromptTuner"), strict=True
+        )
+    )
+    served, metadata = gone_way.serving_dir, gone_way.metadata_path
+    now = production_model.find(served, "purchase", metadata)
+    assert (now.base_model, now.model) == (share, purchase)  # the last one added: replaced
+    named = production_model.find(served, "purchase", metadata, first)
+    assert (named.base_model, named.model) == (first, purchase)
+    assert (named.schema, named.statistics) == (now.schema, now.statistics)
+    empty = production_model.find(str(tmp_path), "purchase", metadata, first)
+    assert (empty.base_model, empty.model, empty.tasks) == (first, first, ("click", "like"))
+
+
+def test_another_backbone_than_in_production_is_refused_before_work(gone_way, make_way, tmp_path):
+    other = make_way(tmp_path / "root", seed=7, epochs=1)
+    uri = other.pretrain(("click", "like")).artifact("Pretrainer", "model").uri
+    with pytest.raises(InputError, match="a task joins the backbone in production"):
+        production_model.find(gone_way.serving_dir, "share", gone_way.metadata_path, uri)
+
+
+def test_a_task_joins_a_named_model_where_nothing_is_served(gone_way, production, tmp_path):
+    first = gone_way.results[0].artifact("Pretrainer", "model").uri
+    way = replace(gone_way, serving_dir=str(tmp_path / "models"))
+    way.add_task("share", first)
+    assert LoadedModel(f"{tmp_path}/models/1").spec.task_names == ("click", "like", "share")
 
 
 def test_a_task_that_was_pre_trained(gone_way, production):
