@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.descriptions import description
 from mptrec_tf.directories import copy_directory, write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import StoredBackbone, load_backbone
@@ -81,17 +82,12 @@ def lineage(uri: str) -> tuple[str | None, str | None]:
       InputError: if there is no model.
     """
     path = os.path.join(uri, _DESCRIPTION)
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            description = json.load(file)
-        return description["added"], description["base"]
-    except tf.errors.NotFoundError as error:
-        raise InputError(
-            f"{uri} holds no model of these pipelines ({_DESCRIPTION} is missing); give the URI "
-            "of a Model artifact that the pre-training or the add-task pipeline made."
-        ) from error
-    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        raise InputError(f"{path} is damaged ({error}); use an untouched copy.") from error
+    missing = (
+        f"{uri} holds no model of these pipelines ({_DESCRIPTION} is missing); give the URI of a "
+        "Model artifact that the pre-training or the add-task pipeline made."
+    )
+    with description(path, missing, "use an untouched copy") as content:
+        return content["added"], content["base"]
 
 
 def added_tasks(uri: str) -> list[str]:

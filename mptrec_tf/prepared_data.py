@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.descriptions import description
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.packed import parse_packed
@@ -62,19 +63,14 @@ class PreparedData(TrainingData):
         self.directory = directory.rstrip("/")
         self.transform_dir = transform_directory(self.directory)
         path = f"{self.directory}/{_DESCRIPTION}"
-        try:
-            with tf.io.gfile.GFile(path) as file:
-                content = json.load(file)
+        missing = (
+            f"{directory} holds no prepared data ({_DESCRIPTION} is missing); "
+            "give a directory that mptrec-prepare wrote."
+        )
+        with description(path, missing, "prepare the data again") as content:
             self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
             self.embedding_rows = content["embedding_rows"]
             self.splits = content["splits"]
-        except tf.errors.NotFoundError as error:
-            raise InputError(
-                f"{directory} holds no prepared data ({_DESCRIPTION} is missing); "
-                "give a directory that mptrec-prepare wrote."
-            ) from error
-        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-            raise InputError(f"{path} is damaged ({error}); prepare the data again.") from error
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""

@@ -19,6 +19,7 @@ import tensorflow_transform as tft
 
 from mptrec_tf.arrow import lists, raw_features, text
 from mptrec_tf.datasets.block import Block
+from mptrec_tf.descriptions import description
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels, make_weights
@@ -79,21 +80,16 @@ def read_description(directory: str) -> dict[str, Any]:
       InputError: if the directory does not hold raw examples.
     """
     path = f"{directory}/{_DESCRIPTION}"
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            content = json.load(file)
+    missing = (
+        f"{directory} holds no raw examples ({_DESCRIPTION} is missing); give what the "
+        "pipelines' example generation wrote."
+    )
+    with description(path, missing, "make the examples again") as content:
         return {
             "spec": DatasetSpec.from_json(json.dumps(content["spec"])),
             "splits": content["splits"],
             "fingerprint": content["fingerprint"],
         }
-    except tf.errors.NotFoundError as error:
-        raise InputError(
-            f"{directory} holds no raw examples ({_DESCRIPTION} is missing); give what the "
-            "pipelines' example generation wrote."
-        ) from error
-    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        raise InputError(f"{path} is damaged ({error}); make the examples again.") from error
 
 
 def split_files(directory: str, split: str) -> list[str]:
