@@ -13,7 +13,9 @@ NEW_TASK = flags.DEFINE_string(
     "new_task", None, "The task to add; for the pre-training, the one that is to come."
 )
 FILES = {
-    split: flags.DEFINE_string(f"{split}_files", None, f"Your own {split} rows: a file or glob.")
+    split: flags.DEFINE_string(
+        f"{split}_files", None, f"Your own {split} rows: a file, a glob or tfds:NAME#SPLIT."
+    )
     for split in ("train", "validation", "test")
 }
 SCHEMA = flags.DEFINE_string(
@@ -68,6 +70,8 @@ def slices() -> list[list[str]]:
 
 def absolute(path: str) -> str:
     """Returns a path as it is called from wherever it is read; a remote one has such a name."""
+    if path.startswith("tfds:"):
+        return path
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.datasets import sources
+from mptrec_tf.datasets import sources, tfds_rows
 from mptrec_tf.datasets.block import SPLITS, Source
 from mptrec_tf.datasets.tabular import Tabular
 from mptrec_tf.errors import InputError
@@ -35,7 +35,8 @@ class SourceConfig:
       seed: int. synthetic: same seed, same rows.
       spec: Optional. A user's own data: what the columns are.
       files: A user's own data: a path or glob by split. `{SPAN}` or `{YYYY}-{MM}-{DD}` in each
-        takes the newest, as TFX's example generation does.
+        takes the newest, as TFX's example generation does. "tfds:NAME#SPLIT" is read by TensorFlow
+        Datasets, see `mptrec_tf.datasets.tfds_rows`.
     """
 
     dataset: str | None = None
@@ -66,13 +67,17 @@ class SourceConfig:
         return sources.built_in_spec(self.dataset, self.tasks or None)
 
     def patterns(self) -> tuple[str, dict[str, str]]:
-        """Returns the directory of the files, and a path or glob below it by split."""
+        """Returns the directory of the files, and a path or glob below it by split.
+
+        Raises:
+          InputError: for what `tfds_rows.directory` refuses.
+        """
         if self.spec:
-            common = os.path.commonprefix(list(self.files.values()))  # noqa: RUF071 (cut at a "/")
+            paths = {split: _on_disk(path) for split, path in self.files.items()}
+            common = os.path.commonprefix(list(paths.values()))  # noqa: RUF071 (cut at a "/")
             fixed = re.match(r"[^*?\[{]*", common)[0]
             base = fixed[: fixed.rfind("/") + 1]
-            below = {split: path.removeprefix(base) for split, path in self.files.items()}
-            return base or ".", below
+            return base or ".", {split: p.removeprefix(base) for split, p in paths.items()}
         if self.dataset == "census_income" and self.data_dir:
             return self.data_dir, dict(_CENSUS_FILES)
         return _NO_FILE, dict.fromkeys(SPLITS, _NO_FILE)
@@ -87,7 +92,9 @@ class SourceConfig:
           InputError: for what `sources.open_source` or `Tabular` refuse.
         """
         if self.spec:
-            return Tabular(self.spec, {split: [path] for split, path in patterns.items()})
+            # TFX looks at the files of a TFDS data set; TFDS reads them.
+            tfds = {s: path for s, path in self.files.items() if tfds_rows.is_tfds(path)}
+            return Tabular(self.spec, {s: [path] for s, path in {**patterns, **tfds}.items()})
         return sources.open_source(
             self.dataset,
             data_dir=self.data_dir,
@@ -106,3 +113,7 @@ class SourceConfig:
         raw: dict[str, Any] = json.loads(text)
         spec = raw["spec"] and DatasetSpec.from_json(json.dumps(raw["spec"]))
         return cls(**raw | {"spec": spec, "tasks": tuple(raw["tasks"])})
+
+
+def _on_disk(path: str) -> str:
+    return f"{tfds_rows.directory(path)}/*" if tfds_rows.is_tfds(path) else path

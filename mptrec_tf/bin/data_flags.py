@@ -24,7 +24,9 @@ SPEC = flags.DEFINE_string(
 def files_flag(split: str) -> flags.FlagHolder:
     """Defines `--<split>_files`."""
     return flags.DEFINE_list(
-        f"{split}_files", [], f"Your own {split} rows: CSV or TFRecord files or globs, by commas."
+        f"{split}_files",
+        [],
+        f"Your own {split} rows: CSV or TFRecord files or globs, or tfds:NAME#SPLIT, by commas.",
     )
 
 

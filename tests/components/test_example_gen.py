@@ -284,3 +284,17 @@ def test_what_makes_no_data_set_is_refused():
         SourceConfig(spec=SPEC, files={"test": "x.csv"})
     with pytest.raises(InputError, match="unknown data set 'news': built in are synthetic and"):
         SourceConfig(dataset="news").make_spec()
+
+
+def test_a_tfds_data_set_is_read_as_the_original_files_are(small_census, tmp_path, generate):
+    from mptrec_tf.datasets import census_income
+    from mptrec_tf.datasets.census_income_tfds import CensusIncome
+
+    builder = CensusIncome(original_files=str(small_census), data_dir=str(tmp_path / "tfds"))
+    builder.download_and_prepare()
+    spec = census_income.make_spec()
+    files = {split: f"tfds:{builder.data_path}#{split}" for split in SPLITS}
+    generated = generate(SourceConfig(spec=spec, files=files))
+    original = generate(SourceConfig("census_income", data_dir=str(small_census)))
+    fingerprints = [e.get_string_custom_property("rows_fingerprint") for e in (generated, original)]
+    assert fingerprints[0] == fingerprints[1]
