@@ -42,7 +42,7 @@ def seed_results(steps: Steps, data: str, seed: str, output: str) -> dict[str, f
     for attention in _ATTENTIONS:
         task, model = f"{output}/{attention}/task", f"{output}/{attention}/model"
         metrics = f"{output}/{attention}/metrics.json"
-        tuning = {"backbone": backbone, "task": _NEW, "attention": attention}
+        tuning = {"backbone": backbone, "task": _NEW, "head": attention}
         once(task, "add_task", **training, **tuning, output_dir=task)
         once(f"{model}/1", "export", backbone=backbone, tasks=task, output_dir=model)
         source = {"dataset": "census_income", "data_dir": _DATA_DIR.value, "split": "test"}

@@ -33,7 +33,7 @@ def main(_) -> None:
     from mptrec_tf.packed import LABELS
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
-    from mptrec_tf.training.prompt_tuning import encode_rows
+    from mptrec_tf.training.representations import encode_rows
 
     class EpochTimes(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -47,7 +47,7 @@ def main(_) -> None:
     def samples_per_second(model, rows) -> list[float]:
         times = EpochTimes()
         steps = rows.steps(_BATCH_SIZE.value)
-        loop.compile_model(model, 1e-3, steps)
+        loop.compile_model(model, loop.TrainingConfig(), steps)
         batches = training_batches(rows, _BATCH_SIZE.value, seed=1, epochs=_EPOCHS.value)
         model.fit(
             batches,

@@ -12,7 +12,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from mptrec_tf.packed import CATEGORICAL, NUMERIC, raw_feature_spec
 from mptrec_tf.spec import Categorical, DatasetSpec
-from mptrec_tf.vocabulary import apply_vocabulary, vocabulary_size
+from mptrec_tf.vocabulary import apply_vocabulary, vocabulary_size, vocabulary_sizes
 
 
 def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
@@ -87,6 +87,24 @@ def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
     """
     hashed, known = _by_kind(spec)
     return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
+
+
+def id_ranges(spec: DatasetSpec, transform: tft.TFTransformOutput) -> list[tuple[int, int, int]]:
+    """Where the ids of each categorical feature are: its column, its first id, how many it has.
+
+    Raises:
+      ValueError: if the graph has no vocabulary, and the spec wants one.
+    """
+    hashed, known = _by_kind(spec)
+    sizes = {feature.name: feature.hash_buckets for feature in hashed}
+    if known:
+        sizes |= vocabulary_sizes(transform, known)
+    columns = {feature.name: column for column, feature in enumerate(spec.categorical)}
+    ranges, first = [], 0
+    for name, size in sizes.items():
+        ranges.append((columns[name], first, size))
+        first += size
+    return sorted(ranges)
 
 
 def schema_directory(transform_dir: str) -> str:

@@ -51,6 +51,19 @@ def vocabulary_size(transform: tft.TFTransformOutput) -> int:
     return transform.vocabulary_size_by_name(FILE)
 
 
+def vocabulary_sizes(
+    transform: tft.TFTransformOutput, features: Sequence[Categorical]
+) -> dict[str, int]:
+    """How many ids each feature has, by name, in the order of their ids.
+
+    Raises:
+      ValueError: if the graph has no vocabulary.
+    """
+    lines = transform.vocabulary_by_name(FILE)
+    found = Counter(line.partition(b"\t")[0].decode() for line in lines)
+    return {feature.name: found[feature.name] for feature in features}
+
+
 class _Fit(tft_beam.experimental.PTransformAnalyzer):
     """Batches of values [n, V] to the path of a vocabulary file."""
 

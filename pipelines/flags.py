@@ -29,9 +29,17 @@ MAX_DRIFT = flags.DEFINE_list(
     "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."
 )
 SLICES = flags.DEFINE_list("slices", [], "Features to evaluate by; several at once as a+b.")
-EPOCHS = flags.DEFINE_integer("epochs", 20, "Of each training, at most.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer(
+    "epochs",
+    None,
+    "Of each training, at most. Default: 20, and what the new task's head is best trained with.",
+    lower_bound=1,
+)
 PATIENCE = flags.DEFINE_integer(
-    "patience", 5, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+    "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+)
+HEAD = flags.DEFINE_string(
+    "head", "auto", "The new task's head, see mptrec-add-task --help; auto: the best of them."
 )
 SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
 DOCKER = flags.DEFINE_bool(
@@ -66,6 +74,12 @@ def numbers(flag: flags.FlagHolder) -> dict[str, float]:
 def slices() -> list[list[str]]:
     """Returns the columns of each slice."""
     return [columns.split("+") for columns in SLICES.value]
+
+
+def training_fields(epochs: int | None, patience: int | None, seed: int) -> dict[str, int]:
+    """The fields of `TrainingConfig` that were given."""
+    given = {"epochs": epochs, "patience": patience, "seed": seed}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def absolute(path: str) -> str:

@@ -83,17 +83,16 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     from components.pretrainer.config import PretrainerConfig
     from components.prompt_tuner.config import PromptTunerConfig
     from mptrec_tf.training.loop import TrainingConfig
+    from mptrec_tf.training.new_task import NewTaskConfig
     from pipelines import add_task, pretrain
-    from pipelines.config import AddTaskConfig, PretrainConfig
+    from pipelines.config import STAGE_1_EPOCHS, AddTaskConfig, PretrainConfig
 
     new = pipeline_flags.NEW_TASK.value
     # Every task that is to come is declared now, so that its label is no feature.
     old = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
     source = pipeline_flags.source(tuple(dict.fromkeys((*old, new))) if new else old)
-    training = TrainingConfig(
-        epochs=pipeline_flags.EPOCHS.value,
-        patience=pipeline_flags.PATIENCE.value,
-        seed=pipeline_flags.SEED.value,
+    training = pipeline_flags.training_fields(
+        pipeline_flags.EPOCHS.value, pipeline_flags.PATIENCE.value, pipeline_flags.SEED.value
     )
     common = {
         "root": _ROOT.value.rstrip("/"),
@@ -113,7 +112,9 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         source.make_spec().select_tasks(old)
         config = PretrainConfig(
             **common,
-            trainer=PretrainerConfig(tasks=old, training=training),
+            trainer=PretrainerConfig(
+                tasks=old, training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **training})
+            ),
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
         )
@@ -124,7 +125,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     config = AddTaskConfig(
         **common,
         **parameters,
-        tuner=PromptTunerConfig(task=new, training=training),
+        tuner=PromptTunerConfig(new, NewTaskConfig(pipeline_flags.HEAD.value, training=training)),
         production_tasks=old,
     )
     return add_task.create_pipeline(config)

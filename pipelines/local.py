@@ -74,6 +74,7 @@ def main(beam_args: list[str]) -> None:
         epochs=pipeline_flags.EPOCHS.value,
         patience=pipeline_flags.PATIENCE.value,
         seed=pipeline_flags.SEED.value,
+        head=pipeline_flags.HEAD.value,
     )
     try:
         if _RUN.value != "add_task":

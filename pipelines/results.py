@@ -119,7 +119,7 @@ def trained_share(uri: str) -> list[dict[str, Any]]:
     backbone = model.backbone.backbone
     joint = joint_training_parameters(backbone)
     trainings = [(", ".join(backbone.config.tasks), "pre-trained", backbone.weights)]
-    trainings += [(p.task.name, "added", p.head.weights) for p in model.packages]
+    trainings += [(p.task.name, "added", p.head.trainable_weights) for p in model.packages]
     return [
         {
             "tasks": tasks,

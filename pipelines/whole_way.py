@@ -21,8 +21,17 @@ from mptrec_tf.export.versions import versions
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.serving.scoring import evaluate, same_answers
 from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.new_task import AUTO, NewTaskConfig
 from pipelines import add_task, pretrain, production
-from pipelines.config import ADD_TASK, EVALUATION_SPLIT, PRETRAIN, AddTaskConfig, PretrainConfig
+from pipelines.config import (
+    ADD_TASK,
+    EVALUATION_SPLIT,
+    PRETRAIN,
+    STAGE_1_EPOCHS,
+    AddTaskConfig,
+    PretrainConfig,
+)
+from pipelines.flags import training_fields
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
 from pipelines.running import run, run_rows
@@ -43,9 +52,10 @@ class WholeWay:
     slices: Sequence[Sequence[str]] = ()
     beam_args: Sequence[str] = ()
     docker: bool = False
-    epochs: int = 20
-    patience: int = 5
+    epochs: int | None = None
+    patience: int | None = None
     seed: int = 1
+    head: str = AUTO
 
     def __post_init__(self) -> None:
         self._thresholds = Thresholds(self.least_auc, margin=self.margin)
@@ -68,7 +78,10 @@ class WholeWay:
         """
         config = PretrainConfig(
             **self._common(),
-            trainer=PretrainerConfig(tasks=tuple(tasks), training=self._training()),
+            trainer=PretrainerConfig(
+                tasks=tuple(tasks),
+                training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **self._training()}),
+            ),
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
         )
@@ -84,7 +97,7 @@ class WholeWay:
         now = production.find(self.serving_dir, task, self.metadata_path, base_model)
         config = AddTaskConfig(
             **self._common(),
-            tuner=PromptTunerConfig(task=task, training=self._training()),
+            tuner=PromptTunerConfig(task, NewTaskConfig(self.head, training=self._training())),
             base_model=now.base_model,
             production_model=now.model,
             production_tasks=now.tasks,
@@ -146,8 +159,8 @@ class WholeWay:
             "docker": self.docker,
         }
 
-    def _training(self) -> TrainingConfig:
-        return TrainingConfig(epochs=self.epochs, patience=self.patience, seed=self.seed)
+    def _training(self) -> dict[str, int]:
+        return training_fields(self.epochs, self.patience, self.seed)
 
     def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
         os.makedirs(self.root, exist_ok=True)

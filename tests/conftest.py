@@ -1,5 +1,6 @@
 """What tests of all folders share: the real Census-Income rows, and a few of them prepared."""
 
+import fcntl
 import gzip
 import itertools
 import os
@@ -10,6 +11,26 @@ import pytest
 import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 
 SMALL_ROWS = 2000
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Function that has a folder made once, although several processes test at a time."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # what the processes have in common
+
+    def made(name, make):
+        whole = base / f"{name}.made"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                (base / name).mkdir()
+                make(base / name)
+                whole.touch()
+        return base / name
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -4,23 +4,20 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.models.heads import HeadConfig
-from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.new_task import NewTaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptTunerConfig:
-    """Which task a prompt tuner adds, and how. The defaults are the paper's for Census-Income.
+    """Which task a prompt tuner adds, and how.
 
     Attributes:
       task: Name of the new task.
-      head: Shape of its head.
-      training: How long and how fast.
+      how: Which heads are tried, and how they are trained.
     """
 
     task: str
-    head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
-    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    how: NewTaskConfig = dataclasses.field(default_factory=NewTaskConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain data, which `from_dict` reads."""
@@ -29,5 +26,6 @@ class PromptTunerConfig:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "PromptTunerConfig":
         """Reads what `to_dict` and JSON made of it."""
-        head = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["head"].items()}
-        return cls(raw["task"], HeadConfig(**head), TrainingConfig(**raw["training"]))
+        how = dict(raw["how"])
+        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in how["shape"].items()}
+        return cls(raw["task"], NewTaskConfig(**{**how, "shape": shape}))

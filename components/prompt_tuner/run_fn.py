@@ -13,7 +13,7 @@ from mptrec_tf.export.backbones import training_record
 from mptrec_tf.export.packages import check_addable, load_package, save_package
 from mptrec_tf.raw_examples import RawExamples
 from mptrec_tf.spec import check_same_features
-from mptrec_tf.training.prompt_tuning import tune
+from mptrec_tf.training.new_task import learn
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -41,22 +41,22 @@ def run_fn(fn_args: FnArgs) -> None:
         rows=data.fingerprint,
         backbone=backbone.fingerprint,
     ) as work:
-        head, result = tune(
+        chosen, candidates = learn(
             backbone.backbone,
             data,
             task.name,
-            config.head,
-            config.training,
+            config.how,
             directory=work,
             fingerprint=backbone.fingerprint,
         )
         record = {
-            "training": dataclasses.asdict(config.training),
-            **training_record(data, result),
+            "training": dataclasses.asdict(chosen.training),
+            "candidates": [candidate.row() for candidate in candidates],
+            **training_record(data, chosen.result),
         }
         directory = model_artifact.package_directory(uri, task.name)
         tf.io.gfile.makedirs(directory)
-        save_package(directory, task, head, backbone.fingerprint, record)
+        save_package(directory, task, chosen.head, backbone.fingerprint, record)
         kept = [package for package in base.packages if package.task.name != task.name]
         packages = [*kept, load_package(directory, backbone)]
         model_artifact.write(uri, backbone, packages, data, added=task.name, base=base.uri)

@@ -2,7 +2,9 @@
 
     mptrec-add-task --backbone=BACKBONE --data=DATA --task=education --output_dir=TASK
 
-Trains a prompt, a query, a gate and a tower; the backbone and every other task stay as they are.
+Trains a small head (a prompt, a gate, a tower and what its kind brings); the backbone and every
+other task stay as they are. Which kind is best differs from task to task: all are tried, and the
+validation rows choose.
 A run that was killed is continued by starting it again with the same flags. Data of a later day,
 or with a new label column, are prepared by mptrec-prepare --backbone=BACKBONE.
 """
@@ -17,16 +19,25 @@ _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrai
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
 _TASK = flags.DEFINE_string("task", None, "The new task, one of the data's.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the task package.")
-_ATTENTION = flags.DEFINE_enum(
-    "attention",
-    "prompt",
-    ["prompt", "fixed", "task_similarity"],
-    "How much each existing task's expert counts: by the sample's query (the paper's), equally, "
-    "or by the similarity of the task prompts.",
+_HEAD = flags.DEFINE_enum(
+    "head",
+    "auto",
+    ["auto", "prompt", "fixed", "task_similarity", "residual", "residual_small"],
+    "What is trained: the paper's prompt, its two simpler forms, or a prompt with a small expert "
+    "of its own. auto: trains all and keeps the smallest that is as good as the best on the "
+    "validation rows.",
 )
-_TAU = flags.DEFINE_float("tau", 150.0, "Temperature of the attention.", lower_bound=1e-6)
+_TAU = flags.DEFINE_float(
+    "tau", None, "Temperature of the attention to existing tasks; default 150.", lower_bound=1e-6
+)
 _KL_WEIGHT = flags.DEFINE_float(
-    "kl_weight", 0.0, "Keeps the attention near equal weights.", lower_bound=0.0
+    "kl_weight", None, "Keeps that attention near equal weights; default 0.", lower_bound=0.0
+)
+_COMPARE = flags.DEFINE_bool(
+    "compare",
+    False,
+    "Also train the task alone from scratch, and all tasks jointly, and print what the new task "
+    "gives up or gains; on the test rows too, which nothing else looks at.",
 )
 flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
@@ -34,13 +45,14 @@ flags.adopt_module_key_flags(training_flags)
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.bin.results import new_task_table
+    from mptrec_tf.bin.results import comparison_table, new_task_table
     from mptrec_tf.directories import check_absent
     from mptrec_tf.export.backbones import load_backbone
     from mptrec_tf.export.packages import check_addable, keep_package
-    from mptrec_tf.models.heads import HeadConfig
     from mptrec_tf.prepared_data import PreparedData
-    from mptrec_tf.training.prompt_tuning import tune
+    from mptrec_tf.training.loop import TrainingConfig
+    from mptrec_tf.training.new_task import NewTaskConfig, learn
+    from mptrec_tf.training.reference import check_comparable, compare
 
     check_absent(_OUTPUT_DIR.value)
     backbone = load_backbone(_BACKBONE.value)
@@ -49,28 +61,40 @@ def main(_: list[str]) -> None:
     data.task_columns([task.name])
     check_addable(backbone, task)
     backbone.check_fits(data)
-    head = HeadConfig(
-        attention=_ATTENTION.value,
-        tau=_TAU.value,
-        kl_weight=_KL_WEIGHT.value,
-        tower_units=training_flags.units(training_flags.TOWER_UNITS),
-        tower_dropout=training_flags.TOWER_DROPOUT.value,
-        l2_dense=training_flags.L2_DENSE.value,
-    )
-    training = training_flags.training_config()
+    if _COMPARE.value:
+        check_comparable(backbone.backbone, data)
+    shape = training_flags.shape_fields()
+    shape |= {f.name: f.value for f in (_TAU, _KL_WEIGHT) if f.value is not None}
+    config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
-    made, result = tune(
+    chosen, candidates = learn(
         backbone.backbone,
         data,
         task.name,
-        head,
-        training,
+        config,
         directory=work,
         fingerprint=backbone.fingerprint,
     )
-    settings = {"training": dataclasses.asdict(training)}
-    package = keep_package(_OUTPUT_DIR.value, task, made, backbone, data, settings, result, work)
-    new_task_table(backbone, package, result)
+    compared = []
+    if _COMPARE.value:
+        compared = compare(
+            backbone.backbone,
+            data,
+            task.name,
+            chosen.head,
+            TrainingConfig(seed=training_flags.SEED.value),
+            directory=f"{work}/compared",
+        )
+    settings = {
+        "training": dataclasses.asdict(chosen.training),
+        "candidates": [candidate.row() for candidate in candidates],
+        "compared": compared,
+    }
+    package = keep_package(
+        _OUTPUT_DIR.value, task, chosen.head, backbone, data, settings, chosen.result, work
+    )
+    new_task_table(backbone, package, chosen, candidates)
+    comparison_table(task.name, compared)
 
 
 def run() -> None:

@@ -72,6 +72,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.export.backbones import keep_backbone
     from mptrec_tf.models.mptrec import PretrainingConfig
     from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.training.loop import TrainingConfig
     from mptrec_tf.training.pretraining import backbone_config, pretrain
 
     check_absent(_OUTPUT_DIR.value)
@@ -82,13 +83,11 @@ def main(_: list[str]) -> None:
         _TASKS.value,
         embedding_width=_EMBEDDING_WIDTH.value,
         expert_units=training_flags.units(_EXPERT_UNITS),
-        tower_units=training_flags.units(training_flags.TOWER_UNITS),
         expert_dropout=_EXPERT_DROPOUT.value,
-        tower_dropout=training_flags.TOWER_DROPOUT.value,
         l2_embedding=_L2_EMBEDDING.value,
         l2_embedding_over=_L2_EMBEDDING_OVER.value,
-        l2_dense=training_flags.L2_DENSE.value,
         fusion=_FUSION.value,
+        **training_flags.shape_fields(),
     )
     losses = PretrainingConfig(
         gen_weight=_GEN_WEIGHT.value,
@@ -97,7 +96,7 @@ def main(_: list[str]) -> None:
         cluster_every=_CLUSTER_EVERY.value,
         normalize_losses=_NORMALIZE_LOSSES.value,
     )
-    training = training_flags.training_config()
+    training = TrainingConfig(**training_flags.training_fields())
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
     backbone, result = pretrain(data, shape, losses, training, directory=work)
     settings = {

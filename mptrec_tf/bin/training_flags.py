@@ -2,12 +2,13 @@
 
 from absl import flags
 
-EPOCHS = flags.DEFINE_integer("epochs", 30, "Train for at most so many epochs.", lower_bound=1)
+# What is not given is as the paper has it, or as the head's own recipe has it.
+EPOCHS = flags.DEFINE_integer("epochs", None, "Train for at most so many epochs.", lower_bound=1)
 PATIENCE = flags.DEFINE_integer(
-    "patience", 5, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+    "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Rows of a training step.", lower_bound=1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=1e-9)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Rows of a training step.", lower_bound=1)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of Adam.", lower_bound=1e-9)
 SEED = flags.DEFINE_integer(
     "seed",
     1,
@@ -15,17 +16,18 @@ SEED = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=2**31 - 1,
 )
-TOWER_UNITS = flags.DEFINE_list("tower_units", ["64", "32"], "Hidden layers of a tower.")
+TOWER_UNITS = flags.DEFINE_list("tower_units", None, "Hidden layers of a tower.")
 TOWER_DROPOUT = flags.DEFINE_float(
-    "tower_dropout", 0.0, "In towers.", lower_bound=0.0, upper_bound=0.99
+    "tower_dropout", None, "In towers.", lower_bound=0.0, upper_bound=0.99
 )
 L2_DENSE = flags.DEFINE_float(
-    "l2_dense", 3e-5, "L2 of the weights of experts and towers.", lower_bound=0.0
+    "l2_dense", None, "L2 of the weights of experts and towers.", lower_bound=0.0
 )
 
 
-def _is_units(values: list[str]) -> bool:
-    return bool(values) and all(value.isdigit() and int(value) > 0 for value in values)
+def _is_units(values: list[str] | None) -> bool:
+    given = values is not None
+    return not given or (bool(values) and all(v.isdigit() and int(v) > 0 for v in values))
 
 
 def check_units(name: str) -> None:
@@ -43,14 +45,15 @@ def units(flag: flags.FlagHolder) -> tuple[int, ...]:
     return tuple(int(value) for value in flag.value)
 
 
-def training_config():
-    """The `TrainingConfig` that the flags say."""
-    from mptrec_tf.training.loop import TrainingConfig
+def training_fields() -> dict[str, int | float]:
+    """The fields of `TrainingConfig` that the flags give; the seed always."""
+    given = (EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED)
+    return {flag.name: flag.value for flag in given if flag.value is not None}
 
-    return TrainingConfig(
-        epochs=EPOCHS.value,
-        patience=PATIENCE.value,
-        batch_size=BATCH_SIZE.value,
-        learning_rate=LEARNING_RATE.value,
-        seed=SEED.value,
-    )
+
+def shape_fields() -> dict[str, float | tuple[int, ...]]:
+    """The fields of a tower's shape that the flags give."""
+    fields = {flag.name: flag.value for flag in (TOWER_DROPOUT, L2_DENSE)}
+    if TOWER_UNITS.value is not None:
+        fields[TOWER_UNITS.name] = units(TOWER_UNITS)
+    return {name: value for name, value in fields.items() if value is not None}

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
@@ -20,6 +21,38 @@ def auc(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None
     if len(np.unique(counted)) < 2:
         return math.nan
     return float(roc_auc_score(labels, probabilities, sample_weight=weight))
+
+
+def auc_difference(
+    labels: np.ndarray, probabilities: np.ndarray, others: np.ndarray
+) -> tuple[float, float]:
+    """How much larger one AUC is than another on the same rows, and its standard error.
+
+    DeLong et al., *Comparing the Areas under Two or More Correlated Receiver Operating
+    Characteristic Curves*, Biometrics 1988: from the share of the other class that each row is on
+    the right side of.
+
+    Args:
+      labels: [n], each 0 or 1; at least two rows of each class.
+      probabilities: [n].
+      others: [n]. What they are compared with.
+    """
+    positive = np.asarray(labels) > 0.5
+    shares = [_right_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
+    of_positives, of_negatives = (one - other for one, other in zip(*shares, strict=True))
+    variance = sum(part.var(ddof=1) / len(part) for part in (of_positives, of_negatives))
+    return float(of_positives.mean()), math.sqrt(variance)
+
+
+def _right_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each positive the share of negatives below it, for each negative that of positives above.
+
+    Ties count one half.
+    """
+    ranks = rankdata(values)
+    below = ranks[positive] - rankdata(values[positive])
+    above = positive.sum() - (ranks[~positive] - rankdata(values[~positive]))
+    return below / (~positive).sum(), above / positive.sum()
 
 
 def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> float:

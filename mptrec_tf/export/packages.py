@@ -25,8 +25,8 @@ from mptrec_tf.export.backbones import (
     training_record,
     understood,
 )
+from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import named_weights
-from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.spec import Task, task_from_dict
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training_data import TrainingData
@@ -49,13 +49,13 @@ class TaskPackage:
 
     directory: str
     task: Task
-    head: PromptHead
+    head: head_kinds.AnyHead
     backbone: str
     training: Mapping[str, Any]
 
 
 def save_package(
-    directory: str, task: Task, head: PromptHead, backbone: str, training: Mapping[str, Any]
+    directory: str, task: Task, head: head_kinds.AnyHead, backbone: str, training: Mapping[str, Any]
 ) -> None:
     """Writes a task package into an existing directory.
 
@@ -71,7 +71,7 @@ def save_package(
     description = {
         "backbone": backbone,
         "task": dataclasses.asdict(task),
-        "head": dataclasses.asdict(head.config),
+        "head": head_kinds.to_dict(head.config),
         "training": training,
     }
     write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
@@ -80,7 +80,7 @@ def save_package(
 def keep_package(
     directory: str,
     task: Task,
-    head: PromptHead,
+    head: head_kinds.AnyHead,
     backbone: StoredBackbone,
     data: TrainingData,
     training: Mapping[str, Any],
@@ -119,17 +119,14 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     with understood(directory, _DESCRIPTION):
         trained_on, training = description["backbone"], description["training"]
         task = task_from_dict(description["task"])
-        config = HeadConfig(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in description["head"].items()}
-        )
+        config = head_kinds.from_dict(description["head"])
     if trained_on != backbone.fingerprint:
         raise InputError(
             f"task package {directory} was trained on the backbone with fingerprint "
             f"{trained_on}, but {backbone.directory} has {backbone.fingerprint}; "
             "give the package's own backbone, or train the task on this one."
         )
-    shape = backbone.backbone.config
-    head = PromptHead(config, shape.input_width, shape.width, name=task.name)
+    head = head_kinds.make_head(config, backbone.backbone.config, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
     return TaskPackage(directory, task, head, trained_on, training)
 

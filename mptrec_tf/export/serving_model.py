@@ -54,7 +54,8 @@ class ServingModel(tf.Module):
         """Returns the probability [B] of every task, for raw feature columns [B]."""
         encoded = self._encode(columns)
         backbone = self.model.backbone
-        old = tf.sigmoid(backbone.predict_tasks(encoded).logits)
+        encoded = backbone.with_logits(encoded)
+        old = tf.sigmoid(encoded.logits)
         answers = {name: old[k] for k, name in enumerate(backbone.config.tasks)}
         for name, head in self.model.heads.items():
             answers[name] = tf.sigmoid(head(encoded, backbone.prompts.prompts).logits)

@@ -12,9 +12,20 @@ def dropout(x: tf.Tensor, rate: float, generator: tf.random.Generator) -> tf.Ten
     return tf.nn.experimental.stateless_dropout(x, rate, generator.make_seeds(1)[:, 0])
 
 
-def _bank_initializer(name: str = "glorot_uniform"):
+# Kernels from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and biases too.
+FAN_IN_UNIFORM = "fan_in_uniform"
+
+
+def initializer(name: str) -> keras.initializers.Initializer:
+    """Returns the initialiser of a kernel: one of Keras's by name, or `FAN_IN_UNIFORM`."""
+    if name == FAN_IN_UNIFORM:
+        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    return keras.initializers.get(name)
+
+
+def _bank_initializer(name: str):
     """Initialises [count, in, out] kernels one by one, as `count` Dense layers would be."""
-    single = keras.initializers.get(name)
+    single = initializer(name)
 
     def initialize(shape, dtype=None, **kwargs):
         count, *one = shape
@@ -29,7 +40,13 @@ class _Bank(keras.layers.Layer):
     """What `ExpertBank` and `TowerBank` share: kernels, biases, dropout and L2."""
 
     def __init__(
-        self, count: int, units: Sequence[int], dropout: float = 0.0, l2: float = 0.0, **kwargs
+        self,
+        count: int,
+        units: Sequence[int],
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if count < 1 or not units or min(units) < 1:
@@ -42,17 +59,23 @@ class _Bank(keras.layers.Layer):
         self.units = tuple(units)
         self.dropout = dropout
         self.l2 = l2
+        self.kernel_initializer = kernel_initializer
 
     def _add_products(self, width: int, units: Sequence[int]) -> None:
         self.kernels, self.biases = [], []
         for i, out in enumerate(units):
             self.kernels.append(
                 self.add_weight(
-                    f"kernel_{i}", (self.count, width, out), initializer=_bank_initializer()
+                    f"kernel_{i}",
+                    (self.count, width, out),
+                    initializer=_bank_initializer(self.kernel_initializer),
                 )
             )
+            biases = keras.initializers.Zeros()
+            if self.kernel_initializer == FAN_IN_UNIFORM:
+                biases = keras.initializers.RandomUniform(-(width**-0.5), width**-0.5)
             self.biases.append(
-                self.add_weight(f"bias_{i}", (self.count, 1, out), initializer="zeros")
+                self.add_weight(f"bias_{i}", (self.count, 1, out), initializer=biases)
             )
             width = out
         if self.dropout:
@@ -75,6 +98,7 @@ class _Bank(keras.layers.Layer):
             "units": self.units,
             "dropout": self.dropout,
             "l2": self.l2,
+            "kernel_initializer": self.kernel_initializer,
         }
 
 
@@ -89,6 +113,7 @@ class ExpertBank(_Bank):
       units: Sequence of ints. Width of each layer; the last is H, the representations' width.
       dropout: float. After every layer, in training. Defaults to 0.
       l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
+      kernel_initializer: str. Keras's name of one, or `FAN_IN_UNIFORM`. Defaults to glorot_uniform.
     """
 
     def build(self, input_shape) -> None:
@@ -118,7 +143,13 @@ class TowerBank(_Bank):
       units: Sequence of ints. Width of the hidden layers.
       dropout: float. After every hidden layer, in training. Defaults to 0.
       l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
+      kernel_initializer: str. Keras's name of one, or `FAN_IN_UNIFORM`. Defaults to glorot_uniform.
+      input_dropout: bool. Whether to drop units of the input as well. Defaults to no.
     """
+
+    def __init__(self, *args, input_dropout: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.input_dropout = input_dropout
 
     def build(self, input_shape) -> None:
         """Makes kernels [T, in, out] and biases [T, 1, out]."""
@@ -129,6 +160,12 @@ class TowerBank(_Bank):
         """Returns the logits [T, B] of fused representations [T, B, H]."""
         self._add_l2()
         h = fused
+        if self.input_dropout and self.dropout and training:
+            h = dropout(h, self.dropout, self.generator)
         for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
             h = self._activate(h @ kernel + bias, training)
         return tf.squeeze(h @ self.kernels[-1] + self.biases[-1], axis=-1)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return super().get_config() | {"input_dropout": self.input_dropout}

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import initializer
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
@@ -11,16 +12,21 @@ class GateBank(keras.layers.Layer):
 
     Args:
       count: int. Number of tasks, T.
+      kernel_initializer: str. Keras's name of one, or `banks.FAN_IN_UNIFORM`. Defaults to
+        glorot_uniform.
     """
 
-    def __init__(self, count: int, **kwargs):
+    def __init__(self, count: int, kernel_initializer: str = "glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.count = count
+        self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape) -> None:
         """Makes the kernel [D, T * 2]; columns 2t and 2t + 1 are the gate of task t."""
         self.kernel = self.add_weight(
-            "kernel", (input_shape[-1], self.count * 2), initializer="glorot_uniform"
+            "kernel",
+            (input_shape[-1], self.count * 2),
+            initializer=initializer(self.kernel_initializer),
         )
         super().build(input_shape)
 
@@ -31,7 +37,10 @@ class GateBank(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        return super().get_config() | {"count": self.count}
+        return super().get_config() | {
+            "count": self.count,
+            "kernel_initializer": self.kernel_initializer,
+        }
 
 
 def fuse(weights: tf.Tensor, specific: tf.Tensor, shared: tf.Tensor) -> tf.Tensor:

@@ -93,11 +93,15 @@ class Encoded(NamedTuple):
       x: [B, D]. Embedded and concatenated features.
       shared: [B, H]. h_0.
       specific: [K, B, H]. h_1 .. h_K.
+      ids: Optional [B, F]. The packed ids.
+      logits: Optional [K, B]. What the pre-trained tasks say; `Backbone.with_logits` adds them.
     """
 
     x: tf.Tensor
     shared: tf.Tensor
     specific: tf.Tensor
+    ids: tf.Tensor | None = None
+    logits: tf.Tensor | None = None
 
 
 class TaskOutputs(NamedTuple):
@@ -170,7 +174,11 @@ class Backbone(keras.Model):
             parts.append(features[NUMERIC])
         x = tf.concat(parts, axis=1)
         h = self.experts(x, training=training)
-        return Encoded(x, h[0], h[1:])
+        return Encoded(x, h[0], h[1:], features.get(CATEGORICAL))
+
+    def with_logits(self, encoded: Encoded) -> Encoded:
+        """Adds what the pre-trained tasks say."""
+        return encoded._replace(logits=self.predict_tasks(encoded).logits)
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
         """Returns what the pre-trained tasks make of the representations."""
@@ -216,7 +224,8 @@ def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
     """
     named = {}
     for layer in module.submodules:
-        for weight in getattr(layer, "_trainable_weights", ()):
+        fixed = getattr(layer, "fixed_weights", ())
+        for weight in (*getattr(layer, "_trainable_weights", ()), *fixed):
             name = f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}"
             if name in named:
                 raise ValueError(f"two weights should not share a name. Received: {name!r}.")

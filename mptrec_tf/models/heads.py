@@ -1,4 +1,4 @@
-"""The part that is trained for a new task: prompt, query, gate and tower.
+"""The paper's head, what is trained for a new task: prompt, query, gate and tower.
 
     u   = LayerNorm(relu(x U_1) U_2)
     w   = softmax_k(u . p_k / tau)                how much each existing task helps this sample

@@ -8,11 +8,13 @@ import tensorflow_recommenders as tfrs
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone, Encoded
-from mptrec_tf.models.heads import HeadConfig, PromptHead
+from mptrec_tf.models.head_kinds import AnyConfig, AnyHead, make_head
+from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import mean_over_batch
-from mptrec_tf.packed import LABELS, WEIGHT
+from mptrec_tf.packed import CATEGORICAL, LABELS, WEIGHT
 
 REPRESENTATIONS = "representations"
+OLD_LOGITS = "old_logits"
 
 
 class PromptedMPTRec(tfrs.Model):
@@ -27,11 +29,11 @@ class PromptedMPTRec(tfrs.Model):
 
     fixed_shapes = True  # as far as XLA needs to know them
 
-    def __init__(self, backbone: Backbone, heads: Mapping[str, PromptHead] | None = None, **kwargs):
+    def __init__(self, backbone: Backbone, heads: Mapping[str, AnyHead] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.backbone.trainable = False
-        self.heads: dict[str, PromptHead] = {}
+        self.heads: dict[str, AnyHead] = {}
         self._means: dict[str, keras.metrics.Mean] = {}
         for name, head in (heads or {}).items():
             self.attach(name, head)
@@ -41,7 +43,7 @@ class PromptedMPTRec(tfrs.Model):
         """Names of the new tasks."""
         return tuple(self.heads)
 
-    def add_task(self, name: str, config: HeadConfig | None = None) -> PromptHead:
+    def add_task(self, name: str, config: AnyConfig | None = None) -> AnyHead:
         """Adds a new task with fresh weights and returns its head.
 
         The model has to be compiled anew before the next `fit`: an optimizer knows the weights
@@ -50,8 +52,7 @@ class PromptedMPTRec(tfrs.Model):
         Raises:
           InputError: if there is a task of this name already.
         """
-        shape = self.backbone.config
-        head = PromptHead(config or HeadConfig(), shape.input_width, shape.width, name=name)
+        head = make_head(config or HeadConfig(), self.backbone.config, name)
         self.attach(name, head)
         return head
 
@@ -67,7 +68,7 @@ class PromptedMPTRec(tfrs.Model):
         self._means = {k: mean for k, mean in self._means.items() if k != f"loss/{name}"}
         self._forget_traces()
 
-    def attach(self, name: str, head: PromptHead) -> None:
+    def attach(self, name: str, head: AnyHead) -> None:
         """Adds a new task whose head is there already.
 
         Raises:
@@ -112,11 +113,25 @@ class PromptedMPTRec(tfrs.Model):
         specific = tf.unstack(encoded.specific, num=len(self.backbone.config.tasks))
         return tf.concat([encoded.x, encoded.shared, *specific], axis=1)
 
+    @tf.function(reduce_retracing=True)
+    def encode_once(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns all that heads read of packed features, as `encode` takes it.
+
+        Returns:
+          `representations` [B, D + H + K * H], `old_logits` [B, K], and the ids [B, F] if any.
+        """
+        ids = {CATEGORICAL: features[CATEGORICAL]} if CATEGORICAL in features else {}
+        logits = self.backbone.with_logits(self.backbone.encode(features)).logits
+        return {REPRESENTATIONS: self.pack(features), OLD_LOGITS: tf.transpose(logits), **ids}
+
     def encode(self, inputs: Mapping[str, tf.Tensor]) -> Encoded:
         """Returns representations: those that `inputs` holds already, or of its features."""
-        if REPRESENTATIONS in inputs:
-            return self.unpack(inputs[REPRESENTATIONS])
-        return self.backbone.encode(inputs)
+        if REPRESENTATIONS not in inputs:
+            return self.backbone.with_logits(self.backbone.encode(inputs))
+        encoded = self.unpack(inputs[REPRESENTATIONS])._replace(ids=inputs.get(CATEGORICAL))
+        if OLD_LOGITS in inputs:
+            return encoded._replace(logits=tf.transpose(inputs[OLD_LOGITS]))
+        return self.backbone.with_logits(encoded)
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -158,7 +173,7 @@ class PromptedMPTRec(tfrs.Model):
         return self._report(inputs, tuple(self.heads.values()))
 
     @tf.function
-    def _report(self, inputs, heads: tuple[PromptHead, ...]) -> dict[str, tf.Tensor]:
+    def _report(self, inputs, heads: tuple[AnyHead, ...]) -> dict[str, tf.Tensor]:
         # The heads are an argument so that other heads are traced anew.
         encoded = self.encode(inputs)
         outputs = [head(encoded, self.backbone.prompts.prompts) for head in heads]

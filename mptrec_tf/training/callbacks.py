@@ -88,28 +88,28 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the largest sum of validation AUCs; stops in time.
+    """Keeps the weights of the epoch with the largest validation AUC, until patience is used up.
 
     Args:
       weights: The variables to keep.
-      patience: Epochs without improvement after which training stops.
+      patience: Epochs without improvement after which later ones do not count.
+      monitor: Which of the epoch's logs is to be large.
     """
 
-    def __init__(self, weights: Sequence[tf.Variable], patience: int):
+    def __init__(self, weights: Sequence[tf.Variable], patience: int, monitor: str = AUC_SUM):
         super().__init__()
         self._weights = list(weights)
         self._patience = patience
+        self._monitor = monitor
         self.best = -np.inf
         self.epoch = -1
         self.values: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compares the epoch with the best one so far."""
-        if logs[AUC_SUM] > self.best:
-            self.best, self.epoch = float(logs[AUC_SUM]), epoch
+        if logs[self._monitor] > self.best and not self.is_over(epoch - 1):
+            self.best, self.epoch = float(logs[self._monitor]), epoch
             self.values = [weight.numpy() for weight in self._weights]
-        elif self.is_over(epoch):
-            self.model.stop_training = True
 
     def is_over(self, epoch: int) -> bool:
         """Whether patience is used up after this epoch."""
@@ -119,6 +119,19 @@ class KeepBest(keras.callbacks.Callback):
         """Gives the variables the best epoch's values."""
         for weight, value in zip(self._weights, self.values, strict=True):
             weight.assign(value)
+
+
+class StopInTime(keras.callbacks.Callback):
+    """Stops when none of several `KeepBest` has patience left."""
+
+    def __init__(self, bests: Sequence[KeepBest]):
+        super().__init__()
+        self._bests = bests
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Looks whether it is time."""
+        if all(best.is_over(epoch) for best in self._bests):
+            self.model.stop_training = True
 
 
 def saved_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -175,7 +188,7 @@ class SaveProgress(keras.callbacks.Callback):
     Args:
       directory: Where the state is kept.
       model: The compiled model; optimizer included.
-      best: Whose best epoch is part of the state.
+      bests: Whose best epochs are part of the state.
       settings: What must be equal for a run to be continued.
 
     Raises:
@@ -187,13 +200,13 @@ class SaveProgress(keras.callbacks.Callback):
         self,
         directory: str,
         model: keras.Model,
-        best: KeepBest,
+        bests: Sequence[KeepBest],
         settings: Mapping[str, Any],
     ):
         super().__init__()
         self.history: list[dict[str, float]] = []
         self._directory = directory
-        self._best = best
+        self._bests = bests
         self._settings = settings
         self._checkpoint = tf.train.Checkpoint(model=model)
         model.optimizer.build(model.trainable_variables)
@@ -209,19 +222,25 @@ class SaveProgress(keras.callbacks.Callback):
             checkpoint = os.path.join(self._directory, state["checkpoint"])
             self._checkpoint.read(checkpoint).assert_consumed()
             stored = load_arrays(os.path.join(self._directory, state["best_file"]))
-        except (InputError, AssertionError, KeyError, tf.errors.OpError) as error:
+            for i, (best, kept) in enumerate(zip(self._bests, state["bests"], strict=True)):
+                best.best, best.epoch = kept["best"], kept["epoch"]
+                best.values = [stored[f"{i}/{j}"] for j in range(kept["weights"])]
+        except (InputError, AssertionError, KeyError, ValueError, tf.errors.OpError) as error:
             raise _damaged(self._directory, error) from error
-        self._best.values = [stored[f"{i}"] for i in range(len(stored))]
-        self._best.best, self._best.epoch = state["best"], state["best_epoch"]
         self.history = state["history"]
         return len(self.history)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the state after this epoch."""
         self.history.append({k: float(v) for k, v in logs.items()})
-        best_file = f"best-{self._best.epoch:04d}.npz"
-        if self._best.epoch == epoch:
-            values = {f"{i}": value for i, value in enumerate(self._best.values)}
+        newest = max(best.epoch for best in self._bests)
+        best_file = f"best-{newest:04d}.npz"
+        if newest == epoch:
+            values = {
+                f"{i}/{j}": value
+                for i, best in enumerate(self._bests)
+                for j, value in enumerate(best.values)
+            }
             save_arrays(os.path.join(self._directory, best_file), values)
         name = f"epoch-{epoch:04d}"
         with _writing(self._directory):
@@ -230,8 +249,10 @@ class SaveProgress(keras.callbacks.Callback):
             "settings": self._settings,
             "checkpoint": name,
             "best_file": best_file,
-            "best": self._best.best,
-            "best_epoch": self._best.epoch,
+            "bests": [
+                {"best": best.best, "epoch": best.epoch, "weights": len(best.values)}
+                for best in self._bests
+            ],
             "history": self.history,
         }
         write_file(os.path.join(self._directory, _STATE), json.dumps(state))

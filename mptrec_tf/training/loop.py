@@ -15,11 +15,13 @@ from mptrec_tf.training.callbacks import (
     KeepBest,
     ProgressBar,
     SaveProgress,
+    StopInTime,
     Validate,
 )
 
 # Steps that Keras runs before it comes back to Python; the progress bar moves as often.
 STEPS_PER_EXECUTION = 32
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,9 @@ class TrainingConfig:
       batch_size: int. Rows of a step.
       learning_rate: float. Of Adam.
       seed: int. Of the weights, the order of rows, and everything else that is random.
+      schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
+      warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
+        tenth of all steps.
     """
 
     epochs: int = 30
@@ -39,6 +44,12 @@ class TrainingConfig:
     batch_size: int = 256
     learning_rate: float = 1e-3
     seed: int = 1
+    schedule: str = "constant"
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule should be one of {SCHEDULES}. Received: {self.schedule!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +82,28 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
+def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> None:
     """Compiles a model for `steps` steps an epoch with Adam, as the paper trains.
 
     XLA fuses the many small operations of a step: on two cores, one part in eight more samples a
     second in stage 1 and one in five in stage 2 (`benchmarks/throughput.py`).
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=keras.optimizers.Adam(_learning_rate(config, steps)),
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
         jit_compile=model.fixed_shapes,
+    )
+
+
+def _learning_rate(config: TrainingConfig, steps: int):
+    if config.schedule == "constant":
+        return config.learning_rate
+    total = config.epochs * steps
+    warmup = min(config.warmup_steps, total // 10)
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, total)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total - warmup, warmup_target=config.learning_rate, warmup_steps=warmup
     )
 
 
@@ -93,7 +116,7 @@ def all_settings(
 
 def run(
     model: keras.Model,
-    weights: Sequence[tf.Variable],
+    best_of: Mapping[str, Sequence[tf.Variable]],
     train: Rows,
     validation: Rows,
     tasks: Sequence[str],
@@ -102,13 +125,15 @@ def run(
     directory: str,
     settings: Mapping[str, Any],
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    logs: str | None = None,
     show_progress: bool = True,
-) -> Training:
-    """Trains a model and leaves it with the weights of its best epoch.
+) -> dict[str, Training]:
+    """Trains a model and leaves its parts with the weights of their best epochs.
 
     Args:
       model: A `tfrs.Model` with a `report`.
-      weights: What is kept of the best epoch.
+      best_of: What is kept of a best epoch, by the log that is largest in it. Parts that know
+        nothing of one another have best epochs of their own.
       train: Training rows.
       validation: Rows that choose the best epoch.
       tasks: Names of the tasks, in the order of the labels.
@@ -116,7 +141,11 @@ def run(
       directory: Where the state of the run is kept; a run that was killed is continued.
       settings: What must be equal for a run to be continued.
       callbacks: More callbacks, which come first.
+      logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
       show_progress: Whether to show a progress bar.
+
+    Returns:
+      What the training did, by the keys of `best_of`.
 
     Raises:
       InputError: if `directory` holds the state of another run, another process is at work in
@@ -125,12 +154,12 @@ def run(
     start = time.monotonic()
     settings = all_settings(settings, config, tasks)
     steps = train.steps(config.batch_size)
-    compile_model(model, config.learning_rate, steps)
-    best = KeepBest(weights, config.patience)
-    progress = SaveProgress(directory, model, best, settings)
+    compile_model(model, config, steps)
+    bests = {key: KeepBest(weights, config.patience, key) for key, weights in best_of.items()}
+    progress = SaveProgress(directory, model, list(bests.values()), settings)
     with held_alone(directory):
         first = progress.resume()
-        if first < config.epochs and not best.is_over(first - 1):
+        if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
             bars = [ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []
             try:
                 model.fit(
@@ -148,9 +177,10 @@ def run(
                     callbacks=[
                         *callbacks,
                         Validate(validation, tasks),
-                        best,
+                        *bests.values(),
+                        StopInTime(list(bests.values())),
                         keras.callbacks.TensorBoard(
-                            f"{directory}/{LOGS}", profile_batch=0, write_graph=False
+                            logs or f"{directory}/{LOGS}", profile_batch=0, write_graph=False
                         ),
                         progress,
                         *bars,
@@ -159,11 +189,15 @@ def run(
             finally:
                 for bar in bars:
                     bar.stop()
-    best.restore_weights()
-    return Training(
-        history=progress.history,
-        best_epoch=best.epoch,
-        seconds=time.monotonic() - start,
-        steps=(len(progress.history) - first) * steps,
-        settings=settings,
-    )
+    seconds = time.monotonic() - start
+    results = {}
+    for key, best in bests.items():
+        best.restore_weights()
+        results[key] = Training(
+            history=progress.history,
+            best_epoch=best.epoch,
+            seconds=seconds,
+            steps=(len(progress.history) - first) * steps,
+            settings=settings,
+        )
+    return results

@@ -9,8 +9,8 @@ from mptrec_tf.fingerprint import transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import MEMORY_LIMIT, load_rows
-from mptrec_tf.training.callbacks import RenewEnvironments
+from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, load_rows
+from mptrec_tf.training.callbacks import AUC_SUM, RenewEnvironments
 from mptrec_tf.training_data import TrainingData
 
 
@@ -40,6 +40,7 @@ def pretrain(
     directory: str,
     show_progress: bool = True,
     memory_limit: int = MEMORY_LIMIT,
+    rows: tuple[Rows, Rows] | None = None,
 ) -> tuple[Backbone, loop.Training]:
     """Pre-trains a backbone; it has the weights of its best epoch.
 
@@ -51,6 +52,7 @@ def pretrain(
       directory: Where the state of the run is kept; a run that was killed is continued.
       show_progress: Whether to show a progress bar.
       memory_limit: Bytes of a split up to which it is held in memory.
+      rows: Training and validation rows of these tasks, where they are loaded already.
 
     Raises:
       InputError: for a task with one class only, data that are damaged, data too large for
@@ -58,8 +60,9 @@ def pretrain(
     """
     graph = transform_fingerprint(data.transform_dir)
     loop.seed_everything(training.seed)
-    train = load_rows(data, "train", shape.tasks, memory_limit)
-    validation = load_rows(data, "validation", shape.tasks, memory_limit)
+    train, validation = rows or (
+        load_rows(data, split, shape.tasks, memory_limit) for split in ("train", "validation")
+    )
     periodic = losses.assignment == "periodic" and losses.adversarial_weight > 0
     if periodic and train.columns is None:
         raise InputError(
@@ -72,9 +75,9 @@ def pretrain(
         training_steps=training.epochs * train.steps(training.batch_size),
         training_rows=train.count if periodic else 0,
     )
-    result = loop.run(
+    results = loop.run(
         model,
-        list(model.backbone.named_weights().values()),
+        {AUC_SUM: list(model.backbone.named_weights().values())},
         train,
         validation,
         shape.tasks,
@@ -89,4 +92,4 @@ def pretrain(
         callbacks=[RenewEnvironments(train)] if periodic else [],
         show_progress=show_progress,
     )
-    return model.backbone, result
+    return model.backbone, results[AUC_SUM]

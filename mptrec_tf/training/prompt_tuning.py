@@ -1,126 +1,59 @@
-"""Stage 2 as a run: a frozen backbone and prepared data in, a new task's head out.
+"""Stage 2 as a run: a frozen backbone and labelled rows in, heads of a new task out.
 
 The frozen backbone encodes each row once; all epochs read what came out.
 """
 
 import dataclasses
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
-from mptrec_tf.errors import InputError
+from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
-from mptrec_tf.packed import LABELS, WEIGHT
+from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.models.residual import ResidualHead
+from mptrec_tf.packed import LABELS
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import (
-    MEMORY_LIMIT,
-    Rows,
-    load_rows,
-    ordered_batches,
-    rows_in_memory,
-)
+from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
 from mptrec_tf.training.callbacks import saved_state
+from mptrec_tf.training.representations import encode_task, statistics
 from mptrec_tf.training_data import TrainingData
-
-
-def encode_rows(
-    model: PromptedMPTRec, rows: Rows, directory: str, memory_limit: int = MEMORY_LIMIT
-) -> Rows:
-    """Encodes every row once.
-
-    Args:
-      model: Whose frozen backbone encodes.
-      rows: Rows with packed features.
-      directory: Where representations go that do not fit in memory.
-      memory_limit: Bytes of representations that are held in memory.
-
-    Returns:
-      The same rows with `representations` [n, D + H + K * H] instead of features.
-
-    Raises:
-      InputError: if they do not fit in memory, and `directory` cannot be written.
-    """
-    shape = model.backbone.config
-    width = shape.input_width + (1 + len(shape.tasks)) * shape.width
-    encoded = (_encode(model, batch) for batch in ordered_batches(rows))
-    if rows.count * width * 4 <= memory_limit:
-        chunks = list(encoded)
-        return rows_in_memory({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
-    return _on_disk(encoded, rows.count, directory)
-
-
-def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
-    kept = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
-    return {REPRESENTATIONS: model.pack(batch), **kept}
-
-
-def _on_disk(encoded, count: int, directory: str) -> Rows:
-    """Rows in files of one chunk each, which every epoch reads in an order of its own."""
-    files, types = [], {}
-    for number, chunk in enumerate(encoded):
-        files.append(os.path.join(directory, f"{number:06d}"))
-        for name, column in chunk.items():
-            _write(f"{files[-1]}.{name}", column)
-            types[name] = tf.TensorSpec([None, *column.shape[1:]], column.dtype)
-
-    def read(file: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {
-            name: tf.ensure_shape(
-                tf.io.parse_tensor(tf.io.read_file(tf.strings.join([file, ".", name])), t.dtype),
-                t.shape,
-            )
-            for name, t in types.items()
-        }
-
-    def windows(seed: tf.Tensor | None, size: int) -> tf.data.Dataset:
-        names = tf.constant(files)
-        if seed is not None:
-            names = tf.random.experimental.stateless_shuffle(names, seed)
-        chunks = tf.data.Dataset.from_tensor_slices(names).map(read, num_parallel_calls=2)
-        return chunks.rebatch(size)
-
-    return Rows(count, windows)
-
-
-def _write(path: str, column: tf.Tensor) -> None:
-    try:
-        tf.io.write_file(path, tf.io.serialize_tensor(column))  # makes the directory, too
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"cannot write {path}: {error.message}; it takes the representations that do not fit "
-            "in memory."
-        ) from error
 
 
 def tune(
     backbone: Backbone,
     data: TrainingData,
     task: str,
-    head: HeadConfig,
+    heads: Mapping[str, head_kinds.AnyConfig],
     training: loop.TrainingConfig,
     *,
     directory: str,
     fingerprint: str,
+    logs: str | None = None,
     show_progress: bool = True,
     encoded: tuple[Rows, Rows] | None = None,
     memory_limit: int = MEMORY_LIMIT,
-) -> tuple[PromptHead, loop.Training]:
-    """Trains a new task's head on a frozen backbone; it has the weights of its best epoch.
+) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
+    """Trains heads of a new task side by side; each has the weights of its own best epoch.
+
+    They know nothing of one another: each learns what it would learn alone.
 
     Args:
       backbone: A pre-trained backbone. It is frozen.
-      data: Prepared data with the new task's labels.
+      data: Data with the new task's labels.
       task: Name of the new task.
-      head: Shape of the head.
+      heads: Shapes by kind.
       training: How long and how fast.
       directory: Where the state of the run is kept; a run that was killed is continued.
       fingerprint: Names the backbone, so that a run is continued on the same one alone.
+      logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
       show_progress: Whether to show a progress bar.
-      encoded: What `encode_task` returned, where several heads are trained on it.
+      encoded: What `encode_task` returned, where several runs read it.
       memory_limit: Bytes of a split, or of its representations, that are held in memory.
+
+    Returns:
+      Head and training by kind; the logs of a training name the task.
 
     Raises:
       InputError: for a task with one class only, one that the backbone has already, data that
@@ -128,43 +61,92 @@ def tune(
     """
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
-    new = model.add_task(task, head)
-    settings = {
-        "data": data.splits,
-        "backbone": fingerprint,
-        "head": dataclasses.asdict(head),
-    }
+    names = _names(task, heads)
+    for kind, name in names.items():
+        model.add_task(name, heads[kind])
     # Before anything is written where another run may keep what it reads.
-    saved_state(directory, loop.all_settings(settings, training, [task]))
+    check_state(directory, data, fingerprint, task, heads, training)
     train, validation = encoded or encode_task(model, data, [task], directory, memory_limit)
-    result = loop.run(
+    residual = [head for head in model.heads.values() if isinstance(head, ResidualHead)]
+    if residual:
+        means_and_deviations = statistics(model, train)
+        for head in residual:
+            head.set_statistics(*means_and_deviations)
+    results = loop.run(
         model,
-        new.weights,
-        train,
-        validation,
-        [task],
+        {f"val_auc/{name}": model.heads[name].weights for name in names.values()},
+        _label_for_each(train, len(heads)),
+        _label_for_each(validation, len(heads)),
+        list(names.values()),
         training,
         directory=directory,
-        settings=settings,
+        settings=_settings(data, fingerprint, task, heads),
+        logs=logs,
         show_progress=show_progress,
     )
-    return new, result
+    return {
+        kind: (model.heads[name], _logs_of(results[f"val_auc/{name}"], name, task))
+        for kind, name in names.items()
+    }
 
 
-def encode_task(
-    model: PromptedMPTRec,
-    data: TrainingData,
-    tasks: Sequence[str],
+def check_state(
     directory: str,
-    memory_limit: int = MEMORY_LIMIT,
-) -> tuple[Rows, Rows]:
-    """Encodes the training and the validation rows with the labels of some tasks."""
-    return tuple(
-        encode_rows(
-            model,
-            load_rows(data, split, tasks, memory_limit),
-            os.path.join(directory, split),
-            memory_limit,
-        )
-        for split in ("train", "validation")
+    data: TrainingData,
+    fingerprint: str,
+    task: str,
+    heads: Mapping[str, head_kinds.AnyConfig],
+    training: loop.TrainingConfig,
+) -> None:
+    """Refuses a directory that holds the state of another run than `tune` would continue.
+
+    Raises:
+      InputError: naming the settings that differ.
+    """
+    settings = _settings(data, fingerprint, task, heads)
+    names = _names(task, heads).values()
+    saved_state(directory, loop.all_settings(settings, training, list(names)))
+
+
+def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, str]:
+    """What the heads are called while they train: one alone as the task."""
+    return {kind: task if len(heads) == 1 else f"{task}/{kind}" for kind in heads}
+
+
+def _settings(
+    data: TrainingData, fingerprint: str, task: str, heads: Mapping[str, head_kinds.AnyConfig]
+) -> dict[str, Any]:
+    return {
+        "data": data.splits,
+        "backbone": fingerprint,
+        "task": task,
+        "heads": {kind: head_kinds.to_dict(head) for kind, head in heads.items()},
+    }
+
+
+def _label_for_each(rows: Rows, count: int) -> Rows:
+    """The one label of each row as often as there are heads."""
+    if count == 1:
+        return rows
+
+    def repeat(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**columns, LABELS: tf.repeat(columns[LABELS], count, axis=1)}
+
+    return Rows(
+        rows.count,
+        lambda seed, size: rows.windows(seed, size).map(repeat),
+        rows.columns and repeat(rows.columns),
     )
+
+
+def _logs_of(result: loop.Training, name: str, task: str) -> loop.Training:
+    """A training with the logs of one head, under the task's name."""
+    history = [
+        {
+            f"{key.removesuffix(name)}{task}": value
+            for key, value in logs.items()
+            if key.endswith(f"/{name}")
+        }
+        for logs in result.history
+    ]
+    return dataclasses.replace(result, history=history)

@@ -1,5 +1,6 @@
 import csv
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# Of the two tasks that are added.
+HEADS = ("prompt", "residual")
 
 
 def program(name, *flags, check=True):
@@ -55,9 +58,11 @@ class Way:
         self.packages = {task: folder / "tasks" / task for task in new}
         self.rows = folder / "rows.csv"
         self.output = {}
-        self._go(raw_rows)
+        self._raw_rows = raw_rows
 
-    def _go(self, raw_rows):
+    def go(self):
+        """Runs the programs."""
+        raw_rows = self._raw_rows
         tasks = ",".join((*self.old, *self.new))
         self.output["prepare"] = program(
             "prepare", *self.dataset_flags, f"--tasks={tasks}", f"--output_dir={self.data}"
@@ -66,10 +71,11 @@ class Way:
         self.output["pretrain"] = program(
             "pretrain", *short, f"--tasks={','.join(self.old)}", f"--output_dir={self.backbone}"
         )
-        for task, package in self.packages.items():
+        for (task, package), head in zip(self.packages.items(), HEADS, strict=True):
             self.output[task] = program(
                 "add_task",
                 *short,
+                f"--head={head}",
                 f"--backbone={self.backbone}",
                 f"--task={task}",
                 f"--output_dir={package}",
@@ -108,19 +114,31 @@ def first_test_rows(source, count=300):
 
 
 @pytest.fixture(scope="session", params=["synthetic", "census_income"])
-def way(request, tmp_path_factory):
+def way(request, made_once, tmp_path_factory):
     """The whole way on synthetic rows (always) and on 2,000 real ones (where they are)."""
-    folder = tmp_path_factory.mktemp(f"way_{request.param}")
+
+    def gone(way):
+        def go(folder):
+            way.go()
+            (folder / "output.pickle").write_bytes(pickle.dumps(way.output))
+
+        made_once(way.folder.name, go)
+        way.output = pickle.loads((way.folder / "output.pickle").read_bytes())
+        return way
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / f"way_{request.param}"
     if request.param == "synthetic":
         from mptrec_tf.datasets.synthetic import Synthetic
 
         flags = ("--dataset=synthetic", "--rows=3000")
         rows = first_test_rows(Synthetic())
-        return Way(folder, flags, ("click", "like"), ("share", "purchase"), rows)
+        return gone(Way(folder, flags, ("click", "like"), ("share", "purchase"), rows))
     from mptrec_tf.datasets.census_income import CensusIncome
 
     small_census = request.getfixturevalue("small_census")
     flags = ("--dataset=census_income", f"--data_dir={small_census}")
     new = ("education", "tax_filer_stat")
     rows = first_test_rows(CensusIncome(str(small_census), ("income", "marital", *new)))
-    return Way(folder, flags, ("income", "marital"), new, rows)
+    return gone(Way(folder, flags, ("income", "marital"), new, rows))

@@ -163,8 +163,7 @@ def tune():
     def tune(folder, examples, base_model, task, **training):
         from components.prompt_tuner.component import PromptTuner
         from components.prompt_tuner.config import PromptTunerConfig
-        from mptrec_tf.models.heads import HeadConfig
-        from mptrec_tf.training.loop import TrainingConfig
+        from mptrec_tf.training.new_task import NewTaskConfig
 
         # Fast enough that the second of two epochs is better than the first.
         fields = {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "seed": 5}
@@ -173,7 +172,7 @@ def tune():
             folder,
             {"examples": examples, "base_model": base_model},
             config=PromptTunerConfig(
-                task, HeadConfig(tower_units=(4,)), TrainingConfig(**fields | training)
+                task, NewTaskConfig("prompt", {"tower_units": (4,)}, fields | training)
             ),
             state_dir=f"{folder.parent}/unfinished",
         )

@@ -12,13 +12,13 @@ from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.arrays import load_arrays
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import PretrainingConfig
 from mptrec_tf.raw_examples import RawExamples
-from mptrec_tf.training import prompt_tuning
+from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.callbacks import SaveProgress
 from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.new_task import NewTaskConfig
 
 
 class KilledError(Exception):
@@ -165,7 +165,7 @@ def test_the_state_is_found_by_what_is_trained(tmp_path, monkeypatch, tune, exam
         made.append(directory)
         raise KilledError
 
-    monkeypatch.setattr(prompt_tuning, "tune", fails)  # TFX loads the run_fn anew
+    monkeypatch.setattr(new_task, "learn", fails)  # TFX loads the run_fn anew
     for number, seed in enumerate((1, 2, 1)):
         with pytest.raises(KilledError):
             tune(tmp_path / f"run-{number}", examples, model, "share", seed=seed)
@@ -254,7 +254,7 @@ def test_configurations_go_through_json():
     )
     plain = json.loads(json.dumps(pretrainer.to_dict()))
     assert PretrainerConfig.from_dict(plain) == pretrainer
-    tuner = PromptTunerConfig("a", HeadConfig(tower_units=(3, 2)), TrainingConfig(seed=7))
+    tuner = PromptTunerConfig("a", NewTaskConfig("fixed", {"tower_units": (3, 2)}, {"seed": 7}))
     assert PromptTunerConfig.from_dict(json.loads(json.dumps(tuner.to_dict()))) == tuner
 
 

@@ -84,3 +84,32 @@ def test_expected_calibration_error():
 
 def test_a_probability_of_one_is_in_the_last_bin():
     assert metrics.expected_calibration_error(np.array([1]), np.array([1.0])) == 0
+
+
+def test_difference_of_two_aucs_by_hand():
+    labels = np.array([1, 1, 0, 0])
+    # Of (positive, negative) pairs, the first has 3 of 4 in order, the second 2 of 4.
+    first, second = np.array([0.9, 0.4, 0.5, 0.1]), np.array([0.9, 0.2, 0.5, 0.3])
+    difference, error = metrics.auc_difference(labels, first, second)
+    assert difference == pytest.approx(0.25)
+    # Shares of positives: (1, .5) and (1, 0); of negatives: (.5, 1) and (.5, .5).
+    assert error == pytest.approx(np.sqrt(np.var([0, 0.5], ddof=1) / 2 * 2))
+    assert metrics.auc_difference(labels, first, first) == (0.0, 0.0)
+
+
+def test_difference_of_two_aucs_and_its_error_on_many_rows():
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 2, 2000)
+    first = labels + random.normal(size=2000).round(1)  # with ties
+    second = labels + 2 * random.normal(size=2000)
+    difference, error = metrics.auc_difference(labels, first, second)
+    assert difference == pytest.approx(
+        metrics.auc(labels, first) - metrics.auc(labels, second), abs=1e-12
+    )
+    draws = []
+    for _ in range(300):
+        rows = random.integers(0, 2000, 2000)
+        draws.append(
+            metrics.auc(labels[rows], first[rows]) - metrics.auc(labels[rows], second[rows])
+        )
+    assert error == pytest.approx(np.std(draws), rel=0.15)

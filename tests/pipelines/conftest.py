@@ -26,6 +26,7 @@ def small_way(root, **changes):
         "serving_dir": f"{root}/saved_models/mptrec",
         "source": SourceConfig(dataset="synthetic", rows=ROWS),
         "epochs": 2,
+        "head": "prompt",
     }
     return WholeWay(**fields | changes)
 

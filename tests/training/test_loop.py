@@ -12,7 +12,13 @@ from mptrec_tf.models.backbone import BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import rows_in_memory
-from mptrec_tf.training.callbacks import KeepBest, ProgressBar, RenewEnvironments, Validate
+from mptrec_tf.training.callbacks import (
+    KeepBest,
+    ProgressBar,
+    RenewEnvironments,
+    StopInTime,
+    Validate,
+)
 
 SHAPE = BackboneConfig(
     tasks=("a", "b"),
@@ -56,7 +62,7 @@ def pretrain(
     )
     result = loop.run(
         model,
-        list(model.backbone.named_weights().values()),
+        {"val_auc_sum": list(model.backbone.named_weights().values())},
         train,
         validation,
         shape.tasks,
@@ -66,7 +72,8 @@ def pretrain(
         callbacks=[RenewEnvironments(train), *callbacks],
         show_progress=show_progress,
     )
-    return {k: v.numpy() for k, v in model.backbone.named_weights().items()}, result
+    weights = {k: v.numpy() for k, v in model.backbone.named_weights().items()}
+    return weights, result["val_auc_sum"]
 
 
 def assert_same(weights, others):
@@ -164,19 +171,28 @@ def test_one_epochs_state_is_kept(train, validation, tmp_path):
     ]
 
 
-def test_keep_best_stops_in_time_and_restores_the_best_epoch():
-    weight = tf.Variable(0.0)
-    best = KeepBest([weight], patience=2)
-    best.set_model(keras.Model())
-    best.model.stop_training = False
-    for epoch, auc in enumerate([0.5, 0.7, 0.6, 0.7]):
-        weight.assign(epoch)
-        assert not best.model.stop_training
-        best.on_epoch_end(epoch, {"val_auc_sum": auc})
-    assert best.model.stop_training
-    assert best.epoch == 1
-    best.restore_weights()
-    assert weight.numpy() == 1
+def test_each_part_keeps_its_best_epoch_and_training_stops_when_none_has_patience():
+    weights = [tf.Variable(0.0), tf.Variable(0.0)]
+    bests = [
+        KeepBest([weight], patience=2, monitor=f"val_auc/{name}")
+        for weight, name in zip(weights, "ab", strict=True)
+    ]
+    stop = StopInTime(bests)
+    stop.set_model(keras.Model())
+    stop.model.stop_training = False
+    aucs = [(0.5, 0.5), (0.7, 0.4), (0.6, 0.8), (0.7, 0.7), (0.9, 0.7)]
+    for epoch, (a, b) in enumerate(aucs):
+        assert not stop.model.stop_training
+        for best, weight, name, auc in zip(bests, weights, "ab", (a, b), strict=True):
+            weight.assign(epoch)
+            best.on_epoch_end(epoch, {f"val_auc/{name}": auc})
+        stop.on_epoch_end(epoch)
+    assert stop.model.stop_training
+    # The first part's patience was used up before its last epoch, which does not count.
+    assert [best.epoch for best in bests] == [1, 2]
+    for best in bests:
+        best.restore_weights()
+    assert [weight.numpy() for weight in weights] == [1, 2]
 
 
 def test_training_stops_when_patience_is_used_up(train, validation, tmp_path):

@@ -15,11 +15,12 @@ from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
 from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.prepared_data import PreparedData
-from mptrec_tf.training import loop, prompt_tuning
+from mptrec_tf.training import loop, representations
 from mptrec_tf.training.batches import load_rows, ordered_batches, rows_in_memory
 from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.pretraining import backbone_config, pretrain
-from mptrec_tf.training.prompt_tuning import encode_rows, encode_task, tune
+from mptrec_tf.training.prompt_tuning import tune
+from mptrec_tf.training.representations import encode_rows, encode_task
 
 OLD = ("click", "like")
 SHORT = TrainingConfig(epochs=2, batch_size=128, seed=4)
@@ -59,13 +60,13 @@ def short_tuning(stored, data, directory, training=SHORT, head=HEAD, **settings)
         stored.backbone,
         data,
         "share",
-        head,
+        {"prompt": head},
         training,
         directory=str(directory),
         fingerprint=stored.fingerprint,
         show_progress=False,
         **settings,
-    )
+    )["prompt"]
 
 
 def test_a_streamed_pretraining_with_online_assignment(data, tmp_path):
@@ -127,11 +128,11 @@ def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, mon
     assert not (tmp_path / "none").exists()
     assert held.columns[REPRESENTATIONS].shape == (1500, 7 * 4 + 3 + 3 * 8)
     monkeypatch.setattr(
-        prompt_tuning, "ordered_batches", lambda rows: ordered_batches(rows, 400)
+        representations, "ordered_batches", lambda rows: ordered_batches(rows, 400)
     )  # four files
     on_disk = encode_rows(model, rows, str(tmp_path / "train"), memory_limit=0)
     assert (on_disk.columns, on_disk.count) == (None, 1500)
-    assert len(os.listdir(tmp_path / "train")) == 4 * 2
+    assert len(os.listdir(tmp_path / "train")) == 4 * 4
     batches = list(ordered_batches(on_disk, 128))
     for name in (REPRESENTATIONS, LABELS):
         found = np.concatenate([batch[name] for batch in batches])

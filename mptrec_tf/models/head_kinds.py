@@ -1,0 +1,65 @@
+"""The kinds of heads that a new task can have, by name; all have one interface."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from mptrec_tf.models.backbone import BackboneConfig
+from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
+from mptrec_tf.models.residual import ResidualConfig, ResidualHead
+
+AnyConfig = HeadConfig | ResidualConfig
+AnyHead = PromptHead | ResidualHead
+
+# The paper's, by how they attend to the existing tasks, and those with an expert of their own.
+KINDS = (*ATTENTIONS, "residual", "residual_small")
+
+_TYPES = {"prompt": HeadConfig, "residual": ResidualConfig}
+
+
+def head_config(kind: str, id_ranges: tuple[tuple[int, int, int], ...] = ()) -> AnyConfig:
+    """Returns the shape of a kind of head.
+
+    Args:
+      kind: One of `KINDS`.
+      id_ranges: Where the ids of the backbone's small features are, see `ResidualConfig`.
+
+    Raises:
+      ValueError: for an unknown kind.
+    """
+    if kind in ATTENTIONS:
+        return HeadConfig(kind)
+    if kind == "residual":
+        return ResidualConfig(id_ranges=id_ranges)
+    if kind == "residual_small":
+        return ResidualConfig(32, (32, 16), 0.1, id_ranges=id_ranges)
+    raise ValueError(f"kind should be one of {KINDS}. Received: {kind!r}.")
+
+
+def make_head(config: AnyConfig, backbone: BackboneConfig, name: str) -> AnyHead:
+    """Makes a head with fresh weights that fits a backbone."""
+    if isinstance(config, ResidualConfig):
+        old_tasks = len(backbone.tasks)
+        return ResidualHead(config, backbone.input_width, backbone.width, old_tasks, name=name)
+    return PromptHead(config, backbone.input_width, backbone.width, name=name)
+
+
+def to_dict(config: AnyConfig) -> dict[str, Any]:
+    """The shape of a head as plain data, which `from_dict` reads."""
+    [kind] = (name for name, type_ in _TYPES.items() if type_ is type(config))
+    return {"type": kind, **dataclasses.asdict(config)}
+
+
+def from_dict(raw: Mapping[str, Any]) -> AnyConfig:
+    """Reads what `to_dict` and JSON made of a shape.
+
+    Raises:
+      KeyError, TypeError: if it is none.
+    """
+    # Packages that were written when there was one type do not name it.
+    type_ = _TYPES[raw.get("type", "prompt")]
+    return type_(**{name: _tuples(value) for name, value in raw.items() if name != "type"})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,228 @@
+"""Which head a new task gets: trains the candidates, and keeps the smallest that is as good.
+
+Chosen on the validation rows alone. No head is best for every task: with few labels the simplest
+ones are as good as any, with many an expert of its own pays.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_transform as tft
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.metrics import auc, auc_difference
+from mptrec_tf.models import head_kinds
+from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.prompted import PromptedMPTRec, count
+from mptrec_tf.models.residual import MOST_IDS
+from mptrec_tf.packed import LABELS, WEIGHT
+from mptrec_tf.preprocessing import id_ranges
+from mptrec_tf.training import loop
+from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, ordered_batches
+from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.prompt_tuning import check_state, tune
+from mptrec_tf.training.representations import encode_task
+from mptrec_tf.training_data import TrainingData
+
+AUTO = "auto"
+# With fewer positive (or negative) training rows than this, the simplest heads are the candidates.
+FEW_LABELS = 500
+_SIMPLEST = ("fixed", "task_similarity")
+# A smaller head is as good if its AUC is below the best one's by at most so many standard errors.
+_NOISE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class NewTaskConfig:
+    """How a new task is learnt.
+
+    Attributes:
+      head: One of `head_kinds.KINDS`, or "auto": the best of them on the validation rows.
+      shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
+        one keeps its own.
+      training: Fields of `TrainingConfig` that differ from the heads' recipes.
+    """
+
+    head: str = AUTO
+    shape: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.head not in (AUTO, *head_kinds.KINDS):
+            raise InputError(
+                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(head_kinds.KINDS)}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A head that was trained for a new task.
+
+    Attributes:
+      kind: str. Its name among `head_kinds.KINDS`.
+      head: The layer, with the weights of its best epoch.
+      training: How it was trained.
+      result: What the training did.
+      validation_auc: float.
+      behind: float. How far the AUC is below that of the best candidate.
+      noise: float. The standard error of that.
+    """
+
+    kind: str
+    head: head_kinds.AnyHead
+    training: loop.TrainingConfig
+    result: loop.Training
+    validation_auc: float
+    behind: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters it trains."""
+        return count(self.head.trainable_weights)
+
+    def row(self) -> dict[str, Any]:
+        """The candidate as a row of a table. `seconds` are those of all that trained with it."""
+        return {
+            "head": self.kind,
+            "parameters": self.parameters,
+            "seconds": self.result.seconds,
+            "validation_AUC": self.validation_auc,
+            "behind_best": self.behind,
+            "noise": self.noise,
+        }
+
+
+def recipe(kind: str) -> loop.TrainingConfig:
+    """How a kind of head is trained: the paper's heads by the paper's settings."""
+    if kind.startswith("residual"):
+        return loop.TrainingConfig(
+            epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
+        )
+    return loop.TrainingConfig()
+
+
+def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:
+    """Which kinds of heads are worth a try with the labels that there are."""
+    rows, positives = data.splits["train"]["rows"], data.splits["train"]["positives"][task]
+    return _SIMPLEST if min(positives, rows - positives) < FEW_LABELS else head_kinds.KINDS
+
+
+def learn(
+    backbone: Backbone,
+    data: TrainingData,
+    task: str,
+    config: NewTaskConfig,
+    *,
+    directory: str,
+    fingerprint: str,
+    show_progress: bool = True,
+    memory_limit: int = MEMORY_LIMIT,
+    encoded: tuple[Rows, Rows] | None = None,
+) -> tuple[Candidate, list[Candidate]]:
+    """Trains the candidates and chooses one.
+
+    Args:
+      backbone: A pre-trained backbone. It is frozen.
+      data: Data with the new task's labels.
+      task: Name of the new task.
+      config: Which heads, and how.
+      directory: Where the state of the runs is kept; a run that was killed is continued.
+      fingerprint: Names the backbone.
+      show_progress: Whether to show progress bars.
+      memory_limit: Bytes of a split, or of its representations, that are held in memory.
+      encoded: What `encode_task` returned, where it is read more than once.
+
+    Returns:
+      The head that was chosen, and all candidates, the smallest first.
+
+    Raises:
+      InputError: as `tune` does.
+    """
+    kinds = (config.head,) if config.head != AUTO else candidate_kinds(data, task)
+    shapes = _shapes(kinds, backbone, data, config.shape)
+    # Heads that are trained in the same way are trained in the same steps.
+    together: dict[loop.TrainingConfig, dict[str, head_kinds.AnyConfig]] = {}
+    for kind in kinds:
+        how = dataclasses.replace(recipe(kind), **config.training)
+        together.setdefault(how, {})[kind] = shapes[kind]
+    runs = {how: os.path.join(directory, *list(heads)[:1]) for how, heads in together.items()}
+    for how, heads in together.items():
+        check_state(runs[how], data, fingerprint, task, heads, how)
+    if encoded is None:
+        model = PromptedMPTRec(backbone)
+        encoded = encode_task(model, data, [task], directory, memory_limit)
+    found = []
+    for how, heads in together.items():
+        trained = tune(
+            backbone,
+            data,
+            task,
+            heads,
+            how,
+            directory=runs[how],
+            fingerprint=fingerprint,
+            logs=os.path.join(directory, LOGS),
+            show_progress=show_progress,
+            encoded=encoded,
+        )
+        found += [(kind, head, how, result) for kind, (head, result) in trained.items()]
+    return _choose(backbone, encoded[1], found)
+
+
+def _shapes(
+    kinds: Sequence[str], backbone: Backbone, data: TrainingData, changes: Mapping[str, Any]
+) -> dict[str, head_kinds.AnyConfig]:
+    ranges = ()
+    if backbone.config.categorical_features:
+        transform = tft.TFTransformOutput(data.transform_dir)
+        ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
+    shapes = {}
+    for kind in kinds:
+        shape = head_kinds.head_config(kind, ranges)
+        fields = {field.name for field in dataclasses.fields(shape)}
+        shapes[kind] = dataclasses.replace(
+            shape, **{name: value for name, value in changes.items() if name in fields}
+        )
+    unknown = set(changes) - {f.name for s in shapes.values() for f in dataclasses.fields(s)}
+    if unknown:
+        raise InputError(f"head {kinds[0]!r} has no {sorted(unknown)[0]}; leave it out.")
+    return shapes
+
+
+def _choose(backbone: Backbone, validation: Rows, found) -> tuple[Candidate, list[Candidate]]:
+    heads = {kind: head for kind, head, _, _ in found}
+    probabilities, labels, weight = predictions(backbone, heads, validation)
+    aucs = {kind: auc(labels, probabilities[kind], weight) for kind in heads}
+    best = max(aucs, key=aucs.get)
+    counted = slice(None) if weight is None else weight > 0
+    candidates = []
+    for kind, head, how, result in found:
+        _, noise = auc_difference(
+            labels[counted], probabilities[best][counted], probabilities[kind][counted]
+        )
+        behind = aucs[best] - aucs[kind]
+        candidates.append(Candidate(kind, head, how, result, aucs[kind], behind, noise))
+    candidates.sort(key=lambda candidate: candidate.parameters)
+    chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
+    return chosen, candidates
+
+
+def predictions(
+    backbone: Backbone, heads: Mapping[str, head_kinds.AnyHead], rows: Rows
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    """Returns what heads of one task say of encoded rows, and their labels and weights.
+
+    Returns:
+      Probabilities [n] by the names of `heads`, labels [n], and weights [n] if there are any.
+    """
+    model = PromptedMPTRec(backbone, {f"{name}/": head for name, head in heads.items()})
+    batches = [(model.report(batch)["probability"], batch) for batch in ordered_batches(rows)]
+    probabilities = np.concatenate([np.asarray(p) for p, _ in batches])
+    labels = np.concatenate([np.asarray(batch[LABELS])[:, 0] for _, batch in batches])
+    weights = [np.asarray(batch[WEIGHT]) for _, batch in batches if WEIGHT in batch]
+    by_name = {name: probabilities[:, i] for i, name in enumerate(heads)}
+    return by_name, labels, np.concatenate(weights) if weights else None

@@ -1,0 +1,143 @@
+"""What a frozen backbone says of rows: encoded once, read by every epoch of every new task."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.backbone import Encoded
+from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.packed import LABELS, WEIGHT
+from mptrec_tf.training.batches import (
+    MEMORY_LIMIT,
+    Rows,
+    load_rows,
+    ordered_batches,
+    rows_in_memory,
+)
+from mptrec_tf.training_data import TrainingData
+
+
+def encode_task(
+    model: PromptedMPTRec,
+    data: TrainingData,
+    tasks: Sequence[str],
+    directory: str,
+    memory_limit: int = MEMORY_LIMIT,
+) -> tuple[Rows, Rows]:
+    """Encodes the training and the validation rows with the labels of some tasks."""
+    return tuple(
+        encode_rows(
+            model,
+            load_rows(data, split, tasks, memory_limit),
+            os.path.join(directory, split),
+            memory_limit,
+        )
+        for split in ("train", "validation")
+    )
+
+
+def encode_rows(
+    model: PromptedMPTRec, rows: Rows, directory: str, memory_limit: int = MEMORY_LIMIT
+) -> Rows:
+    """Encodes every row once.
+
+    Args:
+      model: Whose frozen backbone encodes.
+      rows: Rows with packed features.
+      directory: Where representations go that do not fit in memory.
+      memory_limit: Bytes of representations that are held in memory.
+
+    Returns:
+      The same rows with what `PromptedMPTRec.encode_once` returns instead of features.
+
+    Raises:
+      InputError: if they do not fit in memory, and `directory` cannot be written.
+    """
+    shape = model.backbone.config
+    width = shape.input_width + (1 + len(shape.tasks)) * shape.width + len(shape.tasks)
+    width += 2 * shape.categorical_features  # ids of 8 bytes
+    encoded = (_encode(model, batch) for batch in ordered_batches(rows))
+    if rows.count * width * 4 <= memory_limit:
+        chunks = list(encoded)
+        return rows_in_memory({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
+    return _on_disk(encoded, rows.count, directory)
+
+
+def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
+    kept = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
+    return {**model.encode_once(batch), **kept}
+
+
+def _on_disk(encoded, count: int, directory: str) -> Rows:
+    """Rows in files of one chunk each, which every epoch reads in an order of its own."""
+    files, types = [], {}
+    for number, chunk in enumerate(encoded):
+        files.append(os.path.join(directory, f"{number:06d}"))
+        for name, column in chunk.items():
+            _write(f"{files[-1]}.{name}", column)
+            types[name] = tf.TensorSpec([None, *column.shape[1:]], column.dtype)
+
+    def read(file: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            name: tf.ensure_shape(
+                tf.io.parse_tensor(tf.io.read_file(tf.strings.join([file, ".", name])), t.dtype),
+                t.shape,
+            )
+            for name, t in types.items()
+        }
+
+    def windows(seed: tf.Tensor | None, size: int) -> tf.data.Dataset:
+        names = tf.constant(files)
+        if seed is not None:
+            names = tf.random.experimental.stateless_shuffle(names, seed)
+        chunks = tf.data.Dataset.from_tensor_slices(names).map(read, num_parallel_calls=2)
+        return chunks.rebatch(size)
+
+    return Rows(count, windows)
+
+
+def _write(path: str, column: tf.Tensor) -> None:
+    try:
+        tf.io.write_file(path, tf.io.serialize_tensor(column))  # makes the directory, too
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"cannot write {path}: {error.message}; it takes the representations that do not fit "
+            "in memory."
+        ) from error
+
+
+def statistics(model: PromptedMPTRec, rows: Rows) -> tuple[Encoded, Encoded]:
+    """Returns the means and the deviations of encoded rows, weighted where rows have a weight.
+
+    Returns:
+      Twice x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
+    """
+    mean = _mean(model, rows, lambda values: values)
+    centred = _mean(
+        model, rows, lambda values: tuple((v - m) ** 2 for v, m in zip(values, mean, strict=True))
+    )
+    shape = model.backbone.config
+    sizes = (len(shape.tasks), shape.width)
+
+    def take_apart(x, shared, specific, logits) -> Encoded:
+        return Encoded(x, shared, specific.reshape(sizes), logits=logits)
+
+    return take_apart(*mean), take_apart(*map(np.sqrt, centred))
+
+
+def _mean(model: PromptedMPTRec, rows: Rows, function) -> list[np.ndarray]:
+    totals, weights = None, 0.0
+    for batch in ordered_batches(rows):
+        encoded = model.encode(batch)
+        specific = tf.transpose(encoded.specific, [1, 0, 2])
+        specific = tf.reshape(specific, [tf.shape(specific)[0], -1])
+        columns = (encoded.x, encoded.shared, specific, tf.transpose(encoded.logits))
+        values = function(tuple(column.numpy().astype(np.float64) for column in columns))
+        weight = np.asarray(batch.get(WEIGHT, np.ones(len(values[0]))), np.float64)
+        sums = [weight @ value for value in values]
+        totals = sums if totals is None else [t + s for t, s in zip(totals, sums, strict=True)]
+        weights += weight.sum()
+    return [total / weights for total in totals]

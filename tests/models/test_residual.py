@@ -1,0 +1,152 @@
+import json
+
+import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mptrec_tf.models import head_kinds
+from mptrec_tf.models.backbone import BackboneConfig, Encoded, named_weights
+from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.models.residual import ResidualConfig, ResidualHead
+
+D, H, K, F = 7, 4, 3, 2
+RANGES = ((0, 0, 3), (1, 5, 2))  # ids 3 and 4 are those of a feature that is too large
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def make(**config):
+    fields = {"expert_units": 5, "tower_units": (6, 3), "id_ranges": RANGES}
+    head = ResidualHead(ResidualConfig(**fields | config), D, H, K)
+    rng = np.random.default_rng(2)
+    for weight in named_weights(head).values():
+        weight.assign(rng.normal(size=weight.shape))
+    head.set_statistics(*statistics(rng))
+    return head
+
+
+def statistics(rng):
+    shapes = {"x": (D,), "shared": (H,), "specific": (K, H), "logits": (K,)}
+    mean = Encoded(**{name: rng.normal(size=shape) for name, shape in shapes.items()})
+    deviation = Encoded(**{name: 0.2 + rng.random(shape) for name, shape in shapes.items()})
+    return mean, deviation
+
+
+def make_inputs(rows):
+    rng = np.random.default_rng(rows)
+    x, shared, specific, logits = (
+        tf.constant(rng.normal(size=shape).astype(np.float32))
+        for shape in ((rows, D), (rows, H), (K, rows, H), (K, rows))
+    )
+    ids = tf.constant(np.stack([rng.integers(0, 3, rows), rng.integers(5, 7, rows)], 1))
+    return Encoded(x, shared, specific, ids, logits), tf.zeros([K, H])
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+def test_equals_the_equations(rows):
+    head = make()
+    mean, deviation = statistics_of = statistics(np.random.default_rng(11))
+    head.set_statistics(*statistics_of)
+    encoded, prompts = make_inputs(rows)
+    outputs = head(encoded, prompts)
+    w = {name: weight.numpy() for name, weight in named_weights(head).items()}
+    for b in range(rows):
+        x = np.clip((encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
+        h_0 = (encoded.shared.numpy()[b] - mean.shared) / deviation.shared
+        h = (encoded.specific.numpy()[:, b] - mean.specific) / deviation.specific
+        old = np.clip((encoded.logits.numpy()[:, b] - mean.logits) / deviation.logits, -5, 5)
+        g = np.exp(x @ w["gate/kernel"]) / np.exp(x @ w["gate/kernel"]).sum()
+        z = g[0] * h.mean(0) * w["prompt/prompts"][0] + g[1] * h_0
+        r = np.maximum(x @ w["expert/kernel_0"][0] + w["expert/bias_0"][0, 0], 0)
+        v = np.concatenate([z, r, old])
+        for i in range(3):
+            v = v @ w[f"tower/kernel_{i}"][0] + w[f"tower/bias_{i}"][0, 0]
+            v = np.maximum(v, 0) if i < 2 else v
+        first, second = encoded.ids.numpy()[b]
+        own = w["ids/weights"][first] + w["ids/weights"][3 + second - 5]
+        np.testing.assert_allclose(outputs.logits[b], v[0] + own, rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(outputs.gate[b], g, rtol=1e-3)
+    np.testing.assert_allclose(outputs.attention, np.full((rows, K), 1 / K))
+
+
+def test_a_dimension_that_never_changes_says_nothing():
+    head = make(id_ranges=())
+    mean, deviation = statistics(np.random.default_rng(3))
+    still = deviation._replace(x=np.zeros(D), logits=np.zeros(K))
+    head.set_statistics(mean, still)
+    encoded, prompts = make_inputs(4)
+    other = encoded._replace(x=encoded.x + 3, logits=encoded.logits - 2)
+    np.testing.assert_array_equal(head(other, prompts).logits, head(encoded, prompts).logits)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("residual", 20_388), ("residual_small", 10_596), ("prompt", 27_063), ("fixed", 10_743)],
+)
+def test_parameters_on_census_income(kind, parameters):
+    shape = BackboneConfig(("income", "marital"), 493, 28, 11)
+    # 28 features of 493 ids, as education left out has them; what matters is their sum.
+    ranges = ((0, 0, 250), (1, 250, 243))
+    head = head_kinds.make_head(head_kinds.head_config(kind, ranges), shape, "education")
+    assert sum(int(tf.size(w)) for w in head.trainable_weights) == parameters
+
+
+@pytest.mark.parametrize("kind", head_kinds.KINDS)
+def test_shapes_go_through_json(kind):
+    config = head_kinds.head_config(kind, RANGES)
+    assert head_kinds.from_dict(json.loads(json.dumps(head_kinds.to_dict(config)))) == config
+    with pytest.raises(ValueError, match="kind should be one of .* Received: 'mine'"):
+        head_kinds.head_config("mine")
+
+
+def test_a_package_from_before_there_were_kinds():
+    raw = {"attention": "fixed", "tower_units": [3]}
+    assert head_kinds.from_dict(raw).tower_units == (3,)
+
+
+def test_config_round_trip():
+    head, inputs = make(), make_inputs(6)
+    copy = ResidualHead.from_config(json.loads(json.dumps(head.get_config())))
+    assert copy.config == head.config
+    copy.set_weights(head.get_weights())
+    np.testing.assert_array_equal(copy(*inputs).logits, head(*inputs).logits)
+
+
+def test_statistics_are_stored_and_not_trained():
+    head = make()
+    trained = {id(weight) for weight in head.trainable_weights}
+    fixed = {n for n, weight in named_weights(head).items() if id(weight) not in trained}
+    assert fixed == {
+        f"standard_{what}/{name}"
+        for what in ("x", "shared", "specific", "logits")
+        for name in ("mean", "scale")
+    }
+
+
+def test_ids_too_many_for_weights_of_their_own():
+    with pytest.raises(ValueError, match=r"at most 256 ids each. Received: \(\(0, 0, 257\),\)"):
+        ResidualConfig(id_ranges=((0, 0, 257),))
+
+
+def test_dropout_in_training_alone():
+    head, inputs = make(tower_dropout=0.5), make_inputs(6)
+    plain = head(*inputs).logits.numpy()
+    np.testing.assert_array_equal(head(*inputs, training=False).logits, plain)
+    assert not np.array_equal(head(*inputs, training=True).logits, plain)
+
+
+def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
+    old = backbone()
+    before = old(batch()).numpy()
+    model = PromptedMPTRec(old)
+    for kind in head_kinds.KINDS:
+        model.add_task(kind, head_kinds.head_config(kind, ((0, 0, 4), (2, 8, 4))))
+    together = {name: answer.numpy() for name, answer in model(batch()).items()}
+    assert set(together) == set(head_kinds.KINDS)
+    for kind in head_kinds.KINDS:
+        alone = PromptedMPTRec(old, {kind: model.heads[kind]})
+        np.testing.assert_array_equal(alone(batch())[kind], together[kind])
+    np.testing.assert_array_equal(old(batch()), before)

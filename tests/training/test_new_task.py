@@ -1,0 +1,183 @@
+"""Which head a new task gets, and what it is measured against."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.backbones import load_backbone
+from mptrec_tf.models.head_kinds import KINDS
+from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.training import new_task
+from mptrec_tf.training.batches import load_rows, rows_in_memory
+from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
+from mptrec_tf.training.prompt_tuning import tune
+from mptrec_tf.training.reference import compare
+from mptrec_tf.training.representations import encode_rows, statistics
+
+
+@pytest.fixture(scope="module")
+def data(prepared_synthetic):
+    return PreparedData(str(prepared_synthetic))
+
+
+@pytest.fixture(scope="module")
+def stored(synthetic_backbone):
+    return load_backbone(str(synthetic_backbone))
+
+
+def learnt(stored, data, directory, head="auto", **training):
+    fields = {"epochs": 2, "batch_size": 128, "seed": 4}
+    return learn(
+        stored.backbone,
+        data,
+        "share",
+        NewTaskConfig(head, {"tower_units": (4,)}, fields | training),
+        directory=str(directory),
+        fingerprint=stored.fingerprint,
+        show_progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def every_head(stored, data, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(new_task, "FEW_LABELS", 1)
+        return learnt(stored, data, tmp_path_factory.mktemp("auto"))
+
+
+def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
+    chosen, candidates = every_head
+    assert {c.kind for c in candidates} == set(KINDS)
+    sizes = [c.parameters for c in candidates]
+    assert sizes == sorted(sizes)
+    best = max(c.validation_auc for c in candidates)
+    for c in candidates:
+        assert c.behind == pytest.approx(best - c.validation_auc)
+    smaller = candidates[: candidates.index(chosen)]
+    assert chosen.behind <= chosen.noise
+    assert all(c.behind > c.noise for c in smaller)
+
+
+def test_what_is_kept_has_its_best_epochs_weights(every_head):
+    for c in every_head[1]:
+        curve = [logs["val_auc/share"] for logs in c.result.history]
+        assert c.result.best_epoch == int(np.argmax(curve))
+        assert c.validation_auc == pytest.approx(max(curve), abs=1e-6)
+
+
+def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, every_head, tmp_path):
+    alone, _ = learnt(stored, data, tmp_path, "residual_small")
+    [beside] = [c for c in every_head[1] if c.kind == "residual_small"]
+    assert alone.training == beside.training
+    # Drawn at another place of the seed's row of random numbers: alike, not the same.
+    assert alone.validation_auc == pytest.approx(beside.validation_auc, abs=0.1)
+    assert alone.parameters == beside.parameters
+
+
+def test_recipes_of_their_own(every_head):
+    by_kind = {c.kind: c.training for c in every_head[1]}
+    assert by_kind["prompt"] == TrainingConfig(epochs=2, batch_size=128, seed=4)
+    assert by_kind["residual"].schedule == "cosine"
+    assert by_kind["residual"].learning_rate == 2e-3
+
+
+def test_with_few_labels_the_simplest_heads_are_the_candidates(data):
+    few = dataclasses.replace if False else data  # the counts of the small synthetic rows
+    positives = few.splits["train"]["positives"]["share"]
+    assert positives < new_task.FEW_LABELS
+    assert candidate_kinds(few, "share") == ("fixed", "task_similarity")
+
+
+def test_the_same_seed_gives_the_same_choice_bit_for_bit(stored, data, tmp_path):
+    (one, _), (other, _) = (learnt(stored, data, tmp_path / name) for name in "ab")
+    assert one.kind == other.kind
+    for weight, again in zip(one.head.weights, other.head.weights, strict=True):
+        np.testing.assert_array_equal(weight, again)
+    # A finished run is not trained anew, and another one is refused.
+    again, _ = learnt(stored, data, tmp_path / "a")
+    assert again.result.steps == 0
+    with pytest.raises(InputError, match=r"unfinished run with other settings \(seed\)"):
+        learnt(stored, data, tmp_path / "a", seed=5)
+
+
+def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
+    with pytest.raises(InputError, match="unknown head 'best'; give auto or one of prompt, fixed"):
+        NewTaskConfig("best")
+    with pytest.raises(InputError, match="head 'residual' has no tau; leave it out"):
+        learn(
+            stored.backbone,
+            data,
+            "share",
+            NewTaskConfig("residual", {"tau": 2.0}),
+            directory=str(tmp_path),
+            fingerprint=stored.fingerprint,
+        )
+
+
+def test_statistics_are_those_of_the_rows(stored, data):
+    model = PromptedMPTRec(stored.backbone)
+    rows = encode_rows(model, load_rows(data, "train", ("share",)), "unused")
+    mean, deviation = statistics(model, rows)
+    encoded = model.encode(rows.columns)
+    np.testing.assert_allclose(mean.x, np.mean(encoded.x, 0), atol=1e-5)
+    np.testing.assert_allclose(deviation.shared, np.std(encoded.shared, 0), atol=1e-5)
+    np.testing.assert_allclose(mean.specific, np.mean(encoded.specific, 1), atol=1e-5)
+    np.testing.assert_allclose(deviation.logits, np.std(encoded.logits, 1), atol=1e-5)
+    # Rows of no weight do not count.
+    weight = np.r_[np.zeros(700), np.ones(800)].astype(np.float32)
+    columns = {k: v for k, v in rows.columns.items() if k != "row"}
+    weighted, _ = statistics(model, rows_in_memory({**columns, "weight": weight}))
+    np.testing.assert_allclose(weighted.x, np.mean(encoded.x[700:], 0), atol=1e-5)
+
+
+def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(new_task, "FEW_LABELS", 1)
+        kinds = NewTaskConfig("auto", {"tower_units": (4,)}, {"epochs": 1, "batch_size": 128})
+        chosen, candidates = learn(
+            stored.backbone,
+            data,
+            "share",
+            kinds,
+            directory=str(tmp_path),
+            fingerprint=stored.fingerprint,
+            show_progress=False,
+            memory_limit=0,
+        )
+    assert {"train", "validation", "logs"} <= set(os.listdir(tmp_path))
+    assert len(candidates) == len(KINDS)
+    assert all(np.isfinite(c.validation_auc) for c in candidates)
+
+
+def test_reference_points(stored, data, tmp_path):
+    head, _ = tune(
+        stored.backbone,
+        data,
+        "share",
+        {"fixed": new_task.head_kinds.head_config("fixed")},
+        TrainingConfig(epochs=1, batch_size=128),
+        directory=str(tmp_path / "head"),
+        fingerprint=stored.fingerprint,
+        show_progress=False,
+    )["fixed"]
+    rows = compare(
+        stored.backbone,
+        data,
+        "share",
+        head,
+        TrainingConfig(epochs=1, batch_size=128),
+        directory=str(tmp_path / "compared"),
+        show_progress=False,
+    )
+    assert [row["task"] for row in rows] == ["click", "like", "share"]
+    expected = {f"{who}_{split}" for who in ("mptrec", "joint") for split in ("validation", "test")}
+    for row in rows:
+        assert expected <= row.keys()
+        assert all(0 < row[key] < 1 for key in expected)
+    assert {"single_validation", "single_test"} <= rows[-1].keys()
+    assert "single_test" not in rows[0]
