@@ -91,7 +91,10 @@ class Servable:
     def __init__(self, path: str):
         self.path = path
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        # Threads that spin while they wait take the cores from those that read requests.
+        config = config_pb2.ConfigProto()
+        config.experimental.disable_thread_spinning = True
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
             with graph.as_default():
                 meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
