@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent
 README = ROOT / "README.md"
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mptrec_tf/__init__.py").read_text("utf-8"))
 
-PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict")
+PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "serve")
 
 setup(
     name="mptrec-tf",
@@ -26,11 +26,15 @@ setup(
     # Ranges that both stacks fit. The releases that were run are in requirements/stack-*.txt.
     install_requires=[
         "absl-py",
+        "aiohttp>=3.9",
         "apache-beam",
+        "grpcio",
         "importlib-resources",  # tensorflow-datasets imports it and does not ask for it
         "matplotlib",
         "numpy",
+        "orjson",
         "pandas",
+        "prometheus-client",
         "pyarrow",
         "pyyaml",
         "rich",
@@ -39,8 +43,10 @@ setup(
         "tensorflow>=2.16",
         "tensorflow-datasets>=4.9",
         "tensorflow-recommenders>=0.7.7",
+        "tensorflow-serving-api",
         "tensorflow-transform>=1.16",
         "tf-keras>=2.16",
+        "urllib3>=1.26",
     ],
     extras_require={
         "tfx": ["tfx>=1.16"],

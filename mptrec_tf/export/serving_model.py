@@ -12,8 +12,7 @@ Beside them, `assets.extra/mptrec.json` says what the model is made of.
 import dataclasses
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -24,6 +23,7 @@ from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.packages import TaskPackage, check_addable
 from mptrec_tf.export.versions import CARD, versions
+from mptrec_tf.input_names import input_names
 from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.packed import raw_feature_spec
@@ -95,31 +95,6 @@ class ServingModel(tf.Module):
             }
 
         return {"serving_default": serving_default, "columns": columns, "encode": encode}
-
-
-def input_names(columns: Iterable[str]) -> dict[str, str]:
-    """Returns what the signature `columns` calls each raw column.
-
-    A column's own name where TensorFlow takes it: ASCII letters, digits and _, begins with a
-    letter, and differs from the others in more than its case. Other characters become _, and a
-    number tells apart what would be the same. `inputs` in the card says it for every column.
-    """
-    columns = list(columns)
-    # Columns that can keep their names keep them, whatever stands before them.
-    taken, names = {"self"}, {}
-    for column in sorted(columns, key=lambda column: _is_input_name(column), reverse=True):
-        plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
-        plain = plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"
-        name, number = plain, 2
-        while name.lower() in taken:
-            name, number = f"{plain}_{number}", number + 1
-        taken.add(name.lower())
-        names[column] = name
-    return {column: names[column] for column in columns}
-
-
-def _is_input_name(column: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", column))
 
 
 def export(

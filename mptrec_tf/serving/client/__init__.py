@@ -1,0 +1,23 @@
+"""Asks a model that TF Serving (or mptrec-serve) serves, by raw columns.
+
+    from mptrec_tf.serving.client import RestClient
+
+    with RestClient("http://localhost:8501", "mptrec", label="stable") as client:
+        answers = client.predict([{"user_id": "u1", "price": 3.5}])  # task -> [n]
+
+`RestClient` imports no TensorFlow; `GrpcClient("localhost:8500", "mptrec")` does, when it is asked
+for.
+"""
+
+from mptrec_tf.serving.client.asking import Prediction, ServingError
+from mptrec_tf.serving.client.rest import RestClient
+
+__all__ = ["GrpcClient", "Prediction", "RestClient", "ServingError"]
+
+
+def __getattr__(name: str):
+    if name == "GrpcClient":
+        from mptrec_tf.serving.client.grpc import GrpcClient
+
+        return GrpcClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,183 @@
+"""What both clients share: deadlines, retries, and checks of what comes back."""
+
+import abc
+import dataclasses
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.client.rows import request_arrays
+
+SIGNATURE = "columns"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
+_T = TypeVar("_T")
+
+
+class ServingError(RuntimeError):
+    """A server that is not there, too late, or answers what was not asked.
+
+    Args:
+      message: One sentence.
+      code: gRPC's name of the status, as "UNAVAILABLE".
+    """
+
+    def __init__(self, message: str, code: str):
+        super().__init__(message)
+        self.code = code
+
+
+class UnavailableError(ServingError):
+    """A request that may be sent again."""
+
+    def __init__(self, message: str):
+        super().__init__(message, "UNAVAILABLE")
+
+
+class Prediction(dict[str, np.ndarray]):
+    """Probabilities [n] by task.
+
+    Attributes:
+      version: The version that answered; None where the server does not say (TF Serving's REST).
+    """
+
+    def __init__(self, answers: Mapping[str, np.ndarray], version: int | None):
+        super().__init__(answers)
+        self.version = version
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """The signature `columns` of a model: types of its inputs by name, and its outputs."""
+
+    inputs: Mapping[str, str]
+    outputs: frozenset[str]
+
+
+class Client(abc.ABC):
+    """Asks one model.
+
+    Args:
+      model: The model's name.
+      version: Optional. The version to ask; otherwise the newest.
+      label: Optional. The label of the version to ask, as "stable".
+      inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/mptrec.json: only
+        needed where column names differ in nothing but special characters.
+      timeout: Seconds that a prediction may take, tries again included.
+
+    Raises:
+      InputError: if both a version and a label are given.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        inputs: Mapping[str, str] | None = None,
+        timeout: float = 5.0,
+    ):
+        if version is not None and label is not None:
+            raise InputError("give a version or a label, not both.")
+        if not timeout > 0:
+            raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
+        self._model, self._version, self._label = model, version, label
+        self._names, self._timeout = inputs, timeout
+        self._known: Interface | None = None
+
+    def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
+        """Returns the probability [n] of every task for n raw rows.
+
+        Args:
+          rows: A list of dicts, a pandas DataFrame, or a dict of arrays.
+          timeout: Seconds, instead of the client's.
+
+        Raises:
+          InputError: for rows, a model or a version that do not fit.
+          ServingError: if no answer, or none that fits, comes in time.
+        """
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        interface = self._known or self._learn(end)
+        try:
+            return self._predict(rows, interface, end)
+        except InputError:
+            # The version that is served may have other columns than the one that was known.
+            fresh = self._learn(end)
+            if fresh == interface:
+                raise
+            return self._predict(rows, fresh, end)
+
+    def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
+        arrays, count = request_arrays(rows, interface.inputs, self._names)
+        prediction = self._retried(lambda left: self._ask(arrays, left), end)
+        if not prediction:
+            raise ServingError(f"{self._where} answered no task.", "INTERNAL")
+        for task, array in prediction.items():
+            if array.shape != (count,) or array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ServingError(
+                    f"{self._where} answered {array.dtype} of shape {array.shape} for {task!r}; "
+                    f"{count} finite numbers were asked for.",
+                    "INTERNAL",
+                )
+        return prediction
+
+    def _learn(self, end: float) -> Interface:
+        self._known = self._retried(self._ask_interface, end)
+        return self._known
+
+    def _retried(self, ask: Callable[[float], _T], end: float) -> _T:
+        """Asks again what may be asked again, with growing pauses, until the deadline."""
+        pause = _FIRST_PAUSE
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise self._too_late()
+            try:
+                return ask(left)
+            except UnavailableError:
+                # Callers that failed together should not come back together.
+                wait = pause * random.uniform(0.5, 1.0)
+                if time.monotonic() + wait >= end:
+                    raise
+                time.sleep(wait)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _too_late(self) -> ServingError:
+        return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")
+
+    def _refused(self, code: str, message: str) -> Exception:
+        """The error for a status that the server answered."""
+        if code == "UNAVAILABLE":
+            return UnavailableError(f"{self._where} is unavailable: {message}")
+        if code == "DEADLINE_EXCEEDED":
+            return self._too_late()
+        if code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
+            return InputError(f"{self._where} refused the request: {message}")
+        return ServingError(f"{self._where} failed ({code}): {message}", code)
+
+    @property
+    @abc.abstractmethod
+    def _where(self) -> str:
+        """The server and the model, for messages."""
+
+    @abc.abstractmethod
+    def _ask(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
+        """Asks once."""
+
+    @abc.abstractmethod
+    def _ask_interface(self, timeout: float) -> Interface:
+        """Asks for the model's signatures once."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Closes the connections."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

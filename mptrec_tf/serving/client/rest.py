@@ -1,0 +1,143 @@
+"""The REST client; it imports no TensorFlow."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import orjson
+import urllib3
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.client.asking import (
+    SIGNATURE,
+    Client,
+    Interface,
+    Prediction,
+    ServingError,
+    UnavailableError,
+)
+
+_CODES = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class RestClient(Client):
+    """Asks a model over HTTP; threads may share it.
+
+    Args:
+      url: The server, as "http://localhost:8501".
+      model: The model's name.
+      **options: See `Client`.
+    """
+
+    def __init__(self, url: str, model: str, **options: Any):
+        super().__init__(model, **options)
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"{url!r} is no URL; give one as http://localhost:8501.")
+        path = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
+        if self._version is not None:
+            path += f"/versions/{self._version}"
+        elif self._label is not None:
+            path += f"/labels/{quote(self._label, safe='')}"
+        self._url = path
+        self._pool = urllib3.PoolManager(maxsize=64, retries=False)
+
+    @property
+    def _where(self) -> str:
+        return self._url
+
+    def _ask(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
+        inputs = {name: _json_values(array) for name, array in arrays.items()}
+        body = orjson.dumps({"signature_name": SIGNATURE, "inputs": inputs})
+        response = self._request("POST", ":predict", timeout, body)
+        outputs = self._content(response).get("outputs")
+        # A model of one task answers without its name.
+        if isinstance(outputs, list) and self._known and len(self._known.outputs) == 1:
+            outputs = {next(iter(self._known.outputs)): outputs}
+        if not isinstance(outputs, dict):
+            raise self._odd(response)
+        try:
+            answers = {task: np.array(values, np.float32) for task, values in outputs.items()}
+        except (ValueError, TypeError) as error:
+            raise self._odd(response) from error
+        version = response.headers.get("Model-Version", "")
+        return Prediction(answers, int(version) if version.isdigit() else None)
+
+    def _ask_interface(self, timeout: float) -> Interface:
+        response = self._request("GET", "/metadata", timeout)
+        try:
+            signatures = self._content(response)["metadata"]["signature_def"]["signature_def"]
+            if SIGNATURE not in signatures:
+                raise InputError(
+                    f"{self._where} has no signature {SIGNATURE!r}; it has "
+                    f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+                )
+            found = signatures[SIGNATURE]
+            inputs = {name: tensor["dtype"] for name, tensor in found["inputs"].items()}
+            return Interface(inputs, frozenset(found["outputs"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._odd(response) from error
+
+    def _request(self, method: str, what: str, timeout: float, body: bytes | None = None):
+        try:
+            response = self._pool.request(
+                method,
+                self._url + what,
+                body=body,
+                headers={"Content-Type": "application/json"},
+                timeout=urllib3.Timeout(total=timeout),
+            )
+        except urllib3.exceptions.NewConnectionError as error:
+            raise UnavailableError(f"{self._where}: nobody answers there ({error}).") from error
+        except urllib3.exceptions.TimeoutError as error:
+            raise self._too_late() from error
+        except urllib3.exceptions.ProtocolError as error:
+            raise UnavailableError(f"{self._where}: the connection broke ({error}).") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise ServingError(f"{self._where}: {error}", "UNKNOWN") from error
+        if response.status != 200:
+            try:
+                message = str(json.loads(response.data)["error"])
+            except (ValueError, KeyError, TypeError):
+                message = f"HTTP status {response.status}"
+            raise self._refused(_CODES.get(response.status, "INTERNAL"), message)
+        return response
+
+    def _content(self, response: Any) -> dict[str, Any]:
+        try:
+            content = json.loads(response.data)
+        except ValueError as error:
+            raise self._odd(response) from error
+        if not isinstance(content, dict):
+            raise self._odd(response)
+        return content
+
+    def _odd(self, response: Any) -> ServingError:
+        start = response.data[:80].decode("utf-8", "replace")
+        return ServingError(f"{self._where} answered what was not asked for: {start}", "INTERNAL")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._pool.clear()
+
+
+def _json_values(array: np.ndarray) -> list[Any]:
+    if array.dtype != object:
+        return array.tolist()
+    values = []
+    for value in array:
+        try:
+            values.append(value.decode())
+        except UnicodeDecodeError:
+            values.append({"b64": base64.b64encode(value).decode()})
+    return values

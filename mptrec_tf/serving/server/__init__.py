@@ -1,0 +1,18 @@
+"""A small server that speaks TF Serving's protocols, for development and tests.
+
+    refusals         what a request is refused with: a status code and a sentence
+    tensors          TensorProtos to checked arrays, and back
+    json_tensors     the same for TF Serving's JSON
+    servable         one version of a model, loaded
+    models           which versions are served: polling, hot swap, labels
+    model_config     what to serve, from flags or a model_config_file
+    batching         merges what waits into one run, as batching_parameters say
+    predicting       a request's way from decoded inputs to answers, whatever its protocol
+    grpc_service     the gRPC side
+    rest_service     the REST side
+    measuring        Prometheus metrics
+    process          all of it, from start to a graceful end
+
+Everything but loading and running a model happens on one event loop; that is why no state in here
+has locks.
+"""

@@ -1,0 +1,147 @@
+"""The gRPC side: Predict, GetModelMetadata and GetModelStatus of TF Serving's two services."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+)
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.server import tensors
+from mptrec_tf.serving.server.predicting import Predictor, internal
+from mptrec_tf.serving.server.refusals import Refusal, invalid
+
+_SIGNATURES = "signature_def"
+
+
+class GrpcService:
+    """The services of one server.
+
+    Args:
+      predictor: What answers.
+      max_request_bytes: Larger messages are refused.
+      grace: Seconds that requests in flight have at the end.
+    """
+
+    def __init__(self, predictor: Predictor, max_request_bytes: int, grace: float):
+        self._grace = grace
+        self._predictor = predictor
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max_request_bytes),
+                ("grpc.max_send_message_length", -1),
+                # A second server on the same port should fail, not take half of the requests.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        methods = {
+            "PredictionService": {
+                "Predict": (predict_pb2.PredictRequest, self._predict),
+                "GetModelMetadata": (
+                    get_model_metadata_pb2.GetModelMetadataRequest,
+                    self._get_model_metadata,
+                ),
+            },
+            "ModelService": {
+                "GetModelStatus": (
+                    get_model_status_pb2.GetModelStatusRequest,
+                    self._get_model_status,
+                )
+            },
+        }
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    f"tensorflow.serving.{service}",
+                    {name: _handler(name, *method) for name, method in named.items()},
+                )
+                for service, named in methods.items()
+            ]
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Begins to listen; returns the port, which is chosen where 0 is given.
+
+        Raises:
+          InputError: if the address is taken or not this machine's.
+        """
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise InputError(
+                f"cannot listen on {host}:{port} for gRPC; is another server there?"
+            ) from error
+        await self._server.start()
+        return bound
+
+    async def stop(self) -> None:
+        """Takes no more requests and ends when those in flight are answered, or time is up."""
+        await self._server.stop(self._grace)
+
+    async def _predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        with self._predictor.measured(request.model_spec.name, "predict", "GRPC"):
+            answer = await self._predictor.predict(
+                request.model_spec,
+                lambda signature: tensors.from_protos(signature, request.inputs),
+                list(request.output_filter),
+                context.time_remaining(),
+            )
+            response = predict_pb2.PredictResponse(model_spec=answer.spec)
+            for name, array in answer.outputs.items():
+                response.outputs[name].CopyFrom(tensors.to_proto(array))
+            return response
+
+    async def _get_model_metadata(
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != _SIGNATURES:
+                raise invalid(f"Metadata field {field} is not supported")
+        spec, signatures = self._predictor.metadata(request.model_spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
+        response.metadata[_SIGNATURES].Pack(signatures)
+        return response
+
+    async def _get_model_status(
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        return self._predictor.models.status(request.model_spec)
+
+
+def _handler(
+    name: str,
+    kind: type[Message],
+    method: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Message]],
+) -> grpc.RpcMethodHandler:
+    """Decodes here rather than in gRPC, which calls a damaged message an INTERNAL error."""
+
+    async def answer(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            try:
+                request = kind.FromString(body)
+            except (DecodeError, RecursionError) as error:
+                raise invalid(f"The request is no {kind.__name__}: {error}") from error
+            response = await method(request, context)
+            return response.SerializeToString()
+        except Refusal as error:
+            refusal = error
+        # The boundary: a fault of this program is an answer too, and the server goes on.
+        except Exception as error:
+            refusal = internal(error)
+        await context.abort(refusal.code, refusal.message)
+        raise AssertionError  # abort raises
+
+    return grpc.unary_unary_rpc_method_handler(answer)

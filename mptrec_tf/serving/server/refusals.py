@@ -1,0 +1,60 @@
+"""What a request is refused with: a status code of gRPC, its HTTP twin, and a sentence."""
+
+import grpc
+import tensorflow as tf
+
+# As TF Serving's own table has them (util/net_http); the others are 500.
+_HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+# gRPC puts the sentence into a header, of which callers take 8 KiB at most.
+_LONGEST = 1000
+
+
+class Refusal(Exception):  # noqa: N818 (an answer, not a fault of this program)
+    """A request that is answered with an error.
+
+    Args:
+      code: The status.
+      message: What is wrong.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str):
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}..."
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that says the same."""
+        return _HTTP.get(self.code, 500)
+
+
+def invalid(message: str) -> Refusal:
+    """A request that is wrong whenever it is sent."""
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> Refusal:
+    """A model or version that is not served."""
+    return Refusal(grpc.StatusCode.NOT_FOUND, message)
+
+
+def unavailable(message: str) -> Refusal:
+    """A request that may be sent again."""
+    return Refusal(grpc.StatusCode.UNAVAILABLE, message)
+
+
+def of_tensorflow(error: tf.errors.OpError) -> Refusal:
+    """What TensorFlow says about a run, with its own status."""
+    return Refusal(_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL), error.message)

@@ -1,0 +1,195 @@
+"""The REST side: TF Serving's /v1/models/... and its Prometheus metrics."""
+
+import asyncio
+import re
+from typing import Any
+
+import grpc
+import orjson
+import prometheus_client
+from aiohttp import web
+from google.protobuf import json_format
+from tensorflow_serving.apis import model_pb2
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.server import json_tensors
+from mptrec_tf.serving.server.predicting import Predictor, internal
+from mptrec_tf.serving.server.refusals import Refusal, invalid, not_found
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+# TF Serving's REST answers do not say which version they come from. This header does.
+VERSION_HEADER = "Model-Version"
+_MODEL = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+    r"(?P<what>/metadata|:[a-z_]+)?"
+)
+_MOST_VERSION = 2**63 - 1
+
+
+class RestService:
+    """The HTTP server.
+
+    Args:
+      predictor: What answers.
+      max_request_bytes: Larger bodies are refused.
+      grace: Seconds that requests in flight have at the end.
+    """
+
+    def __init__(self, predictor: Predictor, max_request_bytes: int, grace: float):
+        self._predictor = predictor
+        application = web.Application(client_max_size=max_request_bytes)
+        application.router.add_get(METRICS_PATH, self._metrics)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=grace
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Begins to listen; returns the port, which is chosen where 0 is given.
+
+        Raises:
+          InputError: if the address is taken or not this machine's.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            raise InputError(
+                f"cannot listen on {host}:{port} for REST ({error.strerror}); is another server "
+                "there?"
+            ) from error
+        return self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Takes no more requests and ends when those in flight are answered, or time is up."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._predictor.metrics.text(),
+            headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
+        )
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        try:
+            return await self._dispatch(request)
+        except Refusal as error:
+            return _error(error.http_status, error.message)
+        except web.HTTPRequestEntityTooLarge as error:
+            return _error(error.status, f"The request's body is too large: {error.text}")
+        # A caller that hung up; nobody reads the answer.
+        except ConnectionError as error:
+            return _error(400, f"The connection broke: {error}")
+        # The boundary: a fault of this program is an answer too, and the server goes on.
+        except Exception as error:
+            return _error(500, internal(error).message)
+
+    async def _dispatch(self, request: web.Request) -> web.Response:
+        # Not `request.path`: a %2F in a name is no slash.
+        path = request.path
+        match = _MODEL.fullmatch(path)
+        if not match:
+            raise _malformed(request)
+        spec, what = _spec(match), match["what"]
+        if what == ":predict" and request.method == "POST":
+            return await self._predict(request, spec)
+        if what == "/metadata" and request.method == "GET":
+            return self._metadata(spec)
+        if what is None and request.method == "GET":
+            return _message(self._predictor.models.status(spec))
+        if what in (":classify", ":regress") and request.method == "POST":
+            raise Refusal(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"This server has no {what}; ask :predict, or TF Serving itself.",
+            )
+        raise _malformed(request)
+
+    async def _predict(self, request: web.Request, spec: model_pb2.ModelSpec) -> web.Response:
+        with self._predictor.measured(spec.name, "predict", "REST"):
+            try:
+                body = await asyncio.wait_for(request.read(), self._predictor.timeout)
+            except asyncio.TimeoutError:
+                response = _error(
+                    408, f"The request's body did not come within {self._predictor.timeout} s."
+                )
+                response.force_close()
+                return response
+            self._predictor.models.find(spec)  # a model that is not there, before anything else
+            content = json_tensors.parse(body)
+            spec.signature_name = json_tensors.signature_name(content)
+            rows = json_tensors.is_rows(content)
+            answer = await self._predictor.predict(
+                spec, lambda signature: json_tensors.arrays(signature, content), [], None
+            )
+            if rows:
+                _check_rows(answer.outputs)
+            return web.Response(
+                body=json_tensors.answer(answer.outputs, rows),
+                content_type="application/json",
+                headers={VERSION_HEADER: str(answer.spec.version.value)},
+            )
+
+    def _metadata(self, spec: model_pb2.ModelSpec) -> web.Response:
+        found, signatures = self._predictor.metadata(spec)
+        return _json(
+            {
+                "model_spec": {
+                    "name": found.name,
+                    "signature_name": "",
+                    "version": str(found.version.value),
+                },
+                "metadata": {"signature_def": _to_dict(signatures)},
+            }
+        )
+
+
+def _spec(match: re.Match) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=match["name"])
+    if match["version"]:
+        number = int(match["version"])
+        if number > _MOST_VERSION:
+            raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
+        spec.version.value = number
+    elif match["label"]:
+        spec.version_label = match["label"]
+    return spec
+
+
+def _malformed(request: web.Request) -> Refusal:
+    return invalid(f"Malformed request: {request.method} {request.path}")
+
+
+def _check_rows(outputs: Any) -> None:
+    if len({array.shape[:1] for array in outputs.values()}) != 1:
+        raise invalid(
+            "The outputs of this signature differ in their number of rows: ask in columnar format."
+        )
+
+
+def _to_dict(message: Any) -> dict[str, Any]:
+    # The flag for default values has another name in each protobuf.
+    for flag in ("always_print_fields_with_no_presence", "including_default_value_fields"):
+        try:
+            return json_format.MessageToDict(
+                message, preserving_proto_field_name=True, **{flag: True}
+            )
+        except TypeError:
+            continue
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _message(message: Any) -> web.Response:
+    content = _to_dict(message)
+    for status in content.get("model_version_status", ()):
+        status.setdefault("status", {"error_code": "OK", "error_message": ""})
+    return _json(content)
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")
+
+
+def _error(status: int, message: str) -> web.Response:
+    return _json({"error": message}, status)

@@ -1,0 +1,105 @@
+"""Checked arrays from TensorProtos, and back.
+
+Nothing that a caller sends is trusted: a few bytes of a TensorProto can claim any shape.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from mptrec_tf.serving.server.refusals import invalid
+
+if TYPE_CHECKING:
+    from mptrec_tf.serving.server.servable import Signature, Tensor
+
+# A proto may give one value for a whole tensor; more values than this no request needs.
+MOST_VALUES = 1 << 24
+
+
+def from_protos(
+    signature: "Signature", protos: Mapping[str, tensor_pb2.TensorProto]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a gRPC request.
+
+    Raises:
+      Refusal: for inputs that the signature does not take, or that are damaged.
+    """
+    check_names(signature, protos)
+    return {name: _array(name, signature.inputs[name], proto) for name, proto in protos.items()}
+
+
+def check_names(signature: "Signature", given: Mapping[str, object]) -> None:
+    """Refuses missing and unknown inputs.
+
+    Raises:
+      Refusal: in TF Serving's words.
+    """
+    if given.keys() == signature.inputs.keys():
+        return
+    extra = sorted(given.keys() - signature.inputs.keys())
+    missing = sorted(signature.inputs.keys() - given.keys())
+    raise invalid(
+        f"input size does not match signature: {len(given)}!={len(signature.inputs)}. "
+        f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
+    )
+
+
+def _array(name: str, tensor: "Tensor", proto: tensor_pb2.TensorProto) -> np.ndarray:
+    if proto.dtype != tensor.dtype.as_datatype_enum:
+        try:
+            received = tf.as_dtype(proto.dtype).name
+        except TypeError:
+            received = f"type {proto.dtype}"
+        raise invalid(f"input {name!r} should be {tensor.dtype.name}, received {received}.")
+    dims = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in dims):
+        raise invalid(f"Tensor parsing error: {name}: its shape is not known.")
+    check_shape(name, tensor, dims)
+    count = math.prod(dims)
+    if count > MOST_VALUES:
+        raise invalid(f"Tensor parsing error: {name}: {count} values are too many.")
+    if tensor.dtype == tf.string:
+        # The bulk of requests is text: `make_ndarray` takes several times as long.
+        values = proto.string_val
+        if len(values) != count:
+            raise invalid(f"Tensor parsing error: {name}: {len(values)} values for shape {dims}.")
+        array = np.empty(count, object)
+        array[:] = values
+        return array.reshape(dims)
+    try:
+        return tf.make_ndarray(proto)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise invalid(f"Tensor parsing error: {name}: {error}") from error
+
+
+def check_shape(name: str, tensor: "Tensor", dims: list[int] | tuple[int, ...]) -> None:
+    """Refuses a shape that an input does not take.
+
+    Raises:
+      Refusal: with both shapes.
+    """
+    if tensor.shape is None:
+        return
+    fits = len(dims) == len(tensor.shape) and all(
+        due in (-1, size) for due, size in zip(tensor.shape, dims, strict=True)
+    )
+    if not fits:
+        raise invalid(
+            f"input {name!r} should have shape {list(tensor.shape)}, received {list(dims)}."
+        )
+
+
+def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+    """An answer as a TensorProto."""
+    if array.dtype == object:
+        return tf.make_tensor_proto(array)
+    proto = tensor_pb2.TensorProto(
+        dtype=tf.as_dtype(array.dtype).as_datatype_enum, tensor_content=array.tobytes()
+    )
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto

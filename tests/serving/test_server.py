@@ -1,0 +1,290 @@
+"""The clients and the local server, each against the other."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import grpc
+import numpy as np
+import pandas as pd
+import pytest
+from tensorflow_serving.apis import predict_pb2
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
+
+LONG = 60.0  # seconds: beside other work this machine is slow
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Running:
+    """mptrec-serve, or TF Serving, in a process of its own."""
+
+    def __init__(self, command, base, folder):
+        self.base, self.port, self.rest_port = base, free_port(), free_port()
+        self.log = folder / "server.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [
+                    *command,
+                    "--model_name=m",
+                    f"--model_base_path={base}",
+                    f"--port={self.port}",
+                    f"--rest_api_port={self.rest_port}",
+                    "--file_system_poll_wait_seconds=1",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        self.wait(lambda: self.states()[1] == "AVAILABLE")
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def states(self):
+        try:
+            with urllib.request.urlopen(f"{self.url}/v1/models/m", timeout=LONG) as answer:
+                found = json.load(answer)["model_version_status"]
+        except OSError:
+            return {1: None}
+        return {int(version["version"]): version["state"] for version in found}
+
+    def wait(self, ready):
+        end = time.monotonic() + LONG
+        while not ready():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.1)
+
+    def client(self, kind, **options):
+        options = {"timeout": LONG} | options
+        if kind == "gRPC":
+            return GrpcClient(self.address, "m", **options)
+        return RestClient(self.url, "m", **options)
+
+
+@pytest.fixture(scope="module", params=["mptrec-serve", "tensorflow_model_server"])
+def server(request, exported, tmp_path_factory):
+    command = [sys.executable, "-m", "mptrec_tf.bin.serve"]
+    if request.param != "mptrec-serve":
+        if not shutil.which(request.param):
+            pytest.skip(f"{request.param} is not on the PATH")
+        command = [request.param]
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copytree(exported, folder / "m")
+    running = Running(command, folder / "m", folder)
+    yield running
+    running.process.terminate()
+    running.process.wait(LONG)
+
+
+@pytest.fixture(scope="module", params=["gRPC", "REST"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def client(server, kind):
+    with server.client(kind) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def columns(block, model):
+    return {name: block.columns[name][:20] for name in model.column_types}
+
+
+@pytest.fixture(scope="module")
+def expected(block, slice_rows, model):
+    return model.predict(slice_rows(block, 0, 20))
+
+
+def check(answers, expected, rows=slice(None)):
+    assert set(answers) == set(expected)
+    for task, values in expected.items():
+        # Another batch size may change the last bit.
+        np.testing.assert_allclose(answers[task], values[rows], rtol=1e-5)
+
+
+def test_rows_in_every_form_are_answered(client, columns, expected):
+    check(client.predict(columns), expected)
+    frame = pd.DataFrame(columns)
+    check(client.predict(frame), expected)
+    check(client.predict(frame.to_dict("records")), expected)
+    check(client.predict(frame.to_dict("records")[3:4]), expected, slice(3, 4))
+
+
+def test_a_version_can_be_asked(server, kind, columns, expected):
+    with server.client(kind, version=1) as client:
+        check(client.predict(columns), expected)
+    with server.client(kind, version=7) as client, pytest.raises(InputError, match="not found"):
+        client.predict(columns)
+    with server.client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
+        client.predict(columns)
+
+
+def test_what_a_caller_gets_wrong_is_named(client, columns):
+    for change, message in (
+        ({"colour": ["red"] * 20}, "unknown column 'colour'"),
+        ({"user_age": ["old"] * 20}, "row 1, column 'user_age': 'old' is not a finite number"),
+        ({"user_age": [np.nan] * 20}, "row 1, column 'user_age': nan is not a finite"),
+        ({"hour": [None] * 20}, "row 1, column 'hour': None is no text"),
+        ({"hour": ["1"] * 3}, "column 'hour' has 3 values, others have 20"),
+    ):
+        with pytest.raises(InputError, match=message):
+            client.predict({**columns, **change})
+    without = {name: values for name, values in columns.items() if name != "hour"}
+    with pytest.raises(InputError, match="has no column 'hour'"):
+        client.predict(without)
+    with pytest.raises(InputError, match="no rows"):
+        client.predict([])
+
+
+def test_an_unknown_model_is_named(server, columns):
+    with RestClient(server.url, "x") as client, pytest.raises(InputError, match="models/x"):
+        client.predict(columns)
+    with GrpcClient(server.address, "x") as client, pytest.raises(InputError, match="'x'"):
+        client.predict(columns)
+
+
+@pytest.mark.parametrize("opened", ["gRPC", "REST"])
+def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, columns):
+    port = free_port()
+    client = (
+        GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.3)
+        if opened == "gRPC"
+        else RestClient(f"http://127.0.0.1:{port}", "m", timeout=0.3)
+    )
+    with client, pytest.raises(ServingError) as raised:
+        client.predict(columns)
+    assert raised.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
+def test_the_rest_client_imports_no_tensorflow():
+    code = "import sys, mptrec_tf.serving.client; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def rest(server, body, path="/v1/models/m:predict"):
+    request = urllib.request.Request(server.url + path, data=body)
+    try:
+        with urllib.request.urlopen(request, timeout=LONG) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_rows_and_columns_in_json(server, columns, expected):
+    plain = [
+        values.tolist() if values.dtype.kind == "f" else values.astype(str).tolist()
+        for values in columns.values()
+    ]
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
+    content = {"signature_name": "columns", "instances": rows}
+    status, answer = rest(server, json.dumps(content).encode())
+    assert status == 200, answer
+    for task, values in expected.items():
+        found = [row[task] for row in answer["predictions"]]
+        np.testing.assert_allclose(found, values, rtol=1e-5)
+
+
+def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns, expected, kind):
+    draw = random.Random(1)
+    values = [draw.choice([None, "x", 1e39, -1, [], {}, [[1]], True]) for _ in range(150)]
+    with server.client(kind) as client:
+        if kind == "REST":
+            for value in values:
+                body = json.dumps({"signature_name": "columns", "inputs": {"hour": value}})
+                assert rest(server, body.encode())[0] == 400
+                assert rest(server, body[: draw.randrange(len(body))].encode())[0] == 400
+            assert rest(server, b"[" * 100_000)[0] == 400
+            assert rest(server, b"\xff{}")[0] == 400
+            assert rest(server, b" " * (17 << 20))[0] in (400, 413)
+        else:
+            with grpc.insecure_channel(server.address) as channel:
+                call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+                good = predict_pb2.PredictRequest()
+                good.model_spec.name = "m"
+                good.inputs["examples"].dtype = 7
+                good.inputs["examples"].tensor_shape.dim.add(size=1 << 40)
+                good.inputs["examples"].string_val.append(b"no example")
+                body = good.SerializeToString()
+                for number in range(200):
+                    cut = body if not number else body[: draw.randrange(len(body))]
+                    with pytest.raises(grpc.RpcError) as raised:
+                        call(cut, timeout=LONG)
+                    assert raised.value.code().name in (
+                        "INVALID_ARGUMENT",
+                        "NOT_FOUND",
+                        "FAILED_PRECONDITION",
+                        "INTERNAL" if "model_server" in str(server.process.args) else "",
+                    )
+        check(client.predict(columns), expected)
+
+
+def test_versions_are_swapped_under_load_without_a_failed_request(server, columns, expected):
+    stop, problems, versions = threading.Event(), [], set()
+
+    def ask(kind):
+        with server.client(kind) as client:
+            while not stop.is_set():
+                try:
+                    answer = client.predict(columns)
+                    check(answer, expected)
+                    versions.add(answer.version)
+                except Exception as error:
+                    problems.append(repr(error))
+
+    callers = [threading.Thread(target=ask, args=(kind,)) for kind in ("gRPC", "REST") * 4]
+    for caller in callers:
+        caller.start()
+    try:
+        for number in (2, 3):
+            aside = server.base / f"{number}.incomplete"
+            shutil.copytree(server.base / "1", aside)
+            os.rename(aside, server.base / str(number))
+            server.wait(lambda n=number: server.states().get(n) == "AVAILABLE")
+        (server.base / "4").mkdir()
+        (server.base / "4" / "saved_model.pb").write_bytes(b"broken")
+        server.wait(lambda: server.states().get(4) == "END")
+        assert server.states()[3] == "AVAILABLE"
+        shutil.rmtree(server.base / "4")
+        shutil.rmtree(server.base / "3")
+        server.wait(lambda: server.states().get(3) == "END")
+        assert server.states()[2] == "AVAILABLE"
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+    assert not problems, problems[:3]
+    assert {1, 2, 3} <= versions
+
+
+def test_metrics_and_a_graceful_end(exported, tmp_path, columns):
+    running = Running([sys.executable, "-m", "mptrec_tf.bin.serve"], exported, tmp_path)
+    with running.client("REST") as client:
+        client.predict(columns)
+    with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as answer:
+        text = answer.read().decode()
+    assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1.0' in text
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(LONG) == 0, running.log.read_text()
