@@ -195,7 +195,7 @@ def rest(server, body, path="/v1/models/m:predict"):
 
 def test_rows_and_columns_in_json(server, columns, expected):
     plain = [
-        values.tolist() if values.dtype.kind == "f" else values.astype(str).tolist()
+        values.tolist() if values.dtype.kind in "fiu" else values.astype(str).tolist()
         for values in columns.values()
     ]
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
