@@ -149,7 +149,9 @@ def learn(
     for kind in kinds:
         how = dataclasses.replace(recipe(kind), **config.training)
         together.setdefault(how, {})[kind] = shapes[kind]
-    runs = {how: os.path.join(directory, *list(heads)[:1]) for how, heads in together.items()}
+    runs = {how: directory for how in together}
+    if len(together) > 1:
+        runs = {how: os.path.join(directory, next(iter(heads))) for how, heads in together.items()}
     for how, heads in together.items():
         check_state(runs[how], data, fingerprint, task, heads, how)
     if encoded is None:

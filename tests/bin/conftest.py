@@ -120,10 +120,10 @@ def way(request, made_once, tmp_path_factory):
     def gone(way):
         def go(folder):
             way.go()
-            (folder / "output.pickle").write_bytes(pickle.dumps(way.output))
+            folder.with_suffix(".pickle").write_bytes(pickle.dumps(way.output))
 
         made_once(way.folder.name, go)
-        way.output = pickle.loads((way.folder / "output.pickle").read_bytes())
+        way.output = pickle.loads(way.folder.with_suffix(".pickle").read_bytes())
         return way
 
     base = tmp_path_factory.getbasetemp()

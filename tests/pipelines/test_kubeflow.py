@@ -238,7 +238,7 @@ def test_the_program_with_all_its_flags(tmp_path):
     assert json.loads(constant("DataGate", "config"))["max_drift_of"] == {"item_price": 0.3}
     tuner = json.loads(constant("PromptTuner", "custom_config"))["config"]
     assert tuner["task"] == "share"
-    assert {k: tuner["training"][k] for k in ("epochs", "patience", "seed")} == {
+    assert {k: tuner["how"]["training"][k] for k in ("epochs", "patience", "seed")} == {
         "epochs": 7,
         "patience": 3,
         "seed": 4,

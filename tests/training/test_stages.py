@@ -179,16 +179,16 @@ def test_another_runs_files_are_left_alone(stored, data, tmp_path):
 
 def test_every_row_is_encoded_once_for_all_epochs(stored, data, tmp_path, monkeypatch):
     model = PromptedMPTRec(stored.backbone)
-    rows, pack = [], PromptedMPTRec.pack
+    rows, encode_once = [], PromptedMPTRec.encode_once
 
     def counted(self, batch):
         rows.append(len(batch[LABELS]))
-        return pack.__get__(self, type(self))(batch)
+        return encode_once.__get__(self, type(self))(batch)
 
     def never(*_, **__):
         raise AssertionError("the backbone should not encode during training")
 
-    monkeypatch.setattr(PromptedMPTRec, "pack", counted)
+    monkeypatch.setattr(PromptedMPTRec, "encode_once", counted)
     encoded = encode_task(model, data, ["share"], str(tmp_path))
     assert sum(rows) == 1500 + 400
     monkeypatch.setattr(Backbone, "encode", never)
