@@ -149,7 +149,7 @@ def learn(
     for kind in kinds:
         how = dataclasses.replace(recipe(kind), **config.training)
         together.setdefault(how, {})[kind] = shapes[kind]
-    runs = {how: directory for how in together}
+    runs = dict.fromkeys(together, directory)
     if len(together) > 1:
         runs = {how: os.path.join(directory, next(iter(heads))) for how, heads in together.items()}
     for how, heads in together.items():
