@@ -13,6 +13,23 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 SMALL_ROWS = 2000
 
 
+# Files whose tests look at the same runs of both pipelines, which take minutes.
+_TOGETHER = ("tests/pipelines/test_runs.py", "tests/pipelines/test_lineage.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives each file to one process, and those that share long fixtures to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return _TOGETHER[0] if file in _TOGETHER else file
+
+    return Together(config, log)
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """Function that has a folder made once, although several processes test at a time."""
