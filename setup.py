@@ -40,6 +40,7 @@ setup(
         "rich",
         "scikit-learn",
         "tensorboard",
+        "tenacity",
         "tensorflow>=2.16",
         "tensorflow-datasets>=4.9",
         "tensorflow-recommenders>=0.7.7",

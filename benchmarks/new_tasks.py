@@ -38,19 +38,11 @@ flags.mark_flag_as_required("data_dir")
 
 
 def run_seed(data_directory: str, seed: int, output: str) -> dict:
-    """Returns test AUC by task, share of the labels, and what was trained."""
-    import tensorflow as tf
-
-    from mptrec_tf.evaluation.metrics import auc
+    """Returns what `measure` found, by "task/share of the labels"."""
     from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.models.head_kinds import KINDS
-    from mptrec_tf.models.prompted import PromptedMPTRec, joint_training_parameters
-    from mptrec_tf.packed import LABELS, ROW
+    from mptrec_tf.models.prompted import PromptedMPTRec
     from mptrec_tf.prepared_data import PreparedData
-    from mptrec_tf.training.batches import load_rows, rows_in_memory
-    from mptrec_tf.training.loop import TrainingConfig
-    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
-    from mptrec_tf.training.reference import backbone_aucs, train_single
+    from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.representations import encode_rows
 
     backbone_directory = f"{output}/backbone-{seed}"
@@ -65,89 +57,102 @@ def run_seed(data_directory: str, seed: int, output: str) -> dict:
         )
     stored = load_backbone(backbone_directory)
     data = PreparedData(data_directory)
-    joint = joint_training_parameters(stored.backbone)
     raw = {split: load_rows(data, split, NEW) for split in data.splits}
     model = PromptedMPTRec(stored.backbone)
     encoded = {split: encode_rows(model, rows, output) for split, rows in raw.items()}
-
-    def one_task(rows, column: int, chosen=None):
-        columns = {k: v for k, v in rows.columns.items() if k != ROW}
-        columns[LABELS] = columns[LABELS][:, column : column + 1]
-        if chosen is not None:
-            columns = {k: tf.gather(v, chosen) for k, v in columns.items()}
-        return rows_in_memory(columns)
-
     results = {}
-    for column, task in enumerate(NEW):
+    for task in NEW:
         for share in map(float, _SHARES.value):
             path = f"{output}/results/{seed}-{task}-{share}.json"
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as file:
-                    results[f"{task}/{share}"] = json.load(file)
-                continue
-            order = np.random.default_rng(seed).permutation(raw["train"].count)
-            kept = np.sort(order[: round(share * len(order))])
-            train = one_task(encoded["train"], column, kept)
-            validation, test = (one_task(encoded[s], column) for s in ("validation", "test"))
-            fewer = copy.copy(data)
-            positives = int(train.columns[LABELS].numpy().sum())
-            fewer.splits = {
-                **data.splits,
-                "train": {"rows": train.count, "positives": {task: positives}},
-            }
-            work = f"{output}/work"
-
-            def trained(head: str, work=work, fewer=fewer, task=task, rows=(train, validation)):
-                shutil.rmtree(work, ignore_errors=True)
-                return learn(
-                    stored.backbone,
-                    fewer,
-                    task,
-                    NewTaskConfig(head, training={"seed": seed}),
-                    directory=work,
-                    fingerprint=stored.fingerprint,
-                    show_progress=False,
-                    encoded=rows,
-                )
-
-            start = time.monotonic()
-            chosen, candidates = trained("auto")
-            seconds = time.monotonic() - start
-            tried = {candidate.kind for candidate in candidates}
-            every = candidates + [trained(k)[0] for k in KINDS if k not in tried]
-            answers, labels, _ = predictions(stored.backbone, {c.kind: c.head for c in every}, test)
-            found = {
-                "positives": positives,
-                "seconds": seconds,
-                "chosen": chosen.kind,
-                "candidates": sorted(tried),
-                "share_of_joint": chosen.parameters / joint,
-                "validation": {c.kind: c.validation_auc for c in every},
-                "test": {kind: auc(labels, values) for kind, values in answers.items()},
-            }
-            if _SINGLE.value:
-                shutil.rmtree(work, ignore_errors=True)
-                alone, _ = train_single(
-                    stored.backbone.config,
-                    fewer,
-                    task,
-                    TrainingConfig(seed=seed),
-                    work,
-                    rows=(
-                        one_task(raw["train"], column, kept),
-                        one_task(raw["validation"], column),
-                    ),
-                    show_progress=False,
-                )
-                found["test"]["single"] = backbone_aucs(alone, one_task(raw["test"], column))[task]
-            found["test"]["auto"] = found["test"][chosen.kind]
-            print(seed, task, share, json.dumps(found), flush=True)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(found, file)
-            results[f"{task}/{share}"] = found
-            shutil.rmtree(work, ignore_errors=True)
+            if not os.path.exists(path):
+                parts = [rows_of_task(rows, task, share, seed) for rows in (raw, encoded)]
+                found = measure(stored, data, task, seed, *parts, work=f"{output}/work")
+                print(seed, task, share, json.dumps(found), flush=True)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(found, file)
+            with open(path, encoding="utf-8") as file:
+                results[f"{task}/{share}"] = json.load(file)
     return results
+
+
+def rows_of_task(rows: dict, task: str, share: float, seed: int) -> dict:
+    """Returns the splits with one task's labels, and a share of the training rows."""
+    import tensorflow as tf
+
+    from mptrec_tf.packed import LABELS, ROW
+    from mptrec_tf.training.batches import rows_in_memory
+
+    column = NEW.index(task)
+    found = {}
+    for split, part in rows.items():
+        columns = {k: v for k, v in part.columns.items() if k != ROW}
+        columns[LABELS] = columns[LABELS][:, column : column + 1]
+        if split == "train":
+            order = np.random.default_rng(seed).permutation(part.count)
+            kept = np.sort(order[: round(share * part.count)])
+            columns = {k: tf.gather(v, kept) for k, v in columns.items()}
+        found[split] = rows_in_memory(columns)
+    return found
+
+
+def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: str) -> dict:
+    """Returns what --head=auto chose, and the test AUC of every head and of the task alone."""
+    from mptrec_tf.evaluation.metrics import auc
+    from mptrec_tf.models.head_names import KINDS
+    from mptrec_tf.models.prompted import joint_training_parameters
+    from mptrec_tf.packed import LABELS
+    from mptrec_tf.training.loop import TrainingConfig
+    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
+    from mptrec_tf.training.reference import backbone_aucs, train_single
+
+    rows, positives = raw["train"].count, int(raw["train"].columns[LABELS].numpy().sum())
+    fewer = copy.copy(data)
+    fewer.splits = {**data.splits, "train": {"rows": rows, "positives": {task: positives}}}
+
+    def learnt(head: str):
+        shutil.rmtree(work, ignore_errors=True)
+        return learn(
+            stored.backbone,
+            fewer,
+            task,
+            NewTaskConfig(head, training={"seed": seed}),
+            directory=work,
+            fingerprint=stored.fingerprint,
+            show_progress=False,
+            encoded=(encoded["train"], encoded["validation"]),
+        )
+
+    start = time.monotonic()
+    chosen, candidates = learnt("auto")
+    seconds = time.monotonic() - start
+    tried = {candidate.kind for candidate in candidates}
+    every = candidates + [learnt(kind)[0] for kind in KINDS if kind not in tried]
+    heads = {c.kind: c.head for c in every}
+    answers, labels, _ = predictions(stored.backbone, heads, encoded["test"])
+    test = {kind: auc(labels, values) for kind, values in answers.items()}
+    if _SINGLE.value:
+        shutil.rmtree(work, ignore_errors=True)
+        alone, _ = train_single(
+            stored.backbone.config,
+            fewer,
+            task,
+            TrainingConfig(seed=seed),
+            work,
+            rows=(raw["train"], raw["validation"]),
+            show_progress=False,
+        )
+        test["single"] = backbone_aucs(alone, raw["test"])[task]
+    shutil.rmtree(work, ignore_errors=True)
+    return {
+        "positives": positives,
+        "seconds": seconds,
+        "chosen": chosen.kind,
+        "candidates": sorted(tried),
+        "share_of_joint": chosen.parameters / joint_training_parameters(stored.backbone),
+        "validation": {c.kind: c.validation_auc for c in every},
+        "test": {**test, "auto": test[chosen.kind]},
+    }
 
 
 def means(by_seed: list[dict], task: str, share: float) -> dict[str, float]:

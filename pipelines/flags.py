@@ -7,6 +7,7 @@ from absl import flags
 
 from mptrec_tf.bin import data_flags
 from mptrec_tf.errors import InputError
+from mptrec_tf.models.head_names import AUTO, KINDS
 
 TASKS = flags.DEFINE_list("tasks", [], "Tasks to pre-train on.")
 NEW_TASK = flags.DEFINE_string(
@@ -38,8 +39,11 @@ EPOCHS = flags.DEFINE_integer(
 PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
 )
-HEAD = flags.DEFINE_string(
-    "head", "auto", "The new task's head, see mptrec-add-task --help; auto: the best of them."
+HEAD = flags.DEFINE_enum(
+    "head",
+    AUTO,
+    [AUTO, *KINDS],
+    "The new task's head, see mptrec-add-task --help; auto: the best of them.",
 )
 SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
 DOCKER = flags.DEFINE_bool(
@@ -76,10 +80,9 @@ def slices() -> list[list[str]]:
     return [columns.split("+") for columns in SLICES.value]
 
 
-def training_fields(epochs: int | None, patience: int | None, seed: int) -> dict[str, int]:
-    """The fields of `TrainingConfig` that were given."""
-    given = {"epochs": epochs, "patience": patience, "seed": seed}
-    return {name: value for name, value in given.items() if value is not None}
+def training_fields() -> dict[str, int]:
+    """The fields of `TrainingConfig` that the flags give; the seed always."""
+    return {f.name: f.value for f in (EPOCHS, PATIENCE, SEED) if f.value is not None}
 
 
 def absolute(path: str) -> str:

@@ -91,9 +91,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     # Every task that is to come is declared now, so that its label is no feature.
     old = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
     source = pipeline_flags.source(tuple(dict.fromkeys((*old, new))) if new else old)
-    training = pipeline_flags.training_fields(
-        pipeline_flags.EPOCHS.value, pipeline_flags.PATIENCE.value, pipeline_flags.SEED.value
-    )
+    training = pipeline_flags.training_fields()
     common = {
         "root": _ROOT.value.rstrip("/"),
         "serving_dir": _SERVING_DIR.value.rstrip("/"),

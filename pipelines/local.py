@@ -71,9 +71,7 @@ def main(beam_args: list[str]) -> None:
         slices=pipeline_flags.slices(),
         beam_args=beam_args,
         docker=pipeline_flags.DOCKER.value,
-        epochs=pipeline_flags.EPOCHS.value,
-        patience=pipeline_flags.PATIENCE.value,
-        seed=pipeline_flags.SEED.value,
+        training=pipeline_flags.training_fields(),
         head=pipeline_flags.HEAD.value,
     )
     try:

@@ -31,7 +31,6 @@ from pipelines.config import (
     AddTaskConfig,
     PretrainConfig,
 )
-from pipelines.flags import training_fields
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
 from pipelines.running import run, run_rows
@@ -52,9 +51,7 @@ class WholeWay:
     slices: Sequence[Sequence[str]] = ()
     beam_args: Sequence[str] = ()
     docker: bool = False
-    epochs: int | None = None
-    patience: int | None = None
-    seed: int = 1
+    training: Mapping[str, int] = dataclasses.field(default_factory=dict)
     head: str = AUTO
 
     def __post_init__(self) -> None:
@@ -80,7 +77,7 @@ class WholeWay:
             **self._common(),
             trainer=PretrainerConfig(
                 tasks=tuple(tasks),
-                training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **self._training()}),
+                training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **self.training}),
             ),
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
@@ -97,7 +94,7 @@ class WholeWay:
         now = production.find(self.serving_dir, task, self.metadata_path, base_model)
         config = AddTaskConfig(
             **self._common(),
-            tuner=PromptTunerConfig(task, NewTaskConfig(self.head, training=self._training())),
+            tuner=PromptTunerConfig(task, NewTaskConfig(self.head, training=self.training)),
             base_model=now.base_model,
             production_model=now.model,
             production_tasks=now.tasks,
@@ -158,9 +155,6 @@ class WholeWay:
             "beam_args": self.beam_args,
             "docker": self.docker,
         }
-
-    def _training(self) -> dict[str, int]:
-        return training_fields(self.epochs, self.patience, self.seed)
 
     def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
         os.makedirs(self.root, exist_ok=True)

@@ -1,9 +1,9 @@
 """What tests of all folders share: the real Census-Income rows, and a few of them prepared."""
 
-import fcntl
 import gzip
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 SMALL_ROWS = 2000
 
 
-# Files whose tests look at the same runs of both pipelines, which take minutes.
-_TOGETHER = ("tests/pipelines/test_runs.py", "tests/pipelines/test_lineage.py")
+# Folders and files whose tests look at the same runs, which take minutes.
+_TOGETHER = ("tests/bin/", "tests/pipelines/test_[lr]")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -25,29 +25,9 @@ def pytest_xdist_make_scheduler(config, log):
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return _TOGETHER[0] if file in _TOGETHER else file
+            return next((these for these in _TOGETHER if re.match(these, file)), file)
 
     return Together(config, log)
-
-
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory):
-    """Function that has a folder made once, although several processes test at a time."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # what the processes have in common
-
-    def made(name, make):
-        whole = base / f"{name}.made"
-        with open(base / f"{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not whole.exists():
-                (base / name).mkdir()
-                make(base / name)
-                whole.touch()
-        return base / name
-
-    return made
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import dataclasses
 from absl import flags
 
 from mptrec_tf.bin import program, training_flags
+from mptrec_tf.models.head_names import AUTO, KINDS
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
@@ -21,8 +22,8 @@ _TASK = flags.DEFINE_string("task", None, "The new task, one of the data's.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the task package.")
 _HEAD = flags.DEFINE_enum(
     "head",
-    "auto",
-    ["auto", "prompt", "fixed", "task_similarity", "residual", "residual_small"],
+    AUTO,
+    [AUTO, *KINDS],
     "What is trained: the paper's prompt, its two simpler forms, or a prompt with a small expert "
     "of its own. auto: trains all and keeps the smallest that is as good as the best on the "
     "validation rows.",

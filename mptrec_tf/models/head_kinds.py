@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mptrec_tf.models.backbone import BackboneConfig
-from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
+from mptrec_tf.models.head_names import ATTENTIONS, KINDS
+from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.models.residual import ResidualConfig, ResidualHead
 
 AnyConfig = HeadConfig | ResidualConfig
 AnyHead = PromptHead | ResidualHead
-
-# The paper's, by how they attend to the existing tasks, and those with an expert of their own.
-KINDS = (*ATTENTIONS, "residual", "residual_small")
 
 _TYPES = {"prompt": HeadConfig, "residual": ResidualConfig}
 

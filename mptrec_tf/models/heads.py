@@ -19,8 +19,7 @@ from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import InstanceQuery, TaskPrompts
 from mptrec_tf.models.backbone import Encoded
-
-ATTENTIONS = ("prompt", "fixed", "task_similarity")
+from mptrec_tf.models.head_names import ATTENTIONS
 
 
 @dataclasses.dataclass(frozen=True)

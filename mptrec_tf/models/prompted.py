@@ -109,7 +109,9 @@ class PromptedMPTRec(tfrs.Model):
     @tf.function
     def pack(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Encodes packed features and returns x, h_0, h_1 .. h_K side by side."""
-        encoded = self.backbone.encode(features)
+        return self._side_by_side(self.backbone.encode(features))
+
+    def _side_by_side(self, encoded: Encoded) -> tf.Tensor:
         specific = tf.unstack(encoded.specific, num=len(self.backbone.config.tasks))
         return tf.concat([encoded.x, encoded.shared, *specific], axis=1)
 
@@ -120,9 +122,10 @@ class PromptedMPTRec(tfrs.Model):
         Returns:
           `representations` [B, D + H + K * H], `old_logits` [B, K], and the ids [B, F] if any.
         """
-        ids = {CATEGORICAL: features[CATEGORICAL]} if CATEGORICAL in features else {}
-        logits = self.backbone.with_logits(self.backbone.encode(features)).logits
-        return {REPRESENTATIONS: self.pack(features), OLD_LOGITS: tf.transpose(logits), **ids}
+        encoded = self.backbone.with_logits(self.backbone.encode(features))
+        ids = {} if encoded.ids is None else {CATEGORICAL: encoded.ids}
+        packed = self._side_by_side(encoded)
+        return {REPRESENTATIONS: packed, OLD_LOGITS: tf.transpose(encoded.logits), **ids}
 
     def encode(self, inputs: Mapping[str, tf.Tensor]) -> Encoded:
         """Returns representations: those that `inputs` holds already, or of its features."""

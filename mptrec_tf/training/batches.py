@@ -6,11 +6,13 @@ is continued sees the same batches as one that was never stopped.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.packed import LABELS, ROW
+from mptrec_tf.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.training_data import TrainingData
 
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
@@ -168,6 +170,21 @@ def _shuffled(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Data
 
 def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: tf.gather(column, rows) for name, column in window.items()}
+
+
+def reported(model: Any, rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    """Returns what a model's `report` says of all rows, with what they are labelled.
+
+    Returns:
+      The report's values [n, ...] by name, labels [n, T], and weights [n] if rows have them.
+    """
+    batches = [
+        {**model.report(batch), **{k: batch[k] for k in (LABELS, WEIGHT) if k in batch}}
+        for batch in ordered_batches(rows)
+    ]
+    report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
+    labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
+    return report, labels, weight
 
 
 def ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:

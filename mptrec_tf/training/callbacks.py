@@ -20,8 +20,7 @@ from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.keras import keras
-from mptrec_tf.packed import LABELS, WEIGHT
-from mptrec_tf.training.batches import Rows, ordered_batches
+from mptrec_tf.training.batches import Rows, ordered_batches, reported
 
 AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum
 LOGS = "logs"  # TensorBoard's, in the directory of a run
@@ -60,13 +59,7 @@ class Validate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the report to the logs."""
-        batches = [
-            {**self.model.report(batch), LABELS: batch[LABELS]}
-            | ({WEIGHT: batch[WEIGHT]} if WEIGHT in batch else {})
-            for batch in ordered_batches(self._rows)
-        ]
-        report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
-        labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
+        report, labels, weight = reported(self.model, self._rows)
         probabilities = report.pop("probability")
         if not np.isfinite(probabilities).all():
             raise InputError(

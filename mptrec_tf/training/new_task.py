@@ -16,18 +16,17 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.head_names import AUTO, KINDS
 from mptrec_tf.models.prompted import PromptedMPTRec, count
 from mptrec_tf.models.residual import MOST_IDS
-from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.preprocessing import id_ranges
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, ordered_batches
+from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, reported
 from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training_data import TrainingData
 
-AUTO = "auto"
 # With fewer positive (or negative) training rows than this, the simplest heads are the candidates.
 FEW_LABELS = 500
 _SIMPLEST = ("fixed", "task_similarity")
@@ -40,7 +39,7 @@ class NewTaskConfig:
     """How a new task is learnt.
 
     Attributes:
-      head: One of `head_kinds.KINDS`, or "auto": the best of them on the validation rows.
+      head: One of `head_names.KINDS`, or "auto": the best of them on the validation rows.
       shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
         one keeps its own.
       training: Fields of `TrainingConfig` that differ from the heads' recipes.
@@ -51,9 +50,9 @@ class NewTaskConfig:
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.head not in (AUTO, *head_kinds.KINDS):
+        if self.head not in (AUTO, *KINDS):
             raise InputError(
-                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(head_kinds.KINDS)}."
+                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(KINDS)}."
             )
 
 
@@ -62,7 +61,7 @@ class Candidate:
     """A head that was trained for a new task.
 
     Attributes:
-      kind: str. Its name among `head_kinds.KINDS`.
+      kind: str. Its name among `head_names.KINDS`.
       head: The layer, with the weights of its best epoch.
       training: How it was trained.
       result: What the training did.
@@ -108,7 +107,7 @@ def recipe(kind: str) -> loop.TrainingConfig:
 def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:
     """Which kinds of heads are worth a try with the labels that there are."""
     rows, positives = data.splits["train"]["rows"], data.splits["train"]["positives"][task]
-    return _SIMPLEST if min(positives, rows - positives) < FEW_LABELS else head_kinds.KINDS
+    return _SIMPLEST if min(positives, rows - positives) < FEW_LABELS else KINDS
 
 
 def learn(
@@ -155,8 +154,7 @@ def learn(
     for how, heads in together.items():
         check_state(runs[how], data, fingerprint, task, heads, how)
     if encoded is None:
-        model = PromptedMPTRec(backbone)
-        encoded = encode_task(model, data, [task], directory, memory_limit)
+        encoded = encode_task(PromptedMPTRec(backbone), data, [task], directory, memory_limit)
     found = []
     for how, heads in together.items():
         trained = tune(
@@ -195,7 +193,11 @@ def _shapes(
     return shapes
 
 
-def _choose(backbone: Backbone, validation: Rows, found) -> tuple[Candidate, list[Candidate]]:
+def _choose(
+    backbone: Backbone,
+    validation: Rows,
+    found: Sequence[tuple[str, head_kinds.AnyHead, loop.TrainingConfig, loop.Training]],
+) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, _, _ in found}
     probabilities, labels, weight = predictions(backbone, heads, validation)
     aucs = {kind: auc(labels, probabilities[kind], weight) for kind in heads}
@@ -216,15 +218,12 @@ def _choose(backbone: Backbone, validation: Rows, found) -> tuple[Candidate, lis
 def predictions(
     backbone: Backbone, heads: Mapping[str, head_kinds.AnyHead], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Returns what heads of one task say of encoded rows, and their labels and weights.
+    """Returns what heads of one task say of rows, encoded or not, and their labels and weights.
 
     Returns:
       Probabilities [n] by the names of `heads`, labels [n], and weights [n] if there are any.
     """
     model = PromptedMPTRec(backbone, {f"{name}/": head for name, head in heads.items()})
-    batches = [(model.report(batch)["probability"], batch) for batch in ordered_batches(rows)]
-    probabilities = np.concatenate([np.asarray(p) for p, _ in batches])
-    labels = np.concatenate([np.asarray(batch[LABELS])[:, 0] for _, batch in batches])
-    weights = [np.asarray(batch[WEIGHT]) for _, batch in batches if WEIGHT in batch]
-    by_name = {name: probabilities[:, i] for i, name in enumerate(heads)}
-    return by_name, labels, np.concatenate(weights) if weights else None
+    report, labels, weight = reported(model, rows)
+    by_name = {name: report["probability"][:, i] for i, name in enumerate(heads)}
+    return by_name, labels[:, 0], weight

@@ -2,22 +2,17 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
-from mptrec_tf.models.prompted import PromptedMPTRec, count
-from mptrec_tf.packed import LABELS, WEIGHT
+from mptrec_tf.models.prompted import count
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import Rows, load_rows, ordered_batches
+from mptrec_tf.training.batches import Rows, load_rows, reported
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training_data import TrainingData
 
 SPLITS = ("validation", "test")
@@ -91,17 +86,21 @@ def compare(
     """
     check_comparable(backbone, data)
     old = backbone.config.tasks
-    options = {"show_progress": show_progress}
     together, _ = pretrain(
         data,
         joint(backbone.config, task),
         PretrainingConfig(),
         training,
         directory=os.path.join(directory, "joint"),
-        **options,
+        show_progress=show_progress,
     )
     alone, _ = train_single(
-        backbone.config, data, task, training, os.path.join(directory, "single"), **options
+        backbone.config,
+        data,
+        task,
+        training,
+        os.path.join(directory, "single"),
+        show_progress=show_progress,
     )
     found: dict[str, dict[str, float | str]] = {name: {"task": name} for name in (*old, task)}
     for split in SPLITS:
@@ -112,22 +111,17 @@ def compare(
             found[name][f"mptrec_{split}"] = value
         own = load_rows(data, split, [task])
         found[task][f"single_{split}"] = backbone_aucs(alone, own)[task]
-        encoded = encode_rows(
-            PromptedMPTRec(backbone), own, os.path.join(directory, "encoded", split)
-        )
-        answers, labels, weight = predictions(backbone, {task: head}, encoded)
+        answers, labels, weight = predictions(backbone, {task: head}, own)
         found[task][f"mptrec_{split}"] = auc(labels, answers[task], weight)
     found[task]["parameters"] = count(head.trainable_weights)
     return list(found.values())
 
 
-def backbone_aucs(backbone: Backbone, rows: Rows) -> Mapping[str, float]:
+def backbone_aucs(backbone: Backbone, rows: Rows) -> dict[str, float]:
     """Returns the AUC of each pre-trained task, whose labels are the first of the rows' labels."""
-    tasks: Sequence[str] = backbone.config.tasks
     model = MPTRec(backbone, PretrainingConfig(assignment="online"), training_steps=1)
-    batches = [(model.report(batch)["probability"], batch) for batch in ordered_batches(rows)]
-    probabilities = np.concatenate([np.asarray(p) for p, _ in batches])
-    labels = np.concatenate([np.asarray(batch[LABELS]) for _, batch in batches])
-    weights = [np.asarray(batch[WEIGHT]) for _, batch in batches if WEIGHT in batch]
-    weight = np.concatenate(weights) if weights else None
-    return {t: auc(labels[:, i], probabilities[:, i], weight) for i, t in enumerate(tasks)}
+    report, labels, weight = reported(model, rows)
+    return {
+        task: auc(labels[:, i], report["probability"][:, i], weight)
+        for i, task in enumerate(backbone.config.tasks)
+    }

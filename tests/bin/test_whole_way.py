@@ -207,6 +207,21 @@ def test_backbone_is_untouched_by_new_tasks(way):
         assert load_package(str(package), backbone).backbone == backbone.fingerprint
 
 
+def test_the_best_head_is_taken_and_all_are_named(way):
+    automatic, chosen = way.packages
+    told = way.output[automatic].stdout
+    assert f"Heads for {automatic}" in told
+    package = json.loads((way.packages[automatic] / "task.json").read_text())
+    candidates = package["training"]["candidates"]
+    assert [c["head"] for c in candidates] == ["fixed", "task_similarity"]  # few labels
+    best = max(c["validation_AUC"] for c in candidates)
+    kept = next(c for c in candidates if best - c["validation_AUC"] <= c["noise"])
+    assert package["head"]["attention"] == kept["head"]
+    package = json.loads((way.packages[chosen] / "task.json").read_text())
+    assert package["head"]["type"] == "residual"
+    assert [c["head"] for c in package["training"]["candidates"]] == ["residual"]
+
+
 def test_serving_parses_features_alone(way, versions):
     spec = versions[3].spec
     labels = {task.label for task in spec.tasks}

@@ -25,7 +25,7 @@ def small_way(root, **changes):
         "root": str(root),
         "serving_dir": f"{root}/saved_models/mptrec",
         "source": SourceConfig(dataset="synthetic", rows=ROWS),
-        "epochs": 2,
+        "training": {"epochs": 2},
         "head": "prompt",
     }
     return WholeWay(**fields | changes)

@@ -112,7 +112,7 @@ def test_a_backbone_that_was_changed_by_one_bit(gone_way, production, monkeypatc
         save_arrays(path, weights)
 
     monkeypatch.setattr(model_artifact, "write", write_and_flip)
-    way = replace(gone_way, epochs=1)
+    way = replace(gone_way, training={"epochs": 1})
     fingerprint = model_artifact.load(
         gone_way.results[2].artifact("PromptTuner", "model").uri
     ).backbone.fingerprint
@@ -168,7 +168,7 @@ def test_a_base_model_is_joined_and_production_still_compared_with(gone_way, tmp
 
 
 def test_another_backbone_than_in_production_is_refused_before_work(gone_way, make_way, tmp_path):
-    other = make_way(tmp_path / "root", seed=7, epochs=1)
+    other = make_way(tmp_path / "root", training={"seed": 7, "epochs": 1})
     uri = other.pretrain(("click", "like")).artifact("Pretrainer", "model").uri
     with pytest.raises(InputError, match="a task joins the backbone in production"):
         production_model.find(gone_way.serving_dir, "share", gone_way.metadata_path, uri)
@@ -189,7 +189,7 @@ def test_a_task_that_was_pre_trained(gone_way, production):
 def test_a_new_backbone_does_not_drop_tasks_from_production(gone_way, production):
     message = "pushed nothing: the new model lacks purchase, share, which version 3 in production"
     with pytest.raises(InputError, match=message):
-        replace(gone_way, seed=2, epochs=1).pretrain(("click", "like"))
+        replace(gone_way, training={"seed": 2, "epochs": 1}).pretrain(("click", "like"))
 
 
 def test_nothing_in_production(make_way, tmp_path):
@@ -199,7 +199,9 @@ def test_nothing_in_production(make_way, tmp_path):
 
 def test_a_killed_pipeline_goes_on_where_it_was(make_way, rows, tmp_path):
     source = SourceConfig(dataset="synthetic", rows=rows, tasks=("click", "like", "purchase"))
-    way = make_way(tmp_path / "root", source=source, epochs=30, patience=30)
+    way = make_way(
+        tmp_path / "root", source=source, training={"epochs": 30, "patience": 30, "seed": 1}
+    )
     flags = ["--run=pretrain", "--tasks=click,like", "--new_task=purchase", f"--rows={rows}"]
     flags += [f"--root={way.root}", "--epochs=30", "--patience=30"]
     process = subprocess.Popen(

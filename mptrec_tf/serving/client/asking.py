@@ -2,12 +2,12 @@
 
 import abc
 import dataclasses
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+import tenacity
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.rows import request_arrays
@@ -131,20 +131,21 @@ class Client(abc.ABC):
 
     def _retried(self, ask: Callable[[float], _T], end: float) -> _T:
         """Asks again what may be asked again, with growing pauses, until the deadline."""
-        pause = _FIRST_PAUSE
-        while True:
+
+        def once() -> _T:
             left = end - time.monotonic()
             if left <= 0:
                 raise self._too_late()
-            try:
-                return ask(left)
-            except UnavailableError:
-                # Callers that failed together should not come back together.
-                wait = pause * random.uniform(0.5, 1.0)
-                if time.monotonic() + wait >= end:
-                    raise
-                time.sleep(wait)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            return ask(left)
+
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(UnavailableError),
+            # Callers that failed together should not come back together.
+            wait=tenacity.wait_random_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
+            stop=tenacity.stop_before_delay(end - time.monotonic()),
+            reraise=True,
+        )
+        return tries(once)
 
     def _too_late(self) -> ServingError:
         return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")

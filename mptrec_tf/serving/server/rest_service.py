@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import orjson
@@ -88,8 +89,7 @@ class RestService:
 
     async def _dispatch(self, request: web.Request) -> web.Response:
         # Not `request.path`: a %2F in a name is no slash.
-        path = request.path
-        match = _MODEL.fullmatch(path)
+        match = _MODEL.fullmatch(request.rel_url.raw_path)
         if not match:
             raise _malformed(request)
         spec, what = _spec(match), match["what"]
@@ -146,14 +146,14 @@ class RestService:
 
 
 def _spec(match: re.Match) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=match["name"])
+    spec = model_pb2.ModelSpec(name=unquote(match["name"]))
     if match["version"]:
         number = int(match["version"])
         if number > _MOST_VERSION:
             raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
         spec.version.value = number
     elif match["label"]:
-        spec.version_label = match["label"]
+        spec.version_label = unquote(match["label"])
     return spec
 
 
