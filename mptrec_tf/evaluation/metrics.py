@@ -33,13 +33,19 @@ def auc_difference(
     the right side of.
 
     Args:
-      labels: [n], each 0 or 1; at least two rows of each class.
+      labels: [n], each 0 or 1; at least one row of each class.
       probabilities: [n].
       others: [n]. What they are compared with.
+
+    Returns:
+      The difference; and its standard error, infinite where a class has a single row, of whose
+      luck nothing is known.
     """
     positive = np.asarray(labels) > 0.5
     shares = [_right_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
     of_positives, of_negatives = (one - other for one, other in zip(*shares, strict=True))
+    if min(len(of_positives), len(of_negatives)) < 2:
+        return float(of_positives.mean()), math.inf
     variance = sum(part.var(ddof=1) / len(part) for part in (of_positives, of_negatives))
     return float(of_positives.mean()), math.sqrt(variance)
 

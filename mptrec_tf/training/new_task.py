@@ -16,7 +16,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
 from mptrec_tf.models.prompted import PromptedMPTRec, count
 from mptrec_tf.models.residual import MOST_IDS
 from mptrec_tf.preprocessing import id_ranges
@@ -97,11 +97,11 @@ class Candidate:
 
 def recipe(kind: str) -> loop.TrainingConfig:
     """How a kind of head is trained: the paper's heads by the paper's settings."""
-    if kind.startswith("residual"):
-        return loop.TrainingConfig(
-            epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
-        )
-    return loop.TrainingConfig()
+    if kind in ATTENTIONS:
+        return loop.TrainingConfig()
+    return loop.TrainingConfig(
+        epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
+    )
 
 
 def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 import csv
 import multiprocessing
-import os
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -14,6 +12,10 @@ ROOT = Path(__file__).parents[2]
 HEADS = ("auto", "residual")
 
 
+# `tests` may well be another package's name where processes look for modules.
+sys.path.insert(0, str(Path(__file__).parent))
+import forked_program  # noqa: E402
+
 # What programs take five seconds to import. Processes are forked from one that has it.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["mptrec_tf.bin.results", "mptrec_tf.export.serving_model"])
@@ -23,7 +25,7 @@ def program(name, *flags, check=True):
     """Runs a program as its user would, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/stdout", f"{folder}/stderr"]
-        process = _FORKS.Process(target=_main, args=(name, flags, *files))
+        process = _FORKS.Process(target=forked_program.main, args=(name, flags, ROOT, *files))
         process.start()
         process.join()
         told = [Path(file).read_text() for file in files]
@@ -31,16 +33,6 @@ def program(name, *flags, check=True):
     if check:
         assert done.returncode == 0, done.stderr
     return done
-
-
-def _main(name, flags, stdout, stderr):
-    for file, number in ((stdout, 1), (stderr, 2)):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
-    os.chdir(ROOT)
-    os.environ["COLUMNS"] = "200"
-    module = f"mptrec_tf.bin.{name}"
-    sys.argv = [f"{ROOT}/mptrec_tf/bin/{name}.py", *flags]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def refused(name, *flags):

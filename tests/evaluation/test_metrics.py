@@ -113,3 +113,9 @@ def test_difference_of_two_aucs_and_its_error_on_many_rows():
             metrics.auc(labels[rows], first[rows]) - metrics.auc(labels[rows], second[rows])
         )
     assert error == pytest.approx(np.std(draws), rel=0.15)
+
+
+def test_a_single_positive_tells_no_two_apart():
+    labels = np.array([1, 0, 0])
+    difference, error = metrics.auc_difference(labels, np.array([3, 2, 1]), np.array([1, 2, 3]))
+    assert (difference, error) == (1.0, math.inf)

@@ -204,3 +204,24 @@ def test_reference_points(stored, data, tmp_path):
         assert all(0 < row[key] < 1 for key in expected)
     assert {"single_validation", "single_test"} <= rows[-1].keys()
     assert "single_test" not in rows[0]
+
+
+def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
+    rows = {split: load_rows(data, split, ("share",)) for split in ("train", "validation")}
+    labels = np.zeros((400, 1), np.float32)
+    labels[7] = 1
+    columns = {k: v for k, v in rows["validation"].columns.items() if k != "row"}
+    one = rows_in_memory({**columns, "labels": tf.constant(labels)})
+    model = PromptedMPTRec(stored.backbone)
+    encoded = tuple(encode_rows(model, part, "unused") for part in (rows["train"], one))
+    chosen, candidates = learn(
+        stored.backbone,
+        data,
+        "share",
+        NewTaskConfig(training={"epochs": 1, "batch_size": 512}),
+        directory=str(tmp_path),
+        fingerprint=stored.fingerprint,
+        show_progress=False,
+        encoded=encoded,
+    )
+    assert chosen is candidates[0]  # nothing tells them apart, so the smallest
