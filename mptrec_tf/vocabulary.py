@@ -59,9 +59,21 @@ def vocabulary_sizes(
     Raises:
       ValueError: if the graph has no vocabulary.
     """
-    lines = transform.vocabulary_by_name(FILE)
-    found = Counter(line.partition(b"\t")[0].decode() for line in lines)
-    return {feature.name: found[feature.name] for feature in features}
+    found = vocabulary_values(transform)
+    return {feature.name: len(found.get(feature.name, ())) for feature in features}
+
+
+def vocabulary_values(transform: tft.TFTransformOutput) -> dict[str, list[str]]:
+    """The values of each feature, by name, in the order of their ids; the last one is empty.
+
+    Raises:
+      ValueError: if the graph has no vocabulary.
+    """
+    found: dict[str, list[str]] = {}
+    for line in transform.vocabulary_by_name(FILE):
+        name, _, value = line.partition(b"\t")
+        found.setdefault(name.decode(), []).append(value.decode("utf-8", "replace"))
+    return found
 
 
 class _Fit(tft_beam.experimental.PTransformAnalyzer):

@@ -1,10 +1,13 @@
 """Exports a backbone and new tasks as the next version of a model for TF Serving.
 
     mptrec-export --backbone=BACKBONE --tasks=TASK1,TASK2 --output_dir=saved_models/mptrec
+    mptrec-export --add=TASK3 --output_dir=saved_models/mptrec
+    mptrec-export --replace=TASK1 --remove=name_of_task2 --output_dir=saved_models/mptrec
 
-The SavedModel takes raw columns and gives one probability per task. Without --tasks it answers
-the pre-trained tasks alone; leaving one out of --tasks removes it. Every other task's answers
-stay the same bit for bit.
+The SavedModel takes raw columns and gives one probability per task. The first form makes a version
+from its parts: without --tasks it answers the pre-trained tasks alone. The others make the next
+version from the newest one there (or --from_version), and need nothing but it. Every other task's
+answers stay the same bit for bit.
 """
 
 from absl import flags
@@ -14,28 +17,56 @@ from mptrec_tf.errors import InputError
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _TASKS = flags.DEFINE_list("tasks", [], "Directories that mptrec-add-task wrote, by commas.")
+_ADD = flags.DEFINE_list("add", [], "Directories of tasks to add to the version that is there.")
+_REPLACE = flags.DEFINE_list("replace", [], "Directories of tasks that take the place of theirs.")
+_REMOVE = flags.DEFINE_list("remove", [], "Names of added tasks that the next version leaves out.")
+_FROM_VERSION = flags.DEFINE_integer(
+    "from_version", None, "The version that is changed. Default: the newest.", lower_bound=1
+)
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "TF Serving's base path of the model; the next version is made in it."
 )
-flags.mark_flags_as_required(["backbone", "output_dir"])
+flags.mark_flags_as_required(["output_dir"])
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.bin.results import export_table
     from mptrec_tf.export.backbones import load_backbone
+    from mptrec_tf.export.composing import changed, load_parts
     from mptrec_tf.export.packages import load_package
     from mptrec_tf.export.serving_model import export
 
-    if not all(_TASKS.value):
-        raise InputError(f"--tasks={','.join(_TASKS.value)} names an empty directory.")
-    with program.progress("exporting", 2 + len(_TASKS.value), "steps") as on_steps:
-        backbone = load_backbone(_BACKBONE.value)
-        on_steps(1)
-        packages = []
-        for directory in _TASKS.value:
-            packages.append(load_package(directory, backbone))
+    changes = bool(_ADD.value or _REPLACE.value or _REMOVE.value)
+    if bool(_BACKBONE.value) == changes or (changes and _TASKS.value):
+        raise InputError(
+            "give --backbone (and --tasks) to make a version from its parts, or --add, --replace "
+            "or --remove to change the one that is there."
+        )
+    if _FROM_VERSION.value and not changes:
+        raise InputError("--from_version goes with --add, --replace or --remove.")
+    directories = [*_TASKS.value, *_ADD.value, *_REPLACE.value]
+    if not all(directories):
+        raise InputError("--tasks, --add or --replace names an empty directory.")
+    with program.progress("exporting", 2 + len(directories), "steps") as on_steps:
+
+        def load_packages(directories):
+            packages = []
+            for directory in directories:
+                packages.append(load_package(directory, backbone))
+                on_steps(1)
+            return packages
+
+        if changes:
+            backbone, packages = load_parts(_OUTPUT_DIR.value, _FROM_VERSION.value)
             on_steps(1)
+            packages = changed(
+                packages, load_packages(_ADD.value), load_packages(_REPLACE.value), _REMOVE.value
+            )
+        else:
+            backbone = load_backbone(_BACKBONE.value)
+            on_steps(1)
+            packages = load_packages(_TASKS.value)
         path, version = export(backbone, packages, _OUTPUT_DIR.value)
         on_steps(1)
     export_table(backbone, packages, path, version)

@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,19 @@ def save_backbone(
 ) -> str:
     """Writes a backbone into an existing directory; returns its fingerprint."""
     weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
-    fingerprint = backbone_fingerprint(
-        weights, transform_dir, backbone.config.to_json(), spec.features_json()
-    )
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
+    return save_all_but_weights(directory, backbone, spec, transform_dir, training)
+
+
+def save_all_but_weights(
+    directory: str,
+    backbone: Backbone,
+    spec: DatasetSpec,
+    transform_dir: str,
+    training: Mapping[str, Any],
+) -> str:
+    """What `save_backbone` does, for a directory whose weights are kept elsewhere."""
+    fingerprint = _fingerprint(backbone, transform_dir, spec)
     copy_directory(transform_dir, transform_directory(directory))
     description = {
         "fingerprint": fingerprint,
@@ -97,6 +106,13 @@ def save_backbone(
     }
     write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
     return fingerprint
+
+
+def _fingerprint(backbone: Backbone, transform_dir: str, spec: DatasetSpec) -> str:
+    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+    return backbone_fingerprint(
+        weights, transform_dir, backbone.config.to_json(), spec.features_json()
+    )
 
 
 def keep_backbone(
@@ -154,29 +170,36 @@ def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
     }
 
 
-def load_backbone(directory: str) -> StoredBackbone:
+def load_backbone(
+    directory: str, restore: Callable[[Backbone], None] | None = None
+) -> StoredBackbone:
     """Reads a backbone and checks its fingerprint.
+
+    Args:
+      directory: What `save_backbone` wrote, or `save_all_but_weights`.
+      restore: Gives a backbone its weights, where these are kept elsewhere.
 
     Raises:
       InputError: if the directory does not hold a backbone, or what it holds was changed.
     """
     directory = directory.rstrip("/")
     description = read_description(directory, _DESCRIPTION, "a backbone", "mptrec-pretrain")
-    weights = load_arrays(os.path.join(directory, _WEIGHTS))
     with understood(directory, _DESCRIPTION):
         expected, training = description["fingerprint"], description["training"]
         config = BackboneConfig.from_json(json.dumps(description["config"]))
         spec = DatasetSpec.from_json(json.dumps(description["spec"]))
-    found = backbone_fingerprint(
-        weights, transform_directory(directory), config.to_json(), spec.features_json()
-    )
+    backbone = Backbone(config)
+    if restore is None:
+        weights = load_arrays(os.path.join(directory, _WEIGHTS))
+        assign_weights(backbone.named_weights(), weights, directory)
+    else:
+        restore(backbone)
+    found = _fingerprint(backbone, transform_directory(directory), spec)
     if found != expected:
         raise InputError(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
             f"it should be {expected}; use an untouched copy."
         )
-    backbone = Backbone(config)
-    assign_weights(backbone.named_weights(), weights, directory)
     return StoredBackbone(directory, backbone, spec, found, training)
 
 

@@ -2,30 +2,31 @@
 
 Signatures, each with outputs by name:
     serving_default   serialized tf.Examples [B]               -> probability [B] per task
-    columns           one tensor [B] per raw feature column    -> probability [B] per task
+    columns           one tensor per raw feature column, [B] or [1] for one value that all rows
+                      share (a column of the user)             -> probability [B] per task
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
     encode            serialized tf.Examples [B]               -> x [B, D], shared [B, H],
                                                                   specific [B, K, H]
-Beside them, `assets.extra/mptrec.json` says what the model is made of.
+Beside them, in `assets.extra`: what the model is made of (`model_card`), requests that warm a
+server up (`warmup`), and the parts that the next version can be made from (`composing`).
 """
 
-import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-import mptrec_tf
-from mptrec_tf.directories import write_file, written_aside
+from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import StoredBackbone
+from mptrec_tf.export.composing import keep_parts
+from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.packages import TaskPackage, check_addable
-from mptrec_tf.export.versions import CARD, versions
+from mptrec_tf.export.versions import versions
+from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.input_names import input_names
 from mptrec_tf.models.backbone import Encoded
-from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.models.head_banks import head_banks
 from mptrec_tf.packed import raw_feature_spec
 from mptrec_tf.preprocessing import Preprocessing
 
@@ -45,24 +46,28 @@ class ServingModel(tf.Module):
         super().__init__()
         self.spec = backbone.spec
         self.preprocessing = Preprocessing(backbone.transform_dir)
-        self.model = PromptedMPTRec(backbone.backbone)
+        self.backbone = backbone.backbone  # `composing` finds the weights under this name
+        self.backbone.trainable = False
+        heads = {}
         for package in packages:
             check_addable(backbone, package.task)
-            self.model.attach(package.task.name, package.head)
+            if package.task.name in heads:
+                raise InputError(
+                    f"two task packages are named {package.task.name!r}; give one of them."
+                )
+            heads[package.task.name] = package.head
+        self.banks = head_banks(heads)
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the probability [B] of every task, for raw feature columns [B]."""
-        encoded = self._encode(columns)
-        backbone = self.model.backbone
-        encoded = backbone.with_logits(encoded)
-        old = tf.sigmoid(encoded.logits)
-        answers = {name: old[k] for k, name in enumerate(backbone.config.tasks)}
-        for name, head in self.model.heads.items():
-            answers[name] = tf.sigmoid(head(encoded, backbone.prompts.prompts).logits)
-        return answers
+        encoded = self.backbone.with_logits(self._encode(columns))
+        logits = dict(zip(self.backbone.config.tasks, tf.unstack(encoded.logits), strict=True))
+        for bank in self.banks:
+            logits |= bank(encoded, self.backbone.prompts.prompts)
+        return {task: tf.sigmoid(values) for task, values in logits.items()}
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
-        return self.model.backbone.encode(self.preprocessing(columns))
+        return self.backbone.encode(self.preprocessing(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The functions to serve, by name of their signature."""
@@ -83,7 +88,7 @@ class ServingModel(tf.Module):
             ]
         )
         def columns(columns):
-            return self.predict({name: columns[inputs[name]] for name in features})
+            return self.predict(for_all_rows({name: columns[inputs[name]] for name in features}))
 
         @tf.function(input_signature=[examples])
         def encode(examples):
@@ -120,42 +125,34 @@ def export(
 def save_model(
     backbone: StoredBackbone, packages: Sequence[TaskPackage], directory: str
 ) -> ServingModel:
-    """Writes a SavedModel and its card to a directory; returns the model that was saved.
+    """Writes a SavedModel and what goes with it to a directory; returns the model that was saved.
 
     Raises:
       InputError: if two tasks share a name.
     """
-    names = [package.task.name for package in packages]
-    for package in packages:
-        if names.count(package.task.name) > 1:
-            raise InputError(
-                f"two task packages are named {package.task.name!r}; give one of them."
-            )
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
-    tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
-    write_file(os.path.join(directory, CARD), _card(backbone, packages))
+    write_card(directory, backbone, packages)
+    write_warmup(directory, backbone.spec)
+    keep_parts(directory, backbone, packages)
     return model
 
 
-def _card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> str:
-    old = backbone.spec.select_tasks(backbone.backbone.config.tasks)
-    tasks = [(task, "pre-trained", backbone.training) for task in old]
-    tasks += [(package.task, "added", package.training) for package in packages]
-    return to_json(
-        {
-            "mptrec_tf": mptrec_tf.__version__,
-            "tensorflow": tf.__version__,
-            "backbone": backbone.fingerprint,
-            "spec": json.loads(
-                dataclasses.replace(
-                    backbone.spec, tasks=tuple(task for task, _, _ in tasks)
-                ).to_json()
-            ),
-            "inputs": input_names(raw_feature_spec(backbone.spec)),
-            "tasks": [
-                {"name": task.name, "kind": kind, "training": training}
-                for task, kind, training in tasks
-            ],
-        }
-    )
+def for_all_rows(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Gives every row its value: columns [B] stay, columns [1] are repeated.
+
+    Columns of other sizes make the graph fail with all sizes in its message.
+    """
+    kinds: dict[tf.DType, list[str]] = {}
+    for name, column in columns.items():
+        kinds.setdefault(column.dtype, []).append(name)
+    names = [name for same in kinds.values() for name in same]
+    # One op for all columns of a type: there may be hundreds.
+    shapes = [tf.shape_n([columns[name] for name in same]) for same in kinds.values()]
+    sizes = tf.concat([size for same in shapes for size in same], axis=0)
+    rows = tf.reduce_max(sizes)
+    fits = tf.reduce_all((sizes == rows) | (sizes == 1))
+    message = f"each column should have a value per row, or one for all; sizes of {names}:"
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message, sizes], len(names))]):
+        shape = tf.reshape(rows, [1])
+    return {name: tf.broadcast_to(columns[name], shape) for name in columns}

@@ -1,10 +1,13 @@
-"""Where an exported model's versions are, and where a version says what it is made of."""
+"""Where an exported model's versions are, and what else a version holds."""
 
 import re
 
 import tensorflow as tf
 
-CARD = "assets.extra/mptrec.json"
+CARD = "assets.extra/model_card.json"
+
+CARD_TO_READ = "assets.extra/model_card.md"
+WARMUP = "assets.extra/tf_serving_warmup_requests"  # TF Serving's own name for it
 
 
 def versions(base_path: str) -> list[int]:

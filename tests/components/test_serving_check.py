@@ -93,12 +93,14 @@ def test_a_model_that_does_not_answer_is_refused(grown, monkeypatch):
 
 def test_a_model_without_expected_rows_or_card_is_refused(grown, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
-    card = tmp_path / "model" / "Format-Serving" / "assets.extra" / "mptrec.json"
+    card = tmp_path / "model" / "Format-Serving" / "assets.extra" / "model_card.json"
     content = json.loads(card.read_text())
     for damaged in ("{", json.dumps({k: v for k, v in content.items() if k != "inputs"})):
         card.write_text(damaged)
         [problem] = check(changed.uri)
-        assert problem.startswith("what assets.extra/mptrec.json says of the model cannot be read")
+        assert problem.startswith(
+            "what assets.extra/model_card.json says of the model cannot be read"
+        )
     card.unlink()
     [problem] = check(changed.uri)
     assert "cannot be read" in problem

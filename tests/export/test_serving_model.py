@@ -89,7 +89,7 @@ def test_packages_that_do_not_go_with_the_backbone_are_refused(backbone):
 
 def test_the_card_says_what_the_model_is_made_of(backbone, tmp_path, quick_save):
     path, _ = export(backbone, [package(backbone, "purchase")], str(tmp_path))
-    with open(os.path.join(path, "assets.extra", "mptrec.json")) as file:
+    with open(os.path.join(path, "assets.extra", "model_card.json")) as file:
         card = json.load(file)
     assert card["backbone"] == backbone.fingerprint
     assert card["tensorflow"] == tf.__version__

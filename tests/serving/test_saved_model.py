@@ -87,7 +87,7 @@ def copy(exported, tmp_path):
 
 
 def damage_card(copy):
-    path = copy / "assets.extra" / "mptrec.json"
+    path = copy / "assets.extra" / "model_card.json"
     card = json.loads(path.read_text())
     del card["spec"]
     path.write_text(json.dumps(card))
@@ -96,8 +96,8 @@ def damage_card(copy):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda copy: (copy / "assets.extra" / "mptrec.json").unlink(),
-        lambda copy: (copy / "assets.extra" / "mptrec.json").write_text("{"),
+        lambda copy: (copy / "assets.extra" / "model_card.json").unlink(),
+        lambda copy: (copy / "assets.extra" / "model_card.json").write_text("{"),
         damage_card,
         lambda copy: (copy / "saved_model.pb").write_bytes(b"no model"),
         lambda copy: shutil.rmtree(copy / "variables"),

@@ -64,8 +64,8 @@ class Client(abc.ABC):
       model: The model's name.
       version: Optional. The version to ask; otherwise the newest.
       label: Optional. The label of the version to ask, as "stable".
-      inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/mptrec.json: only
-        needed where column names differ in nothing but special characters.
+      inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
+        only needed where column names differ in nothing but special characters.
       timeout: Seconds that a prediction may take, tries again included.
 
     Raises:

@@ -99,7 +99,7 @@ def _inputs(
         if name in chosen.values():
             raise InputError(
                 f"column {column!r} and another one are both {name!r} to the model; give the "
-                "client `inputs` of the model's assets.extra/mptrec.json."
+                "client `inputs` of the model's assets.extra/model_card.json."
             )
         chosen[column] = name
     missing = sorted(types.keys() - set(chosen.values()))

@@ -13,10 +13,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from mptrec_tf.export.versions import WARMUP
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import Refusal
 
-WARMUP = "assets.extra/tf_serving_warmup_requests"
 # The sizes that are tried where a model brings no requests of its own.
 _OWN_WARMUP_ROWS = (1, 16, 128)
 # The signature that a SavedModel has for its own initialization.

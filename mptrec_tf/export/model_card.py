@@ -1,0 +1,163 @@
+"""What a version says of itself: `assets.extra/model_card.json`, and the same in Markdown."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+import mptrec_tf
+from mptrec_tf.directories import write_file
+from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.export.backbones import StoredBackbone
+from mptrec_tf.export.packages import TaskPackage
+from mptrec_tf.export.versions import CARD, CARD_TO_READ
+from mptrec_tf.input_names import input_names
+from mptrec_tf.models import head_kinds
+from mptrec_tf.models.prompted import count
+from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.spec import Task
+from mptrec_tf.vocabulary import vocabulary_values
+
+# Of a vocabulary that is larger, the card says the size and the most frequent values alone.
+MOST_VALUES = 50
+
+
+def write_card(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
+    """Writes both files into a version's directory."""
+    card = model_card(backbone, packages)
+    tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
+    write_file(os.path.join(directory, CARD), to_json(card))
+    write_file(os.path.join(directory, CARD_TO_READ), to_markdown(card))
+
+
+def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
+    """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data."""
+    old = backbone.spec.select_tasks(backbone.backbone.config.tasks)
+    tasks = [_task(task, "pre-trained", backbone.training) for task in old]
+    for package in packages:
+        own = {
+            "head": head_kinds.to_dict(package.head.config),
+            "parameters": count(package.head.trainable_weights),
+        }
+        tasks.append(_task(package.task, "added", package.training) | own)
+    every = (*old, *(package.task for package in packages))
+    return {
+        "mptrec_tf": mptrec_tf.__version__,
+        "tensorflow": tf.__version__,
+        "backbone": backbone.fingerprint,
+        "backbone_parameters": count(backbone.backbone.weights),
+        "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
+        "inputs": input_names(raw_feature_spec(backbone.spec)),
+        "features": _features(backbone),
+        "tasks": tasks,
+    }
+
+
+def _task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "kind": kind,
+        "metrics": _metrics(task.name, training),
+        "training": training,
+    }
+
+
+def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
+    """What the training's best epoch says of a task, as "val_auc" and "loss"."""
+    if not training.get("history"):
+        return {}
+    best = training["history"][training["best_epoch"]]
+    ending = f"/{task}"
+    return {name.removesuffix(ending): v for name, v in best.items() if name.endswith(ending)}
+
+
+def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
+    """Each feature's type and domain."""
+    spec = backbone.spec
+    known = {}
+    if any(feature.hash_buckets is None for feature in spec.categorical):
+        known = vocabulary_values(tft.TFTransformOutput(backbone.transform_dir))
+    found = []
+    for feature in spec.categorical:
+        if feature.hash_buckets is not None:
+            domain = {"hash_buckets": feature.hash_buckets}
+        else:
+            values = known[feature.name][:-1]  # the last one stands for all others
+            domain = {"known_values": len(values), "values": values[:MOST_VALUES]}
+        found.append({"name": feature.name, "type": "text", "domain": domain})
+    found += [
+        {"name": feature.name, "type": "number", "domain": {"finite": True, "scale": feature.scale}}
+        for feature in spec.numeric
+    ]
+    return found
+
+
+def to_markdown(card: Mapping[str, Any]) -> str:
+    """Returns a card for people."""
+    spec = card["spec"]
+    labels = {task["name"]: task for task in spec["tasks"]}
+    lines = [
+        f"# Model card: {spec['name']}",
+        "",
+        f"Multi-task model of mptrec-tf {card['mptrec_tf']} on TensorFlow {card['tensorflow']}: "
+        "raw columns in, one probability per task out.",
+        "",
+        f"Backbone `{card['backbone']}`, {card['backbone_parameters']:,} parameters, frozen.",
+        "",
+        "## Tasks",
+        "",
+        "| task | kind | label | validation AUC | training rows | positives | own parameters |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task in card["tasks"]:
+        rows, positives = _trained_on(task)
+        cells = (
+            task["name"],
+            task["kind"],
+            _label(labels[task["name"]]),
+            _number(task["metrics"].get("val_auc")),
+            rows,
+            positives,
+            f"{task['parameters']:,}" if "parameters" in task else "",
+        )
+        lines.append(_row(cells))
+    lines += ["", "## Features", "", "| column | input | type | domain |", "|---|---|---|---|"]
+    for feature in card["features"]:
+        name = feature["name"]
+        lines.append(_row((name, card["inputs"][name], feature["type"], _domain(feature))))
+    return "\n".join(lines) + "\n"
+
+
+def _trained_on(task: Mapping[str, Any]) -> tuple[str, str]:
+    split = task["training"].get("data", {}).get("splits", {}).get("train", {})
+    positives = split.get("positives", {}).get(task["name"])
+    rows = split.get("rows")
+    return tuple("" if value is None else f"{value:,}" for value in (rows, positives))
+
+
+def _label(task: Mapping[str, Any]) -> str:
+    if task.get("above") is not None:
+        return f"{task['label']} > {task['above']:g}"
+    return f"{task['label']} is {' or '.join(task['positive'])}"
+
+
+def _domain(feature: Mapping[str, Any]) -> str:
+    domain = feature["domain"]
+    if "hash_buckets" in domain:
+        return f"any text, hashed to {domain['hash_buckets']:,}"
+    if "known_values" in domain:
+        return f"any text, {domain['known_values']:,} values known"
+    return f"any finite number, scaled: {domain['scale']}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    # A bar inside a cell would end it.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,63 @@
+"""Requests that a server answers before it serves a version, so that no caller waits for the first.
+
+TF Serving (and mptrec-serve) replays `assets.extra/tf_serving_warmup_requests`. Every signature is
+asked with batches of 1, 2, 4, ... rows up to the largest that servers merge requests to
+(`saved_models/batching_parameters.txt`): the first batch of a size is the slow one.
+"""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from mptrec_tf.export.versions import WARMUP
+from mptrec_tf.input_names import input_names
+from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.spec import DatasetSpec
+
+LARGEST_BATCH = 512
+
+
+def write_warmup(directory: str, spec: DatasetSpec) -> None:
+    """Writes the requests into a version's directory."""
+    path = os.path.join(directory, WARMUP)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as writer:
+        for request in _requests(spec):
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
+
+
+def _requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
+    """Requests of empty texts and zeros, which every model answers."""
+    features = raw_feature_spec(spec)
+    names = input_names(features)
+    example = tf.train.Example()
+    for name, feature in features.items():
+        if feature.dtype == tf.string:
+            example.features.feature[name].bytes_list.value.append(b"")
+        else:
+            example.features.feature[name].float_list.value.append(0.0)
+    serialized = example.SerializeToString()
+    sizes = [2**k for k in range(LARGEST_BATCH.bit_length())]
+    for rows in sizes:
+        examples = {"examples": np.array([serialized] * rows, object)}
+        columns = {
+            names[name]: np.array([b""] * rows, object)
+            if feature.dtype == tf.string
+            else np.zeros(rows, feature.dtype.as_numpy_dtype)
+            for name, feature in features.items()
+        }
+        for signature, inputs in (
+            ("serving_default", examples),
+            ("columns", columns),
+            ("encode", examples),
+        ):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.signature_name = signature
+            for name, values in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            yield request
