@@ -56,15 +56,16 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-        self.banks = head_banks(heads)
+        self.banks = head_banks(heads, self.backbone.prompts.prompts.numpy())
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the probability [B] of every task, for raw feature columns [B]."""
         encoded = self.backbone.with_logits(self._encode(columns))
-        logits = dict(zip(self.backbone.config.tasks, tf.unstack(encoded.logits), strict=True))
+        old = tf.unstack(tf.sigmoid(encoded.logits), num=len(self.backbone.config.tasks))
+        answers = dict(zip(self.backbone.config.tasks, old, strict=True))
         for bank in self.banks:
-            logits |= bank(encoded, self.backbone.prompts.prompts)
-        return {task: tf.sigmoid(values) for task, values in logits.items()}
+            answers |= bank(encoded)
+        return answers
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
         return self.backbone.encode(self.preprocessing(columns))

@@ -31,14 +31,7 @@ class GateBank(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns the weights [T, B, 2] of x [B, D], or of an x for each task [T, B, D].
-
-        Each pair sums to 1. An x of [1, B, D] serves all tasks by a product each, so that no
-        task's weights depend on how many tasks there are.
-        """
-        if x.shape.rank == 3:
-            kernels = tf.reshape(self.kernel, [-1, self.count, 2])
-            return tf.nn.softmax(x @ tf.transpose(kernels, [1, 0, 2]))
+        """Returns the weights [T, B, 2] of x [B, D]; each pair sums to 1."""
         scores = tf.reshape(x @ self.kernel, [-1, self.count, 2])
         return tf.nn.softmax(tf.transpose(scores, [1, 0, 2]))
 

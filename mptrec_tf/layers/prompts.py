@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from mptrec_tf.keras import keras
 
+EPSILON = 1e-5  # of the query's normalisation
+
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class TaskPrompts(keras.layers.Layer):
@@ -41,29 +43,27 @@ class InstanceQuery(keras.layers.Layer):
 
     Args:
       width: int. H, the width of the prompts that it is compared with; the hidden layer has H/2.
-      count: int. Number of tasks that ask, T. Defaults to 1.
     """
 
-    def __init__(self, width: int, count: int = 1, **kwargs):
+    def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
         self.width = width
-        self.count = count
 
     def build(self, input_shape) -> None:
-        """Makes U_1 [T, D, H/2], U_2 [T, H/2, H], the normalisation's scale and shift [T, 1, H]."""
-        hidden, last = self.width // 2, (self.count, 1, self.width)
-        self.hidden = self.add_weight("hidden", (self.count, input_shape[-1], hidden))
-        self.output_kernel = self.add_weight("output", (self.count, hidden, self.width))
-        self.scale = self.add_weight("scale", last, initializer="ones")
-        self.shift = self.add_weight("shift", last, initializer="zeros")
+        """Makes U_1 [D, H/2], U_2 [H/2, H] and the normalisation's scale and shift [H]."""
+        hidden = self.width // 2
+        self.hidden = self.add_weight("hidden", (input_shape[-1], hidden))
+        self.output_kernel = self.add_weight("output", (hidden, self.width))
+        self.scale = self.add_weight("scale", (self.width,), initializer="ones")
+        self.shift = self.add_weight("shift", (self.width,), initializer="zeros")
         super().build(input_shape)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns the queries [T, B, H] of x [B, D]."""
+        """Returns the queries [B, H] of x [B, D]."""
         u = tf.nn.relu(x @ self.hidden) @ self.output_kernel
         mean, variance = tf.nn.moments(u, axes=[-1], keepdims=True)
-        return tf.nn.batch_normalization(u, mean, variance, self.shift, self.scale, 1e-5)
+        return tf.nn.batch_normalization(u, mean, variance, self.shift, self.scale, EPSILON)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        return super().get_config() | {"width": self.width, "count": self.count}
+        return super().get_config() | {"width": self.width}

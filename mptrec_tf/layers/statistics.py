@@ -65,30 +65,31 @@ class IdWeights(keras.layers.Layer):
     Args:
       ranges: (column, first id, number of ids) of each feature that takes part: where it stands
         in a row's ids, and which ids it has.
-      count: int. Number of tasks with weights of their own, T. Defaults to 1.
     """
 
-    def __init__(self, ranges: Sequence[tuple[int, int, int]], count: int = 1, **kwargs):
+    def __init__(self, ranges: Sequence[tuple[int, int, int]], **kwargs):
         super().__init__(**kwargs)
         self.ranges = tuple(map(tuple, ranges))
-        self.count = count
 
     def build(self, input_shape) -> None:
-        """Makes the weights [T * V], all 0; those of a task stand together."""
-        total = self.count * sum(size for _, _, size in self.ranges)
-        self.id_weights = self.add_weight("weights", (total,), initializer="zeros")
+        """Makes the weights [V], all 0."""
+        sizes = [size for _, _, size in self.ranges]
+        self.id_weights = self.add_weight("weights", (sum(sizes),), initializer="zeros")
         super().build(input_shape)
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns [T, B] for ids [B, F]."""
-        columns, firsts, sizes = np.array(self.ranges, np.int64).T
-        shift = np.cumsum(sizes) - sizes - firsts
-        places = tf.gather(ids, columns, axis=1) + tf.constant(shift, ids.dtype)
-        tasks = tf.range(self.count, dtype=ids.dtype) * tf.constant(sizes.sum(), ids.dtype)
+        """Returns [B] for ids [B, F]."""
+        places = id_places(ids, self.ranges)
         # A product makes the gradient dense; XLA is slow with a sparse one.
-        own = tf.gather(1.0 * self.id_weights, places + tasks[:, tf.newaxis, tf.newaxis])
-        return tf.reduce_sum(own, axis=2)
+        return tf.reduce_sum(tf.gather(1.0 * self.id_weights, places), axis=1)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        return super().get_config() | {"ranges": self.ranges, "count": self.count}
+        return super().get_config() | {"ranges": self.ranges}
+
+
+def id_places(ids: tf.Tensor, ranges: Sequence[tuple[int, int, int]]) -> tf.Tensor:
+    """Where the weights of ids [B, F] stand, [B, features that take part]; see `IdWeights`."""
+    columns, firsts, sizes = np.array(ranges, np.int64).T
+    shift = np.cumsum(sizes) - sizes - firsts
+    return tf.gather(ids, columns, axis=1) + tf.constant(shift, ids.dtype)

@@ -54,7 +54,7 @@ class HeadConfig:
 
 
 class HeadOutputs(NamedTuple):
-    """What a head says of a batch; heads side by side have one more dimension in front.
+    """What a head says of a batch.
 
     Attributes:
       logits: [B].
@@ -75,70 +75,58 @@ class PromptHead(keras.layers.Layer):
       config: The shape.
       input_width: int. D, the width of x.
       width: int. H, the width of the representations.
-      count: int. Number of heads side by side, N. Defaults to 1; serving takes more, see
-        `head_banks`.
     """
 
-    def __init__(self, config: HeadConfig, input_width: int, width: int, count: int = 1, **kwargs):
+    def __init__(self, config: HeadConfig, input_width: int, width: int, **kwargs):
         super().__init__(**kwargs)
         self.config = config
         self.input_width = input_width
         self.width = width
-        self.count = count
-        self.prompt = TaskPrompts(count, name="prompt")
-        self.gate = GateBank(count, name="gate")
+        self.prompt = TaskPrompts(1, name="prompt")
+        self.gate = GateBank(1, name="gate")
         self.tower = TowerBank(
-            count, config.tower_units, config.tower_dropout, config.l2_dense, name="tower"
+            1, config.tower_units, config.tower_dropout, config.l2_dense, name="tower"
         )
         self.prompt.build((None, None, width))
         self.gate.build((None, input_width))
         self.tower.build((None, None, width))
         if config.attention == "prompt":
-            self.query = InstanceQuery(width, count, name="query")
+            self.query = InstanceQuery(width, name="query")
             self.query.build((None, input_width))
         self.built = True
 
     def call(
         self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
     ) -> HeadOutputs:
-        """Returns the outputs of one head.
+        """Returns the head's outputs.
 
         Args:
           encoded: The frozen backbone's representations of a batch.
           prompts: [K, H]. The existing tasks' prompts.
           training: Whether to drop units.
         """
-        return HeadOutputs(*(value[0] for value in self.side_by_side(encoded, prompts, training)))
-
-    def side_by_side(
-        self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
-    ) -> HeadOutputs:
-        """Returns the outputs of all N heads, each with N in front; arguments as in `call`."""
         attention = self._attention(encoded.x, prompts)
-        mixed = tf.einsum("nbk,kbh->nbh", attention, encoded.specific)
-        gate = self.gate(encoded.x[tf.newaxis])
-        fused = fuse(gate, self.prompt(mixed), encoded.shared)
-        logits = self.tower(fused, training=training)
+        mixed = tf.einsum("bk,kbh->bh", attention, encoded.specific)
+        gate = self.gate(encoded.x)
+        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), encoded.shared)
+        logits = self.tower(fused, training=training)[0]
         if self.config.kl_weight and self.trainable:
             count = tf.cast(tf.shape(prompts)[0], tf.float32)
             divergence = tf.reduce_sum(
-                attention * tf.math.log(tf.maximum(attention * count, 1e-12)), axis=2
+                attention * tf.math.log(tf.maximum(attention * count, 1e-12)), axis=1
             )
             self.add_loss(self.config.kl_weight * tf.reduce_mean(divergence))
-        return HeadOutputs(logits, attention, gate)
+        return HeadOutputs(logits, attention, gate[0])
 
     def _attention(self, x: tf.Tensor, prompts: tf.Tensor) -> tf.Tensor:
-        """W of all heads, [N, B, K]; each by a product of its own, whatever their number."""
-        tasks = prompts[tf.newaxis]
         if self.config.attention == "fixed":
-            scores = tf.zeros([1, 1, tf.shape(prompts)[0]])
+            scores = tf.zeros([1, tf.shape(prompts)[0]])
         elif self.config.attention == "task_similarity":
-            own = self.prompt.prompts[:, tf.newaxis]
-            scores = tf.matmul(own, tasks, transpose_b=True) / self.config.tau
+            scores = tf.matmul(self.prompt.prompts, prompts, transpose_b=True) / self.config.tau
         else:
-            scores = tf.matmul(self.query(x), tasks, transpose_b=True) / self.config.tau
+            scores = tf.matmul(self.query(x), prompts, transpose_b=True) / self.config.tau
         weights = tf.nn.softmax(scores)
-        return tf.broadcast_to(weights, [self.count, tf.shape(x)[0], tf.shape(prompts)[0]])
+        return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
@@ -146,7 +134,6 @@ class PromptHead(keras.layers.Layer):
             "config": dataclasses.asdict(self.config),
             "input_width": self.input_width,
             "width": self.width,
-            "count": self.count,
         }
 
     @classmethod

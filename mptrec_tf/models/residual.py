@@ -23,6 +23,8 @@ from mptrec_tf.models.heads import HeadOutputs
 
 # A feature with more ids than this has no weight for each of them.
 MOST_IDS = 256
+# Standardised values are cut there.
+X_LIMIT = LOGITS_LIMIT = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,36 +63,27 @@ class ResidualHead(keras.layers.Layer):
       input_width: int. D, the width of x.
       width: int. H, the width of the representations.
       old_tasks: int. K.
-      count: int. Number of heads side by side, N. Defaults to 1; serving takes more, see
-        `head_banks`.
     """
 
     def __init__(
-        self,
-        config: ResidualConfig,
-        input_width: int,
-        width: int,
-        old_tasks: int,
-        count: int = 1,
-        **kwargs,
+        self, config: ResidualConfig, input_width: int, width: int, old_tasks: int, **kwargs
     ):
         super().__init__(**kwargs)
         self.config = config
         self.input_width = input_width
         self.width = width
         self.old_tasks = old_tasks
-        self.count = count
-        self.standard_x = Standardize(1e-6, 5.0, name="standard_x")
+        self.standard_x = Standardize(1e-6, X_LIMIT, name="standard_x")
         self.standard_shared = Standardize(1e-4, name="standard_shared")
         self.standard_specific = Standardize(1e-4, name="standard_specific")
-        self.standard_logits = Standardize(1e-6, 5.0, name="standard_logits")
-        self.prompt = TaskPrompts(count, name="prompt")
-        self.gate = GateBank(count, FAN_IN_UNIFORM, name="gate")
+        self.standard_logits = Standardize(1e-6, LOGITS_LIMIT, name="standard_logits")
+        self.prompt = TaskPrompts(1, name="prompt")
+        self.gate = GateBank(1, FAN_IN_UNIFORM, name="gate")
         self.expert = ExpertBank(
-            count, (config.expert_units,), 0.0, config.l2_dense, FAN_IN_UNIFORM, name="expert"
+            1, (config.expert_units,), 0.0, config.l2_dense, FAN_IN_UNIFORM, name="expert"
         )
         self.tower = TowerBank(
-            count,
+            1,
             config.tower_units,
             config.tower_dropout,
             config.l2_dense,
@@ -98,21 +91,21 @@ class ResidualHead(keras.layers.Layer):
             input_dropout=True,
             name="tower",
         )
-        self.standard_x.build((count, None, input_width))
-        self.standard_shared.build((count, None, width))
-        self.standard_specific.build((count, old_tasks, None, width))
-        self.standard_logits.build((count, old_tasks, None))
+        self.standard_x.build((None, input_width))
+        self.standard_shared.build((None, width))
+        self.standard_specific.build((old_tasks, None, width))
+        self.standard_logits.build((old_tasks, None))
         self.prompt.build((None, None, width))
         self.gate.build((None, input_width))
         self.expert.build((None, input_width))
         self.tower.build((None, None, width + config.expert_units + old_tasks))
         if config.id_ranges:
-            self.ids = IdWeights(config.id_ranges, count, name="ids")
+            self.ids = IdWeights(config.id_ranges, name="ids")
             self.ids.build((None, None))
         self.built = True
 
     def set_statistics(self, mean: Encoded, deviation: Encoded) -> None:
-        """Takes, for one head, the means and deviations of what the backbone says of its rows.
+        """Takes the means and deviations of what the backbone says of the training rows.
 
         Args:
           mean: x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
@@ -126,30 +119,24 @@ class ResidualHead(keras.layers.Layer):
     def call(
         self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
     ) -> HeadOutputs:
-        """Returns the outputs of one head.
+        """Returns the head's outputs.
 
         Args:
           encoded: The frozen backbone's representations of a batch, ids and logits among them.
           prompts: Not read: every existing task helps alike.
           training: Whether to drop units.
         """
-        return HeadOutputs(*(value[0] for value in self.side_by_side(encoded, prompts, training)))
-
-    def side_by_side(
-        self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
-    ) -> HeadOutputs:
-        """Returns the outputs of all N heads, each with N in front; arguments as in `call`."""
         x = self.standard_x(encoded.x)
-        aware = self.prompt(tf.reduce_mean(self.standard_specific(encoded.specific), axis=1))
+        aware = self.prompt(tf.reduce_mean(self.standard_specific(encoded.specific), axis=0)[None])
         gate = self.gate(x)
         fused = fuse(gate, aware, self.standard_shared(encoded.shared))
         residual = self.expert(x)
-        logits = tf.transpose(self.standard_logits(encoded.logits), [0, 2, 1])
-        logit = self.tower(tf.concat([fused, residual, logits], axis=2), training=training)
+        logits = tf.transpose(self.standard_logits(encoded.logits))[None]
+        logit = self.tower(tf.concat([fused, residual, logits], axis=2), training=training)[0]
         if self.config.id_ranges:
             logit += self.ids(encoded.ids)
-        even = tf.fill([self.count, tf.shape(encoded.x)[0], self.old_tasks], 1 / self.old_tasks)
-        return HeadOutputs(logit, even, gate)
+        even = tf.fill([tf.shape(x)[0], self.old_tasks], 1 / self.old_tasks)
+        return HeadOutputs(logit, even, gate[0])
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
@@ -158,7 +145,6 @@ class ResidualHead(keras.layers.Layer):
             "input_width": self.input_width,
             "width": self.width,
             "old_tasks": self.old_tasks,
-            "count": self.count,
         }
 
     @classmethod

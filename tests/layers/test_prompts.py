@@ -37,23 +37,23 @@ def test_query_equals_plain_layer_normalisation():
     for weight in query.weights:
         weight.assign(RNG.normal(size=weight.shape))
     u = query(X).numpy()
-    assert u.shape == (1, 5, 6)
+    assert u.shape == (5, 6)
     for b in range(5):
-        v = np.maximum(X[b] @ query.hidden.numpy()[0], 0) @ query.output_kernel.numpy()[0]
+        v = np.maximum(X[b] @ query.hidden.numpy(), 0) @ query.output_kernel.numpy()
         normalised = (v - v.mean()) / np.sqrt(((v - v.mean()) ** 2).mean() + 1e-5)
-        expected = normalised * query.scale.numpy()[0, 0] + query.shift.numpy()[0, 0]
-        np.testing.assert_allclose(u[0, b], expected, rtol=1e-4, atol=1e-5)
+        expected = normalised * query.scale.numpy() + query.shift.numpy()
+        np.testing.assert_allclose(u[b], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_query_has_no_biases_and_half_the_width_inside():
     query = InstanceQuery(6)
     query.build(X.shape)
-    assert [tuple(w.shape) for w in query.weights] == [(1, 7, 3), (1, 3, 6), (1, 1, 6), (1, 1, 6)]
-    np.testing.assert_array_equal(query.scale, np.ones((1, 1, 6)))
-    np.testing.assert_array_equal(query.shift, np.zeros((1, 1, 6)))
+    assert [tuple(w.shape) for w in query.weights] == [(7, 3), (3, 6), (6,), (6,)]
+    np.testing.assert_array_equal(query.scale, np.ones(6))
+    np.testing.assert_array_equal(query.shift, np.zeros(6))
     # Nothing but the shift answers an empty row, whatever U_1 and U_2 are.
-    np.testing.assert_array_equal(query(tf.zeros([1, 7])), np.zeros((1, 1, 6)))
+    np.testing.assert_array_equal(query(tf.zeros([1, 7])), np.zeros((1, 6)))
 
 
 def test_query_runs_saves_and_loads(check_layer):
-    check_layer(InstanceQuery(6, count=2), X, output_batch_axis=1)
+    check_layer(InstanceQuery(6), X)

@@ -45,10 +45,9 @@ def test_equals_the_equations_of_stage_2(attention, rows):
     for b in range(rows):
         x = encoded.x.numpy()[b]
         if attention == "prompt":
-            v = np.maximum(x @ head.query.hidden.numpy()[0], 0)
-            v = v @ head.query.output_kernel.numpy()[0]
+            v = np.maximum(x @ head.query.hidden.numpy(), 0) @ head.query.output_kernel.numpy()
             v = (v - v.mean()) / np.sqrt(v.var() + 1e-5)
-            u = v * head.query.scale.numpy()[0, 0] + head.query.shift.numpy()[0, 0]
+            u = v * head.query.scale.numpy() + head.query.shift.numpy()
             w = softmax(np.array([u @ p_k for p_k in prompts.numpy()]) / 2.0)
         elif attention == "fixed":
             w = np.full(K, 1 / K)

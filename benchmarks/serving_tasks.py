@@ -1,0 +1,111 @@
+"""What one more task costs a request: latency against the number of added tasks.
+
+    python benchmarks/serving_tasks.py --backbone=BACKBONE
+
+Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one kind (their weights
+are fresh: what they say does not matter here), and asks all of these models in turn by the call
+that a server makes. A task's cost is what the others' median is above that of the backbone alone,
+divided by their number. It must be at most 3% of the backbone's.
+"""
+
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+
+from mptrec_tf.bin import program
+from mptrec_tf.errors import InputError
+
+BOUND = 0.03
+
+_BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
+_KINDS = flags.DEFINE_list("kinds", ["residual_small", "residual", "fixed", "prompt"], "Heads.")
+_COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")
+_CANDIDATES = flags.DEFINE_integer("candidates", 64, "Rows of a request.", 1)
+_SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds of asking for each model.", 0.1)
+flags.mark_flags_as_required(["backbone"])
+
+
+def main(_) -> None:
+    """Runs the benchmark.
+
+    Raises:
+      InputError: if a task costs more than it may.
+    """
+    from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.export.backbones import load_backbone
+
+    backbone = load_backbone(_BACKBONE.value)
+    counts = [0, *map(int, _COUNTS.value)]
+    table, missed = [], []
+    for kind in _KINDS.value:
+        with tempfile.TemporaryDirectory() as folder:
+            times = _measured([_servable(backbone, kind, count, folder) for count in counts])
+        alone = times[0]
+        for count, time_ in zip(counts, times, strict=True):
+            row = {"head": kind, "tasks": count, "ms": 1e3 * time_}
+            if count:
+                share = (time_ - alone) / count / alone
+                row |= {"us_per_task": 1e6 * (time_ - alone) / count, "share_of_backbone": share}
+                if count == counts[-1] and share > BOUND:
+                    missed.append(f"{kind}: {share:.1%}")
+            table.append(row)
+    print_table(table, f"{_CANDIDATES.value} candidates a request, {os.cpu_count()} cores, medians")
+    if missed:
+        raise InputError(
+            f"one more task costs more than {BOUND:.0%} of the backbone: {', '.join(missed)}."
+        )
+
+
+def _servable(backbone, kind: str, count: int, folder: str):
+    import tensorflow_transform as tft
+
+    from mptrec_tf.export.packages import TaskPackage
+    from mptrec_tf.export.serving_model import save_model
+    from mptrec_tf.models.head_kinds import head_config, make_head
+    from mptrec_tf.models.residual import MOST_IDS
+    from mptrec_tf.preprocessing import id_ranges
+    from mptrec_tf.serving.server.servable import Servable
+
+    transform = tft.TFTransformOutput(backbone.transform_dir)
+    ranges = [r for r in id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
+    label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is no feature")
+    packages = []
+    for number in range(count):
+        task = dataclasses.replace(label, name=f"task_{number}")
+        head = make_head(head_config(kind, tuple(ranges)), backbone.backbone.config, task.name)
+        packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
+    path = f"{folder}/{count}"
+    save_model(backbone, packages, path)
+    return Servable(path)
+
+
+def _measured(servables) -> list[float]:
+    """Median seconds of a call of each, asked in turn."""
+    random = np.random.default_rng(1)
+    inputs = {}
+    for name, tensor in servables[0].signatures["columns"].inputs.items():
+        if tensor.dtype.name == "string":
+            values = np.empty(_CANDIDATES.value, object)
+            values[:] = [str(v).encode() for v in random.integers(500, size=_CANDIDATES.value)]
+        else:
+            values = random.random(_CANDIDATES.value).astype(tensor.dtype.as_numpy_dtype)
+        inputs[name] = values
+    times = [[] for _ in servables]
+    for servable in servables:
+        servable.warm_up()
+    end = time.perf_counter() + _SECONDS.value * len(servables)
+    while time.perf_counter() < end:
+        for servable, own in zip(servables, times, strict=True):
+            start = time.perf_counter()
+            servable.run("columns", inputs)
+            own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]
+
+
+if __name__ == "__main__":
+    program.run(main)
