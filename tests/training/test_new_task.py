@@ -10,6 +10,7 @@ import tensorflow as tf
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.head_kinds import KINDS, head_config
+from mptrec_tf.models.head_names import ATTENTIONS
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import new_task
@@ -102,15 +103,16 @@ def test_recipes_of_their_own(every_head):
     assert by_kind["residual"].learning_rate == 2e-3
 
 
-def test_with_few_labels_the_simplest_heads_are_the_candidates(data):
-    positives = data.splits["train"]["positives"]["share"]
-    assert positives < new_task.FEW_LABELS
-    assert candidate_kinds(data, "share") == ("fixed", "task_similarity")
-    many = copy.copy(data)
-    many.splits = {"train": {"rows": 2000, "positives": {"share": 1500}}}
-    assert candidate_kinds(many, "share") == KINDS
-    many.splits = {"train": {"rows": 2000, "positives": {"share": 1501}}}  # 499 negatives
-    assert candidate_kinds(many, "share") == ("fixed", "task_similarity")
+def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
+    other = copy.copy(data)
+    for positives, expected in (
+        (99, ATTENTIONS),
+        (100, KINDS),
+        (1900, KINDS),
+        (1901, ATTENTIONS),  # 99 negatives
+    ):
+        other.splits = {"train": {"rows": 2000, "positives": {"share": positives}}}
+        assert candidate_kinds(other, "share") == expected
 
 
 def test_the_same_seed_gives_the_same_choice_bit_for_bit(stored, data, tmp_path):

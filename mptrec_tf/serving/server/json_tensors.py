@@ -106,15 +106,20 @@ def _is_base64(value: Any) -> bool:
 def _array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
     shape, flat = _flatten(name, value)
     tensors.check_shape(name, tensor, shape)
-    if tensor.dtype == tf.string:
+    kinds = set(map(type, flat))
+    if tensor.dtype is tf.string:
         array = np.empty(len(flat), object)
-        array[:] = [_bytes(name, v) for v in flat]
+        # TensorFlow encodes text as UTF-8 itself, and the parser lets no other text through.
+        array[:] = flat if kinds == {str} else [_bytes(name, v) for v in flat]
         return array.reshape(shape)
+    if tensor.numpy.kind == "f" and kinds == {float}:
+        with np.errstate(over="ignore"):
+            return np.array(flat, tensor.numpy).reshape(shape)
     if tensor.dtype == tf.bool:
         allowed = {bool}
     else:
         allowed = {int, float} if tensor.dtype.is_floating else {int}
-    wrong = set(map(type, flat)) - allowed
+    wrong = kinds - allowed
     if wrong:
         raise invalid(
             f"input {name!r} should be {tensor.dtype.name}, received {_json_type(wrong.pop())}."
@@ -129,6 +134,9 @@ def _array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
 
 def _flatten(name: str, value: Any) -> tuple[list[int], Sequence[Any]]:
     """The shape of nested lists, and their values one after the other."""
+    # A plain list, the usual case, needs no copies.
+    if isinstance(value, list) and list not in set(map(type, value)):
+        return [len(value)], value
     shape: list[int] = []
     flat = [value]
     while flat and isinstance(flat[0], list):

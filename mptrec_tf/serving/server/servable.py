@@ -5,6 +5,7 @@ and gives its memory back when it is closed.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 
@@ -40,6 +41,16 @@ class Tensor:
     name: str
     dtype: tf.DType
     shape: tuple[int, ...] | None
+
+    @functools.cached_property
+    def enum(self) -> int:
+        """Its type's number in protos; asking a DType takes ten times as long."""
+        return self.dtype.as_datatype_enum
+
+    @functools.cached_property
+    def numpy(self) -> np.dtype:
+        """NumPy's type for it; `object` for text."""
+        return np.dtype(self.dtype.as_numpy_dtype)
 
     @classmethod
     def of(cls, info: meta_graph_pb2.TensorInfo) -> "Tensor":

@@ -1,0 +1,146 @@
+"""What stage 1 could do better, for the old tasks and for those that are added to it.
+
+    python benchmarks/stage1_recipes.py --data_dir=DIR --output_dir=build/stage1_recipes
+
+For each seed and each recipe of stage 1: pre-trains on income and marital without the columns of
+four new tasks, then adds each of these with a `residual_small` and a `prompt` head; and trains all
+six tasks jointly by the same recipe. AUC on the second half of the test file; the first half
+stopped the trainings. What is there already (an interrupted run) is not made again.
+"""
+
+import json
+import os
+import shutil
+import statistics
+
+from absl import flags
+from four_tasks import NEW, OLD, rows_of_task
+from steps import Steps
+
+from mptrec_tf.bin import program
+
+HEADS = ("residual_small", "prompt")
+# Fields of the shape, and of the training.
+RECIPES = {
+    "10 epochs": ({}, {"epochs": 10}),
+    "30 epochs, patience 5": ({}, {}),
+    "cosine": (
+        {},
+        {"epochs": 15, "patience": 15, "learning_rate": 2e-3, "schedule": "cosine"}
+        | {"warmup_steps": 100},
+    ),
+    "cosine, dropout": (
+        {"expert_dropout": 0.1, "tower_dropout": 0.2},
+        {"epochs": 15, "patience": 15, "learning_rate": 2e-3, "schedule": "cosine"}
+        | {"warmup_steps": 100},
+    ),
+}
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/stage1_recipes", "Where everything goes.")
+
+
+def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
+    """Returns test and validation AUC by "task/what was trained"."""
+    from mptrec_tf.models.mptrec import PretrainingConfig
+    from mptrec_tf.training.batches import load_rows
+    from mptrec_tf.training.loop import TrainingConfig
+    from mptrec_tf.training.pretraining import backbone_config, pretrain
+    from mptrec_tf.training.reference import backbone_aucs
+
+    shape, training = RECIPES[recipe]
+    found = {}
+    for what, tasks in (("frozen", OLD), ("joint", (*OLD, *NEW))):
+        shutil.rmtree(work, ignore_errors=True)
+        backbone, result = pretrain(
+            data,
+            backbone_config(data, list(tasks), **shape),
+            PretrainingConfig(),
+            TrainingConfig(seed=seed, **training),
+            directory=work,
+            show_progress=False,
+        )
+        found[f"epochs/{what}"] = len(result.history)
+        for split in ("validation", "test"):
+            for task, value in backbone_aucs(backbone, load_rows(data, split, tasks)).items():
+                found[f"{split}/{task}/{what}"] = value
+        if what == "frozen":
+            found |= add_tasks(data, backbone, seed, work)
+    shutil.rmtree(work, ignore_errors=True)
+    return found
+
+
+def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
+    """Returns the AUC of each new task on a backbone, by kind of head."""
+    from mptrec_tf.evaluation.metrics import auc
+    from mptrec_tf.models.prompted import PromptedMPTRec
+    from mptrec_tf.training.batches import load_rows
+    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
+    from mptrec_tf.training.representations import encode_rows
+
+    model = PromptedMPTRec(backbone)
+    encoded = {s: encode_rows(model, load_rows(data, s, NEW), work) for s in data.splits}
+    found = {}
+    for task in NEW:
+        rows = rows_of_task(encoded, task, 1.0, seed)
+        for kind in HEADS:
+            shutil.rmtree(work, ignore_errors=True)
+            learnt, _ = learn(
+                backbone,
+                data,
+                task,
+                NewTaskConfig(kind, training={"seed": seed}),
+                directory=work,
+                fingerprint="",
+                show_progress=False,
+                encoded=(rows["train"], rows["validation"]),
+            )
+            answers, labels, _ = predictions(backbone, {kind: learnt.head}, rows["test"])
+            found[f"test/{task}/{kind}"] = auc(labels, answers[kind])
+            found[f"validation/{task}/{kind}"] = learnt.validation_auc
+    return found
+
+
+def main(_) -> None:
+    """Runs the benchmark."""
+    from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.prepared_data import PreparedData
+
+    output = _OUTPUT_DIR.value.rstrip("/")
+    if not os.path.exists(f"{output}/data"):
+        Steps().run(
+            "prepare",
+            "prepare",
+            dataset="census_income",
+            data_dir=_DATA_DIR.value,
+            tasks=",".join((*OLD, *NEW)),
+            output_dir=f"{output}/data",
+        )
+    data = PreparedData(f"{output}/data")
+    os.makedirs(f"{output}/results", exist_ok=True)
+    by_recipe: dict[str, list[dict[str, float]]] = {}
+    for seed in (1, 2, 3):
+        for recipe in RECIPES:
+            path = f"{output}/results/{recipe}-{seed}.json"
+            if not os.path.exists(path):
+                found = measure(data, recipe, seed, f"{output}/work")
+                print(recipe, seed, json.dumps(found), flush=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(found, file)
+            with open(path, encoding="utf-8") as file:
+                by_recipe.setdefault(recipe, []).append(json.load(file))
+    for split in ("validation", "test"):
+        rows = []
+        for task in (*OLD, *NEW):
+            for what in ("frozen", "joint") if task in OLD else (*HEADS, "joint"):
+                key = f"{split}/{task}/{what}"
+                cells = {r: statistics.mean(f[key] for f in runs) for r, runs in by_recipe.items()}
+                rows.append({"task": task, "trained": what, **cells})
+        print_table(rows, f"{split} AUC by stage 1's recipe, mean of seeds 1, 2, 3")
+
+
+flags.mark_flag_as_required("data_dir")
+
+
+if __name__ == "__main__":
+    program.run(main)
