@@ -9,7 +9,16 @@ ROOT = Path(__file__).parent
 README = ROOT / "README.md"
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mptrec_tf/__init__.py").read_text("utf-8"))
 
-PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "serve")
+PROGRAMS = (
+    "prepare",
+    "pretrain",
+    "add_task",
+    "export",
+    "evaluate",
+    "predict",
+    "compare",
+    "serve",
+)
 
 setup(
     name="mptrec-tf",

@@ -88,11 +88,17 @@ class Way:
             )
         first, second = self.packages.values()
         # Two more tasks are added, and one is removed again.
-        for version, chosen in enumerate(([], [first], [first, second], [second]), 1):
-            packages = ",".join(map(str, chosen))
-            flags = [f"--backbone={self.backbone}", f"--output_dir={self.model}"]
+        for version, flags in enumerate(
+            (
+                [f"--backbone={self.backbone}"],
+                [f"--backbone={self.backbone}", f"--tasks={first}"],
+                [f"--add={second}"],
+                [f"--remove={self.new[0]}"],
+            ),
+            1,
+        ):
             self.output[f"export {version}"] = program(
-                "export", *flags, *([f"--tasks={packages}"] if chosen else [])
+                "export", *flags, f"--output_dir={self.model}"
             )
         with open(self.rows, "w", newline="") as file:
             writer = csv.writer(file)
@@ -103,6 +109,14 @@ class Way:
             f"--model={self.model / '3'}",
             f"--input={self.rows}",
             f"--output={self.folder / 'predictions.csv'}",
+        )
+        self.output["compare"] = program(
+            "compare",
+            f"--a={self.model / '3'}",
+            f"--b={self.model}",
+            f"--input={self.rows}",
+            "--require_identical=all",
+            f"--output={self.folder / 'compared.json'}",
         )
         self.output["evaluate"] = program(
             "evaluate",

@@ -234,3 +234,31 @@ def test_outputs_that_cannot_be_written_are_refused_first(run_refused, synthetic
 def test_flags_of_another_data_set_are_refused(run_refused, tmp_path):
     said = run_refused("prepare", "--spec=a.yaml", "--rows=300", f"--output_dir={tmp_path / 'o'}")
     assert "--rows goes with --dataset" in said
+
+
+def test_export_says_which_flags_go_together(run_refused, synthetic_way):
+    before = snapshot(synthetic_way.model)
+    way, package = synthetic_way, synthetic_way.packages["share"]
+    model = f"--output_dir={way.model}"
+    for flags, message in (
+        ([], "give --backbone (and --tasks)"),
+        ([f"--backbone={way.backbone}", f"--add={package}"], "give --backbone (and --tasks)"),
+        ([f"--tasks={package}", "--remove=share"], "give --backbone (and --tasks)"),
+        ([f"--backbone={way.backbone}", "--from_version=1"], "--from_version goes with --add"),
+        (["--remove=click"], "no added task 'click' to remove; the added tasks are: purchase"),
+        ([f"--add={way.packages['purchase']}"], "'purchase' of "),
+        ([f"--replace={package}"], "no added task 'share' to replace"),
+        (["--from_version=9", "--remove=share"], "no version 9: there are 1, 2, 3, 4."),
+    ):
+        assert message in run_refused("export", *flags, model)
+    assert snapshot(way.model) == before
+
+
+def test_compare_names_tasks_and_columns_that_are_not_there(run_refused, synthetic_way, tmp_path):
+    way = synthetic_way
+    models = (f"--a={way.model / '3'}", f"--b={way.model / '4'}")
+    said = run_refused("compare", *models, f"--input={way.rows}", "--require_identical=share")
+    assert "names 'share', which is no task of both models; these are click, like, purch" in said
+    (tmp_path / "rows.csv").write_text("hour\n1\n")
+    said = run_refused("compare", *models, f"--input={tmp_path / 'rows.csv'}")
+    assert "rows.csv has no column" in said

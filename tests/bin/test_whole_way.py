@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mptrec_tf.datasets.tabular import read_file
 from mptrec_tf.evaluation.metrics import auc
+from mptrec_tf.models.head_names import KINDS
 from mptrec_tf.packed import raw_feature_spec
 from mptrec_tf.serving.saved_model import LoadedModel
 
@@ -193,6 +194,7 @@ def test_nothing_half_written_is_left(way):
         "rows.csv",
         "predictions.csv",
         "metrics.json",
+        "compared.json",
     }
     assert {path.name for path in way.model.iterdir()} == {"1", "2", "3", "4"}
     assert {path.name for path in (way.folder / "tasks").iterdir()} == set(way.new)
@@ -213,10 +215,11 @@ def test_the_best_head_is_taken_and_all_are_named(way):
     assert f"Heads for {automatic}" in told
     package = json.loads((way.packages[automatic] / "task.json").read_text())
     candidates = package["training"]["candidates"]
-    assert [c["head"] for c in candidates] == ["fixed", "task_similarity"]  # few labels
+    assert {c["head"] for c in candidates} == set(KINDS)
     best = max(c["validation_AUC"] for c in candidates)
     kept = next(c for c in candidates if best - c["validation_AUC"] <= c["noise"])
-    assert package["head"]["attention"] == kept["head"]
+    shape = package["head"]
+    assert shape.get("attention", shape["type"]) in (kept["head"], kept["head"].split("_")[0])
     package = json.loads((way.packages[chosen] / "task.json").read_text())
     assert package["head"]["type"] == "residual"
     assert [c["head"] for c in package["training"]["candidates"]] == ["residual"]
@@ -227,3 +230,21 @@ def test_serving_parses_features_alone(way, versions):
     labels = {task.label for task in spec.tasks}
     assert raw_feature_spec(spec).keys() == versions[3].column_types.keys()
     assert not labels & versions[3].column_types.keys()
+
+
+def test_two_versions_are_compared(way):
+    with open(way.folder / "compared.json") as file:
+        compared = json.load(file)
+    assert compared["b"] == str(way.model / "4")
+    removed, kept = way.new
+    assert compared["tasks"][removed] == {"only_in": "a"}
+    with open(way.folder / "metrics.json") as file:
+        assert set(compared["tasks"]) == set(json.load(file)["tasks"])
+    for task in (*way.old, kept):
+        found = compared["tasks"][task]
+        assert found["identical"]
+        assert (found["rows"], found["largest"]) == (300, 0)
+        assert found["rank_correlation"] == pytest.approx(1)
+        assert found["auc_a"] == found["auc_b"]
+    shown = way.output["compare"].stdout
+    assert "only in a" in shown

@@ -1,0 +1,74 @@
+"""Compares what two versions of a model answer to the same raw rows.
+
+    mptrec-compare --a=saved_models/mptrec/1 --b=saved_models/mptrec/2 --input=rows.csv
+
+Per task: whether the predictions are the same to the last bit, the largest difference and where it
+is, the rank correlation, and each version's AUC where the rows have labels. The input is CSV with
+a header, or TFRecord of tf.Examples. With --require_identical the exit status is not 0 if one of
+these tasks differs: for a script that lets a version go live.
+"""
+
+from absl import flags
+
+from mptrec_tf.bin import program
+from mptrec_tf.errors import InputError
+
+_A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
+_B = flags.DEFINE_string("b", None, "The other one.")
+_INPUT = flags.DEFINE_string("input", None, "Raw rows: .csv, .csv.gz or TFRecord.")
+_OUTPUT = flags.DEFINE_string("output", None, "Write the comparison to this file as JSON.")
+_REQUIRE_IDENTICAL = flags.DEFINE_list(
+    "require_identical", [], "Tasks that must not differ in a bit, by commas, or: all (common)."
+)
+flags.mark_flags_as_required(["a", "b", "input"])
+
+
+def main(_: list[str]) -> None:
+    """Runs the program.
+
+    Raises:
+      InputError: if a task differs that must not.
+    """
+    from mptrec_tf.datasets.tabular import estimated_rows, read_file
+    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.evaluation.report import print_table, to_json
+    from mptrec_tf.serving.comparing import compare
+    from mptrec_tf.serving.saved_model import LoadedModel
+
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
+    a, b = LoadedModel(_A.value), LoadedModel(_B.value)
+    common = set(a.spec.task_names) & set(b.spec.task_names)
+    required = common if _REQUIRE_IDENTICAL.value == ["all"] else set(_REQUIRE_IDENTICAL.value)
+    if required - common:
+        raise InputError(
+            f"--require_identical names {sorted(required - common)[0]!r}, which is no task of both "
+            f"models; these are {', '.join(sorted(common)) or 'none'}."
+        )
+    with program.progress("comparing", estimated_rows(_INPUT.value)) as on_rows:
+        found = compare(a, b, read_file(_INPUT.value), on_rows)
+    print_table(
+        [{"task": task, **_shown(values)} for task, values in found.items()],
+        f"{a.path} (a) and {b.path} (b) on {_INPUT.value}",
+    )
+    if _OUTPUT.value:
+        write_file(_OUTPUT.value, to_json({"a": a.path, "b": b.path, "tasks": found}) + "\n")
+        print(f"written to {_OUTPUT.value}")
+    differing = [task for task in sorted(required) if not found[task]["identical"]]
+    if differing:
+        raise InputError(f"the two models differ in {', '.join(differing)}.")
+
+
+def _shown(values: dict) -> dict:
+    if "only_in" in values:
+        return {"identical": f"only in {values['only_in']}"}
+    return {**values, "identical": "yes" if values["identical"] else "no"}
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main)
+
+
+if __name__ == "__main__":
+    run()
