@@ -60,7 +60,7 @@ setup(
     ],
     extras_require={
         "tfx": ["tfx>=1.16"],
-        "dev": ["pytest", "pytest-xdist", "ruff"],
+        "dev": ["kubernetes-validate", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={
         "console_scripts": [

@@ -1,0 +1,220 @@
+"""The files that deploy TF Serving: each is what its reader takes, and they agree."""
+
+import copy
+from pathlib import Path
+
+import kubernetes_validate
+import mptrec_tf  # noqa: F401  (first: it selects Keras 2)
+import pytest
+import yaml
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from mptrec_tf.export.warmup import LARGEST_BATCH
+from mptrec_tf.serving.server.batching_parameters import (
+    BatchingParameters,
+    read_batching_parameters,
+)
+from mptrec_tf.serving.server.model_config import read_model_config
+
+FOLDER = Path(__file__).parents[2] / "saved_models"
+KUBERNETES = "1.30"
+
+
+def manifests():
+    paths = sorted((FOLDER / "kubernetes").iterdir())
+    return {path.stem: yaml.safe_load(path.read_text()) for path in paths}
+
+
+@pytest.fixture
+def deployment():
+    return manifests()["deployment"]
+
+
+@pytest.fixture
+def pod(deployment):
+    return deployment["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def container(pod):
+    [container] = pod["containers"]
+    return container
+
+
+@pytest.fixture
+def compose():
+    return yaml.safe_load((FOLDER / "docker-compose.yaml").read_text())
+
+
+def test_models_config_is_what_tf_serving_reads():
+    content = text_format.Parse(
+        (FOLDER / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    )
+    [config] = content.model_config_list.config
+    assert (config.name, config.base_path) == ("mptrec", "/models/mptrec")
+    assert config.model_platform == "tensorflow"
+    assert set(config.version_labels) == {"stable", "canary"}
+    # A label of a version that is not served would refuse every request.
+    served = set(config.model_version_policy.specific.versions)
+    assert set(config.version_labels.values()) <= served
+
+
+def test_the_local_server_reads_the_same_files():
+    [config] = read_model_config(str(FOLDER / "models.config"))
+    assert config.labels == {"stable": 1, "canary": 2}
+    assert config.chosen([1, 2, 3]) == [1, 2]
+    batching = read_batching_parameters(
+        str(FOLDER / "batching_parameters.txt"), BatchingParameters()
+    )
+    assert batching == BatchingParameters(512, 0.001, 4, 100)
+    assert batching.max_batch_size == LARGEST_BATCH
+
+
+def monitoring_config():
+    """TF Serving's MonitoringConfig, which tensorflow-serving-api leaves out."""
+    file = descriptor_pb2.FileDescriptorProto(name="monitoring.proto", package="t", syntax="proto3")
+    prometheus = file.message_type.add(name="PrometheusConfig")
+    prometheus.field.add(name="enable", number=1, type=8, label=1)
+    prometheus.field.add(name="path", number=2, type=9, label=1)
+    config = file.message_type.add(name="MonitoringConfig")
+    config.field.add(
+        name="prometheus_config", number=1, type=11, label=1, type_name=".t.PrometheusConfig"
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    descriptor = pool.FindMessageTypeByName("t.MonitoringConfig")
+    if hasattr(message_factory, "GetMessageClass"):  # protobuf 4.22 and newer
+        return message_factory.GetMessageClass(descriptor)()
+    return message_factory.MessageFactory(pool).GetPrototype(descriptor)()
+
+
+def test_metrics_are_where_prometheus_looks(deployment, container, compose):
+    text = (FOLDER / "monitoring.config").read_text()
+    config = text_format.Parse(text, monitoring_config()).prometheus_config
+    assert config.enable
+    [job] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    assert config.path == job["metrics_path"] == annotations["prometheus.io/path"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert annotations["prometheus.io/port"] == str(ports["rest"])
+    [target] = job["static_configs"][0]["targets"]
+    service, _, port = target.partition(":")
+    assert service in compose["services"]
+    assert port == str(ports["rest"])
+
+
+@pytest.mark.parametrize("name", sorted(manifests()))
+def test_manifests_are_what_kubernetes_takes(name):
+    kubernetes_validate.validate(manifests()[name], KUBERNETES, strict=True)
+
+
+def test_a_broken_manifest_is_refused(deployment):
+    for change in (
+        lambda spec: spec.update(replica=2),
+        lambda spec: spec["template"]["spec"]["containers"][0].update(ports="8500"),
+        lambda spec: spec.pop("selector"),
+    ):
+        broken = copy.deepcopy(deployment)
+        change(broken["spec"])
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+def test_all_manifests_are_applied_and_configured_by_the_tracked_files():
+    content = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+    assert content["kind"] == "Kustomization"
+    assert {Path(path).stem for path in content["resources"]} == set(manifests())
+    for path in content["resources"]:
+        assert (FOLDER / path).exists()
+    [generated] = content["configMapGenerator"]
+    for name in generated["files"]:
+        assert (FOLDER / name).exists()
+    [volume] = [
+        v for v in manifests()["deployment"]["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in v
+    ]
+    assert volume["configMap"]["name"] == generated["name"]
+    assert content["generatorOptions"]["disableNameSuffixHash"]
+
+
+def test_service_autoscaler_and_budget_mean_the_deployment(deployment, container):
+    every = manifests()
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert every["service"]["spec"]["selector"].items() <= labels.items()
+    budget = every["disruption_budget"]["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    target = every["autoscaler"]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == (deployment["kind"], deployment["metadata"]["name"])
+    # A budget that allows nothing to leave would block every drained node.
+    assert budget["maxUnavailable"] < every["autoscaler"]["spec"]["minReplicas"]
+    assert "replicas" not in deployment["spec"]
+    names = {port["name"] for port in container["ports"]}
+    assert {port["targetPort"] for port in every["service"]["spec"]["ports"]} == names
+
+
+def test_readiness_is_that_of_a_label_that_is_served(container):
+    [config] = read_model_config(str(FOLDER / "models.config"))
+    for probe in ("startupProbe", "readinessProbe"):
+        path = container[probe]["httpGet"]["path"]
+        _, _, _, model, labels, label, what = path.split("/")
+        assert (model, labels, what) == (config.name, "labels", "metadata")
+        assert label in config.labels
+    # A broken version must not restart a server that serves another.
+    assert "httpGet" not in container["livenessProbe"]
+
+
+def test_nothing_is_root_or_can_write(pod, container, compose):
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert not pod["automountServiceAccountToken"]
+    own = container["securityContext"]
+    assert own["readOnlyRootFilesystem"]
+    assert not own["allowPrivilegeEscalation"]
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    writable = {m["name"] for m in container["volumeMounts"] if not m.get("readOnly")}
+    assert writable == {v["name"] for v in pod["volumes"] if "emptyDir" in v}
+    assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    for service in compose["services"].values():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    serving = compose["services"]["serving"]
+    assert not serving["user"].startswith("0")
+    assert all(volume.endswith(":ro") for volume in serving["volumes"])
+
+
+def test_both_ways_start_the_same_server(container, compose):
+    serving = compose["services"]["serving"]
+    assert serving["image"] == container["image"]
+    assert not serving["image"].endswith("latest")
+    assert serving["entrypoint"] == container["command"] == ["tensorflow_model_server"]
+    assert serving["command"] == container["args"]
+    given = dict(flag.removeprefix("--").split("=") for flag in container["args"])
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert (given["port"], given["rest_api_port"]) == (ports["grpc"], ports["rest"])
+    mounted = {m["mountPath"] for m in container["volumeMounts"]}
+    for flag in ("model_config_file", "batching_parameters_file", "monitoring_config_file"):
+        folder, _, name = given[flag].rpartition("/")
+        assert folder in mounted
+        assert (FOLDER / name).exists()
+    [config] = read_model_config(str(FOLDER / "models.config"))
+    assert config.base_path in mounted
+    targets = {volume.split(":")[1] for volume in serving["volumes"]}
+    assert {"/config", config.base_path} <= targets
+
+
+def test_flags_of_tf_serving_that_the_local_server_has_are_called_the_same(container):
+    from absl import flags
+
+    from mptrec_tf.bin import serve  # noqa: F401
+
+    ours = {flag.name for flag in flags.FLAGS.flags_by_module_dict()["mptrec_tf.bin.serve"]}
+    given = {flag.removeprefix("--").split("=")[0] for flag in container["args"]}
+    # TF Serving's own, which a local server does without.
+    assert given - ours == {
+        "allow_version_labels_for_unavailable_models",
+        "monitoring_config_file",
+    }
