@@ -153,8 +153,10 @@ class Prepared:
     names: dict[int, str]
 
     def push(self, base: Path, number: int) -> None:
-        """Puts a version where a server finds it, at once."""
-        os.rename(self.folder / str(number), base / str(number))
+        """Puts a copy of a version where a server finds it, at once."""
+        aside = base / f"{number}.aside"
+        shutil.copytree(self.folder / str(number), aside)
+        os.rename(aside, base / str(number))
 
 
 def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) -> Prepared:

@@ -645,7 +645,11 @@ class Target:
 
     def _http(self, request: Http) -> str:
         answer = self._pool.request(
-            request.method, self._server.url + request.path, request.body, headers=request.headers
+            request.method,
+            self._server.url + request.path,
+            body=request.body,
+            # What a server does to one request's connection must not be seen in the next.
+            headers={"Connection": "close", **request.headers},
         )
         if answer.status != 200 and not isinstance(json.loads(answer.data).get("error"), str):
             return f"{answer.status} without an error"
@@ -726,7 +730,7 @@ def fuzz(
       seed: Chooses them.
     """
     draw, result, target = random.Random(seed), Result(), Target(server)
-    rows = _good(columns)
+    rows = good_rows(columns)
     weights = [_RARE.get(mutation.name, 1.0) for mutation in _MUTATIONS]
 
     def send(number: int) -> None:
@@ -761,7 +765,8 @@ def fuzz(
     return result
 
 
-def _good(columns: Mapping[str, np.ndarray]) -> Good:
+def good_rows(columns: Mapping[str, np.ndarray]) -> Good:
+    """Plain values of raw columns, and the same rows as tf.Examples."""
     plain = {
         name: values.tolist() if values.dtype.kind in "fiu" else values.astype(str).tolist()
         for name, values in columns.items()

@@ -112,3 +112,12 @@ def columns(block, model):
 def expected(block, slice_rows, model):
     """What the model answers for these rows."""
     return model.predict(slice_rows(block, 0, 20))
+
+
+@pytest.fixture(scope="session")
+def prepared(faults, synthetic_backbone, block, slice_rows, tmp_path_factory):
+    """Versions 1 to 4, which answer the 20 rows by far otherwise than each other."""
+    folder = tmp_path_factory.mktemp("prepared_versions")
+    return faults.prepare_versions(
+        str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1
+    )

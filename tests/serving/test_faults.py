@@ -1,15 +1,6 @@
 """Load while versions change, and malformed requests: `benchmarks/serving_faults.py` in short."""
 
 import numpy as np
-import pytest
-
-
-@pytest.fixture(scope="module")
-def prepared(faults, synthetic_backbone, block, slice_rows, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prepared_versions")
-    return faults.prepare_versions(
-        str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1
-    )
 
 
 def test_versions_change_under_load_without_a_failed_or_wrong_answer(
