@@ -211,7 +211,11 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
     batching, examples, columns
 ):
     four = {name: values[:4] for name, values in columns.items()}
-    with grpc.insecure_channel(batching.address) as channel:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(batching.client(kind)) for kind in KINDS]
+        for client in clients:
+            client.predict(four)
+        channel = stack.enter_context(grpc.insecure_channel(batching.address))
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         held = [stub.Predict.future(request_for(examples[:1]), timeout=600) for _ in range(3)]
         try:
@@ -222,14 +226,11 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
             status, answer = post(batching, {"inputs": encoded(examples[:4])})
             assert status == 503
             assert "3 requests are being answered already" in answer["error"]
-            for kind in KINDS:
-                with batching.client(kind) as client:
-                    client._learn(float("inf"))
-                    with pytest.raises(ServingError) as refused:
-                        client.predict(four, timeout=0.5)
+            for client in clients:
+                with pytest.raises(ServingError) as refused:
+                    client.predict(four, timeout=0.5)
                 assert refused.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-            with contextlib.ExitStack() as stack, futures.ThreadPoolExecutor(2) as pool:
-                clients = [stack.enter_context(batching.client(kind)) for kind in KINDS]
+            with futures.ThreadPoolExecutor(2) as pool:
                 waiting = [pool.submit(client.predict, four) for client in clients]
                 for call in held:
                     call.cancel()
@@ -433,7 +434,8 @@ class Fake:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        serve = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
 
         def close():
             self._server.shutdown()
