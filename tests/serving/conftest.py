@@ -1,5 +1,8 @@
 import csv
 import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +81,43 @@ def read_predictions():
         return {task: np.array([row[task] for row in rows], np.float32) for task in rows[0]}
 
     return read
+
+
+def load_benchmark(name):
+    """A module of the folder benchmarks, which is no package."""
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def faults():
+    return load_benchmark("faults")
+
+
+@pytest.fixture(scope="session")
+def mutations():
+    return load_benchmark("mutations")
+
+
+@pytest.fixture(scope="session")
+def columns(block, model):
+    """The raw columns of 20 rows."""
+    return {name: block.columns[name][:20] for name in model.column_types}
+
+
+@pytest.fixture(scope="session")
+def expected(block, slice_rows, model):
+    """What the model answers for these rows."""
+    return model.predict(slice_rows(block, 0, 20))
+
+
+@pytest.fixture(scope="session")
+def prepared(faults, synthetic_backbone, block, slice_rows, tmp_path_factory):
+    """Versions 1 to 4, which answer the 20 rows by far otherwise than each other."""
+    folder = tmp_path_factory.mktemp("prepared_versions")
+    return faults.prepare_versions(
+        str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1
+    )

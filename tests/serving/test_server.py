@@ -5,11 +5,9 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -25,76 +23,17 @@ from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
 LONG = 60.0  # seconds: beside other work this machine is slow
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-class Running:
-    """mptrec-serve, or TF Serving, in a process of its own."""
-
-    def __init__(self, command, base, folder):
-        self.base, self.port, self.rest_port = base, free_port(), free_port()
-        self.log = folder / "server.log"
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(
-                [
-                    *command,
-                    "--model_name=m",
-                    f"--model_base_path={base}",
-                    f"--port={self.port}",
-                    f"--rest_api_port={self.rest_port}",
-                    "--file_system_poll_wait_seconds=1",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        self.wait(lambda: self.states()[1] == "AVAILABLE")
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.rest_port}"
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def states(self):
-        try:
-            with urllib.request.urlopen(f"{self.url}/v1/models/m", timeout=LONG) as answer:
-                found = json.load(answer)["model_version_status"]
-        except OSError:
-            return {1: None}
-        return {int(version["version"]): version["state"] for version in found}
-
-    def wait(self, ready):
-        end = time.monotonic() + LONG
-        while not ready():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.1)
-
-    def client(self, kind, **options):
-        options = {"timeout": LONG} | options
-        if kind == "gRPC":
-            return GrpcClient(self.address, "m", **options)
-        return RestClient(self.url, "m", **options)
-
-
 @pytest.fixture(scope="module", params=["mptrec-serve", "tensorflow_model_server"])
-def server(request, exported, tmp_path_factory):
-    command = [sys.executable, "-m", "mptrec_tf.bin.serve"]
+def server(request, faults, exported, tmp_path_factory):
+    command = faults.SERVE
     if request.param != "mptrec-serve":
         if not shutil.which(request.param):
             pytest.skip(f"{request.param} is not on the PATH")
         command = [request.param]
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(exported, folder / "m")
-    running = Running(command, folder / "m", folder)
-    yield running
-    running.process.terminate()
-    running.process.wait(LONG)
+    with faults.LocalServer(folder / "m", folder, command=command) as running:
+        yield running
 
 
 @pytest.fixture(scope="module", params=["gRPC", "REST"])
@@ -106,16 +45,6 @@ def kind(request):
 def client(server, kind):
     with server.client(kind) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def columns(block, model):
-    return {name: block.columns[name][:20] for name in model.column_types}
-
-
-@pytest.fixture(scope="module")
-def expected(block, slice_rows, model):
-    return model.predict(slice_rows(block, 0, 20))
 
 
 def check(answers, expected, rows=slice(None)):
@@ -167,8 +96,8 @@ def test_an_unknown_model_is_named(server, columns):
 
 
 @pytest.mark.parametrize("opened", ["gRPC", "REST"])
-def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, columns):
-    port = free_port()
+def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, faults, columns):
+    port = faults.free_port()
     client = (
         GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.3)
         if opened == "gRPC"
@@ -290,8 +219,8 @@ def test_versions_are_swapped_under_load_without_a_failed_request(server, column
     assert {1, 2, 3} <= versions
 
 
-def test_metrics_and_a_graceful_end(exported, tmp_path, columns):
-    running = Running([sys.executable, "-m", "mptrec_tf.bin.serve"], exported, tmp_path)
+def test_metrics_and_a_graceful_end(faults, exported, tmp_path, columns):
+    running = faults.LocalServer(exported, tmp_path)
     with running.client("REST") as client:
         client.predict(columns)
     with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as answer:

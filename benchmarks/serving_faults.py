@@ -1,0 +1,116 @@
+"""Faults that mptrec-serve must live through.
+
+    python benchmarks/serving_faults.py
+
+Makes a small model of the synthetic data, with weights as they began, and then:
+
+1. While 32 callers ask without a pause, half of them over gRPC and half over REST, five versions
+   are swapped in, a task is added, one is removed, a broken version is pushed, and a version is
+   deleted. No request may fail, and each answer is compared with that of the version which it says
+   it comes from.
+2. Sends 10,000 malformed requests, and a good one over both protocols after each hundred. Each
+   malformed one gets an error of the right kind, or an answer where the mutation is harmless.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import faults
+from absl import flags
+
+from mptrec_tf.bin import program
+from mptrec_tf.errors import InputError
+
+_CALLERS = flags.DEFINE_integer("callers", 32, "Callers at a time.", 1)
+_SWAPS = flags.DEFINE_integer("swaps", 5, "Versions of the same tasks that are swapped in.", 1)
+_ANSWERS = flags.DEFINE_integer("answers", 1000, "Answers to wait for after each change.", 1)
+_MUTATED = flags.DEFINE_integer("mutated", 10_000, "Malformed requests.", 0)
+_SEED = flags.DEFINE_integer("seed", 1, "Chooses the malformed requests.")
+
+
+def main(_) -> None:
+    """Runs the benchmark.
+
+    Raises:
+      InputError: if a request failed or was answered wrongly.
+    """
+    import mutations
+
+    from mptrec_tf.datasets.block import read_split
+    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.evaluation.report import print_table
+
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        [block] = read_split(Synthetic({"test": 20}), "test")
+        prepared = faults.prepare_versions(
+            _backbone(root), root / "prepared", block, swaps=_SWAPS.value
+        )
+        names = _raw_columns(root / "prepared" / "1")
+        columns = {name: block.columns[name] for name in names}
+
+        base = root / "m"
+        base.mkdir()
+        prepared.push(base, 1)
+        with faults.LocalServer(base, root) as server:
+            load = faults.Load(server, columns, prepared.expected)
+            with load.running(_CALLERS.value):
+                table = faults.change_under_load(server, load, prepared, _ANSWERS.value)
+            refused = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
+        print_table(
+            table,
+            f"{load.answers()} answers to {_CALLERS.value} callers, {len(load.problems)} failed or "
+            f"wrong; {refused:.0f} refused by the server",
+        )
+        problems += load.problems
+
+        limits = (f"--max_request_bytes={mutations.MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
+        with faults.LocalServer(base, root, *limits) as server:
+            version = max(n for n in prepared.expected if (base / str(n)).exists())
+            start = time.monotonic()
+            result = mutations.fuzz(
+                server, columns, prepared.expected[version], _MUTATED.value, _SEED.value
+            )
+        print_table(
+            result.table(),
+            f"{_MUTATED.value} malformed requests and {result.good} good ones in "
+            f"{time.monotonic() - start:.0f} s, {len(result.problems)} wrong",
+        )
+        problems += result.problems
+    for problem in problems[:50]:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise InputError(f"{len(problems)} requests failed or got an answer of the wrong kind.")
+
+
+def _backbone(root: Path) -> str:
+    """Directory of a small backbone, as it begins."""
+    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.export.backbones import save_backbone
+    from mptrec_tf.keras import keras
+    from mptrec_tf.models.backbone import Backbone
+    from mptrec_tf.preparation import prepare
+    from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.training.pretraining import backbone_config
+
+    prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(root / "data"))
+    data = PreparedData(str(root / "data"))
+    keras.utils.set_random_seed(1)
+    shape = backbone_config(data, ("click", "like"), expert_units=(12, 8), tower_units=(4,))
+    folder = root / "backbone"
+    folder.mkdir()
+    save_backbone(str(folder), Backbone(shape), data.spec, data.transform_dir, {})
+    return str(folder)
+
+
+def _raw_columns(path: Path) -> list[str]:
+    from mptrec_tf.serving.saved_model import LoadedModel
+
+    return list(LoadedModel(str(path)).column_types)
+
+
+if __name__ == "__main__":
+    program.run(main)

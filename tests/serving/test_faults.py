@@ -1,0 +1,49 @@
+"""Load while versions change, and malformed requests: `benchmarks/serving_faults.py` in short."""
+
+import numpy as np
+
+
+def test_versions_change_under_load_without_a_failed_or_wrong_answer(
+    faults, prepared, columns, tmp_path
+):
+    base = tmp_path / "m"
+    base.mkdir()
+    prepared.push(base, 1)
+    with faults.LocalServer(base, tmp_path) as server:
+        load = faults.Load(server, columns, prepared.expected)
+        with load.running(32):
+            table = faults.change_under_load(server, load, prepared, answers=20)
+        assert not load.problems, load.problems[:3]
+        assert [row["change"] for row in table] == [
+            "swapped in 1",
+            "task added",
+            "task removed",
+            "broken",
+            "broken removed",
+            "deleted",
+        ]
+        # Not one was refused and sent again.
+        counted = ":tensorflow:serving:request_count"
+        assert server.metric(rf'{counted}{{model_name="m",status="OK"}}') >= load.answers()
+        assert server.metric(rf"{counted}{{") == server.metric(rf'{counted}{{.*status="OK"}}')
+
+
+def test_an_answer_from_another_version_is_noticed(faults, prepared):
+    rows = faults.SLICES[0]
+    for version, answers in prepared.expected.items():
+        mine = {task: values[rows] for task, values in answers.items()}
+        for other, due in prepared.expected.items():
+            gap = faults.difference(mine, due, rows)
+            assert gap == 0 if other == version else gap > 100 * faults.TOLERANCE
+    assert faults.difference({"a": np.ones(2)}, {"a": np.ones(3)}) == np.inf
+
+
+def test_malformed_requests_get_errors_of_the_right_kind_and_good_ones_answers(
+    faults, mutations, exported, columns, expected, tmp_path
+):
+    flags = (f"--max_request_bytes={mutations.MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
+    with faults.LocalServer(exported, tmp_path, *flags) as server:
+        result = mutations.fuzz(server, columns, expected, count=300, seed=1)
+        assert not result.problems, result.problems[:5]
+        assert sum(row["requests"] for row in result.table()) == 300
+        assert server.process.poll() is None
