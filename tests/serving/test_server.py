@@ -10,27 +10,43 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from tensorflow_serving.apis import predict_pb2
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
 
+COMPOSE = Path(__file__).parents[2] / "saved_models" / "docker-compose.yaml"
 LONG = 60.0  # seconds: beside other work this machine is slow
 
 
-@pytest.fixture(scope="module", params=["mptrec-serve", "tensorflow_model_server"])
+def in_docker(folder):
+    """The command that runs TF Serving in a container; None where Docker does not run."""
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], check=False).returncode:
+        return None
+    image = yaml.safe_load(COMPOSE.read_text())["services"]["serving"]["image"]
+    mounted = ["--network=host", f"--volume={folder}:{folder}:ro"]
+    return ["docker", "run", "--rm", *mounted, "--entrypoint=tensorflow_model_server", image]
+
+
+@pytest.fixture(scope="module", params=["mptrec-serve", "tensorflow_model_server", "docker"])
 def server(request, faults, exported, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
     command = faults.SERVE
-    if request.param != "mptrec-serve":
+    if request.param == "tensorflow_model_server":
         if not shutil.which(request.param):
             pytest.skip(f"{request.param} is not on the PATH")
         command = [request.param]
-    folder = tmp_path_factory.mktemp("server")
+    elif request.param == "docker":
+        command = in_docker(folder)
+        if not command:
+            pytest.skip("Docker does not run here")
     shutil.copytree(exported, folder / "m")
     with faults.LocalServer(folder / "m", folder, command=command) as running:
         yield running
