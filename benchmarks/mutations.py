@@ -524,7 +524,7 @@ def _oversized_when_unpacked_rest(draw, good):
     return Http(packed, headers={"Content-Encoding": "gzip"})
 
 
-@_mutation("REST", "400")
+@_mutation("REST", "400", "408")  # what seems to have no end is waited for
 def _damaged_packing_rest(draw, good):
     packed = gzip.compress(json.dumps(_columnar(good)).encode())
     kind = draw.choice(["gzip", "deflate"])
