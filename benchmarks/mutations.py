@@ -596,7 +596,7 @@ def _not_http_rest(draw, good):
     return Raw([draw.choice(odd)])
 
 
-@_mutation("REST", "400")
+@_mutation("REST", "400", "408")
 def _damaged_chunks_rest(draw, good):
     odd = draw.choice([b"zz\r\n{}\r\n", b"-2\r\n{}\r\n", b"2\r\n{}{}{}{}\r\n0\r\n\r\n"])
     return Raw([_START + b"Transfer-Encoding: chunked\r\n\r\n", odd])
@@ -624,7 +624,13 @@ def _hangs_up(draw, good):
 
 
 # A few kinds take long or much, and come less often than others.
-_RARE = {"slow body": 0.1, "oversized when unpacked": 0.3, "oversized": 0.3, "deep": 0.5}
+_RARE = {
+    "slow body": 0.1,
+    "damaged chunks": 0.1,
+    "oversized when unpacked": 0.3,
+    "oversized": 0.3,
+    "deep": 0.5,
+}
 
 
 class Target:
