@@ -336,7 +336,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(hurried):
 @pytest.mark.parametrize("packing", ["gzip", "deflate"])
 def test_a_body_that_cannot_be_unpacked_is_the_callers_mistake(hurried, packing):
     request = urllib.request.Request(
-        f"{hurried.url}/v1/models/m:predict", b"{}", {"Content-Encoding": packing}
+        f"{hurried.url}/v1/models/m:predict", b"not packed at all", {"Content-Encoding": packing}
     )
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(request, timeout=LONG)
