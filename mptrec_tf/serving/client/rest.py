@@ -61,9 +61,12 @@ class RestClient(Client):
         body = orjson.dumps({"signature_name": SIGNATURE, "inputs": inputs})
         response = self._request("POST", ":predict", timeout, body)
         outputs = self._content(response).get("outputs")
-        # A model of one task answers without its name.
-        if isinstance(outputs, list) and self._known and len(self._known.outputs) == 1:
-            outputs = {next(iter(self._known.outputs)): outputs}
+        # A model of one task answers without its name; it may be newer than what is known.
+        if isinstance(outputs, list):
+            if len(self._known.outputs) != 1:
+                self._known = self._ask_interface(timeout)
+            if len(self._known.outputs) == 1:
+                outputs = {next(iter(self._known.outputs)): outputs}
         if not isinstance(outputs, dict):
             raise self._odd(response)
         try:

@@ -23,7 +23,7 @@ import tensorflow as tf
 from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
-from mptrec_tf.serving.server.refusals import Refusal, of_tensorflow, unavailable
+from mptrec_tf.serving.server.refusals import Refusal, invalid, of_tensorflow, unavailable
 from mptrec_tf.serving.server.servable import Signature
 
 _log = logging.getLogger("mptrec-serve")
@@ -166,7 +166,8 @@ def _run_batch(
         }
         try:
             outputs = version.servable.run(signature, merged)
-        except tf.errors.OpError:
+        # Each is then asked alone, and hears of its own mistake.
+        except Exception:
             outputs = {}
         ends = np.cumsum([item.rows for item in batch])
         if outputs and all(len(array) == ends[-1] for array in outputs.values()):
@@ -182,6 +183,9 @@ def _run_one(version: Version, signature: str, item: _Waiting) -> dict[str, np.n
         return version.servable.run(signature, item.inputs)
     except tf.errors.OpError as error:
         return of_tensorflow(error)
+    # TensorFlow quotes the bytes that it does not like, and fails where they are no text.
+    except UnicodeDecodeError:
+        return invalid("The model refuses the request: it holds bytes that are no text.")
     # A thread's surprise must reach its caller, and nobody else.
     except Exception as error:
         _log.exception("a run failed")

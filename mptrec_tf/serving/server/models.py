@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import WARMUP, versions
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.refusals import invalid, not_found
@@ -116,8 +116,8 @@ class Models:
             await asyncio.sleep(seconds)
             try:
                 await self.refresh()
-            # A storage that is out of reach for a while must not end the polling.
-            except (OSError, ValueError, tf.errors.OpError) as error:
+            # Nothing may end the polling, as a storage that is out of reach for a while.
+            except Exception as error:
                 _log.error("looking for versions failed: %s", error)
 
     async def refresh(self) -> None:
@@ -277,9 +277,9 @@ class Models:
 def _look(path: str) -> Any:
     """What changes when somebody mends a version."""
     looks = []
-    for part in (path, os.path.join(path, "saved_model.pb"), os.path.join(path, "variables")):
+    for part in ("", "saved_model.pb", "variables", WARMUP):
         try:
-            stat = tf.io.gfile.stat(part)
+            stat = tf.io.gfile.stat(os.path.join(path, part))
             looks.append((stat.mtime_nsec, stat.length))
         except tf.errors.OpError:
             looks.append(None)

@@ -15,7 +15,8 @@ _HTTP = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
-# gRPC puts the sentence into a header, of which callers take 8 KiB at most.
+# Bytes. gRPC puts the sentence into a header, three times as long where it is not ASCII, of which
+# callers take 8 KiB at most.
 _LONGEST = 1000
 
 
@@ -28,8 +29,9 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault of this program)
     """
 
     def __init__(self, code: grpc.StatusCode, message: str):
-        if len(message) > _LONGEST:
-            message = f"{message[:_LONGEST]}..."
+        encoded = message.encode("utf-8", "replace")
+        if len(encoded) > _LONGEST:
+            message = f"{encoded[:_LONGEST].decode('utf-8', 'ignore')}..."
         super().__init__(message)
         self.code = code
         self.message = message

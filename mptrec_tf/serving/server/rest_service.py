@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import grpc
 import orjson
 import prometheus_client
-from aiohttp import web
+from aiohttp import http_exceptions, web
 from google.protobuf import json_format
 from tensorflow_serving.apis import model_pb2
 
@@ -80,6 +80,8 @@ class RestService:
             return _error(error.http_status, error.message)
         except web.HTTPRequestEntityTooLarge as error:
             return _error(error.status, f"The request's body is too large: {error.text}")
+        except (web.RequestPayloadError, http_exceptions.HttpProcessingError) as error:
+            return _error(400, f"The request's body is damaged: {error}")
         # A caller that hung up; nobody reads the answer.
         except ConnectionError as error:
             return _error(400, f"The connection broke: {error}")

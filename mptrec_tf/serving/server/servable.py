@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -162,7 +163,7 @@ class Servable:
             if tf.io.gfile.exists(path):
                 return sum(self._replay(record) for record in _records(path))
             return sum(self._own_warmup(s) for s in self.signatures.values())
-        except (Refusal, tf.errors.OpError, ValueError) as error:
+        except (Refusal, tf.errors.OpError, ValueError, DecodeError) as error:
             raise LoadError(f"{self.path} does not answer: {_one_line(error)}") from error
 
     def _replay(self, record: bytes) -> int:
