@@ -1,13 +1,11 @@
 """The clients and the local server, each against the other."""
 
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -195,44 +193,6 @@ def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns,
                         "INTERNAL" if "model_server" in str(server.process.args) else "",
                     )
         check(client.predict(columns), expected)
-
-
-def test_versions_are_swapped_under_load_without_a_failed_request(server, columns, expected):
-    stop, problems, versions = threading.Event(), [], set()
-
-    def ask(kind):
-        with server.client(kind) as client:
-            while not stop.is_set():
-                try:
-                    answer = client.predict(columns)
-                    check(answer, expected)
-                    versions.add(answer.version)
-                except Exception as error:
-                    problems.append(repr(error))
-
-    callers = [threading.Thread(target=ask, args=(kind,)) for kind in ("gRPC", "REST") * 4]
-    for caller in callers:
-        caller.start()
-    try:
-        for number in (2, 3):
-            aside = server.base / f"{number}.incomplete"
-            shutil.copytree(server.base / "1", aside)
-            os.rename(aside, server.base / str(number))
-            server.wait(lambda n=number: server.states().get(n) == "AVAILABLE")
-        (server.base / "4").mkdir()
-        (server.base / "4" / "saved_model.pb").write_bytes(b"broken")
-        server.wait(lambda: server.states().get(4) == "END")
-        assert server.states()[3] == "AVAILABLE"
-        shutil.rmtree(server.base / "4")
-        shutil.rmtree(server.base / "3")
-        server.wait(lambda: server.states().get(3) == "END")
-        assert server.states()[2] == "AVAILABLE"
-    finally:
-        stop.set()
-        for caller in callers:
-            caller.join()
-    assert not problems, problems[:3]
-    assert {1, 2, 3} <= versions
 
 
 def test_metrics_and_a_graceful_end(faults, exported, tmp_path, columns):
