@@ -12,10 +12,10 @@ import tensorflow as tf
 from components import model_artifact
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone
+from mptrec_tf.export.serving_model import BACKBONE_VARIABLES
 from mptrec_tf.raw_examples import serialized_examples
 
 _BATCH = 4096
-_BACKBONE_VARIABLES = "model/backbone/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +130,18 @@ def _backbone_problems(candidate: str, base: str) -> list[str]:
 
 
 def _served_backbone(uri: str) -> dict[str, str]:
-    """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name."""
+    """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name.
+
+    Raises:
+      InputError: if there are none.
+    """
     directory = model_artifact.serving_directory(uri)
     checkpoint = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
-    names = [n for n in checkpoint.get_variable_to_shape_map() if n.startswith(_BACKBONE_VARIABLES)]
+    names = [n for n in checkpoint.get_variable_to_shape_map() if n.startswith(BACKBONE_VARIABLES)]
+    if not names:
+        raise InputError(
+            f"the SavedModel in {directory} holds no variables of a backbone; export it again."
+        )
     digests = {name: _digest(checkpoint.get_tensor(name).tobytes()) for name in names}
     assets = os.path.join(directory, "assets")
     for name in tf.io.gfile.listdir(assets) if tf.io.gfile.isdir(assets) else ():

@@ -30,6 +30,10 @@ from mptrec_tf.models.head_banks import head_banks
 from mptrec_tf.packed import raw_feature_spec
 from mptrec_tf.preprocessing import Preprocessing
 
+# What the names of a SavedModel's variables begin with that are the backbone's: its attribute in
+# `ServingModel`. The frozen-task validator and `composing` read them.
+BACKBONE_VARIABLES = "backbone/"
+
 
 class ServingModel(tf.Module):
     """A backbone, its preprocessing and the heads of new tasks, behind signatures.
@@ -46,7 +50,7 @@ class ServingModel(tf.Module):
         super().__init__()
         self.spec = backbone.spec
         self.preprocessing = Preprocessing(backbone.transform_dir)
-        self.backbone = backbone.backbone  # `composing` finds the weights under this name
+        self.backbone = backbone.backbone
         self.backbone.trainable = False
         heads = {}
         for package in packages:

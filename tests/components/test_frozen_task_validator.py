@@ -34,8 +34,8 @@ def validate(tmp_path, run_component, examples):
     return validate
 
 
-EMBEDDING = "model/backbone/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
-SHARE_BIAS = "model/heads/share/variables/5/.ATTRIBUTES/VARIABLE_VALUE"
+EMBEDDING = "backbone/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
+SHARE_BIAS = "banks/0/_biases/2/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
 
 
 def change_variable(model, name, change):
@@ -124,6 +124,13 @@ def test_a_served_backbone_of_which_one_bit_changed_is_seen(
     change_variable(changed, EMBEDDING, lowest_bit_of_one_number)
     report, _ = validate(changed, model)
     assert report["problems"][0] == f"the SavedModels' backbones differ in {EMBEDDING}"
+
+
+def test_a_saved_model_whose_backbone_is_not_found_is_refused(validate, grown, model, monkeypatch):
+    """A comparison of nothing would find no difference."""
+    monkeypatch.setattr(f"{compare.__module__}.BACKBONE_VARIABLES", "elsewhere/")
+    with pytest.raises(InputError, match="holds no variables of a backbone"):
+        validate(grown, model)
 
 
 def test_a_damaged_saved_model_is_refused(validate, grown, model, tmp_path, copy_artifact):
