@@ -8,6 +8,7 @@ from components.frozen_task_validator.compare import compare
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.report import read_report
 from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.errors import InputError
 from mptrec_tf.raw_examples import serialized_examples
 
 
@@ -35,7 +36,7 @@ def validate(tmp_path, run_component, examples):
 
 
 EMBEDDING = "backbone/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
-SHARE_BIAS = "banks/0/_biases/2/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
+SHARE_BIAS = "banks/0/_biases/1/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
 
 
 def change_variable(model, name, change):
