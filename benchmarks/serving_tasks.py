@@ -3,9 +3,10 @@
     python benchmarks/serving_tasks.py --backbone=BACKBONE
 
 Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one kind (their weights
-are fresh: what they say does not matter here), and asks all of these models in turn by the call
-that a server makes. A task's cost is what the others' median is above that of the backbone alone,
-divided by their number. It must be at most 3% of the backbone's.
+are fresh: what they say does not matter here), and asks all of these models in turn, some calls
+each, by the call that a server makes. One more task costs what the median grows from one task to
+the most, divided by the tasks that came: the first one of a shape begins a computation of its own,
+which is shown apart. It must be at most 3% of the backbone's.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from mptrec_tf.bin import program
 from mptrec_tf.errors import InputError
 
 BOUND = 0.03
+_WARM, _CALLS = 5, 25  # calls of a model in each turn
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _KINDS = flags.DEFINE_list("kinds", ["residual_small", "residual", "fixed", "prompt"], "Heads.")
@@ -45,15 +47,13 @@ def main(_) -> None:
     for kind in _KINDS.value:
         with tempfile.TemporaryDirectory() as folder:
             times = _measured([_servable(backbone, kind, count, folder) for count in counts])
-        alone = times[0]
-        for count, time_ in zip(counts, times, strict=True):
-            row = {"head": kind, "tasks": count, "ms": 1e3 * time_}
-            if count:
-                share = (time_ - alone) / count / alone
-                row |= {"us_per_task": 1e6 * (time_ - alone) / count, "share_of_backbone": share}
-                if count == counts[-1] and share > BOUND:
-                    missed.append(f"{kind}: {share:.1%}")
-            table.append(row)
+        alone, first = times[:2]
+        more = (times[-1] - first) / (counts[-1] - counts[1])
+        row = {"head": kind} | {f"{n}_ms": 1e3 * t for n, t in zip(counts, times, strict=True)}
+        table.append(row | {"first_us": 1e6 * (first - alone), "one_more_us": 1e6 * more})
+        table[-1]["one_more_of_backbone"] = f"{more / alone:.1%}"
+        if more / alone > BOUND:
+            missed.append(f"{kind}: {more / alone:.1%}")
     print_table(table, f"{_CANDIDATES.value} candidates a request, {os.cpu_count()} cores, medians")
     if missed:
         raise InputError(
@@ -101,9 +101,12 @@ def _measured(servables) -> list[float]:
     end = time.perf_counter() + _SECONDS.value * len(servables)
     while time.perf_counter() < end:
         for servable, own in zip(servables, times, strict=True):
-            start = time.perf_counter()
-            servable.run("columns", inputs)
-            own.append(time.perf_counter() - start)
+            # As in production: the caches hold this model, and not the one before.
+            for call in range(_WARM + _CALLS):
+                start = time.perf_counter()
+                servable.run("columns", inputs)
+                if call >= _WARM:
+                    own.append(time.perf_counter() - start)
     return [statistics.median(own) for own in times]
 
 
