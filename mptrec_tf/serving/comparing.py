@@ -1,6 +1,6 @@
 """Two versions of a model side by side: what changed in the answers to the same rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ def compare(
       one model alone: `only_in` ("a" or "b").
 
     Raises:
-      InputError: if the models share no task, there are no rows, or rows do not fit a model.
+      InputError: if the models share no task, there are no rows, rows do not fit a model, or a
+        model answers what is no number.
     """
     common = [task for task in a.spec.task_names if task in b.spec.task_names]
     if not common:
@@ -42,21 +43,20 @@ def compare(
             f"{a.path} answers {', '.join(a.spec.task_names)}, {b.path} "
             f"{', '.join(b.spec.task_names)}: they have no task in common."
         )
-    sides = {task: (_Side(), _Side()) for task in common}
-    places: list[str] = []
+    pairs = {task: _Pair(_Side(a, task), _Side(b, task)) for task in common}
+    rows = 0
     for block in filter(len, blocks):
         answers = (a.predict(block), b.predict(block))
-        for task, pair in sides.items():
-            for side, model, said in zip(pair, (a, b), answers, strict=True):
-                side.add(model, task, block, said[task])
-        places += map(block.where, range(len(block)))
+        for task, pair in pairs.items():
+            pair.add(block, *(said[task] for said in answers))
+        rows += len(block)
         on_rows(len(block))
-    if not places:
+    if not rows:
         raise InputError("the input has no rows; there is nothing to compare.")
     found: dict[str, dict[str, Any]] = {}
     for task in (*a.spec.task_names, *b.spec.task_names):
-        if task in sides:
-            found[task] = _differences(*sides[task], places)
+        if task in pairs:
+            found[task] = pairs[task].differences()
         else:
             found[task] = {"only_in": "a" if task in a.spec.task_names else "b"}
     return found
@@ -65,20 +65,27 @@ def compare(
 class _Side:
     """What one model says of a task, and the task's labels as it defines them."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: LoadedModel, name: str) -> None:
+        [self._task] = model.spec.select_tasks([name])
+        self._weight, self._path = model.spec.weight, model.path
         self._answers: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._weights: list[np.ndarray] = []
 
-    def add(self, model: LoadedModel, name: str, block: Block, answers: np.ndarray) -> None:
+    def add(self, block: Block, answers: np.ndarray) -> None:
         """Takes the answers to a block."""
+        bad = np.flatnonzero(~np.isfinite(answers))
+        if bad.size:
+            raise InputError(
+                f"{block.where(bad[0])}: {self._path} answers {answers[bad[0]]} for task "
+                f"{self._task.name!r}, which is no number to compare."
+            )
         self._answers.append(answers)
-        [task] = model.spec.select_tasks([name])
-        if task.label in block.columns:
-            self._labels.append(make_labels(task, block))
-            weighted = model.spec.weight in block.columns
+        if self._task.label in block.columns:
+            self._labels.append(make_labels(self._task, block))
+            weighted = self._weight in block.columns
             ones = np.ones(len(block), np.float32)
-            self._weights.append(make_weights(model.spec.weight, block) if weighted else ones)
+            self._weights.append(make_weights(self._weight, block) if weighted else ones)
 
     @property
     def answers(self) -> np.ndarray:
@@ -94,21 +101,36 @@ class _Side:
         return value if np.isfinite(value) else None
 
 
-def _differences(a: _Side, b: _Side, places: Sequence[str]) -> dict[str, Any]:
-    old, new = a.answers, b.answers
-    # As float64 a difference of float32 is exact.
-    apart = np.abs(new.astype(np.float64) - old.astype(np.float64))
-    worst = int(np.argmax(apart))
-    return {
-        "rows": len(old),
-        "identical": bool(np.array_equal(old, new)),
-        "differing": int(np.count_nonzero(old != new)),
-        "largest": float(apart[worst]),
-        "where": places[worst] if apart[worst] else None,
-        "rank_correlation": _rank_correlation(old, new),
-        "auc_a": a.auc(),
-        "auc_b": b.auc(),
-    }
+class _Pair:
+    """What both models say of a task."""
+
+    def __init__(self, a: _Side, b: _Side) -> None:
+        self._a, self._b = a, b
+        self._largest, self._where = 0.0, None
+
+    def add(self, block: Block, a: np.ndarray, b: np.ndarray) -> None:
+        """Takes the answers of both to a block."""
+        self._a.add(block, a)
+        self._b.add(block, b)
+        # As float64 a difference of float32 is exact.
+        apart = np.abs(b.astype(np.float64) - a.astype(np.float64))
+        worst = int(np.argmax(apart))
+        if apart[worst] > self._largest:
+            self._largest, self._where = float(apart[worst]), block.where(worst)
+
+    def differences(self) -> dict[str, Any]:
+        """How they differ, see `compare`."""
+        a, b = self._a.answers, self._b.answers
+        return {
+            "rows": len(a),
+            "identical": bool(np.array_equal(a, b)),
+            "differing": int(np.count_nonzero(a != b)),
+            "largest": self._largest,
+            "where": self._where,
+            "rank_correlation": _rank_correlation(a, b),
+            "auc_a": self._a.auc(),
+            "auc_b": self._b.auc(),
+        }
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -1,3 +1,7 @@
+import csv
+import json
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -111,3 +115,54 @@ def test_a_row_that_does_not_fit_is_named(model, block, change_column):
     bad = change_column(block, "user_age", ["old", *block.columns["user_age"][1:]])
     with pytest.raises(InputError, match="'old' is not a finite number"):
         compare(model, model, [bad])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_answer_that_is_no_number_is_named(value):
+    a, b = answering("v1", [[0.1, 0.2, 0.3]]), answering("v2", [[0.1, 0.2, value]])
+    with pytest.raises(
+        InputError, match=rf"rows.csv, line 4: v2 answers {value} for task 'buy', which is no num"
+    ):
+        compare(a, b, blocks(2, 1, buy_label=["0", "1", "1"]))
+
+
+def test_the_largest_difference_of_all_blocks_counts_and_the_first_of_equal_ones():
+    a = answering("a", [[0.5, 0.5, 0.5, 0.5, 0.5]])
+    b = answering("b", [[0.5, 0.25, 0.75, 0.5, 0.625]])
+    found = compare(a, b, blocks(2, 2, 1, price=[1] * 5))["buy"]
+    assert (found["largest"], found["where"]) == (0.25, "rows.csv, line 3")
+
+
+def test_the_program_fails_for_tasks_that_must_be_identical_and_are_not(prepared, block, tmp_path):
+    # Version 2 has another head for share, and version 1's for the pre-trained tasks.
+    with open(tmp_path / "rows.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(block.columns)
+        writer.writerows(zip(*block.columns.values(), strict=True))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mptrec_tf.bin.compare"),
+            f"--a={prepared.folder / '1'}",
+            f"--b={prepared.folder / '2'}",
+            f"--input={tmp_path / 'rows.csv'}",
+            f"--output={tmp_path / 'compared.json'}",
+            "--require_identical=click,share",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: the two models differ in share.\n")
+    with open(tmp_path / "compared.json") as file:
+        tasks = json.load(file)["tasks"]
+    assert {task: found["identical"] for task, found in tasks.items()} == {
+        "click": True,
+        "like": True,
+        "share": False,
+    }
+    assert tasks["share"]["largest"] > 0
+    assert f" {tasks['share']['largest']:.3g} " in done.stdout
+    assert tasks["share"]["where"].startswith(f"{tmp_path / 'rows.csv'}, line ")
+    assert tasks["click"]["auc_a"] == tasks["click"]["auc_b"]
+    assert tasks["share"]["auc_a"] != tasks["share"]["auc_b"]
