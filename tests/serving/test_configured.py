@@ -359,8 +359,9 @@ class Fake:
     An answer is the name of a code, or values by task; the last one is repeated.
     """
 
-    def __init__(self, kind, answers, outputs=("a", "b")):
+    def __init__(self, kind, answers, outputs=("a", "b"), says=None, **options):
         self.answers, self.outputs, self.asked = answers, outputs, 0
+        self.says, self.options = says, {"timeout": LONG} | options  # says: the version
         self.client = (self._grpc if kind == "gRPC" else self._rest)()
 
     def next(self):
@@ -376,6 +377,8 @@ class Fake:
                 if isinstance(answer, str):
                     context.abort(grpc.StatusCode[answer], "as told")
                 response = predict_pb2.PredictResponse()
+                if fake.says:
+                    response.model_spec.version.value = fake.says
                 for task, values in answer.items():
                     response.outputs[task].CopyFrom(tf.make_tensor_proto(values, tf.float32))
                 return response
@@ -397,7 +400,7 @@ class Fake:
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self.close = lambda: self._server.stop(None).wait()
-        return GrpcClient(f"127.0.0.1:{port}", "m", timeout=LONG)
+        return GrpcClient(f"127.0.0.1:{port}", "m", **self.options)
 
     def _rest(self):
         fake = self
@@ -419,13 +422,15 @@ class Fake:
                 if isinstance(answer, str):
                     self.send(STATUS[answer], {"error": "as told"})
                 else:
-                    outputs = answer if len(answer) > 1 else next(iter(answer.values()))
+                    outputs = next(iter(answer.values())) if len(answer) == 1 else answer
                     self.send(200, {"outputs": outputs})
 
             def send(self, status, content):
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                if fake.says:
+                    self.send_header("Model-Version", str(fake.says))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -442,7 +447,7 @@ class Fake:
             self._server.server_close()
 
         self.close = close
-        return RestClient(f"http://127.0.0.1:{self._server.server_port}", "m", timeout=LONG)
+        return RestClient(f"http://127.0.0.1:{self._server.server_port}", "m", **self.options)
 
 
 @pytest.fixture
@@ -469,13 +474,22 @@ def test_what_is_unavailable_is_asked_again_until_it_answers(fake):
     assert {task: values.tolist() for task, values in answer.items()} == RIGHT
 
 
-@pytest.mark.parametrize("code", sorted(STATUS.keys() - {"UNAVAILABLE"}))
+OTHER_CODES = sorted(
+    code.name for code in grpc.StatusCode if code.name not in ("OK", "UNAVAILABLE")
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("gRPC", code) for code in OTHER_CODES]
+    + [("REST", code) for code in OTHER_CODES if code in STATUS],
+)
 def test_other_codes_are_not_asked_again(fake, code):
     server = fake(code, RIGHT)
     with pytest.raises((InputError, ServingError)) as raised:
         server.client.predict(ROWS)
     assert server.asked == 1
-    if code in ("INVALID_ARGUMENT", "NOT_FOUND"):
+    if code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
         assert isinstance(raised.value, InputError)
     else:
         assert raised.value.code == code
@@ -496,6 +510,28 @@ def test_an_answer_that_does_not_fit_the_rows_is_named(fake, answer):
     with pytest.raises(ServingError, match="for 'b'; 2 finite numbers were asked for") as raised:
         fake(answer).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
+
+
+def test_an_answer_without_tasks_is_named(fake):
+    with pytest.raises(ServingError, match="answered no task"):
+        fake({}).client.predict(ROWS)
+
+
+def test_another_version_than_the_one_that_was_asked_is_named(fake):
+    with pytest.raises(ServingError, match="version 1 was asked, and version 2 answered") as raised:
+        fake(RIGHT, says=2, version=1).client.predict(ROWS)
+    assert raised.value.code == "INTERNAL"
+    # TF Serving does not say over REST which version answers.
+    assert fake(RIGHT, version=1).client.predict(ROWS).version is None
+
+
+def test_other_tasks_than_those_of_the_version_that_was_asked_are_named(fake):
+    answer = {"b": [0.25, 0.5], "c": [0.75, 1.0]}
+    with pytest.raises(ServingError, match="answered b, c; version 1 has the tasks a, b") as raised:
+        fake(answer, says=1, version=1).client.predict(ROWS)
+    assert raised.value.code == "INTERNAL"
+    # The newest version may be newer than what the client knows.
+    assert fake(answer, says=2).client.predict(ROWS).keys() == answer.keys()
 
 
 def test_the_last_of_the_tasks_is_answered_when_others_are_removed(fake):

@@ -114,8 +114,7 @@ class Client(abc.ABC):
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
         arrays, count = request_arrays(rows, interface.inputs, self._names)
         prediction = self._retried(lambda left: self._ask(arrays, left), end)
-        if not prediction:
-            raise ServingError(f"{self._where} answered no task.", "INTERNAL")
+        self._check_origin(prediction, interface)
         for task, array in prediction.items():
             if array.shape != (count,) or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ServingError(
@@ -124,6 +123,26 @@ class Client(abc.ABC):
                     "INTERNAL",
                 )
         return prediction
+
+    def _check_origin(self, prediction: Prediction, interface: Interface) -> None:
+        """Refuses what another version answered than the one that was asked."""
+        if not prediction:
+            raise ServingError(f"{self._where} answered no task.", "INTERNAL")
+        # Otherwise a newer version may answer, whose tasks are others.
+        if self._version is None:
+            return
+        if prediction.version not in (None, self._version):
+            raise ServingError(
+                f"{self._where}: version {self._version} was asked, and version "
+                f"{prediction.version} answered.",
+                "INTERNAL",
+            )
+        if prediction.keys() != interface.outputs:
+            raise ServingError(
+                f"{self._where} answered {', '.join(sorted(prediction))}; version {self._version} "
+                f"has the tasks {', '.join(sorted(interface.outputs))}.",
+                "INTERNAL",
+            )
 
     def _learn(self, end: float) -> Interface:
         self._known = self._retried(self._ask_interface, end)
