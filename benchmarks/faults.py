@@ -238,6 +238,17 @@ class Load:
                 if kind in (None, by) and version in (None, of)
             )
 
+    def by_version(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
+        """A row for each version: its name, and how many right answers it gave."""
+        return [
+            {
+                "version": version,
+                "what": name,
+                **{kind: self.answers(kind, version) for kind in ("gRPC", "REST")},
+            }
+            for version, name in sorted(names.items())
+        ]
+
     @contextlib.contextmanager
     def running(self, callers: int) -> Iterator[None]:
         """Keeps so many callers asking, half of them over each protocol."""

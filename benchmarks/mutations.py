@@ -1,7 +1,8 @@
 """Malformed requests by the thousand: each gets an error of the right kind, in time.
 
 Shared by `serving_faults.py` and the tests of the server. A mutation is a function that makes a
-request from a good one; its decorator says what may be answered.
+request from a good one; its decorator says what may be answered, and how many rows of a good answer
+may be others than those of the good request.
 """
 
 import base64
@@ -32,21 +33,23 @@ _WRONG = ("INVALID_ARGUMENT",)
 _NAMED = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
 _HARMLESS = ("OK", *_NAMED)
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_ENCODED = {"x", "shared", "specific"}  # what the signature `encode` answers
 _CLOSED = "closed"  # a connection, without an answer: only for what is no HTTP
 
 
 class Good(NamedTuple):
-    """What requests are mutated from: raw columns, and the same as tf.Examples."""
+    """What requests are mutated from: raw columns, the same as tf.Examples, and which rows."""
 
     columns: Mapping[str, Sequence[Any]]
     examples: Sequence[bytes]
+    rows: Sequence[int] = ()
 
     def drawn(self, draw: random.Random) -> "Good":
         """Some of the rows."""
         count = draw.randint(1, 8)
         chosen = [draw.randrange(len(self.examples)) for _ in range(count)]
         columns = {name: [v[i] for i in chosen] for name, v in self.columns.items()}
-        return Good(columns, [self.examples[i] for i in chosen])
+        return Good(columns, [self.examples[i] for i in chosen], chosen)
 
     def texts(self) -> list[str]:
         """Names of the columns of text."""
@@ -58,12 +61,21 @@ class Good(NamedTuple):
 
 
 class Mutation(NamedTuple):
-    """A kind of malformed request."""
+    """A kind of malformed request.
+
+    Attributes:
+      name: What is done to it.
+      protocol: "gRPC" or "REST".
+      make: Makes one.
+      allowed: Statuses that it may be answered with.
+      changed: How many rows it may change; None where that is not known.
+    """
 
     name: str
     protocol: str
     make: Callable[[random.Random, Good], Any]
     allowed: tuple[str, ...]
+    changed: int | None
 
 
 class Http(NamedTuple):
@@ -92,10 +104,10 @@ class Call(NamedTuple):
 _MUTATIONS: list[Mutation] = []
 
 
-def _mutation(protocol: str, *allowed: str):
+def _mutation(protocol: str, *allowed: str, changed: int | None = None):
     def register(make):
         name = make.__name__.removeprefix("_").removesuffix("_rest").replace("_", " ")
-        _MUTATIONS.append(Mutation(name, protocol, make, allowed))
+        _MUTATIONS.append(Mutation(name, protocol, make, allowed, changed))
         return make
 
     return register
@@ -125,7 +137,7 @@ def _sent(request: Any) -> Call:
     return Call(request.SerializeToString())
 
 
-@_mutation("gRPC", "OK")
+@_mutation("gRPC", "OK", changed=0)
 def _untouched(draw, good):
     return _sent(_any_request(draw, good))
 
@@ -264,7 +276,7 @@ def _nan(draw, good):
     return _sent(request)
 
 
-@_mutation("gRPC", "OK", *_WRONG)
+@_mutation("gRPC", "OK", *_WRONG, changed=1)
 def _huge_number(draw, good):
     request = _request(good)
     name = draw.choice(good.numbers())
@@ -278,7 +290,7 @@ def _odd_text(draw: random.Random) -> bytes:
     return draw.choice([b"x" * 500_000, b"\0" * 9, b"\xff\xfe", b"\xc3(", draw.randbytes(99)])
 
 
-@_mutation("gRPC", "OK")
+@_mutation("gRPC", "OK", changed=1)
 def _odd_text_in_a_column(draw, good):
     request = _request(good)
     name = draw.choice(good.texts())
@@ -295,7 +307,7 @@ def _no_example(draw, good):
     return _sent(_request(Good(good.columns, examples), draw.choice(["serving_default", "encode"])))
 
 
-@_mutation("gRPC", *_HARMLESS)
+@_mutation("gRPC", *_HARMLESS, changed=1)
 def _damaged_example(draw, good):
     examples = list(good.examples)
     at = draw.randrange(len(examples))
@@ -382,7 +394,7 @@ def _body(content: Any) -> Http:
     return Http(json.dumps(content).encode())
 
 
-@_mutation("REST", "200")
+@_mutation("REST", "200", changed=0)
 def _untouched_rest(draw, good):
     return _body(_json(draw, good))
 
@@ -475,7 +487,7 @@ def _nan_rest(draw, good):
     return Http(json.dumps(content).encode().replace(b'"MARK"', odd))
 
 
-@_mutation("REST", "200", "400")
+@_mutation("REST", "200", "400", changed=1)
 def _huge_number_rest(draw, good):
     content = _columnar(good)
     values = content["inputs"][draw.choice(good.numbers())]
@@ -484,7 +496,7 @@ def _huge_number_rest(draw, good):
     return Http(json.dumps(content).encode().replace(b'"MARK"', odd))
 
 
-@_mutation("REST", "200")
+@_mutation("REST", "200", changed=1)
 def _odd_text_in_a_column_rest(draw, good):
     content = _columnar(good)
     values = content["inputs"][draw.choice(good.texts())]
@@ -646,21 +658,26 @@ class Target:
         self._channel = grpc.insecure_channel(server.address, options=unlimited)
         self._pool = urllib3.PoolManager(maxsize=_THREADS, retries=False, timeout=_DEADLINE)
 
-    def ask(self, mutation: Mutation, request: Call | Http | Raw) -> str:
-        """Returns the status of the answer, or what happened instead."""
+    def ask(
+        self, mutation: Mutation, request: Call | Http | Raw
+    ) -> tuple[str, Mapping[str, np.ndarray] | None]:
+        """Returns the answer's status, or what happened instead; and a prediction's outputs."""
         try:
             if isinstance(request, Call):
-                self._channel.unary_unary(request.method)(request.body, timeout=_DEADLINE)
-                return "OK"
+                body = self._channel.unary_unary(request.method)(request.body, timeout=_DEADLINE)
+                if request.method != _PREDICT:
+                    return "OK", None
+                outputs = predict_pb2.PredictResponse.FromString(body).outputs
+                return "OK", {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
             if isinstance(request, Http):
                 return self._http(request)
-            return self._raw(mutation, request)
+            return self._raw(mutation, request), None
         except grpc.RpcError as error:
-            return error.code().name
+            return error.code().name, None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return type(error).__name__
+            return type(error).__name__, None
 
-    def _http(self, request: Http) -> str:
+    def _http(self, request: Http) -> tuple[str, Mapping[str, np.ndarray] | None]:
         answer = self._pool.request(
             request.method,
             self._server.url + request.path,
@@ -668,9 +685,18 @@ class Target:
             # What a server does to one request's connection must not be seen in the next.
             headers={"Connection": "close", **request.headers},
         )
-        if answer.status != 200 and not isinstance(json.loads(answer.data).get("error"), str):
-            return f"{answer.status} without an error"
-        return str(answer.status)
+        try:
+            content = json.loads(answer.data)
+            if answer.status != 200:
+                return f"{answer.status}{'' if content['error'] else ' without a sentence'}", None
+            if "predictions" in content:
+                rows = content["predictions"]
+                outputs = {name: [row[name] for row in rows] for name in rows[0]}
+            else:
+                outputs = content["outputs"]
+            return "200", {name: np.array(v, np.float64) for name, v in outputs.items()}
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            return f"{answer.status} with {answer.data[:100]!r}", None
 
     def _raw(self, mutation: Mutation, request: Raw) -> str:
         port = self._server.port if mutation.protocol == "gRPC" else self._server.rest_port
@@ -708,13 +734,25 @@ class Result:
         self._codes: dict[tuple[str, str], collections.Counter[str]] = {}
         self._longest: collections.Counter[tuple[str, str]] = collections.Counter()
 
-    def add(self, mutation: Mutation, code: str, seconds: float, shown: str) -> None:
-        """Counts an answer."""
+    def add(
+        self, mutation: Mutation, code: str, wrong: str | None, seconds: float, shown: str
+    ) -> None:
+        """Counts an answer.
+
+        Args:
+          mutation: What it answers.
+          code: Its status.
+          wrong: What is wrong with its outputs; None if nothing is.
+          seconds: How long it took.
+          shown: The request.
+        """
         key = mutation.name, mutation.protocol
         self._codes.setdefault(key, collections.Counter())[code] += 1
         self._longest[key] = max(self._longest[key], seconds)
         if code not in mutation.allowed:
             self.problems.append(f"{mutation.protocol}, {mutation.name}: {code} for {shown}")
+        elif wrong:
+            self.problems.append(f"{mutation.protocol}, {mutation.name}: {wrong} for {shown}")
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each kind of request."""
@@ -753,10 +791,16 @@ def fuzz(
     def send(number: int) -> None:
         own = random.Random(f"{seed} {number}")
         [mutation] = own.choices(_MUTATIONS, weights)
-        request = mutation.make(own, rows.drawn(own))
+        drawn = rows.drawn(own)
+        request = mutation.make(own, drawn)
         start = time.monotonic()
-        code = target.ask(mutation, request)
-        result.add(mutation, code, time.monotonic() - start, f"number {number}: {request!r:.300}")
+        code, outputs = target.ask(mutation, request)
+        seconds = time.monotonic() - start
+        wrong = None
+        if outputs is not None:
+            due = {task: values[drawn.rows] for task, values in expected.items()}
+            wrong = wrong_outputs(outputs, due, mutation.changed)
+        result.add(mutation, code, wrong, seconds, f"number {number}: {request!r:.300}")
 
     numbers = list(range(count))
     draw.shuffle(numbers)
@@ -780,6 +824,38 @@ def fuzz(
             client.close()
     target.close()
     return result
+
+
+def wrong_outputs(
+    outputs: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray], changed: int | None
+) -> str | None:
+    """Says what is wrong with the answer to a harmless request; None if nothing is.
+
+    Args:
+      outputs: The answer.
+      due: Probabilities that are due for the good request.
+      changed: How many rows may have others; None if all of them, and if there may be more or fewer
+        rows and fewer tasks.
+    """
+    if not outputs or not all(np.isfinite(values).all() for values in outputs.values()):
+        return f"no finite numbers ({', '.join(outputs)})"
+    if len({len(values) for values in outputs.values()}) > 1:
+        return "outputs of different length"
+    encoded = outputs.keys() == _ENCODED
+    if not encoded and not all(((v >= 0) & (v <= 1)).all() for v in outputs.values()):
+        return "no probabilities"
+    if not encoded and not outputs.keys() <= due.keys():
+        return f"answers of {', '.join(outputs)}"
+    if encoded or changed is None:
+        return None
+    if outputs.keys() != due.keys():
+        return f"no answers of {', '.join(due.keys() - outputs.keys())}"
+    other = np.zeros(len(next(iter(due.values()))), bool)
+    for task, values in due.items():
+        if outputs[task].shape != values.shape:
+            return f"{task} of shape {outputs[task].shape} instead of {values.shape}"
+        other |= ~np.isclose(outputs[task], values, rtol=TOLERANCE, atol=0)
+    return f"{other.sum()} rows are answered as others" if other.sum() > changed else None
 
 
 def good_rows(columns: Mapping[str, np.ndarray]) -> Good:

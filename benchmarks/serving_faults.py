@@ -60,10 +60,11 @@ def main(_) -> None:
             with load.running(_CALLERS.value):
                 table = faults.change_under_load(server, load, prepared, _ANSWERS.value)
             refused = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
+        print_table(table, f"Changes under load of {_CALLERS.value} callers")
         print_table(
-            table,
-            f"{load.answers()} answers to {_CALLERS.value} callers, {len(load.problems)} failed or "
-            f"wrong; {refused:.0f} refused by the server",
+            load.by_version(prepared.names),
+            f"{load.answers()} right answers by version, {len(load.problems)} requests failed or "
+            f"answered wrongly; {refused:.0f} refused by the server",
         )
         problems += load.problems
 

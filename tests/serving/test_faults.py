@@ -14,6 +14,9 @@ def test_versions_change_under_load_without_a_failed_or_wrong_answer(
         with load.running(32):
             table = faults.change_under_load(server, load, prepared, answers=20)
         assert not load.problems, load.problems[:3]
+        answered = load.by_version(prepared.names)
+        assert [row["version"] for row in answered] == [1, 2, 3, 4]
+        assert sum(row["gRPC"] + row["REST"] for row in answered) == load.answers()
         assert [row["change"] for row in table] == [
             "swapped in 1",
             "task added",
@@ -47,3 +50,27 @@ def test_malformed_requests_get_errors_of_the_right_kind_and_good_ones_answers(
         assert not result.problems, result.problems[:5]
         assert sum(row["requests"] for row in result.table()) == 300
         assert server.process.poll() is None
+
+
+def test_an_answer_that_is_not_due_is_noticed(mutations):
+    due = {"a": np.array([0.1, 0.2, 0.3]), "b": np.array([0.4, 0.5, 0.6])}
+    one = {**due, "a": np.array([0.1, 0.9, 0.3])}
+    two = {**one, "b": np.array([0.4, 0.5, 0.7])}
+    swapped = {"a": due["b"], "b": due["a"]}
+    for outputs, changed, wrong in (
+        (due, 0, None),
+        (one, 0, "1 rows are answered as others"),
+        (one, 1, None),
+        (two, 1, "2 rows are answered as others"),
+        (two, None, None),
+        (swapped, 1, "3 rows are answered as others"),
+        ({"a": due["a"]}, 0, "no answers of b"),
+        ({"a": due["a"]}, None, None),
+        ({"a": due["a"][:2], "b": due["b"][:2]}, 0, "a of shape (2,) instead of (3,)"),
+        ({"a": due["a"], "b": due["b"][:2]}, None, "outputs of different length"),
+        ({**due, "a": np.array([0.1, np.nan, 0.3])}, None, "no finite numbers (a, b)"),
+        ({**due, "a": np.array([0.1, 1.5, 0.3])}, None, "no probabilities"),
+        ({**due, "c": due["a"]}, None, "answers of a, b, c"),
+        ({}, None, "no finite numbers ()"),
+    ):
+        assert mutations.wrong_outputs(outputs, due, changed) == wrong
