@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -300,7 +301,7 @@ def other_signature():
     [(2, None), (3, other_signature()), (4, b"no PredictionLog")],
     ids=["no records", "of a signature that is not there", "records of something else"],
 )
-def test_a_version_with_bad_warm_up_requests_leaves_the_old_one_serving(
+def test_a_version_is_served_only_if_it_answers_its_warm_up_requests(
     hurried, columns, number, record
 ):
     [good] = [n for n, state in hurried.states().items() if state == "AVAILABLE"]
@@ -323,6 +324,11 @@ def test_a_version_with_bad_warm_up_requests_leaves_the_old_one_serving(
     (aside / WARMUP).write_bytes(kept)
     aside.rename(hurried.base / str(number))
     hurried.wait(lambda: hurried.states()[number] == "AVAILABLE")
+    mended = str(hurried.base / str(number) / WARMUP)
+    requests = len(list(tf.compat.v1.io.tf_record_iterator(mended)))
+    assert requests > 0
+    served = rf"m {number} is served: [0-9.]+ s, {requests} warm-up requests"
+    assert re.search(served, hurried.log.read_text())
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hurried):
