@@ -134,7 +134,7 @@ def _any_request(draw: random.Random, good: Good) -> predict_pb2.PredictRequest:
 
 
 def _sent(request: Any) -> Call:
-    return Call(request.SerializeToString())
+    return Call(request.SerializeToString(deterministic=True))
 
 
 @_mutation("gRPC", "OK", changed=0)
@@ -144,13 +144,13 @@ def _untouched(draw, good):
 
 @_mutation("gRPC", *_NAMED)
 def _truncated(draw, good):
-    body = _any_request(draw, good).SerializeToString()
+    body = _any_request(draw, good).SerializeToString(deterministic=True)
     return Call(body[: draw.randrange(len(body))])
 
 
 @_mutation("gRPC", *_HARMLESS)
 def _flipped_bytes(draw, good):
-    body = bytearray(_any_request(draw, good).SerializeToString())
+    body = bytearray(_any_request(draw, good).SerializeToString(deterministic=True))
     for _ in range(draw.randint(1, 8)):
         body[draw.randrange(len(body))] = draw.randrange(256)
     return Call(bytes(body))
@@ -171,7 +171,9 @@ def _noise_for_other_methods(draw, good):
 @_mutation("gRPC", "UNIMPLEMENTED")
 def _unknown_method(draw, good):
     method = draw.choice(["PredictionService/Classify", "SessionService/SessionRun", "x/y"])
-    return Call(_request(good).SerializeToString(), f"/tensorflow.serving.{method}")
+    return Call(
+        _request(good).SerializeToString(deterministic=True), f"/tensorflow.serving.{method}"
+    )
 
 
 @_mutation("gRPC", *_WRONG)
@@ -330,7 +332,7 @@ def _other_example(draw, good):
         feature.int64_list.value[:] = [1]
     else:
         feature.MergeFrom(copy.deepcopy(feature))  # two values
-    examples[at] = example.SerializeToString()
+    examples[at] = example.SerializeToString(deterministic=True)
     return _sent(_request(Good(good.columns, examples), "serving_default"))
 
 
@@ -543,13 +545,13 @@ def _oversized_rest(draw, good):
 
 @_mutation("REST", "413")
 def _oversized_when_unpacked_rest(draw, good):
-    packed = gzip.compress(b" " * (MAX_BYTES * draw.randint(2, 30)))
+    packed = gzip.compress(b" " * (MAX_BYTES * draw.randint(2, 30)), mtime=0)
     return Http(packed, headers={"Content-Encoding": "gzip"})
 
 
 @_mutation("REST", "400", "408")  # what seems to have no end is waited for
 def _damaged_packing_rest(draw, good):
-    packed = gzip.compress(json.dumps(_columnar(good)).encode())
+    packed = gzip.compress(json.dumps(_columnar(good)).encode(), mtime=0)
     kind = draw.choice(["gzip", "deflate"])
     cut = draw.choice([b"no gzip at all", packed[: len(packed) // 2], packed[5:]])
     return Http(cut, headers={"Content-Encoding": kind})
@@ -768,6 +770,21 @@ class Result:
         ]
 
 
+def malformed(good: Good, seed: int, number: int) -> tuple[Mutation, Good, Call | Http | Raw]:
+    """Makes a request: how, from which rows, and what it is; the same for the same numbers.
+
+    Args:
+      good: The rows to choose from.
+      seed: Of all requests.
+      number: Of this one.
+    """
+    own = random.Random(f"{seed} {number}")
+    weights = [_RARE.get(mutation.name, 1.0) for mutation in _MUTATIONS]
+    [mutation] = own.choices(_MUTATIONS, weights)
+    drawn = good.drawn(own)
+    return mutation, drawn, mutation.make(own, drawn)
+
+
 def fuzz(
     server: Any,
     columns: Mapping[str, np.ndarray],
@@ -786,13 +803,9 @@ def fuzz(
     """
     draw, result, target = random.Random(seed), Result(), Target(server)
     rows = good_rows(columns)
-    weights = [_RARE.get(mutation.name, 1.0) for mutation in _MUTATIONS]
 
     def send(number: int) -> None:
-        own = random.Random(f"{seed} {number}")
-        [mutation] = own.choices(_MUTATIONS, weights)
-        drawn = rows.drawn(own)
-        request = mutation.make(own, drawn)
+        mutation, drawn, request = malformed(rows, seed, number)
         start = time.monotonic()
         code, outputs = target.ask(mutation, request)
         seconds = time.monotonic() - start
@@ -873,5 +886,5 @@ def good_rows(columns: Mapping[str, np.ndarray]) -> Good:
                 feature.bytes_list.value.append(value.encode())
             else:
                 feature.float_list.value.append(value)
-        examples.append(example.SerializeToString())
+        examples.append(example.SerializeToString(deterministic=True))
     return Good(plain, examples)

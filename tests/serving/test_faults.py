@@ -74,3 +74,14 @@ def test_an_answer_that_is_not_due_is_noticed(mutations):
         ({}, None, "no finite numbers ()"),
     ):
         assert mutations.wrong_outputs(outputs, due, changed) == wrong
+
+
+def test_a_seed_makes_the_same_requests_again(mutations, columns):
+    def made(seed):
+        rows = mutations.good_rows(columns)
+        return [mutations.malformed(rows, seed, number) for number in range(500)]
+
+    first = made(1)
+    assert made(1) == first
+    assert sum(one != other for one, other in zip(first, made(2), strict=True)) > 450
+    assert len({(mutation.protocol, mutation.name) for mutation, _, _ in first}) > 40
