@@ -79,6 +79,7 @@ class _Model:
         self.versions: dict[int, Version] = {}
         # Of versions that failed: how their files looked, and when to try again.
         self.failed: dict[int, tuple[Any, float]] = {}
+        self.problem = ""  # why its versions could not be looked for, the last time
 
     def available(self) -> list[int]:
         """Numbers of the versions that answer, ascending."""
@@ -116,7 +117,7 @@ class Models:
             await asyncio.sleep(seconds)
             try:
                 await self.refresh()
-            # Nothing may end the polling, as a storage that is out of reach for a while.
+            # Nothing may end the polling.
             except Exception as error:
                 _log.error("looking for versions failed: %s", error)
 
@@ -127,8 +128,14 @@ class Models:
                 self._reconfigure(await self._in_thread(self._reread))
             except InputError as error:
                 _log.error("%s What was served goes on.", error)
-        for model in list(self._models.values()):
-            await self._refresh_model(model)
+        for name, model in list(self._models.items()):
+            model.problem = ""
+            try:
+                await self._refresh_model(model)
+            # A storage that is out of reach for a while; the other models have theirs.
+            except Exception as error:
+                model.problem = f"looking for its versions failed: {error}"
+                _log.error("%s: %s", name, model.problem)
 
     def _reconfigure(self, configs: Sequence[ModelConfig]) -> None:
         wanted = {config.name: config for config in configs}
@@ -204,6 +211,7 @@ class Models:
         """Models without a version that answers, and why."""
         return {
             name: "; ".join(v.error for v in model.versions.values() if v.error)
+            or model.problem
             or f"there is no version in {model.config.base_path}"
             for name, model in self._models.items()
             if not model.available()
