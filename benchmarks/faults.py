@@ -51,16 +51,25 @@ class LocalServer:
     """
 
     def __init__(self, base: Any, folder: Path, *flags: str, command: Sequence[str] = SERVE):
-        self.base, self.port, self.rest_port = base, free_port(), free_port()
-        self.log = folder / "server.log"
+        self.base, self.log = base, folder / "server.log"
         model = [] if base is None else ["--model_name=m", f"--model_base_path={base}"]
-        ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}"]
-        polling = "--file_system_poll_wait_seconds=1"
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(
-                [*command, *model, *ports, polling, *flags], stdout=log, stderr=log
-            )
-        self.wait(lambda: "AVAILABLE" in self.states().values())
+        for tries in range(3):
+            self.port, self.rest_port = free_port(), free_port()
+            ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}"]
+            polling = "--file_system_poll_wait_seconds=1"
+            with open(self.log, "w") as log:
+                self.process = subprocess.Popen(
+                    [*command, *model, *ports, polling, *flags], stdout=log, stderr=log
+                )
+            try:
+                self.wait(lambda: "AVAILABLE" in self.states().values())
+                return
+            except AssertionError:
+                self.process.kill()
+                self.process.wait()
+                # Somebody else may take a port before the server does.
+                if tries == 2 or "cannot listen on" not in self.log.read_text():
+                    raise
 
     @property
     def url(self) -> str:
@@ -99,8 +108,10 @@ class LocalServer:
         """
         end = time.monotonic() + LONG
         while not ready():
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise AssertionError(self.log.read_text())
+            ended = self.process.poll()
+            if ended is not None or time.monotonic() > end:
+                what = "still runs" if ended is None else f"ended with status {ended}"
+                raise AssertionError(f"the server {what}:\n{self.log.read_text()}")
             time.sleep(0.1)
 
     def client(self, kind: str, **options: Any) -> Any:
