@@ -71,11 +71,11 @@ class HeadBank(tf.Module):
             for h in stacked
         ]
         self._fold(weights, prompts.astype(np.float64))
-        layers = range(len(config.tower_units) + 1)
-        self._kernels, self._biases = (
-            [self._stack(weights, lambda w, name=f"tower/{what}_{i}": w[name][0]) for i in layers]
-            for what in ("kernel", "bias")
-        )
+        later = range(1, len(config.tower_units) + 1)
+        self._later = [
+            (self._stack(weights, _tower("kernel", i)), self._stack(weights, _tower("bias", i)))
+            for i in later
+        ]
 
     @staticmethod
     def _stack(
@@ -87,14 +87,29 @@ class HeadBank(tf.Module):
 
     def __call__(self, encoded: Encoded) -> dict[str, tf.Tensor]:
         """Returns the probabilities [B] by task, for what the backbone says of a batch."""
-        h, added = self._tower_input(encoded)
-        for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
-            h = tf.nn.relu(h @ kernel + bias)
-        logits = tf.squeeze(h @ self._kernels[-1] + self._biases[-1], axis=2)
-        if added is not None:
-            logits += added
+        h = self._first_layer(encoded)
+        for kernel, bias in self._later:
+            h = tf.nn.relu(h) @ kernel + bias
+        logits = tf.squeeze(h, axis=2) + self._added(encoded)
         answers = tf.unstack(_in_whole_vectors(tf.sigmoid, logits), num=self._count)
         return dict(zip(self.tasks, answers, strict=False))
+
+    def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
+        """Makes the variables of what comes before the tower's second layer."""
+        raise NotImplementedError
+
+    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
+        """Returns [N, B, units], what the tower's first layer says before its activation."""
+        raise NotImplementedError
+
+    def _added(self, encoded: Encoded) -> tf.Tensor | float:
+        """Returns what is added to the logits [N, B]."""
+        del encoded
+        return 0.0
+
+
+def _tower(what: str, layer: int) -> Callable[[_Weights], np.ndarray]:
+    return lambda w: w[f"tower/{what}_{layer}"][0]
 
 
 class PromptBank(HeadBank):
@@ -120,12 +135,14 @@ class PromptBank(HeadBank):
             self._shift = self._stack(weights, lambda w: w["query/shift"][None] @ prompts.T / tau)
             self._second = self._stack(weights, lambda w: _second_product(w, prompts / tau))
         self._first = self._stack(weights, self._first_product)
+        self._kernel = self._stack(weights, _tower("kernel", 0))
+        self._bias = self._stack(weights, _tower("bias", 0))
 
     def _first_product(self, w: _Weights) -> np.ndarray:
         hidden = [w["query/hidden"]] if self._config.attention == "prompt" else []
         return np.concatenate([*hidden, _gate_difference(w)], axis=1)
 
-    def _tower_input(self, encoded: Encoded) -> tuple[tf.Tensor, None]:
+    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
         first = encoded.x[tf.newaxis] @ self._first
         gate = _in_whole_vectors(tf.sigmoid, first[..., -1:])  # [N, B, 1]
         scores = self._shift
@@ -138,7 +155,7 @@ class PromptBank(HeadBank):
             scores = plain * _in_whole_vectors(tf.math.rsqrt, variance) + scores
         weights = _in_whole_vectors(tf.nn.softmax, scores) * gate  # [N, B, K]
         mixed = tf.einsum("nbk,kbh->nbh", weights, encoded.specific) * self._prompts
-        return mixed + (1 - gate) * encoded.shared, None
+        return (mixed + (1 - gate) * encoded.shared) @ self._kernel + self._bias
 
 
 def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
@@ -159,54 +176,95 @@ def _second_product(w: _Weights, prompts: np.ndarray) -> np.ndarray:
 class ResidualBank(HeadBank):
     """Heads with an expert of their own.
 
-    What scales the standardised values is multiplied into what they are multiplied by; the means
-    are taken off before, since a value may be large beside its deviation.
+    Standardised values are linear in what is standardised, but for the limits of x: scales are
+    multiplied into the weights that follow, and means become biases. With s = mean_k(h_k * a_k) p,
+    t = h_0 * a_0 and what their means become, c_s and c_t, the fusion is
+
+        z = g_1 (s - c_s) + g_2 (t - c_t) = g_1 s + g_2 t - g_1 (c_s - c_t) - c_t
+
+    so that g_1 itself is one more input of the tower. A value that is always 1 is another, and one
+    of x: biases are rows of kernels.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
-        count = len(prompts)
-        self._mean_x = self._stack(weights, lambda w: w["standard_x/mean"])
-        self._limit_x = self._stack(weights, lambda w: _limit(w["standard_x/scale"]))
+        del prompts
+        self._lowest = self._stack(weights, lambda w: _limits_of_x(w)[0])
+        self._highest = self._stack(weights, lambda w: _limits_of_x(w)[1])
         self._first = self._stack(weights, _first_of_residual)
-        self._expert_bias = self._stack(weights, lambda w: w["expert/bias_0"][0])
-        self._mean_shared = self._stack(weights, lambda w: w["standard_shared/mean"])
-        self._scale_shared = self._stack(weights, lambda w: w["standard_shared/scale"])
         # [K, N, 1, H]: the mean over the old tasks is a sum over what comes first.
-        self._mean_specific = self._stack(weights, lambda w: w["standard_specific/mean"], axis=1)
-        self._scale_specific = self._stack(
-            weights, lambda w: w["standard_specific/scale"] * w["prompt/prompts"] / count, axis=1
-        )
+        self._scale_specific = self._stack(weights, _scale_specific, axis=1)
+        self._scale_shared = self._stack(weights, lambda w: w["standard_shared/scale"])
         self._mean_logits = self._stack(weights, lambda w: w["standard_logits/mean"].T)
         self._scale_logits = self._stack(weights, lambda w: w["standard_logits/scale"].T)
+        self._kernel = self._stack(weights, _first_of_tower)
         if self._config.id_ranges:
             self._ids = self._stack(weights, lambda w: w["ids/weights"], axis=1)  # [V, N]
 
-    def _tower_input(self, encoded: Encoded) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = tf.clip_by_value(encoded.x - self._mean_x, -self._limit_x, self._limit_x)
+    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
+        x = _and_one(encoded.x)
+        x = tf.maximum(tf.minimum(x, self._highest), self._lowest)
         first = x @ self._first
         gate = _in_whole_vectors(tf.sigmoid, first[..., -1:])  # [N, B, 1]
-        residual = tf.nn.relu(first[..., :-1] + self._expert_bias)
-        specific = (encoded.specific[:, tf.newaxis] - self._mean_specific) * self._scale_specific
-        shared = (encoded.shared - self._mean_shared) * self._scale_shared
-        fused = tf.add_n(tf.unstack(specific)) * gate + shared * (1 - gate)
+        residual = tf.nn.relu(first[..., :-1])
+        specific = tf.add_n(tf.unstack(encoded.specific[:, tf.newaxis] * self._scale_specific))
+        shared = encoded.shared * self._scale_shared
+        fused = shared + gate * (specific - shared)  # g_1 + g_2 = 1
         logits = (tf.transpose(encoded.logits) - self._mean_logits) * self._scale_logits
         logits = tf.clip_by_value(logits, -LOGITS_LIMIT, LOGITS_LIMIT)
-        added = None
-        if self._config.id_ranges:
-            places = id_places(encoded.ids, self._config.id_ranges)
-            added = tf.transpose(tf.reduce_sum(tf.gather(self._ids, places), axis=1))
-        return tf.concat([fused, residual, logits], axis=2), added
+        return tf.concat([fused, residual, _and_one(logits), gate], axis=2) @ self._kernel
+
+    def _added(self, encoded: Encoded) -> tf.Tensor | float:
+        if not self._config.id_ranges:
+            return 0.0
+        places = id_places(encoded.ids, self._config.id_ranges)
+        rows, count = tf.unstack(tf.shape(places))
+        row = tf.repeat(tf.range(rows), count)
+        added = tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=self._ids, indices=tf.reshape(places, [-1]), segment_ids=row, num_segments=rows
+        )
+        return tf.transpose(added)
 
 
-def _limit(scale: np.ndarray) -> np.ndarray:
-    """Where the distance from the mean is cut; a dimension that says nothing is 0."""
-    return np.where(scale > 0, X_LIMIT / np.where(scale > 0, scale, 1.0), 0.0)
+def _and_one(values: tf.Tensor) -> tf.Tensor:
+    """Adds a last dimension that is always 1."""
+    ends = [[0, 0]] * (values.shape.rank - 1) + [[0, 1]]
+    return tf.pad(values, ends, constant_values=1.0)
+
+
+def _limits_of_x(w: _Weights) -> tuple[np.ndarray, np.ndarray]:
+    """[1, D + 1] each; a dimension that says nothing is its mean."""
+    scale = w["standard_x/scale"]
+    limit = np.where(scale > 0, X_LIMIT / np.where(scale > 0, scale, 1.0), 0.0)
+    mean = w["standard_x/mean"]
+    return _row_and(mean - limit, 1.0), _row_and(mean + limit, 1.0)
+
+
+def _row_and(row: np.ndarray, value: float) -> np.ndarray:
+    return np.append(row, [[value]], axis=1)
 
 
 def _first_of_residual(w: _Weights) -> np.ndarray:
-    """[D, m + 1]: the expert's kernel and the gate's, times the scale of x."""
-    kernels = [w["expert/kernel_0"][0], _gate_difference(w)]
-    return w["standard_x/scale"].T * np.concatenate(kernels, axis=1)
+    """[D + 1, m + 1]: the expert and the gate, of x and 1."""
+    kernel = np.concatenate([w["expert/kernel_0"][0], _gate_difference(w)], axis=1)
+    kernel = w["standard_x/scale"].T * kernel
+    bias = _row_and(w["expert/bias_0"][0], 0.0) - w["standard_x/mean"] @ kernel
+    return np.concatenate([kernel, bias])
+
+
+def _scale_specific(w: _Weights) -> np.ndarray:
+    """[K, 1, H]: what each specific representation counts for."""
+    scale = w["standard_specific/scale"] * w["prompt/prompts"]
+    return scale / len(scale)
+
+
+def _first_of_tower(w: _Weights) -> np.ndarray:
+    """[H + m + K + 2, units]: of z without its constants, the residual, the logits, 1 and g_1."""
+    kernel = w["tower/kernel_0"][0]
+    of_fused = kernel[: w["prompt/prompts"].shape[1]]
+    specific = np.sum(w["standard_specific/mean"] * _scale_specific(w), axis=0)
+    shared = w["standard_shared/mean"] * w["standard_shared/scale"]
+    bias = w["tower/bias_0"][0] - shared @ of_fused
+    return np.concatenate([kernel, bias, (shared - specific) @ of_fused])
 
 
 def _gate_difference(w: _Weights) -> np.ndarray:
