@@ -71,11 +71,10 @@ class HeadBank(tf.Module):
             for h in stacked
         ]
         self._fold(weights, prompts.astype(np.float64))
-        later = range(1, len(config.tower_units) + 1)
-        self._later = [
-            (self._stack(weights, _tower("kernel", i)), self._stack(weights, _tower("bias", i)))
-            for i in later
-        ]
+        layers = range(len(config.tower_units))
+        self._lows = [self._stack(weights, lambda w, i=i: -self._left_out(w, i)) for i in layers]
+        self._kernels = [self._stack(weights, _of_tower("kernel", i + 1)) for i in layers]
+        self._last = self._stack(weights, lambda w: self._left_out(w, len(layers)))
 
     @staticmethod
     def _stack(
@@ -85,22 +84,34 @@ class HeadBank(tf.Module):
         values = np.stack([function(w) for w in weights], axis)
         return tf.Variable(values.astype(np.float32), trainable=False)
 
+    def _left_out(self, w: _Weights, layer: int) -> np.ndarray:
+        """[1, units]: what a layer of the tower lacks before its activation, see `__call__`."""
+        if layer == 0:
+            return self._left_out_first(w)
+        kernel, bias = (_of_tower(what, layer)(w) for what in ("kernel", "bias"))
+        return self._left_out(w, layer - 1) @ kernel + bias
+
     def __call__(self, encoded: Encoded) -> dict[str, tf.Tensor]:
         """Returns the probabilities [B] by task, for what the backbone says of a batch."""
         h = self._first_layer(encoded)
-        for kernel, bias in self._later:
-            h = tf.nn.relu(h) @ kernel + bias
-        logits = tf.squeeze(h, axis=2) + self._added(encoded)
+        # relu(h + b) = max(h, -b) + b, and this b goes with the bias of the layer that follows.
+        for low, kernel in zip(self._lows, self._kernels, strict=True):
+            h = tf.maximum(h, low) @ kernel
+        logits = tf.squeeze(h + self._last, axis=2) + self._added(encoded)
         answers = tf.unstack(_in_whole_vectors(tf.sigmoid, logits), num=self._count)
         return dict(zip(self.tasks, answers, strict=False))
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
-        """Makes the variables of what comes before the tower's second layer."""
+        """Makes the variables of `_first_layer` and `_added`."""
         raise NotImplementedError
 
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        """Returns [N, B, units], what the tower's first layer says before its activation."""
+        """Returns [N, B, units]: the tower's first layer before its activation, but for its bias."""
         raise NotImplementedError
+
+    def _left_out_first(self, w: _Weights) -> np.ndarray:
+        """[1, units]: that bias."""
+        return _of_tower("bias", 0)(w)
 
     def _added(self, encoded: Encoded) -> tf.Tensor | float:
         """Returns what is added to the logits [N, B]."""
@@ -108,7 +119,7 @@ class HeadBank(tf.Module):
         return 0.0
 
 
-def _tower(what: str, layer: int) -> Callable[[_Weights], np.ndarray]:
+def _of_tower(what: str, layer: int) -> Callable[[_Weights], np.ndarray]:
     return lambda w: w[f"tower/{what}_{layer}"][0]
 
 
@@ -128,143 +139,171 @@ class PromptBank(HeadBank):
         tau = self._config.tau
         self._prompts = self._stack(weights, lambda w: w["prompt/prompts"])
         if self._config.attention == "fixed":
-            self._shift = self._stack(weights, lambda w: np.zeros((1, len(prompts))))
+            self._shift = self._stack(weights, lambda w: np.zeros((len(prompts), 1)), 1)
         elif self._config.attention == "task_similarity":
-            self._shift = self._stack(weights, lambda w: w["prompt/prompts"] @ prompts.T / tau)
+            self._shift = self._stack(weights, lambda w: prompts @ w["prompt/prompts"].T / tau, 1)
         else:
-            self._shift = self._stack(weights, lambda w: w["query/shift"][None] @ prompts.T / tau)
+            self._shift = self._stack(
+                weights, lambda w: prompts @ w["query/shift"][:, None] / tau, 1
+            )
+            self._hidden = self._stack(weights, lambda w: w["query/hidden"])
             self._second = self._stack(weights, lambda w: _second_product(w, prompts / tau))
-        self._first = self._stack(weights, self._first_product)
-        self._kernel = self._stack(weights, _tower("kernel", 0))
-        self._bias = self._stack(weights, _tower("bias", 0))
+        self._gates = self._by_vectors(weights, _gate_difference)
+        self._kernel = self._stack(weights, _of_tower("kernel", 0))
 
-    def _first_product(self, w: _Weights) -> np.ndarray:
-        hidden = [w["query/hidden"]] if self._config.attention == "prompt" else []
-        return np.concatenate([*hidden, _gate_difference(w)], axis=1)
+    def _by_vectors(
+        self, weights: Sequence[_Weights], function: Callable[[_Weights], np.ndarray]
+    ) -> tf.Variable:
+        """[G, D, 16]: columns [D, 1] of 16 heads each, and of none."""
+        columns = np.concatenate([function(w) for w in weights], axis=1)
+        groups = max(2, -(-columns.shape[1] // _VECTOR))
+        columns = np.pad(columns, [[0, 0], [0, groups * _VECTOR - columns.shape[1]]])
+        return self._stack(np.split(columns, groups, axis=1), lambda column: column)
 
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        first = encoded.x[tf.newaxis] @ self._first
-        gate = _in_whole_vectors(tf.sigmoid, first[..., -1:])  # [N, B, 1]
-        scores = self._shift
+        gate = tf.transpose(encoded.x[tf.newaxis] @ self._gates, [0, 2, 1])  # [G, 16, B]
+        gate = tf.reshape(gate, [-1, tf.shape(gate)[2]])[: self._count]
+        gate = _in_whole_vectors(tf.sigmoid, gate)  # [N, B]
+        scores = tf.convert_to_tensor(self._shift)  # [K, N, 1]
         if self._config.attention == "prompt":
-            v = tf.nn.relu(first[..., :-1])
+            v = tf.nn.relu(encoded.x[tf.newaxis] @ self._hidden)
             second = v @ self._second
-            square, plain = second[..., : v.shape[2]], second[..., v.shape[2] :]
-            variance = tf.reduce_sum(square * v, axis=2, keepdims=True)
-            variance = tf.maximum(variance, 0.0) + EPSILON
-            scores = plain * _in_whole_vectors(tf.math.rsqrt, variance) + scores
-        weights = _in_whole_vectors(tf.nn.softmax, scores) * gate  # [N, B, K]
-        mixed = tf.einsum("nbk,kbh->nbh", weights, encoded.specific) * self._prompts
-        return (mixed + (1 - gate) * encoded.shared) @ self._kernel + self._bias
+            width = v.shape[2]
+            variance = tf.reduce_sum(tf.square(second[..., :width]), axis=2)
+            plain = tf.transpose(second[..., width:], [2, 0, 1])
+            scores += plain * _in_whole_vectors(tf.math.rsqrt, variance + EPSILON)
+        # A softmax over the old tasks, times the gate.
+        weights = _in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
+        weights *= gate / tf.reduce_sum(weights, axis=0)  # [K, N, B]
+        mixed = tf.einsum("knb,kbh->nbh", weights, encoded.specific) * self._prompts
+        return (mixed + (1 - gate)[..., tf.newaxis] * encoded.shared) @ self._kernel
 
 
 def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
-    """Applies a function of single rows to [N, B, ...], with B filled up to whole vectors."""
-    rows = tf.shape(values)[1]
-    ends = [[0, 0], [0, -rows % _VECTOR]] + [[0, 0]] * (values.shape.rank - 2)
-    return function(tf.pad(values, ends))[:, :rows]
+    """Applies a function of single values to [..., B], with B filled up to whole vectors."""
+    rows = tf.shape(values)[-1]
+    ends = [[0, 0]] * (values.shape.rank - 1) + [[0, -rows % _VECTOR]]
+    return function(tf.pad(values, ends))[..., :rows]
 
 
 def _second_product(w: _Weights, prompts: np.ndarray) -> np.ndarray:
     """[H/2, H/2 + K]: what makes the variance of a query, and what makes its scores."""
     output = w["query/output"]
     centred = output - output.mean(axis=1, keepdims=True)
-    square = centred @ centred.T / output.shape[1]
-    return np.concatenate([square, centred @ (w["query/scale"] * prompts).T], axis=1)
+    # The same lengths as of the products with `centred`, in fewer dimensions.
+    lengths = np.linalg.qr(centred.T, "r").T / np.sqrt(output.shape[1])
+    return np.concatenate([lengths, centred @ (w["query/scale"] * prompts).T], axis=1)
 
 
 class ResidualBank(HeadBank):
     """Heads with an expert of their own.
 
-    Standardised values are linear in what is standardised, but for the limits of x: scales are
-    multiplied into the weights that follow, and means become biases. With s = mean_k(h_k * a_k) p,
-    t = h_0 * a_0 and what their means become, c_s and c_t, the fusion is
+    But for the limits of x, standardised values are linear in what is standardised: scales are
+    multiplied into the weights that follow, and means become biases. With s = mean_k(h_k a_k) p and
+    t = h_0 a_0 for scales a, and c_s and c_t for what their means become, the fusion is
 
-        z = g_1 (s - c_s) + g_2 (t - c_t) = g_1 s + g_2 t - g_1 (c_s - c_t) - c_t
+        z = g_1 (s - c_s) + g_2 (t - c_t) = t + g_1 (s - t) - c_t - g_1 (c_s - c_t)
 
-    so that g_1 itself is one more input of the tower. A value that is always 1 is another, and one
-    of x: biases are rows of kernels.
+    so that g_1 is one more input of the tower. Statistics that all heads share, as those of one
+    data set do, stand in a bank once.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
         del prompts
-        self._lowest = self._stack(weights, lambda w: _limits_of_x(w)[0])
-        self._highest = self._stack(weights, lambda w: _limits_of_x(w)[1])
+        self._lowest = self._once(weights, lambda w: w["standard_x/mean"] - _limit_of_x(w))
+        self._highest = self._once(weights, lambda w: w["standard_x/mean"] + _limit_of_x(w))
         self._first = self._stack(weights, _first_of_residual)
+        self._low = self._stack(weights, lambda w: _row_and(-_bias_of_residual(w)[:, :-1], 0.0))
+        self._gate_bias = self._stack(weights, lambda w: _bias_of_residual(w)[0, -1:])
         # [K, N, 1, H]: the mean over the old tasks is a sum over what comes first.
-        self._scale_specific = self._stack(weights, _scale_specific, axis=1)
-        self._scale_shared = self._stack(weights, lambda w: w["standard_shared/scale"])
+        self._scale_specific = self._once(weights, _scale_specific, axis=1)
+        self._prompts = self._stack(weights, lambda w: w["prompt/prompts"])
+        self._scale_shared = self._once(weights, lambda w: w["standard_shared/scale"])
         self._mean_logits = self._stack(weights, lambda w: w["standard_logits/mean"].T)
         self._scale_logits = self._stack(weights, lambda w: w["standard_logits/scale"].T)
-        self._kernel = self._stack(weights, _first_of_tower)
+        self._kernel = self._stack(weights, self._first_of_tower)
         if self._config.id_ranges:
             self._ids = self._stack(weights, lambda w: w["ids/weights"], axis=1)  # [V, N]
 
+    def _once(
+        self, weights: Sequence[_Weights], function: Callable[[_Weights], np.ndarray], axis: int = 0
+    ) -> tf.Variable:
+        values = [function(w) for w in weights]
+        same = all(np.array_equal(value, values[0]) for value in values)
+        return self._stack(weights[:1] if same else weights, function, axis)
+
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        x = _and_one(encoded.x)
-        x = tf.maximum(tf.minimum(x, self._highest), self._lowest)
-        first = x @ self._first
-        gate = _in_whole_vectors(tf.sigmoid, first[..., -1:])  # [N, B, 1]
-        residual = tf.nn.relu(first[..., :-1])
+        x = tf.maximum(tf.minimum(encoded.x, self._highest), self._lowest)
+        first = x @ self._first  # [N, B, m + 1]
+        gate = _in_whole_vectors(tf.sigmoid, first[..., -1] + self._gate_bias)[..., tf.newaxis]
         specific = tf.add_n(tf.unstack(encoded.specific[:, tf.newaxis] * self._scale_specific))
         shared = encoded.shared * self._scale_shared
-        fused = shared + gate * (specific - shared)  # g_1 + g_2 = 1
+        fused = shared + gate * (specific * self._prompts - shared)
         logits = (tf.transpose(encoded.logits) - self._mean_logits) * self._scale_logits
         logits = tf.clip_by_value(logits, -LOGITS_LIMIT, LOGITS_LIMIT)
-        return tf.concat([fused, residual, _and_one(logits), gate], axis=2) @ self._kernel
+        # The gate's own column among the residuals is multiplied by 0: to cut it off costs more.
+        residual = tf.maximum(first, self._low)
+        return tf.concat([fused, residual, logits, gate], axis=2) @ self._kernel
+
+    def _first_of_tower(self, w: _Weights) -> np.ndarray:
+        """[H + m + 1 + K + 1, units]."""
+        kernel = _of_tower("kernel", 0)(w)
+        specific, shared = _means_of_fused(w)
+        ends = np.cumsum([specific.shape[1], self._config.expert_units])
+        fused, residual, logits = np.split(kernel, ends)
+        nothing = np.zeros_like(kernel[:1])
+        return np.concatenate([fused, residual, nothing, logits, (shared - specific) @ fused])
+
+    def _left_out_first(self, w: _Weights) -> np.ndarray:
+        _, shared = _means_of_fused(w)
+        known = np.concatenate([-shared, _bias_of_residual(w)[:, :-1]], axis=1)
+        return super()._left_out_first(w) + known @ _of_tower("kernel", 0)(w)[: known.shape[1]]
 
     def _added(self, encoded: Encoded) -> tf.Tensor | float:
         if not self._config.id_ranges:
             return 0.0
         places = id_places(encoded.ids, self._config.id_ranges)
         rows, count = tf.unstack(tf.shape(places))
-        row = tf.repeat(tf.range(rows), count)
+        # A sum that makes no copy of what it adds.
         added = tf.raw_ops.SparseSegmentSumWithNumSegments(
-            data=self._ids, indices=tf.reshape(places, [-1]), segment_ids=row, num_segments=rows
+            data=self._ids,
+            indices=tf.reshape(places, [-1]),
+            segment_ids=tf.repeat(tf.range(rows), count),
+            num_segments=rows,
         )
         return tf.transpose(added)
-
-
-def _and_one(values: tf.Tensor) -> tf.Tensor:
-    """Adds a last dimension that is always 1."""
-    ends = [[0, 0]] * (values.shape.rank - 1) + [[0, 1]]
-    return tf.pad(values, ends, constant_values=1.0)
-
-
-def _limits_of_x(w: _Weights) -> tuple[np.ndarray, np.ndarray]:
-    """[1, D + 1] each; a dimension that says nothing is its mean."""
-    scale = w["standard_x/scale"]
-    limit = np.where(scale > 0, X_LIMIT / np.where(scale > 0, scale, 1.0), 0.0)
-    mean = w["standard_x/mean"]
-    return _row_and(mean - limit, 1.0), _row_and(mean + limit, 1.0)
 
 
 def _row_and(row: np.ndarray, value: float) -> np.ndarray:
     return np.append(row, [[value]], axis=1)
 
 
+def _limit_of_x(w: _Weights) -> np.ndarray:
+    """[1, D]: how far from the mean x is cut; a dimension that says nothing is its mean."""
+    scale = w["standard_x/scale"]
+    return np.where(scale > 0, X_LIMIT / np.where(scale > 0, scale, 1.0), 0.0)
+
+
 def _first_of_residual(w: _Weights) -> np.ndarray:
-    """[D + 1, m + 1]: the expert and the gate, of x and 1."""
-    kernel = np.concatenate([w["expert/kernel_0"][0], _gate_difference(w)], axis=1)
-    kernel = w["standard_x/scale"].T * kernel
-    bias = _row_and(w["expert/bias_0"][0], 0.0) - w["standard_x/mean"] @ kernel
-    return np.concatenate([kernel, bias])
+    """[D, m + 1]: the expert's kernel and the gate's, times the scale of x."""
+    kernels = [w["expert/kernel_0"][0], _gate_difference(w)]
+    return w["standard_x/scale"].T * np.concatenate(kernels, axis=1)
+
+
+def _bias_of_residual(w: _Weights) -> np.ndarray:
+    """[1, m + 1]: likewise, with what the means of x become."""
+    return _row_and(w["expert/bias_0"][0], 0.0) - w["standard_x/mean"] @ _first_of_residual(w)
 
 
 def _scale_specific(w: _Weights) -> np.ndarray:
-    """[K, 1, H]: what each specific representation counts for."""
-    scale = w["standard_specific/scale"] * w["prompt/prompts"]
-    return scale / len(scale)
+    """[K, 1, H]."""
+    return w["standard_specific/scale"] / len(w["standard_specific/scale"])
 
 
-def _first_of_tower(w: _Weights) -> np.ndarray:
-    """[H + m + K + 2, units]: of z without its constants, the residual, the logits, 1 and g_1."""
-    kernel = w["tower/kernel_0"][0]
-    of_fused = kernel[: w["prompt/prompts"].shape[1]]
+def _means_of_fused(w: _Weights) -> tuple[np.ndarray, np.ndarray]:
+    """c_s and c_t, [1, H] each."""
     specific = np.sum(w["standard_specific/mean"] * _scale_specific(w), axis=0)
-    shared = w["standard_shared/mean"] * w["standard_shared/scale"]
-    bias = w["tower/bias_0"][0] - shared @ of_fused
-    return np.concatenate([kernel, bias, (shared - specific) @ of_fused])
+    return specific * w["prompt/prompts"], w["standard_shared/mean"] * w["standard_shared/scale"]
 
 
 def _gate_difference(w: _Weights) -> np.ndarray:
