@@ -25,7 +25,12 @@ BOUND = 0.03
 _WARM, _CALLS = 5, 25  # calls of a model in each turn
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
-_KINDS = flags.DEFINE_list("kinds", ["residual_small", "residual", "fixed", "prompt"], "Heads.")
+_OWN = "/own"
+_KINDS = flags.DEFINE_list(
+    "kinds",
+    ["residual_small", "residual", "fixed", "prompt", "residual_small/own", "residual/own"],
+    f"Heads; with {_OWN}, each has statistics of other rows than the others.",
+)
 _COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")
 _CANDIDATES = flags.DEFINE_integer("candidates", 64, "Rows of a request.", 1)
 _SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds of asking for each model.", 0.1)
@@ -77,11 +82,24 @@ def _servable(backbone, kind: str, count: int, folder: str):
     packages = []
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
-        head = make_head(head_config(kind, tuple(ranges)), backbone.backbone.config, task.name)
+        config = head_config(kind.removesuffix(_OWN), tuple(ranges))
+        head = make_head(config, backbone.backbone.config, task.name)
+        if kind.endswith(_OWN):
+            _set_own_statistics(head, number)
         packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
     path = f"{folder}/{count}"
     save_model(backbone, packages, path)
     return Servable(path)
+
+
+def _set_own_statistics(head, seed: int) -> None:
+    from mptrec_tf.layers.statistics import Standardize
+
+    random = np.random.default_rng(seed)
+    for layer in head.submodules:
+        if isinstance(layer, Standardize):
+            mean, deviation = random.uniform(0.5, 1.5, (2, *layer.mean.shape))
+            layer.set_statistics(mean, deviation)
 
 
 def _measured(servables) -> list[float]:

@@ -1,13 +1,15 @@
 """Heads of one shape as one batched computation, for models that answer many tasks.
 
 The equations are those of `heads` and `residual`, rewritten for requests of a few hundred rows,
-where passes over [N, B, H] cost more than products: what is linear is multiplied out beforehand,
-and the first products of a head are one.
+where passes over [N, B, H] cost as much as products: what is linear is multiplied out beforehand,
+and no pass is made that a product can take over. Passes that widen both of their operands, as
+[1, B, H] * [N, 1, H], are the dearest.
 
 What a task answers does not depend, to the last bit, on the tasks that it shares a bank with. All
 products are batched by head. TensorFlow multiplies a batch of one in another way than larger ones:
 a head that is alone stands in its bank twice. It takes exponentials of whole vector registers in
-another way than those of the rest: see `_in_whole_vectors`.
+another way than those of the rest: see `_in_whole_vectors`. And it changes the order of products
+of several factors, or of sums, that widen each other: here are none.
 """
 
 import dataclasses
@@ -106,7 +108,7 @@ class HeadBank(tf.Module):
         raise NotImplementedError
 
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        """Returns [N, B, units]: the tower's first layer before its activation, but for its bias."""
+        """Returns [N, B, units]: the tower's first layer before activation, without its bias."""
         raise NotImplementedError
 
     def _left_out_first(self, w: _Weights) -> np.ndarray:
@@ -129,10 +131,11 @@ class PromptBank(HeadBank):
     With v = relu(x U_1), the query before its normalisation is v U_2. Its mean over the H
     dimensions is taken out of U_2 beforehand: C = U_2 (I - 1 1^T / H). Then
 
-        variance = |v C|^2 / H = v (C C^T) v^T / H
+        variance = |v C|^2 / H
         scores   = v C (scale * p_k) / sqrt(variance + epsilon) + shift . p_k
 
-    so that no query is made, and a gate of two is a sigmoid of the difference.
+    so that no query is made; |v C| is as long as its product with R^T, for C^T = Q R. A gate of
+    two is a sigmoid of the difference. All gates of 16 heads are one product.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
@@ -164,19 +167,21 @@ class PromptBank(HeadBank):
         gate = tf.transpose(encoded.x[tf.newaxis] @ self._gates, [0, 2, 1])  # [G, 16, B]
         gate = tf.reshape(gate, [-1, tf.shape(gate)[2]])[: self._count]
         gate = _in_whole_vectors(tf.sigmoid, gate)  # [N, B]
-        scores = tf.convert_to_tensor(self._shift)  # [K, N, 1]
-        if self._config.attention == "prompt":
+        if self._config.attention != "prompt":
+            scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
+        else:
             v = tf.nn.relu(encoded.x[tf.newaxis] @ self._hidden)
             second = v @ self._second
             width = v.shape[2]
             variance = tf.reduce_sum(tf.square(second[..., :width]), axis=2)
             plain = tf.transpose(second[..., width:], [2, 0, 1])
-            scores += plain * _in_whole_vectors(tf.math.rsqrt, variance + EPSILON)
-        # A softmax over the old tasks, times the gate.
+            scores = plain * _in_whole_vectors(tf.math.rsqrt, variance + EPSILON) + self._shift
+        # A softmax over the old tasks.
         weights = _in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
-        weights *= gate / tf.reduce_sum(weights, axis=0)  # [K, N, B]
+        weights /= tf.reduce_sum(weights, axis=0)
         mixed = tf.einsum("knb,kbh->nbh", weights, encoded.specific) * self._prompts
-        return (mixed + (1 - gate)[..., tf.newaxis] * encoded.shared) @ self._kernel
+        fused = encoded.shared + gate[..., tf.newaxis] * (mixed - encoded.shared)
+        return fused @ self._kernel
 
 
 def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,11 @@
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.layers.statistics import Standardize
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import BackboneConfig, Encoded, named_weights
 from mptrec_tf.models.head_banks import head_banks
@@ -11,10 +14,10 @@ SHAPE = BackboneConfig(("a", "b", "c"), 40, 5, 3, expert_units=(32, 16))
 RANGES = ((0, 0, 7), (2, 20, 9))
 
 
-def make(kind, number, **config):
+def make(kind, number, backbone=SHAPE):
     """A head with random weights and statistics."""
     shape = head_kinds.head_config(kind, RANGES)
-    head = head_kinds.make_head(shape, SHAPE, f"{kind}_{number}")
+    head = head_kinds.make_head(shape, backbone, f"{kind}_{number}")
     rng = np.random.default_rng(number)
     for name, weight in named_weights(head).items():
         low = 0.2 if name.endswith("scale") else -0.5
@@ -22,13 +25,13 @@ def make(kind, number, **config):
     return head
 
 
-def inputs(rows):
+def inputs(rows, shape=SHAPE):
     rng = np.random.default_rng(rows)
-    k, width = len(SHAPE.tasks), SHAPE.width
+    k, width = len(shape.tasks), shape.width
     x, shared, specific, logits, prompts = (
-        tf.constant(rng.normal(size=shape).astype(np.float32))
-        for shape in (
-            (rows, SHAPE.input_width),
+        tf.constant(rng.normal(size=size).astype(np.float32))
+        for size in (
+            (rows, shape.input_width),
             (rows, width),
             (k, rows, width),
             (k, rows),
@@ -72,6 +75,33 @@ def test_tasks_that_come_and_go_change_no_bit_of_another(kind, rows):
         answers = ask(some)
         for task in some:
             np.testing.assert_array_equal(answers[task], whole[task])
+
+
+@pytest.mark.parametrize("kind", ["residual", "residual_small"])
+@pytest.mark.parametrize("rows", [1, 3, 37])
+@pytest.mark.parametrize("old_tasks", [1, 3])
+def test_a_task_of_other_rows_changes_no_bit_of_those_that_share_statistics(kind, rows, old_tasks):
+    shape = dataclasses.replace(SHAPE, tasks=SHAPE.tasks[:old_tasks])
+    encoded, prompts = inputs(rows, shape)
+    heads = {f"task{n}": make(kind, n, shape) for n in range(5)}
+    for head in heads.values():
+        for layer in head.submodules:
+            if isinstance(layer, Standardize):
+                layer.mean.assign(tf.ones_like(layer.mean) / 3)
+                layer.scale.assign(tf.ones_like(layer.scale) * 0.7)
+
+    def ask(some):
+        [bank] = head_banks(some, prompts.numpy())
+        return tf.function(bank)(encoded), sum(v.shape.num_elements() for v in bank.variables)
+
+    shared, shared_size = ask(heads)
+    mixed, mixed_size = ask(heads | {"other": make(kind, 9, shape)})
+    for task, head in heads.items():
+        np.testing.assert_array_equal(mixed[task], shared[task])
+        alone = tf.sigmoid(head(encoded, prompts).logits)
+        np.testing.assert_allclose(shared[task], alone, rtol=2e-5, atol=1e-6)
+    # Five heads keep what they share once.
+    assert shared_size < mixed_size * 5 / 6 - SHAPE.width * 2
 
 
 def test_heads_share_a_bank_if_their_shapes_agree():
