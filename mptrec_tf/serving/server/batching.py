@@ -161,10 +161,11 @@ def _run_batch(
 ) -> list[dict[str, np.ndarray] | Refusal]:
     """What each request of a batch is answered; one that is bad spoils no other."""
     if len(batch) > 1:
-        merged = {
-            name: np.concatenate([item.inputs[name] for item in batch]) for name in batch[0].inputs
-        }
         try:
+            merged = {
+                name: np.concatenate([item.inputs[name] for item in batch])
+                for name in batch[0].inputs
+            }
             outputs = version.servable.run(signature, merged)
         # Each is then asked alone, and hears of its own mistake.
         except Exception:
