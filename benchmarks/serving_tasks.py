@@ -25,11 +25,10 @@ BOUND = 0.03
 _WARM, _CALLS = 5, 25  # calls of a model in each turn
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
-_OWN = "/own"
 _KINDS = flags.DEFINE_list(
     "kinds",
-    ["residual_small", "residual", "fixed", "prompt", "residual_small/own", "residual/own"],
-    f"Heads; with {_OWN}, each has statistics of other rows than the others.",
+    ["residual_small", "residual", "fixed", "prompt", "residual/8", "residual_small/64"],
+    "Heads; with /S, they have the statistics of S data sets in turn, and not of one.",
 )
 _COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")
 _CANDIDATES = flags.DEFINE_integer("candidates", 64, "Rows of a request.", 1)
@@ -79,20 +78,21 @@ def _servable(backbone, kind: str, count: int, folder: str):
     transform = tft.TFTransformOutput(backbone.transform_dir)
     ranges = [r for r in id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
     label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is no feature")
+    kind, _, data_sets = kind.partition("/")
     packages = []
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
-        config = head_config(kind.removesuffix(_OWN), tuple(ranges))
+        config = head_config(kind, tuple(ranges))
         head = make_head(config, backbone.backbone.config, task.name)
-        if kind.endswith(_OWN):
-            _set_own_statistics(head, number)
+        if data_sets:
+            _set_statistics(head, number % int(data_sets))
         packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
     path = f"{folder}/{count}"
     save_model(backbone, packages, path)
     return Servable(path)
 
 
-def _set_own_statistics(head, seed: int) -> None:
+def _set_statistics(head, seed: int) -> None:
     from mptrec_tf.layers.statistics import Standardize
 
     random = np.random.default_rng(seed)

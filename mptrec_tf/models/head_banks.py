@@ -209,41 +209,44 @@ class ResidualBank(HeadBank):
 
         z = g_1 (s - c_s) + g_2 (t - c_t) = t + g_1 (s - t) - c_t - g_1 (c_s - c_t)
 
-    so that g_1 is one more input of the tower. Statistics that all heads share, as those of one
-    data set do, stand in a bank once.
+    so that g_1 is one more input of the tower. Values are scaled and limited once for all heads of
+    the same statistics, as those of one data set have.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
         del prompts
-        self._lowest = self._once(weights, lambda w: w["standard_x/mean"] - _limit_of_x(w))
-        self._highest = self._once(weights, lambda w: w["standard_x/mean"] + _limit_of_x(w))
+        statistics = [_statistics(w) for w in weights]
+        distinct = list(dict.fromkeys(statistics))
+        self._statistics_of = tuple(distinct.index(own) for own in statistics)
+        firsts = [weights[statistics.index(own)] for own in distinct]
+        self._lowest = self._stack(firsts, lambda w: w["standard_x/mean"] - _limit_of_x(w))
+        self._highest = self._stack(firsts, lambda w: w["standard_x/mean"] + _limit_of_x(w))
+        # [K, S, 1, H]: the mean over the old tasks is a sum over what comes first.
+        self._scale_specific = self._stack(firsts, _scale_specific, axis=1)
+        self._scale_shared = self._stack(firsts, lambda w: w["standard_shared/scale"])
         self._first = self._stack(weights, _first_of_residual)
         self._low = self._stack(weights, lambda w: _row_and(-_bias_of_residual(w)[:, :-1], 0.0))
         self._gate_bias = self._stack(weights, lambda w: _bias_of_residual(w)[0, -1:])
-        # [K, N, 1, H]: the mean over the old tasks is a sum over what comes first.
-        self._scale_specific = self._once(weights, _scale_specific, axis=1)
         self._prompts = self._stack(weights, lambda w: w["prompt/prompts"])
-        self._scale_shared = self._once(weights, lambda w: w["standard_shared/scale"])
         self._mean_logits = self._stack(weights, lambda w: w["standard_logits/mean"].T)
         self._scale_logits = self._stack(weights, lambda w: w["standard_logits/scale"].T)
         self._kernel = self._stack(weights, self._first_of_tower)
         if self._config.id_ranges:
             self._ids = self._stack(weights, lambda w: w["ids/weights"], axis=1)  # [V, N]
 
-    def _once(
-        self, weights: Sequence[_Weights], function: Callable[[_Weights], np.ndarray], axis: int = 0
-    ) -> tf.Variable:
-        values = [function(w) for w in weights]
-        same = all(np.array_equal(value, values[0]) for value in values)
-        return self._stack(weights[:1] if same else weights, function, axis)
+    def _for_heads(self, values: tf.Tensor) -> tf.Tensor:
+        """[N, ...], or [1, ...] where that is the same, of values by statistics [S, ...]."""
+        count = max(self._statistics_of) + 1
+        return tf.gather(values, self._statistics_of) if 1 < count < self._count else values
 
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        x = tf.maximum(tf.minimum(encoded.x, self._highest), self._lowest)
-        first = x @ self._first  # [N, B, m + 1]
+        x = tf.maximum(tf.minimum(encoded.x, self._highest), self._lowest)  # [S, B, D]
+        first = self._for_heads(x) @ self._first  # [N, B, m + 1]
         gate = _in_whole_vectors(tf.sigmoid, first[..., -1] + self._gate_bias)[..., tf.newaxis]
         specific = tf.add_n(tf.unstack(encoded.specific[:, tf.newaxis] * self._scale_specific))
-        shared = encoded.shared * self._scale_shared
-        fused = shared + gate * (specific * self._prompts - shared)
+        specific = self._for_heads(specific) * self._prompts
+        shared = self._for_heads(encoded.shared * self._scale_shared)
+        fused = shared + gate * (specific - shared)
         logits = (tf.transpose(encoded.logits) - self._mean_logits) * self._scale_logits
         logits = tf.clip_by_value(logits, -LOGITS_LIMIT, LOGITS_LIMIT)
         # The gate's own column among the residuals is multiplied by 0: to cut it off costs more.
@@ -277,6 +280,14 @@ class ResidualBank(HeadBank):
             num_segments=rows,
         )
         return tf.transpose(added)
+
+
+def _statistics(w: _Weights) -> tuple[bytes, ...]:
+    return tuple(
+        w[f"standard_{of}/{what}"].tobytes()
+        for of in ("x", "shared", "specific")
+        for what in ("mean", "scale")
+    )
 
 
 def _row_and(row: np.ndarray, value: float) -> np.ndarray:

@@ -84,24 +84,44 @@ def test_a_task_of_other_rows_changes_no_bit_of_those_that_share_statistics(kind
     shape = dataclasses.replace(SHAPE, tasks=SHAPE.tasks[:old_tasks])
     encoded, prompts = inputs(rows, shape)
     heads = {f"task{n}": make(kind, n, shape) for n in range(5)}
-    for head in heads.values():
+    others = {f"other{n}": make(kind, 9 + n, shape) for n in range(3)}
+    for number, head in enumerate((heads | others).values()):
         for layer in head.submodules:
-            if isinstance(layer, Standardize):
+            if isinstance(layer, Standardize) and number not in (5, 6):
                 layer.mean.assign(tf.ones_like(layer.mean) / 3)
-                layer.scale.assign(tf.ones_like(layer.scale) * 0.7)
+                layer.scale.assign(tf.ones_like(layer.scale) * (0.7 if number < 5 else 0.6))
 
     def ask(some):
         [bank] = head_banks(some, prompts.numpy())
-        return tf.function(bank)(encoded), sum(v.shape.num_elements() for v in bank.variables)
+        return tf.function(bank)(encoded)
 
-    shared, shared_size = ask(heads)
-    mixed, mixed_size = ask(heads | {"other": make(kind, 9, shape)})
-    for task, head in heads.items():
-        np.testing.assert_array_equal(mixed[task], shared[task])
-        alone = tf.sigmoid(head(encoded, prompts).logits)
-        np.testing.assert_allclose(shared[task], alone, rtol=2e-5, atol=1e-6)
-    # Five heads keep what they share once.
-    assert shared_size < mixed_size * 5 / 6 - SHAPE.width * 2
+    shared = ask(heads)
+    for together in (
+        {"task4": heads["task4"]} | others,  # all apart
+        others | heads,
+        heads | others,
+        {"other0": others["other0"], "task4": heads["task4"], "task0": heads["task0"]},
+    ):
+        mixed = ask(together)
+        for task in together.keys() & heads.keys():
+            np.testing.assert_array_equal(mixed[task], shared[task])
+        for task, head in together.items():
+            alone = tf.sigmoid(head(encoded, prompts).logits)
+            np.testing.assert_allclose(mixed[task], alone, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["residual", "residual_small"])
+def test_statistics_that_heads_share_are_kept_once(kind):
+    heads = [head_kinds.make_head(head_kinds.head_config(kind), SHAPE, f"h{n}") for n in range(3)]
+
+    def size():
+        [bank] = head_banks({head.name: head for head in heads}, np.zeros((3, 16)))
+        return sum(variable.shape.num_elements() for variable in bank.variables)
+
+    once = size()
+    heads[1].standard_shared.set_statistics(np.zeros(16), np.full(16, 0.5))
+    d, h, k = SHAPE.input_width, SHAPE.width, len(SHAPE.tasks)
+    assert size() == once + 2 * d + h + k * h
 
 
 def test_heads_share_a_bank_if_their_shapes_agree():
