@@ -6,7 +6,8 @@ Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one 
 are fresh: what they say does not matter here), and asks all of these models in turn, some calls
 each, by the call that a server makes. One more task costs what the median grows from one task to
 the most, divided by the tasks that came: the first one of a shape begins a computation of its own,
-which is shown apart. It must be at most 3% of the backbone's.
+which is shown apart. It must be at most 3% of the backbone's, for heads that were trained on one
+data set and, as `residual/64`, for those of which each was trained on its own.
 """
 
 import dataclasses
@@ -27,7 +28,10 @@ _WARM, _CALLS = 5, 25  # calls of a model in each turn
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _KINDS = flags.DEFINE_list(
     "kinds",
-    ["residual_small", "residual", "fixed", "prompt", "residual/8", "residual_small/64"],
+    [
+        *("residual_small", "residual", "fixed", "prompt"),
+        *("residual_small/8", "residual/8", "residual_small/64", "residual/64"),
+    ],
     "Heads; with /S, they have the statistics of S data sets in turn, and not of one.",
 )
 _COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")

@@ -6,10 +6,11 @@ and no pass is made that a product can take over. Passes that widen both of thei
 [1, B, H] * [N, 1, H], are the dearest.
 
 What a task answers does not depend, to the last bit, on the tasks that it shares a bank with. All
-products are batched by head. TensorFlow multiplies a batch of one in another way than larger ones:
-a head that is alone stands in its bank twice. It takes exponentials of whole vector registers in
-another way than those of the rest: see `_in_whole_vectors`. And it changes the order of products
-of several factors, or of sums, that widen each other: here are none.
+products are batched by head, or by 16 heads that fill a vector register. TensorFlow multiplies a
+batch of one in another way than larger ones: a head that is alone stands in its bank twice. It
+takes exponentials of whole vector registers in another way than those of the rest: see
+`_in_whole_vectors`. And it changes the order of products of several factors, or of sums, that widen
+each other: here are none.
 """
 
 import dataclasses
