@@ -6,8 +6,7 @@ Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one 
 are fresh: what they say does not matter here), and asks all of these models in turn, some calls
 each, by the call that a server makes. One more task costs what the median grows from one task to
 the most, divided by the tasks that came: the first one of a shape begins a computation of its own,
-which is shown apart. It must be at most 3% of the backbone's, for heads that were trained on one
-data set and, as `residual/64`, for those of which each was trained on its own.
+which is shown apart. It must be at most 3% of the backbone's.
 """
 
 import dataclasses
@@ -26,14 +25,7 @@ BOUND = 0.03
 _WARM, _CALLS = 5, 25  # calls of a model in each turn
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
-_KINDS = flags.DEFINE_list(
-    "kinds",
-    [
-        *("residual_small", "residual", "fixed", "prompt"),
-        *("residual_small/8", "residual/8", "residual_small/64", "residual/64"),
-    ],
-    "Heads; with /S, they have the statistics of S data sets in turn, and not of one.",
-)
+_KINDS = flags.DEFINE_list("kinds", ["residual_small", "residual", "fixed", "prompt"], "Heads.")
 _COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")
 _CANDIDATES = flags.DEFINE_integer("candidates", 64, "Rows of a request.", 1)
 _SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds of asking for each model.", 0.1)
@@ -82,28 +74,15 @@ def _servable(backbone, kind: str, count: int, folder: str):
     transform = tft.TFTransformOutput(backbone.transform_dir)
     ranges = [r for r in id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
     label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is no feature")
-    kind, _, data_sets = kind.partition("/")
     packages = []
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
         config = head_config(kind, tuple(ranges))
         head = make_head(config, backbone.backbone.config, task.name)
-        if data_sets:
-            _set_statistics(head, number % int(data_sets))
         packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
     path = f"{folder}/{count}"
     save_model(backbone, packages, path)
     return Servable(path)
-
-
-def _set_statistics(head, seed: int) -> None:
-    from mptrec_tf.layers.statistics import Standardize
-
-    random = np.random.default_rng(seed)
-    for layer in head.submodules:
-        if isinstance(layer, Standardize):
-            mean, deviation = random.uniform(0.5, 1.5, (2, *layer.mean.shape))
-            layer.set_statistics(mean, deviation)
 
 
 def _measured(servables) -> list[float]:

@@ -80,12 +80,16 @@ def synthetic_backbone(prepared_synthetic, tmp_path_factory):
     from mptrec_tf.keras import keras
     from mptrec_tf.models.backbone import Backbone
     from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.pretraining import backbone_config
+    from mptrec_tf.training.statistics import statistics
 
     folder = tmp_path_factory.mktemp("synthetic_backbone") / "backbone"
     folder.mkdir()
     data = PreparedData(str(prepared_synthetic))
     keras.utils.set_random_seed(1)
     shape = backbone_config(data, ("click", "like"), expert_units=(12, 8), tower_units=(4,))
-    save_backbone(str(folder), Backbone(shape), data.spec, data.transform_dir, {"history": []})
+    backbone = Backbone(shape)
+    backbone.set_statistics(*statistics(backbone, load_rows(data, "train", ("click", "like"))))
+    save_backbone(str(folder), backbone, data.spec, data.transform_dir, {"history": []})
     return folder

@@ -30,7 +30,7 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
         for task in stored.backbone.config.tasks
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
-    print(f"{count(stored.backbone.weights):,} parameters, {result.seconds:.0f} s")
+    print(f"{count(stored.backbone.parameters):,} parameters, {result.seconds:.0f} s")
     print(f"backbone {stored.fingerprint} in {stored.directory}")
 
 

@@ -49,7 +49,7 @@ def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dic
         "mptrec_tf": mptrec_tf.__version__,
         "tensorflow": tf.__version__,
         "backbone": backbone.fingerprint,
-        "backbone_parameters": count(backbone.backbone.weights),
+        "backbone_parameters": count(backbone.backbone.parameters),
         "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
         "inputs": input_names(raw_feature_spec(backbone.spec)),
         "features": _features(backbone),

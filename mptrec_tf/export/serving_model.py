@@ -64,7 +64,7 @@ class ServingModel(tf.Module):
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the probability [B] of every task, for raw feature columns [B]."""
-        encoded = self.backbone.with_logits(self._encode(columns))
+        encoded = self.backbone.complete(self._encode(columns))
         old = tf.unstack(tf.sigmoid(encoded.logits), num=len(self.backbone.config.tasks))
         answers = dict(zip(self.backbone.config.tasks, old, strict=True))
         for bank in self.banks:

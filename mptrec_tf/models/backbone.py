@@ -5,7 +5,8 @@
     f_k = a_k[0] s_k + a_k[1] h_0         fused (gates)
     q_k = sigmoid(T_k(f_k))               prediction of task k (towers)
 
-The symbols are those of the paper (Bai et al., TOIS 2025).
+The symbols are those of the paper (Bai et al., TOIS 2025). A backbone also knows the means and
+deviations of all that it says of its training rows: heads read it standardised.
 """
 
 import dataclasses
@@ -20,9 +21,12 @@ from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.layers.embedding import PackedEmbedding
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
+from mptrec_tf.layers.statistics import Standardize
 from mptrec_tf.packed import CATEGORICAL, NUMERIC
 
 FUSIONS = ("full", "share_only", "specific_only")
+# Standardised features and logits are cut there.
+LIMIT = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +90,22 @@ class BackboneConfig:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
 
+class Standardized(NamedTuple):
+    """What the backbone makes of a batch, standardised: 0 is the mean of its training rows.
+
+    Attributes:
+      x: [B, D]. In [-LIMIT, LIMIT].
+      shared: [B, H]. h^_0.
+      specific: [B, H]. The mean over the pre-trained tasks of h^_1 .. h^_K.
+      logits: [B, K]. In [-LIMIT, LIMIT].
+    """
+
+    x: tf.Tensor
+    shared: tf.Tensor
+    specific: tf.Tensor
+    logits: tf.Tensor
+
+
 class Encoded(NamedTuple):
     """What the backbone makes of a batch: all that tasks read.
 
@@ -95,6 +115,7 @@ class Encoded(NamedTuple):
       specific: [K, B, H]. h_1 .. h_K.
       ids: Optional [B, F]. The packed ids.
       logits: Optional [K, B]. What the pre-trained tasks say; `Backbone.with_logits` adds them.
+      standard: Optional. All of these standardised; `Backbone.complete` adds them.
     """
 
     x: tf.Tensor
@@ -102,6 +123,7 @@ class Encoded(NamedTuple):
     specific: tf.Tensor
     ids: tf.Tensor | None = None
     logits: tf.Tensor | None = None
+    standard: Standardized | None = None
 
 
 class TaskOutputs(NamedTuple):
@@ -148,6 +170,14 @@ class Backbone(keras.Model):
         self.towers = TowerBank(
             count, config.tower_units, config.tower_dropout, config.l2_dense, name="towers"
         )
+        self.standard_x = Standardize(1e-6, LIMIT, name="standard_x")
+        self.standard_shared = Standardize(1e-4, name="standard_shared")
+        self.standard_specific = Standardize(1e-4, name="standard_specific")
+        self.standard_logits = Standardize(1e-6, LIMIT, name="standard_logits")
+        self.standard_x.build((None, config.input_width))
+        self.standard_shared.build((None, config.width))
+        self.standard_specific.build((count, None, config.width))
+        self.standard_logits.build((count, None))
         # Made at once, so that weights can be listed and loaded before any data are seen.
         self({k: tf.zeros(shape, dtype) for k, (shape, dtype) in self._inputs(1).items()})
 
@@ -180,6 +210,31 @@ class Backbone(keras.Model):
         """Adds what the pre-trained tasks say."""
         return encoded._replace(logits=self.predict_tasks(encoded).logits)
 
+    def complete(self, encoded: Encoded) -> Encoded:
+        """Adds what heads read and `encode` leaves out: logits, and all of it standardised."""
+        if encoded.logits is None:
+            encoded = self.with_logits(encoded)
+        standard = Standardized(
+            self.standard_x(encoded.x),
+            self.standard_shared(encoded.shared),
+            tf.reduce_mean(self.standard_specific(encoded.specific), axis=0),
+            tf.transpose(self.standard_logits(encoded.logits)),
+        )
+        return encoded._replace(standard=standard)
+
+    def set_statistics(self, mean: Encoded, deviation: Encoded) -> None:
+        """Takes the means and deviations of what the backbone says of its training rows.
+
+        They are weights that no optimizer changes, and part of the fingerprint.
+
+        Args:
+          mean: x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
+          deviation: Likewise.
+        """
+        for of in ("x", "shared", "specific", "logits"):
+            layer = getattr(self, f"standard_{of}")
+            layer.set_statistics(getattr(mean, of), getattr(deviation, of))
+
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
         """Returns what the pre-trained tasks make of the representations."""
         shared = tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
@@ -202,6 +257,12 @@ class Backbone(keras.Model):
         outputs = self.predict_tasks(self.encode(features, training), training)
         return tf.sigmoid(tf.transpose(outputs.logits))
 
+    @property
+    def parameters(self) -> list[tf.Variable]:
+        """All that stage 1 trains, frozen or not."""
+        fixed = {id(weight) for weight in fixed_weights(self)}
+        return [weight for weight in self.weights if id(weight) not in fixed]
+
     def named_weights(self) -> dict[str, tf.Variable]:
         """All weights under names that do not depend on how the model was made."""
         return named_weights(self)
@@ -214,6 +275,11 @@ class Backbone(keras.Model):
     def from_config(cls, config: dict, custom_objects: Mapping | None = None) -> "Backbone":
         """Makes a backbone of the shape that `get_config` returned."""
         return cls(BackboneConfig.from_json(json.dumps(config["config"])))
+
+
+def fixed_weights(module: tf.Module) -> list[tf.Variable]:
+    """What is stored with a model's trained weights and is none of them: its statistics."""
+    return [weight for layer in module.submodules for weight in getattr(layer, "fixed_weights", ())]
 
 
 def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:

@@ -2,15 +2,15 @@
 
 The equations are those of `heads` and `residual`, rewritten for requests of a few hundred rows,
 where passes over [N, B, H] cost as much as products: what is linear is multiplied out beforehand,
-and no pass is made that a product can take over. Passes that widen both of their operands, as
-[1, B, H] * [N, 1, H], are the dearest.
+and no pass is made that a product can take over. Products of what all heads share are the cheapest.
 
-What a task answers does not depend, to the last bit, on the tasks that it shares a bank with. All
-products are batched by head, or by 16 heads that fill a vector register. TensorFlow multiplies a
-batch of one in another way than larger ones: a head that is alone stands in its bank twice. It
-takes exponentials of whole vector registers in another way than those of the rest: see
-`_in_whole_vectors`. And it changes the order of products of several factors, or of sums, that widen
-each other: here are none.
+What a task answers does not depend, to the last bit, on the tasks that it shares a bank with.
+Products are batched by head, or by 16 heads that fill a vector register, or have so few terms that
+their order is the same for any number of heads. TensorFlow multiplies a batch of one in another
+way than larger ones: a head that is alone stands in its bank twice. It takes exponentials of whole
+vector registers in another way than those of the rest: see `_in_whole_vectors`. It sums a dimension
+of 16 and more in an order that depends on the others: `add_n` does not. And it changes the order of
+products of several factors, or of sums, that widen each other: here are none.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from mptrec_tf.layers.statistics import id_places
 from mptrec_tf.models.backbone import Encoded, named_weights
 from mptrec_tf.models.head_kinds import AnyConfig, AnyHead
 from mptrec_tf.models.heads import HeadConfig
-from mptrec_tf.models.residual import LOGITS_LIMIT, X_LIMIT
 
 # What matters in training alone.
 _TRAINING = ("tower_dropout", "l2_dense", "kl_weight")
 _VECTOR = 16  # float32 of the widest registers
+_IN_ORDER = 4  # terms that products of all sizes add up in one order
 _Weights = Mapping[str, np.ndarray]
 
 
@@ -121,6 +121,19 @@ class HeadBank(tf.Module):
         del encoded
         return 0.0
 
+    def _by_vectors(self, weights: Sequence[_Weights]) -> tf.Variable:
+        """[G, D, 16]: the gates of 16 heads each, and of none."""
+        columns = np.concatenate([_gate_difference(w) for w in weights], axis=1)
+        groups = max(2, -(-columns.shape[1] // _VECTOR))
+        columns = np.pad(columns, [[0, 0], [0, groups * _VECTOR - columns.shape[1]]])
+        return self._stack(np.split(columns, groups, axis=1), lambda column: column)
+
+    def _gate(self, x: tf.Tensor, gates: tf.Variable) -> tf.Tensor:
+        """Returns the weights [N, B] of the specific representations, for x [B, D]."""
+        gate = tf.transpose(x[tf.newaxis] @ gates, [0, 2, 1])  # [G, 16, B]
+        gate = tf.reshape(gate, [-1, tf.shape(gate)[2]])[: self._count]
+        return _in_whole_vectors(tf.sigmoid, gate)
+
 
 def _of_tower(what: str, layer: int) -> Callable[[_Weights], np.ndarray]:
     return lambda w: w[f"tower/{what}_{layer}"][0]
@@ -135,13 +148,14 @@ class PromptBank(HeadBank):
         variance = |v C|^2 / H
         scores   = v C (scale * p_k) / sqrt(variance + epsilon) + shift . p_k
 
-    so that no query is made; |v C| is as long as its product with R^T, for C^T = Q R. A gate of
-    two is a sigmoid of the difference. All gates of 16 heads are one product.
+    No query is made: see `_second_product`. What of the gate goes to the specific representation
+    is multiplied into the weights of the old tasks.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
         tau = self._config.tau
-        self._prompts = self._stack(weights, lambda w: w["prompt/prompts"])
+        self._old_tasks = len(prompts)
+        self._prompts = self._stack(weights, lambda w: w["prompt/prompts"][0])
         if self._config.attention == "fixed":
             self._shift = self._stack(weights, lambda w: np.zeros((len(prompts), 1)), 1)
         elif self._config.attention == "task_similarity":
@@ -151,38 +165,31 @@ class PromptBank(HeadBank):
                 weights, lambda w: prompts @ w["query/shift"][:, None] / tau, 1
             )
             self._hidden = self._stack(weights, lambda w: w["query/hidden"])
-            self._second = self._stack(weights, lambda w: _second_product(w, prompts / tau))
-        self._gates = self._by_vectors(weights, _gate_difference)
+            products = [_second_product(w, prompts / tau) for w in weights]
+            self._second, self._scores = (
+                self._stack(each, lambda product: product) for each in zip(*products, strict=True)
+            )
+        self._gates = self._by_vectors(weights)
         self._kernel = self._stack(weights, _of_tower("kernel", 0))
 
-    def _by_vectors(
-        self, weights: Sequence[_Weights], function: Callable[[_Weights], np.ndarray]
-    ) -> tf.Variable:
-        """[G, D, 16]: columns [D, 1] of 16 heads each, and of none."""
-        columns = np.concatenate([function(w) for w in weights], axis=1)
-        groups = max(2, -(-columns.shape[1] // _VECTOR))
-        columns = np.pad(columns, [[0, 0], [0, groups * _VECTOR - columns.shape[1]]])
-        return self._stack(np.split(columns, groups, axis=1), lambda column: column)
-
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        gate = tf.transpose(encoded.x[tf.newaxis] @ self._gates, [0, 2, 1])  # [G, 16, B]
-        gate = tf.reshape(gate, [-1, tf.shape(gate)[2]])[: self._count]
-        gate = _in_whole_vectors(tf.sigmoid, gate)  # [N, B]
+        gate = self._gate(encoded.x, self._gates)
         if self._config.attention != "prompt":
             scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
         else:
             v = tf.nn.relu(encoded.x[tf.newaxis] @ self._hidden)
             second = v @ self._second
-            width = v.shape[2]
-            variance = tf.reduce_sum(tf.square(second[..., :width]), axis=2)
-            plain = tf.transpose(second[..., width:], [2, 0, 1])
-            scores = plain * _in_whole_vectors(tf.math.rsqrt, variance + EPSILON) + self._shift
+            length = tf.raw_ops.EuclideanNorm(input=second, axis=2)
+            plain = second[..., : self._scores.shape[1]] @ self._scores
+            scale = _in_whole_vectors(tf.math.rsqrt, tf.square(length) + EPSILON)
+            scores = tf.transpose(plain, [2, 0, 1]) * scale + self._shift
         # A softmax over the old tasks.
         weights = _in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
-        weights /= tf.reduce_sum(weights, axis=0)
-        mixed = tf.einsum("knb,kbh->nbh", weights, encoded.specific) * self._prompts
-        fused = encoded.shared + gate[..., tf.newaxis] * (mixed - encoded.shared)
-        return fused @ self._kernel
+        weights *= gate / tf.add_n(tf.unstack(weights, num=self._old_tasks))
+        # [B, N, H], where products by row do most of the work.
+        aware = _mixed(weights, encoded.specific) * self._prompts
+        shared = tf.transpose(1 - gate)[..., tf.newaxis] @ encoded.shared[:, tf.newaxis]
+        return tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
 
 
 def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
@@ -192,81 +199,80 @@ def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Ten
     return function(tf.pad(values, ends))[..., :rows]
 
 
-def _second_product(w: _Weights, prompts: np.ndarray) -> np.ndarray:
-    """[H/2, H/2 + K]: what makes the variance of a query, and what makes its scores."""
+def _mixed(weights: tf.Tensor, specific: tf.Tensor) -> tf.Tensor:
+    """Returns sums [B, N, H] over the old tasks, of weights [K, N, B] and specific [K, B, H]."""
+    weights, specific = tf.transpose(weights, [2, 1, 0]), tf.transpose(specific, [1, 0, 2])
+    starts = range(0, specific.shape[1], _IN_ORDER)
+    return tf.add_n(
+        [weights[..., k : k + _IN_ORDER] @ specific[:, k : k + _IN_ORDER] for k in starts]
+    )
+
+
+def _second_product(w: _Weights, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What makes the length of a query and its scores of v, in one square product.
+
+    For C^T = Q R, |v R^T| = |v C|, in fewer dimensions; and any rotation of these may follow. This
+    one makes the scores combinations of the first dimensions.
+
+    Returns:
+      [H/2, H/2], whose products' lengths are the square roots of the variances, and [at most K, K],
+      which makes the scores of those products' first dimensions.
+    """
     output = w["query/output"]
     centred = output - output.mean(axis=1, keepdims=True)
-    # The same lengths as of the products with `centred`, in fewer dimensions.
-    lengths = np.linalg.qr(centred.T, "r").T / np.sqrt(output.shape[1])
-    return np.concatenate([lengths, centred @ (w["query/scale"] * prompts).T], axis=1)
+    basis, lengths = np.linalg.qr(centred.T)
+    rotation, scores = np.linalg.qr(basis.T @ (w["query/scale"] * prompts).T, "complete")
+    root = np.sqrt(output.shape[1])
+    return lengths.T @ rotation / root, scores[: len(prompts)] * root
 
 
 class ResidualBank(HeadBank):
     """Heads with an expert of their own.
 
-    But for the limits of x, standardised values are linear in what is standardised: scales are
-    multiplied into the weights that follow, and means become biases. With s = mean_k(h_k a_k) p and
-    t = h_0 a_0 for scales a, and c_s and c_t for what their means become, the fusion is
+    What they read is the same for all of them, the backbone's standardised values. With T for the
+    part of the tower's first layer that sees the fusion,
 
-        z = g_1 (s - c_s) + g_2 (t - c_t) = t + g_1 (s - t) - c_t - g_1 (c_s - c_t)
+        z T = g_1 (s T) + g_2 (t T),    s T = mean_k(h^_k) (p T),    t = h^_0
 
-    so that g_1 is one more input of the tower. Values are scaled and limited once for all heads of
-    the same statistics, as those of one data set have.
+    so that both products are of what all heads share, and the gate passes over no more than the
+    tower's units. The old tasks' logits go with both: g_1 + g_2 = 1.
     """
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
         del prompts
-        statistics = [_statistics(w) for w in weights]
-        distinct = list(dict.fromkeys(statistics))
-        self._statistics_of = tuple(distinct.index(own) for own in statistics)
-        firsts = [weights[statistics.index(own)] for own in distinct]
-        self._lowest = self._stack(firsts, lambda w: w["standard_x/mean"] - _limit_of_x(w))
-        self._highest = self._stack(firsts, lambda w: w["standard_x/mean"] + _limit_of_x(w))
-        # [K, S, 1, H]: the mean over the old tasks is a sum over what comes first.
-        self._scale_specific = self._stack(firsts, _scale_specific, axis=1)
-        self._scale_shared = self._stack(firsts, lambda w: w["standard_shared/scale"])
-        self._first = self._stack(weights, _first_of_residual)
-        self._low = self._stack(weights, lambda w: _row_and(-_bias_of_residual(w)[:, :-1], 0.0))
-        self._gate_bias = self._stack(weights, lambda w: _bias_of_residual(w)[0, -1:])
-        self._prompts = self._stack(weights, lambda w: w["prompt/prompts"])
-        self._mean_logits = self._stack(weights, lambda w: w["standard_logits/mean"].T)
-        self._scale_logits = self._stack(weights, lambda w: w["standard_logits/scale"].T)
-        self._kernel = self._stack(weights, self._first_of_tower)
+        self._gates = self._by_vectors(weights)
+        self._expert = self._stack(weights, lambda w: w["expert/kernel_0"][0])
+        self._low = self._stack(weights, lambda w: -w["expert/bias_0"][0])
+        self._residual = self._stack(weights, lambda w: self._of_first(w)[1])
+        self._specific = self._stack(weights, self._kernel_of_specific)
+        self._shared = self._stack(weights, self._kernel_of_shared)
         if self._config.id_ranges:
             self._ids = self._stack(weights, lambda w: w["ids/weights"], axis=1)  # [V, N]
 
-    def _for_heads(self, values: tf.Tensor) -> tf.Tensor:
-        """[N, ...], or [1, ...] where that is the same, of values by statistics [S, ...]."""
-        count = max(self._statistics_of) + 1
-        return tf.gather(values, self._statistics_of) if 1 < count < self._count else values
-
     def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        x = tf.maximum(tf.minimum(encoded.x, self._highest), self._lowest)  # [S, B, D]
-        first = self._for_heads(x) @ self._first  # [N, B, m + 1]
-        gate = _in_whole_vectors(tf.sigmoid, first[..., -1] + self._gate_bias)[..., tf.newaxis]
-        specific = tf.add_n(tf.unstack(encoded.specific[:, tf.newaxis] * self._scale_specific))
-        specific = self._for_heads(specific) * self._prompts
-        shared = self._for_heads(encoded.shared * self._scale_shared)
-        fused = shared + gate * (specific - shared)
-        logits = (tf.transpose(encoded.logits) - self._mean_logits) * self._scale_logits
-        logits = tf.clip_by_value(logits, -LOGITS_LIMIT, LOGITS_LIMIT)
-        # The gate's own column among the residuals is multiplied by 0: to cut it off costs more.
-        residual = tf.maximum(first, self._low)
-        return tf.concat([fused, residual, logits, gate], axis=2) @ self._kernel
+        x, shared, specific, logits = encoded.standard
+        gate = self._gate(x, self._gates)[..., tf.newaxis]
+        specific = tf.concat([specific, logits], axis=1)[tf.newaxis] @ self._specific
+        shared = tf.concat([shared, logits], axis=1)[tf.newaxis] @ self._shared
+        residual = tf.maximum(x[tf.newaxis] @ self._expert, self._low) @ self._residual
+        return tf.add_n([shared, gate * (specific - shared), residual])
 
-    def _first_of_tower(self, w: _Weights) -> np.ndarray:
-        """[H + m + 1 + K + 1, units]."""
+    def _of_first(self, w: _Weights) -> list[np.ndarray]:
+        """The parts of the tower's first kernel that see fusion, residuals and logits."""
         kernel = _of_tower("kernel", 0)(w)
-        specific, shared = _means_of_fused(w)
-        ends = np.cumsum([specific.shape[1], self._config.expert_units])
-        fused, residual, logits = np.split(kernel, ends)
-        nothing = np.zeros_like(kernel[:1])
-        return np.concatenate([fused, residual, nothing, logits, (shared - specific) @ fused])
+        ends = np.cumsum([w["prompt/prompts"].shape[1], self._config.expert_units])
+        return np.split(kernel, ends)
+
+    def _kernel_of_specific(self, w: _Weights) -> np.ndarray:
+        fused, _, logits = self._of_first(w)
+        return np.concatenate([w["prompt/prompts"].T * fused, logits])
+
+    def _kernel_of_shared(self, w: _Weights) -> np.ndarray:
+        fused, _, logits = self._of_first(w)
+        return np.concatenate([fused, logits])
 
     def _left_out_first(self, w: _Weights) -> np.ndarray:
-        _, shared = _means_of_fused(w)
-        known = np.concatenate([-shared, _bias_of_residual(w)[:, :-1]], axis=1)
-        return super()._left_out_first(w) + known @ _of_tower("kernel", 0)(w)[: known.shape[1]]
+        return super()._left_out_first(w) + w["expert/bias_0"][0] @ self._of_first(w)[1]
 
     def _added(self, encoded: Encoded) -> tf.Tensor | float:
         if not self._config.id_ranges:
@@ -281,46 +287,6 @@ class ResidualBank(HeadBank):
             num_segments=rows,
         )
         return tf.transpose(added)
-
-
-def _statistics(w: _Weights) -> tuple[bytes, ...]:
-    return tuple(
-        w[f"standard_{of}/{what}"].tobytes()
-        for of in ("x", "shared", "specific")
-        for what in ("mean", "scale")
-    )
-
-
-def _row_and(row: np.ndarray, value: float) -> np.ndarray:
-    return np.append(row, [[value]], axis=1)
-
-
-def _limit_of_x(w: _Weights) -> np.ndarray:
-    """[1, D]: how far from the mean x is cut; a dimension that says nothing is its mean."""
-    scale = w["standard_x/scale"]
-    return np.where(scale > 0, X_LIMIT / np.where(scale > 0, scale, 1.0), 0.0)
-
-
-def _first_of_residual(w: _Weights) -> np.ndarray:
-    """[D, m + 1]: the expert's kernel and the gate's, times the scale of x."""
-    kernels = [w["expert/kernel_0"][0], _gate_difference(w)]
-    return w["standard_x/scale"].T * np.concatenate(kernels, axis=1)
-
-
-def _bias_of_residual(w: _Weights) -> np.ndarray:
-    """[1, m + 1]: likewise, with what the means of x become."""
-    return _row_and(w["expert/bias_0"][0], 0.0) - w["standard_x/mean"] @ _first_of_residual(w)
-
-
-def _scale_specific(w: _Weights) -> np.ndarray:
-    """[K, 1, H]."""
-    return w["standard_specific/scale"] / len(w["standard_specific/scale"])
-
-
-def _means_of_fused(w: _Weights) -> tuple[np.ndarray, np.ndarray]:
-    """c_s and c_t, [1, H] each."""
-    specific = np.sum(w["standard_specific/mean"] * _scale_specific(w), axis=0)
-    return specific * w["prompt/prompts"], w["standard_shared/mean"] * w["standard_shared/scale"]
 
 
 def _gate_difference(w: _Weights) -> np.ndarray:

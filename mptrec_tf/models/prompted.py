@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone, Encoded
+from mptrec_tf.models.backbone import Backbone, Encoded, fixed_weights
 from mptrec_tf.models.head_kinds import AnyConfig, AnyHead, make_head
 from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import mean_over_batch
@@ -130,11 +130,11 @@ class PromptedMPTRec(tfrs.Model):
     def encode(self, inputs: Mapping[str, tf.Tensor]) -> Encoded:
         """Returns representations: those that `inputs` holds already, or of its features."""
         if REPRESENTATIONS not in inputs:
-            return self.backbone.with_logits(self.backbone.encode(inputs))
+            return self.backbone.complete(self.backbone.encode(inputs))
         encoded = self.unpack(inputs[REPRESENTATIONS])._replace(ids=inputs.get(CATEGORICAL))
         if OLD_LOGITS in inputs:
-            return encoded._replace(logits=tf.transpose(inputs[OLD_LOGITS]))
-        return self.backbone.with_logits(encoded)
+            encoded = encoded._replace(logits=tf.transpose(inputs[OLD_LOGITS]))
+        return self.backbone.complete(encoded)
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -194,9 +194,10 @@ def count(weights: Sequence[tf.Variable]) -> int:
 def trainable_parameters(model: keras.Model) -> str:
     """Prints and returns what trains, in one line: trainable, all, and the share.
 
-    Metrics, step counters and environments are state, not parameters.
+    Metrics, step counters, environments and statistics are state, not parameters.
     """
     state = {id(v) for metric in model.metrics for v in metric.variables}
+    state |= {id(v) for v in fixed_weights(model)}
     parameters = [w for w in model.weights if w.dtype.is_floating and id(w) not in state]
     trainable, everything = count(model.trainable_weights), count(parameters)
     share = 100 * trainable / max(everything, 1)
@@ -219,6 +220,6 @@ def joint_training_parameters(backbone: Backbone, new_tasks: int = 1) -> int:
     banks = (backbone.prompts, backbone.gates, backbone.towers)
     task = sum(count(bank.weights) for bank in banks) // existing
     banked = {id(w) for bank in (backbone.experts, *banks) for w in bank.weights}
-    embeddings = count([w for w in backbone.weights if id(w) not in banked])
+    embeddings = count([w for w in backbone.parameters if id(w) not in banked])
     discriminator = (backbone.config.width + 1) * tasks
     return embeddings + (1 + tasks) * expert + tasks * task + discriminator

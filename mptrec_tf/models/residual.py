@@ -6,7 +6,7 @@
     logit = tower([z, r, l^]) + sum over features of w[id]
 
 x, h_0, h_1 .. h_K, the ids and the old tasks' logits l come from the frozen backbone; ^ means
-standardised by fixed statistics of the training rows.
+standardised by the backbone's own statistics, see `Standardized`.
 """
 
 import dataclasses
@@ -17,14 +17,12 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
-from mptrec_tf.layers.statistics import IdWeights, Standardize
+from mptrec_tf.layers.statistics import IdWeights
 from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.heads import HeadOutputs
 
 # A feature with more ids than this has no weight for each of them.
 MOST_IDS = 256
-# Standardised values are cut there.
-X_LIMIT = LOGITS_LIMIT = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +71,6 @@ class ResidualHead(keras.layers.Layer):
         self.input_width = input_width
         self.width = width
         self.old_tasks = old_tasks
-        self.standard_x = Standardize(1e-6, X_LIMIT, name="standard_x")
-        self.standard_shared = Standardize(1e-4, name="standard_shared")
-        self.standard_specific = Standardize(1e-4, name="standard_specific")
-        self.standard_logits = Standardize(1e-6, LOGITS_LIMIT, name="standard_logits")
         self.prompt = TaskPrompts(1, name="prompt")
         self.gate = GateBank(1, FAN_IN_UNIFORM, name="gate")
         self.expert = ExpertBank(
@@ -91,10 +85,6 @@ class ResidualHead(keras.layers.Layer):
             input_dropout=True,
             name="tower",
         )
-        self.standard_x.build((None, input_width))
-        self.standard_shared.build((None, width))
-        self.standard_specific.build((old_tasks, None, width))
-        self.standard_logits.build((old_tasks, None))
         self.prompt.build((None, None, width))
         self.gate.build((None, input_width))
         self.expert.build((None, input_width))
@@ -104,35 +94,22 @@ class ResidualHead(keras.layers.Layer):
             self.ids.build((None, None))
         self.built = True
 
-    def set_statistics(self, mean: Encoded, deviation: Encoded) -> None:
-        """Takes the means and deviations of what the backbone says of the training rows.
-
-        Args:
-          mean: x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
-          deviation: Likewise.
-        """
-        self.standard_x.set_statistics(mean.x, deviation.x)
-        self.standard_shared.set_statistics(mean.shared, deviation.shared)
-        self.standard_specific.set_statistics(mean.specific, deviation.specific)
-        self.standard_logits.set_statistics(mean.logits, deviation.logits)
-
     def call(
         self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
     ) -> HeadOutputs:
         """Returns the head's outputs.
 
         Args:
-          encoded: The frozen backbone's representations of a batch, ids and logits among them.
+          encoded: What the frozen backbone says of a batch, ids and standardised values among it.
           prompts: Not read: every existing task helps alike.
           training: Whether to drop units.
         """
-        x = self.standard_x(encoded.x)
-        aware = self.prompt(tf.reduce_mean(self.standard_specific(encoded.specific), axis=0)[None])
+        x, shared, specific, logits = encoded.standard
         gate = self.gate(x)
-        fused = fuse(gate, aware, self.standard_shared(encoded.shared))
-        residual = self.expert(x)
-        logits = tf.transpose(self.standard_logits(encoded.logits))[None]
-        logit = self.tower(tf.concat([fused, residual, logits], axis=2), training=training)[0]
+        fused = fuse(gate, self.prompt(specific[None]), shared)
+        logit = self.tower(
+            tf.concat([fused, self.expert(x), logits[None]], axis=2), training=training
+        )[0]
         if self.config.id_ranges:
             logit += self.ids(encoded.ids)
         even = tf.fill([tf.shape(x)[0], self.old_tasks], 1 / self.old_tasks)

@@ -11,6 +11,7 @@ from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, load_rows
 from mptrec_tf.training.callbacks import AUC_SUM, RenewEnvironments
+from mptrec_tf.training.statistics import statistics
 from mptrec_tf.training_data import TrainingData
 
 
@@ -42,7 +43,7 @@ def pretrain(
     memory_limit: int = MEMORY_LIMIT,
     rows: tuple[Rows, Rows] | None = None,
 ) -> tuple[Backbone, loop.Training]:
-    """Pre-trains a backbone; it has the weights of its best epoch.
+    """Pre-trains a backbone; it has the weights of its best epoch, and statistics of its rows.
 
     Args:
       data: The prepared data.
@@ -92,4 +93,5 @@ def pretrain(
         callbacks=[RenewEnvironments(train)] if periodic else [],
         show_progress=show_progress,
     )
+    model.backbone.set_statistics(*statistics(model.backbone, train, show_progress))
     return model.backbone, results[AUC_SUM]

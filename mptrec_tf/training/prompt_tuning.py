@@ -12,12 +12,11 @@ import tensorflow as tf
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.models.residual import ResidualHead
 from mptrec_tf.packed import LABELS
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
 from mptrec_tf.training.callbacks import saved_state
-from mptrec_tf.training.representations import encode_task, statistics
+from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training_data import TrainingData
 
 
@@ -67,11 +66,6 @@ def tune(
     # Before anything is written where another run may keep what it reads.
     check_state(directory, data, fingerprint, task, heads, training)
     train, validation = encoded or encode_task(model, data, [task], directory, memory_limit)
-    residual = [head for head in model.heads.values() if isinstance(head, ResidualHead)]
-    if residual:
-        means_and_deviations = statistics(model, train)
-        for head in residual:
-            head.set_statistics(*means_and_deviations)
     results = loop.run(
         model,
         {f"val_auc/{name}": model.heads[name].weights for name in names.values()},

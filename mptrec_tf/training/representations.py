@@ -3,11 +3,9 @@
 import os
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.training.batches import (
@@ -107,37 +105,3 @@ def _write(path: str, column: tf.Tensor) -> None:
             f"cannot write {path}: {error.message}; it takes the representations that do not fit "
             "in memory."
         ) from error
-
-
-def statistics(model: PromptedMPTRec, rows: Rows) -> tuple[Encoded, Encoded]:
-    """Returns the means and the deviations of encoded rows, weighted where rows have a weight.
-
-    Returns:
-      Twice x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
-    """
-    mean = _mean(model, rows, lambda values: values)
-    centred = _mean(
-        model, rows, lambda values: tuple((v - m) ** 2 for v, m in zip(values, mean, strict=True))
-    )
-    shape = model.backbone.config
-    sizes = (len(shape.tasks), shape.width)
-
-    def take_apart(x, shared, specific, logits) -> Encoded:
-        return Encoded(x, shared, specific.reshape(sizes), logits=logits)
-
-    return take_apart(*mean), take_apart(*map(np.sqrt, centred))
-
-
-def _mean(model: PromptedMPTRec, rows: Rows, function) -> list[np.ndarray]:
-    totals, weights = None, 0.0
-    for batch in ordered_batches(rows):
-        encoded = model.encode(batch)
-        specific = tf.transpose(encoded.specific, [1, 0, 2])
-        specific = tf.reshape(specific, [tf.shape(specific)[0], -1])
-        columns = (encoded.x, encoded.shared, specific, tf.transpose(encoded.logits))
-        values = function(tuple(column.numpy().astype(np.float64) for column in columns))
-        weight = np.asarray(batch.get(WEIGHT, np.ones(len(values[0]))), np.float64)
-        sums = [weight @ value for value in values]
-        totals = sums if totals is None else [t + s for t, s in zip(totals, sums, strict=True)]
-        weights += weight.sum()
-    return [total / weights for total in totals]

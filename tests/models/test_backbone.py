@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone, BackboneConfig, named_weights
+from mptrec_tf.models.backbone import Backbone, BackboneConfig, Encoded, named_weights
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -106,7 +106,7 @@ def test_permuted_tasks_permute_the_outputs(backbone, batch):
             value = value[[0, *(1 + k for k in order)]]
         elif name == "gates/kernel":
             value = value.reshape(-1, 3, 2)[:, order].reshape(-1, 6)
-        elif not name.startswith("embedding/"):
+        elif name.split("/")[0] in ("prompts", "towers", "standard_specific", "standard_logits"):
             value = value[order]
         permuted.named_weights()[name].assign(value)
     np.testing.assert_allclose(permuted(batch()), model(batch()).numpy()[:, order], rtol=1e-5)
@@ -165,6 +165,14 @@ def test_names_of_weights_do_not_depend_on_the_process(backbone):
         "experts/kernel_1",
         "gates/kernel",
         "prompts/prompts",
+        "standard_logits/mean",
+        "standard_logits/scale",
+        "standard_shared/mean",
+        "standard_shared/scale",
+        "standard_specific/mean",
+        "standard_specific/scale",
+        "standard_x/mean",
+        "standard_x/scale",
         "towers/bias_0",
         "towers/bias_1",
         "towers/kernel_0",
@@ -204,8 +212,62 @@ def test_freezing_and_unfreezing(backbone, batch):
     assert model.losses == []
     model.trainable = True
     model(batch())
-    assert len(model.trainable_weights) == count == len(model.weights)
+    assert len(model.trainable_weights) == count == len(model.parameters)
     assert len(model.losses) == 3
+
+
+def statistics(rng, shape):
+    k, h = len(shape.tasks), shape.width
+    sizes = {"x": shape.input_width, "shared": h, "specific": (k, h), "logits": k}
+    mean = Encoded(**{name: rng.normal(size=size) for name, size in sizes.items()})
+    return mean, Encoded(**{name: 0.2 + rng.random(size) for name, size in sizes.items()})
+
+
+def test_standardised_values_by_the_equations(backbone, batch):
+    model = backbone()
+    mean, deviation = statistics(np.random.default_rng(11), model.config)
+    deviation.x[0], mean.x[0] = 0.01, 3.0  # beyond the limit
+    model.set_statistics(mean, deviation)
+    encoded = model.complete(model.encode(batch()))
+    standard = encoded.standard
+    for b in range(6):
+        x = np.clip((encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
+        assert x[0] == -5
+        np.testing.assert_allclose(standard.x[b], x, rtol=1e-5, atol=1e-6)
+        h_0 = (encoded.shared.numpy()[b] - mean.shared) / deviation.shared
+        np.testing.assert_allclose(standard.shared[b], h_0, rtol=1e-5, atol=1e-6)
+        h = (encoded.specific.numpy()[:, b] - mean.specific) / deviation.specific
+        np.testing.assert_allclose(standard.specific[b], h.mean(0), rtol=1e-5, atol=1e-6)
+        old = np.clip((encoded.logits.numpy()[:, b] - mean.logits) / deviation.logits, -5, 5)
+        np.testing.assert_allclose(standard.logits[b], old, rtol=1e-5, atol=1e-6)
+
+
+def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
+    model = backbone()
+    mean, deviation = statistics(np.random.default_rng(3), model.config)
+    model.set_statistics(mean, deviation._replace(x=0 * deviation.x, logits=np.full(3, 9e-7)))
+    standard = model.complete(model.encode(batch())).standard
+    np.testing.assert_array_equal(standard.x, np.zeros_like(standard.x))
+    np.testing.assert_array_equal(standard.logits, np.zeros_like(standard.logits))
+    assert np.all(standard.shared != 0)
+
+
+def test_statistics_change_no_answer_and_are_no_parameters(backbone, batch):
+    model = backbone()
+    before = model(batch()).numpy()
+    model.set_statistics(*statistics(np.random.default_rng(1), model.config))
+    np.testing.assert_array_equal(model(batch()), before)
+    names = {name for name, w in model.named_weights().items() if not in_list(w, model.parameters)}
+    assert names == {
+        f"standard_{of}/{what}"
+        for of in ("x", "shared", "specific", "logits")
+        for what in ("mean", "scale")
+    }
+    assert {id(w) for w in model.trainable_weights} == {id(w) for w in model.parameters}
+
+
+def in_list(weight, weights):
+    return any(weight is other for other in weights)
 
 
 def test_l2_terms_by_hand(backbone, batch):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import BackboneConfig, Encoded, named_weights
+from mptrec_tf.models.backbone import BackboneConfig, Encoded, Standardized, named_weights
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.models.residual import ResidualConfig, ResidualHead
 
@@ -24,42 +24,31 @@ def make(**config):
     rng = np.random.default_rng(2)
     for weight in named_weights(head).values():
         weight.assign(rng.normal(size=weight.shape))
-    head.set_statistics(*statistics(rng))
     return head
-
-
-def statistics(rng):
-    shapes = {"x": (D,), "shared": (H,), "specific": (K, H), "logits": (K,)}
-    mean = Encoded(**{name: rng.normal(size=shape) for name, shape in shapes.items()})
-    deviation = Encoded(**{name: 0.2 + rng.random(shape) for name, shape in shapes.items()})
-    return mean, deviation
 
 
 def make_inputs(rows):
     rng = np.random.default_rng(rows)
-    x, shared, specific, logits = (
-        tf.constant(rng.normal(size=shape).astype(np.float32))
-        for shape in ((rows, D), (rows, H), (K, rows, H), (K, rows))
+    standard = Standardized(
+        *(
+            tf.constant(rng.normal(size=shape).astype(np.float32))
+            for shape in ((rows, D), (rows, H), (rows, H), (rows, K))
+        )
     )
     ids = tf.constant(np.stack([rng.integers(0, 3, rows), rng.integers(5, 7, rows)], 1))
-    return Encoded(x, shared, specific, ids, logits), tf.zeros([K, H])
+    return Encoded(None, None, None, ids, None, standard), tf.zeros([K, H])
 
 
 @pytest.mark.parametrize("rows", [1, 6])
 def test_equals_the_equations(rows):
     head = make()
-    mean, deviation = statistics_of = statistics(np.random.default_rng(11))
-    head.set_statistics(*statistics_of)
     encoded, prompts = make_inputs(rows)
     outputs = head(encoded, prompts)
     w = {name: weight.numpy() for name, weight in named_weights(head).items()}
     for b in range(rows):
-        x = np.clip((encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
-        h_0 = (encoded.shared.numpy()[b] - mean.shared) / deviation.shared
-        h = (encoded.specific.numpy()[:, b] - mean.specific) / deviation.specific
-        old = np.clip((encoded.logits.numpy()[:, b] - mean.logits) / deviation.logits, -5, 5)
+        x, h_0, h, old = (values.numpy()[b] for values in encoded.standard)
         g = np.exp(x @ w["gate/kernel"]) / np.exp(x @ w["gate/kernel"]).sum()
-        z = g[0] * h.mean(0) * w["prompt/prompts"][0] + g[1] * h_0
+        z = g[0] * h * w["prompt/prompts"][0] + g[1] * h_0
         r = np.maximum(x @ w["expert/kernel_0"][0] + w["expert/bias_0"][0, 0], 0)
         v = np.concatenate([z, r, old])
         for i in range(3):
@@ -70,16 +59,6 @@ def test_equals_the_equations(rows):
         np.testing.assert_allclose(outputs.logits[b], v[0] + own, rtol=2e-3, atol=1e-3)
         np.testing.assert_allclose(outputs.gate[b], g, rtol=1e-3)
     np.testing.assert_allclose(outputs.attention, np.full((rows, K), 1 / K))
-
-
-def test_a_dimension_that_never_changes_says_nothing():
-    head = make(id_ranges=())
-    mean, deviation = statistics(np.random.default_rng(3))
-    still = deviation._replace(x=np.zeros(D), logits=np.zeros(K))
-    head.set_statistics(mean, still)
-    encoded, prompts = make_inputs(4)
-    other = encoded._replace(x=encoded.x + 3, logits=encoded.logits - 2)
-    np.testing.assert_array_equal(head(other, prompts).logits, head(encoded, prompts).logits)
 
 
 @pytest.mark.parametrize(
@@ -113,17 +92,6 @@ def test_config_round_trip():
     assert copy.config == head.config
     copy.set_weights(head.get_weights())
     np.testing.assert_array_equal(copy(*inputs).logits, head(*inputs).logits)
-
-
-def test_statistics_are_stored_and_not_trained():
-    head = make()
-    trained = {id(weight) for weight in head.trainable_weights}
-    fixed = {n for n, weight in named_weights(head).items() if id(weight) not in trained}
-    assert fixed == {
-        f"standard_{what}/{name}"
-        for what in ("x", "shared", "specific", "logits")
-        for name in ("mean", "scale")
-    }
 
 
 def test_ids_too_many_for_weights_of_their_own():

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def small_way(root, **changes):
         "head": "prompt",
     }
     return WholeWay(**fields | changes)
+
+
+@pytest.fixture
+def without_tensorflows():
+    """Function that takes out of what a program said what TensorFlow 2.21 says as it is imported.
+
+    No setting keeps these lines back.
+    """
+
+    def take_out(said):
+        lines = said.splitlines(keepends=True)
+        theirs = re.compile(r"WARNING: All log messages before absl|I0000 \d\d:\d\d:")
+        return "".join(line for line in lines if not theirs.match(line))
+
+    return take_out
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.reference import compare
-from mptrec_tf.training.representations import encode_rows, statistics
+from mptrec_tf.training.representations import encode_rows
 
 
 @pytest.fixture(scope="module")
@@ -139,22 +139,6 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
             directory=str(tmp_path),
             fingerprint=stored.fingerprint,
         )
-
-
-def test_statistics_are_those_of_the_rows(stored, data):
-    model = PromptedMPTRec(stored.backbone)
-    rows = encode_rows(model, load_rows(data, "train", ("share",)), "unused")
-    mean, deviation = statistics(model, rows)
-    encoded = model.encode(rows.columns)
-    np.testing.assert_allclose(mean.x, np.mean(encoded.x, 0), atol=1e-5)
-    np.testing.assert_allclose(deviation.shared, np.std(encoded.shared, 0), atol=1e-5)
-    np.testing.assert_allclose(mean.specific, np.mean(encoded.specific, 1), atol=1e-5)
-    np.testing.assert_allclose(deviation.logits, np.std(encoded.logits, 1), atol=1e-5)
-    # Rows of no weight do not count.
-    weight = np.r_[np.zeros(700), np.ones(800)].astype(np.float32)
-    columns = {k: v for k, v in rows.columns.items() if k != "row"}
-    weighted, _ = statistics(model, rows_in_memory({**columns, "weight": tf.constant(weight)}))
-    np.testing.assert_allclose(weighted.x, np.mean(encoded.x[700:], 0), atol=1e-5)
 
 
 def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path):

@@ -1,0 +1,55 @@
+"""The means and deviations of what a backbone says of rows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import track
+from sklearn.preprocessing import StandardScaler
+
+from mptrec_tf.models.backbone import Backbone, Encoded
+from mptrec_tf.packed import LABELS, ROW, WEIGHT
+from mptrec_tf.training.batches import PREDICTION_BATCH, Rows, ordered_batches
+
+
+def statistics(
+    backbone: Backbone, rows: Rows, show_progress: bool = False
+) -> tuple[Encoded, Encoded]:
+    """Reads all rows once; rows that have a weight count as much as it says.
+
+    Returns:
+      Means and deviations: x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def said(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        encoded = backbone.with_logits(backbone.encode(features))
+        specific = tf.unstack(encoded.specific, num=len(backbone.config.tasks))
+        return tf.concat(
+            [encoded.x, encoded.shared, *specific, tf.transpose(encoded.logits)], axis=1
+        )
+
+    scaler = StandardScaler(copy=False)
+    batches = track(
+        ordered_batches(rows),
+        "statistics of the training rows",
+        total=rows.steps(PREDICTION_BATCH),
+        console=Console(stderr=True),
+        disable=not show_progress,
+    )
+    for batch in batches:
+        features = {k: v for k, v in batch.items() if k not in (LABELS, ROW, WEIGHT)}
+        values = said(features).numpy().astype(np.float64)
+        weight = batch[WEIGHT].numpy().astype(np.float64) if WEIGHT in batch else None
+        if weight is None or weight.any():
+            scaler.partial_fit(values, sample_weight=weight)
+    return _take_apart(backbone, scaler.mean_), _take_apart(backbone, np.sqrt(scaler.var_))
+
+
+def _take_apart(backbone: Backbone, values: np.ndarray) -> Encoded:
+    shape = backbone.config
+    count, width = len(shape.tasks), shape.width
+    ends = np.cumsum([shape.input_width, width, count * width])
+    x, shared, specific, logits = np.split(values, ends)
+    return Encoded(x, shared, specific.reshape(count, width), logits=logits)
