@@ -11,9 +11,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.datasets.tabular import Tabular
-from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.numeric_domains import numeric_domains
+from mptrec_tf.packed import NUMERIC, raw_feature_spec
 from mptrec_tf.preparation import prepare
-from mptrec_tf.preprocessing import make_preprocessing_fn
+from mptrec_tf.preprocessing import Preprocessing, make_preprocessing_fn
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 
 SPEC = DatasetSpec(
@@ -156,6 +157,41 @@ def test_large_numbers_that_differ_little(data):
 def test_what_is_constant_in_the_training_rows_becomes_0(data):
     for split in ("train", "test"):
         assert not packed(data, split)["numeric"][:, 4:].any()
+
+
+def test_what_the_graph_takes_numbers_for(data):
+    names = [feature.name for feature in SPEC.numeric]
+    domains = numeric_domains(SPEC, Preprocessing(data.transform_dir))
+    assert list(domains) == names
+    values = np.array(ROWS["train"][names[1]])
+    for name, expected in zip(
+        names,
+        (
+            {"low": 10.0, "high": 60.0},
+            {"mean": values.mean(), "deviation": values.std()},
+            {"mean": 1.0, "deviation": 1.0},  # of logs
+            {"mean": 16777217.0, "deviation": 1.0},
+            {"constant": True},
+            {"constant": True},
+        ),
+        strict=True,
+    ):
+        assert domains[name] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 90), (0, 99999), (-5, 0), (-1e6, 52), (0.25, 0.75), (94, 95), (-3, -1)]
+)
+def test_ends_of_a_range_are_found(low, high):
+    def graph(columns):
+        scaled = (tf.cast(columns["price"], tf.float64) - low) / (high - low)
+        return {NUMERIC: tf.cast(tf.clip_by_value(scaled, 0, 1), tf.float32)[:, tf.newaxis]}
+
+    spec = DatasetSpec("one", (), (Numeric("price"),), (Task("buy", "bought", positive="1"),))
+    found = numeric_domains(spec, graph)["price"]
+    assert found == pytest.approx({"low": low, "high": high}, abs=2e-7 * (high - low))
+    if low == 0:
+        assert found == {"low": 0, "high": high}
 
 
 def test_the_graph_alone_says_the_same(data):

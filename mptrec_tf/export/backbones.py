@@ -250,8 +250,8 @@ def assign_weights(
     if variables.keys() != values.keys():
         odd = sorted(variables.keys() ^ values.keys())[0]
         raise InputError(
-            f"the weights in {where} do not fit their model: {odd!r} is in one only; another version "
-            "of mptrec_tf wrote them, or they were changed: make them again."
+            f"the weights in {where} do not fit their model: {odd!r} is in one only; they were "
+            "changed, or written by another version of mptrec_tf: make them again."
         )
     for name, variable in variables.items():
         found = (values[name].shape, values[name].dtype.name)

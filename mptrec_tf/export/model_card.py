@@ -18,7 +18,9 @@ from mptrec_tf.export.versions import CARD, CARD_TO_READ
 from mptrec_tf.input_names import input_names
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.prompted import count
+from mptrec_tf.numeric_domains import numeric_domains
 from mptrec_tf.packed import raw_feature_spec
+from mptrec_tf.preprocessing import Preprocessing
 from mptrec_tf.spec import Task
 from mptrec_tf.vocabulary import vocabulary_values
 
@@ -26,16 +28,29 @@ from mptrec_tf.vocabulary import vocabulary_values
 MOST_VALUES = 50
 
 
-def write_card(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
+def write_card(
+    directory: str,
+    backbone: StoredBackbone,
+    packages: Sequence[TaskPackage],
+    preprocessing: Preprocessing,
+) -> None:
     """Writes both files into a version's directory."""
-    card = model_card(backbone, packages)
+    card = model_card(backbone, packages, preprocessing)
     tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
     write_file(os.path.join(directory, CARD), to_json(card))
     write_file(os.path.join(directory, CARD_TO_READ), to_markdown(card))
 
 
-def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
-    """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data."""
+def model_card(
+    backbone: StoredBackbone, packages: Sequence[TaskPackage], preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data.
+
+    Args:
+      backbone: The backbone.
+      packages: The tasks that were added.
+      preprocessing: The backbone's preprocessing graph.
+    """
     old = backbone.spec.select_tasks(backbone.backbone.config.tasks)
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
@@ -52,7 +67,7 @@ def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dic
         "backbone_parameters": count(backbone.backbone.parameters),
         "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
         "inputs": input_names(raw_feature_spec(backbone.spec)),
-        "features": _features(backbone),
+        "features": _features(backbone, preprocessing),
         "tasks": tasks,
     }
 
@@ -75,7 +90,7 @@ def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
     return {name.removesuffix(ending): v for name, v in best.items() if name.endswith(ending)}
 
 
-def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
+def _features(backbone: StoredBackbone, preprocessing: Preprocessing) -> list[dict[str, Any]]:
     """Each feature's type and domain."""
     spec = backbone.spec
     known = {}
@@ -89,10 +104,10 @@ def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
             values = known[feature.name][:-1]  # the last one stands for all others
             domain = {"known_values": len(values), "values": values[:MOST_VALUES]}
         found.append({"name": feature.name, "type": "text", "domain": domain})
-    found += [
-        {"name": feature.name, "type": "number", "domain": {"finite": True, "scale": feature.scale}}
-        for feature in spec.numeric
-    ]
+    domains = numeric_domains(spec, preprocessing)
+    for feature in spec.numeric:
+        domain = {"finite": True, "scale": feature.scale, **domains[feature.name]}
+        found.append({"name": feature.name, "type": "number", "domain": domain})
     return found
 
 
@@ -151,7 +166,12 @@ def _domain(feature: Mapping[str, Any]) -> str:
         return f"any text, hashed to {domain['hash_buckets']:,}"
     if "known_values" in domain:
         return f"any text, {domain['known_values']:,} values known"
-    return f"any finite number, scaled: {domain['scale']}"
+    if "constant" in domain:
+        return "any finite number; the same in all training rows, and not read"
+    if "low" in domain:
+        return f"{domain['low']:g} to {domain['high']:g}; finite numbers beyond count as these"
+    what = "log(1 + |v|) with its sign" if domain["scale"] == "log" else "in the training rows"
+    return f"any finite number; {what}: mean {domain['mean']:.4g} ± {domain['deviation']:.4g}"
 
 
 def _number(value: float | None) -> str:

@@ -137,7 +137,7 @@ def save_model(
     """
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
-    write_card(directory, backbone, packages)
+    write_card(directory, backbone, packages, model.preprocessing)
     write_warmup(directory, backbone.spec)
     keep_parts(directory, backbone, packages)
     return model

@@ -18,6 +18,7 @@ from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.warmup import LARGEST_BATCH
 from mptrec_tf.keras import keras
 from mptrec_tf.models.head_kinds import head_config, make_head
+from mptrec_tf.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,11 @@ def test_the_card_says_features_with_type_and_domain(base, backbone):
     assert set(features) == set(backbone.spec.feature_names)
     for feature in backbone.spec.numeric:
         assert features[feature.name]["type"] == "number"
-        assert features[feature.name]["domain"] == {"finite": True, "scale": feature.scale}
+        domain = features[feature.name]["domain"]
+        assert domain["finite"]
+        assert domain["scale"] == feature.scale
+        known = {"mean", "deviation"} if feature.scale == "log" else {"low", "high"}
+        assert domain.keys() - {"finite", "scale"} == known
     hour = features["hour"]
     assert hour["type"] == "text"
     assert set(hour["domain"]["values"]) <= {str(h) for h in range(24)}
@@ -217,7 +222,7 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
         "data": {"splits": {"train": {"rows": 1234, "positives": {"four": 56}}}},
     }
     package = make_package(backbone, tmp_path, "four", training=training)
-    card = model_card(backbone, [package])
+    card = model_card(backbone, [package], Preprocessing(backbone.transform_dir))
     assert card["tasks"][-1]["metrics"] == {"val_auc": 0.75, "loss": 0.1}
     assert "| four | added | shares is 1 | 0.7500 | 1,234 | 56 |" in to_markdown(card).replace(
         f"{package.task.label} is", "shares is"

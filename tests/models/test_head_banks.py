@@ -123,9 +123,9 @@ def test_heads_share_a_bank_if_their_shapes_agree():
 
 def test_the_bits_stay_without_onednn():
     """TF Serving and TensorFlow multiply in another way where oneDNN is off, as on some CPUs."""
+    flags = ["-q", "-p", "no:cacheprovider", "-k", "come_and_go or any_number"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-        + ["-k", "come_and_go or any_number"],
+        [sys.executable, "-m", "pytest", *flags, __file__],
         env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},
         capture_output=True,
         text=True,
