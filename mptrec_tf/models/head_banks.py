@@ -28,7 +28,7 @@ from mptrec_tf.models.heads import HeadConfig
 # What matters in training alone.
 _TRAINING = ("tower_dropout", "l2_dense", "kl_weight")
 _VECTOR = 16  # float32 of the widest registers
-_IN_ORDER = 4  # terms that products of all sizes add up in one order
+_IN_ORDER = 2  # terms that products of all sizes add up in one order
 _Weights = Mapping[str, np.ndarray]
 
 

@@ -84,24 +84,26 @@ def test_tasks_that_come_and_go_change_no_bit_of_another(kind, rows):
 
 
 @pytest.mark.parametrize("kind", head_kinds.KINDS)
-@pytest.mark.parametrize("old_tasks", [1, 2, 20])
-def test_any_number_of_old_tasks(kind, old_tasks):
+@pytest.mark.parametrize("old_tasks", [1, 2, 17])
+def test_any_number_of_old_tasks_and_real_widths(kind, old_tasks):
     tasks = tuple(f"old{n}" for n in range(old_tasks))
-    shape = dataclasses.replace(SHAPE, tasks=tasks)
-    heads = {f"task{n}": make(kind, n, shape) for n in range(17)}
-    encoded, prompts = inputs(5, shape)
+    shape = dataclasses.replace(SHAPE, tasks=tasks, expert_units=(256, 128))
+    made = [make(kind, n, shape) for n in range(5)]
+    heads = {f"task{n}": made[n % 5] for n in range(64)}
+    encoded, prompts = inputs(37, shape)
 
     def ask(some):
         [bank] = head_banks({task: heads[task] for task in some}, prompts.numpy())
         return tf.function(bank)(encoded)
 
     answers = ask(heads)
-    for task, head in heads.items():
+    for task, head in list(heads.items())[:5]:
         alone = tf.sigmoid(head(encoded, prompts).logits)
-        np.testing.assert_allclose(answers[task], alone, rtol=2e-5, atol=1e-6)
-    for some in (("task1",), ("task1", "task16", "task4")):
+        np.testing.assert_allclose(answers[task], alone, rtol=1e-4, atol=1e-6)
+    for count in (1, 3, 17):
+        some = list(heads)[60 - count : 60]
         for task, answer in ask(some).items():
-            np.testing.assert_array_equal(answer, answers[task])
+            np.testing.assert_array_equal(answer, answers[task], err_msg=f"{task} of {count}")
 
 
 def test_heads_share_a_bank_if_their_shapes_agree():
