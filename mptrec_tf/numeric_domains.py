@@ -11,8 +11,10 @@ from mptrec_tf.packed import NUMERIC, raw_feature_spec
 from mptrec_tf.preprocessing import Preprocessing
 from mptrec_tf.spec import DatasetSpec
 
-# Where a scaled number is asked for: far out, so that differences keep their digits.
-_FAR, _FAR_LOG = 1e12, 20.0
+# Where a scaled number is asked for: as far out as its result is one, so that differences keep
+# their digits.
+_FAR = 10.0 ** np.arange(-30, 38)
+_LARGEST = 1e37
 
 
 def numeric_domains(spec: DatasetSpec, preprocessing: Preprocessing) -> dict[str, dict[str, Any]]:
@@ -40,10 +42,14 @@ def numeric_domains(spec: DatasetSpec, preprocessing: Preprocessing) -> dict[str
 
     lows, highs = _ends(scaled, len(spec.numeric))
     is_log = np.array([feature.scale == "log" for feature in spec.numeric])
-    far = np.where(is_log, np.expm1(_FAR_LOG), _FAR)
-    down, middle, up = scaled(np.stack([-far, 0 * far, far]))
+    far = np.repeat(_FAR[:, np.newaxis], len(spec.numeric), axis=1)
+    down, up = scaled(-far), scaled(far)
+    largest = np.sum(np.maximum(np.abs(down), np.abs(up)) < _LARGEST, axis=0) - 1
+    down, up, far = (each[largest, np.arange(len(spec.numeric))] for each in (down, up, far))
+    [middle] = scaled(np.zeros((1, len(spec.numeric))))
     constant = down == up
-    deviations = 2 * np.where(is_log, _FAR_LOG, _FAR) / np.where(constant, 1, up - down)
+    span = 2 * np.where(is_log, np.log1p(far), far)
+    deviations = span / np.where(constant, 1, up - down)
     found = {}
     for i, feature in enumerate(spec.numeric):
         if feature.scale == "min_max":
@@ -58,7 +64,7 @@ def numeric_domains(spec: DatasetSpec, preprocessing: Preprocessing) -> dict[str
 
 def _as_far_as_seen(low: float, high: float) -> dict[str, float]:
     """Both to seven digits of what lies between: scaled numbers have no more."""
-    digits = 7 - math.floor(math.log10(high - low)) if high > low else 7
+    digits = 6 - math.floor(math.log10(high - low)) if high > low else 6
     return {"low": round(low, digits), "high": round(high, digits)}
 
 

@@ -194,6 +194,21 @@ def test_ends_of_a_range_are_found(low, high):
         assert found == {"low": 0, "high": high}
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation"),
+    [(1.7e18, 1e15), (1e20, 1e19), (5, 1e-30), (-3, 2), (0, 1), (1e-9, 1e-12)],
+)
+def test_means_and_deviations_of_all_sizes_are_found(mean, deviation):
+    def graph(columns):
+        scaled = (tf.cast(columns["price"], tf.float64) - mean) / deviation
+        return {NUMERIC: tf.cast(scaled, tf.float32)[:, tf.newaxis]}
+
+    price = Numeric("price", "standard")
+    spec = DatasetSpec("one", (), (price,), (Task("buy", "bought", positive="1"),))
+    found = numeric_domains(spec, graph)["price"]
+    assert found == pytest.approx({"mean": mean, "deviation": deviation}, rel=1e-6, abs=0)
+
+
 def test_the_graph_alone_says_the_same(data):
     """What an exported model does with raw columns."""
     layer = tft.TFTransformOutput(data.transform_dir).transform_features_layer()

@@ -65,7 +65,12 @@ def load_parts(
         try:
             found = tf.train.Checkpoint(backbone=backbone).read(variables)
             found.assert_existing_objects_matched().expect_partial()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        except AssertionError as error:
+            raise InputError(
+                f"the weights in {variables} do not fit their model; they were changed, or written "
+                "by another version of mptrec_tf: export with --backbone and --tasks instead."
+            ) from error
+        except (tf.errors.OpError, ValueError) as error:
             raise InputError(
                 f"the weights in {variables} are missing or damaged; use an untouched copy."
             ) from error

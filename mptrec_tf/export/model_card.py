@@ -169,7 +169,7 @@ def _domain(feature: Mapping[str, Any]) -> str:
     if "constant" in domain:
         return "any finite number; the same in all training rows, and not read"
     if "low" in domain:
-        return f"{domain['low']:g} to {domain['high']:g}; finite numbers beyond count as these"
+        return f"{domain['low']:.9g} to {domain['high']:.9g}; finite numbers beyond count as these"
     what = "log(1 + |v|) with its sign" if domain["scale"] == "log" else "in the training rows"
     return f"any finite number; {what}: mean {domain['mean']:.4g} ± {domain['deviation']:.4g}"
 

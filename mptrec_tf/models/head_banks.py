@@ -28,7 +28,9 @@ from mptrec_tf.models.heads import HeadConfig
 # What matters in training alone.
 _TRAINING = ("tower_dropout", "l2_dense", "kl_weight")
 _VECTOR = 16  # float32 of the widest registers
-_IN_ORDER = 2  # terms that products of all sizes add up in one order
+# Products of two terms with no more results than this add them up in one order: above it Eigen
+# multiplies in another way. Found by trying; the tests go on both sides of it.
+_IN_ORDER, _RESULTS = 2, 8192
 _Weights = Mapping[str, np.ndarray]
 
 
@@ -202,10 +204,19 @@ def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Ten
 def _mixed(weights: tf.Tensor, specific: tf.Tensor) -> tf.Tensor:
     """Returns sums [B, N, H] over the old tasks, of weights [K, N, B] and specific [K, B, H]."""
     weights, specific = tf.transpose(weights, [2, 1, 0]), tf.transpose(specific, [1, 0, 2])
-    starts = range(0, specific.shape[1], _IN_ORDER)
-    return tf.add_n(
-        [weights[..., k : k + _IN_ORDER] @ specific[:, k : k + _IN_ORDER] for k in starts]
-    )
+    count, old_tasks, width = weights.shape[1], *specific.shape[1:]
+    heads = max(1, _RESULTS // width)
+    terms = _IN_ORDER if heads * width <= _RESULTS else 1
+    sums = [
+        tf.add_n(
+            [
+                weights[:, n : n + heads, k : k + terms] @ specific[:, k : k + terms]
+                for k in range(0, old_tasks, terms)
+            ]
+        )
+        for n in range(0, count, heads)
+    ]
+    return tf.concat(sums, axis=1)
 
 
 def _second_product(w: _Weights, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

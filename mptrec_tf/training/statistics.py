@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from sklearn.preprocessing import StandardScaler
 
+from mptrec_tf.errors import InputError
 from mptrec_tf.models.backbone import Backbone, Encoded
 from mptrec_tf.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.training.batches import PREDICTION_BATCH, Rows, ordered_batches
@@ -20,6 +21,9 @@ def statistics(
 
     Returns:
       Means and deviations: x [D], shared [H], specific [K, H] and logits [K], NumPy arrays.
+
+    Raises:
+      InputError: if all rows weigh 0.
     """
 
     @tf.function(reduce_retracing=True)
@@ -44,6 +48,8 @@ def statistics(
         weight = batch[WEIGHT].numpy().astype(np.float64) if WEIGHT in batch else None
         if weight is None or weight.any():
             scaler.partial_fit(values, sample_weight=weight)
+    if not hasattr(scaler, "mean_"):
+        raise InputError("all training rows weigh 0; give some of them a weight above 0.")
     return _take_apart(backbone, scaler.mean_), _take_apart(backbone, np.sqrt(scaler.var_))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.models import head_banks as head_banks_module
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import BackboneConfig, Encoded, Standardized, named_weights
 from mptrec_tf.models.head_banks import head_banks
@@ -106,6 +107,21 @@ def test_any_number_of_old_tasks_and_real_widths(kind, old_tasks):
             np.testing.assert_array_equal(answer, answers[task], err_msg=f"{task} of {count}")
 
 
+@pytest.mark.parametrize(("width", "count"), [(128, 65), (128, 100), (256, 40), (4096, 3)])
+def test_no_width_and_number_of_heads_changes_a_mixture(width, count):
+    """On both sides of where Eigen multiplies in another way."""
+    rng = np.random.default_rng(width)
+    weights, specific = (
+        tf.constant(rng.normal(size=size).astype(np.float32))
+        for size in ((5, count, 7), (5, 7, width))
+    )
+    mixed = tf.function(head_banks_module._mixed)
+    whole = mixed(weights, specific)
+    np.testing.assert_allclose(whole, np.einsum("knb,kbh->bnh", weights, specific), atol=1e-5)
+    for some in (2, 3, count - 1):
+        np.testing.assert_array_equal(mixed(weights[:, :some], specific), whole[:, :some])
+
+
 def test_heads_share_a_bank_if_their_shapes_agree():
     heads = {kind: make(kind, 1) for kind in head_kinds.KINDS}
     other = head_kinds.head_config("residual_small", RANGES)
@@ -125,7 +141,7 @@ def test_heads_share_a_bank_if_their_shapes_agree():
 
 def test_the_bits_stay_without_onednn():
     """TF Serving and TensorFlow multiply in another way where oneDNN is off, as on some CPUs."""
-    flags = ["-q", "-p", "no:cacheprovider", "-k", "come_and_go or any_number"]
+    flags = ["-q", "-p", "no:cacheprovider", "-k", "come_and_go or any_number or mixture"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *flags, __file__],
         env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},

@@ -274,7 +274,7 @@ def test_batching_parameters_are_those_of_the_file(tmp_path):
     path = tmp_path / "batching.txt"
     path.write_text(
         "max_batch_size { value: 64 } batch_timeout_micros { value: 1500 }\n"
-        "max_enqueued_batches { value: 7 } pad_variable_length_inputs: { value: true }\n"
+        "max_enqueued_batches { value: 7 } pad_variable_length_inputs: true\n"
         "allowed_batch_sizes: 8 allowed_batch_sizes: 64"
     )
     found = read_batching_parameters(str(path), BatchingParameters(num_batch_threads=3))

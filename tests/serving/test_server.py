@@ -1,11 +1,15 @@
 """The clients and the local server, each against the other."""
 
+import contextlib
 import json
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -107,6 +111,29 @@ def test_an_unknown_model_is_named(server, columns):
         client.predict(columns)
     with GrpcClient(server.address, "x") as client, pytest.raises(InputError, match="'x'"):
         client.predict(columns)
+
+
+def test_an_answer_that_drips_is_given_up_at_the_deadline():
+    """Every byte comes in time; all of them would take half a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip():
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+                for _ in range(100):
+                    connection.sendall(b" ")
+                    time.sleep(0.3)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        late = pytest.raises(ServingError, match="did not answer in time")
+        with RestClient(url, "m", timeout=1.0) as client, late:
+            client.predict([{"a": 1}])
+        thread.join(5)  # its connection is closed
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("opened", ["gRPC", "REST"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.mptrec import PretrainingConfig
 from mptrec_tf.packed import WEIGHT
@@ -47,6 +48,13 @@ def test_rows_count_as_much_as_they_weigh(backbone, data):
     for found, expected in both:
         for of in ("x", "shared", "specific", "logits"):
             np.testing.assert_allclose(getattr(found, of), getattr(expected, of), atol=1e-6)
+
+
+def test_rows_that_all_weigh_nothing_are_refused(backbone, data):
+    columns = {k: v for k, v in load_rows(data, "train", ("share",)).columns.items() if k != "row"}
+    nothing = rows_in_memory({**columns, WEIGHT: tf.zeros(1500)})
+    with pytest.raises(InputError, match="all training rows weigh 0"):
+        statistics(backbone, nothing)
 
 
 def test_a_pretrained_backbone_knows_its_training_rows(data, tmp_path):

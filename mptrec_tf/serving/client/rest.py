@@ -1,9 +1,13 @@
 """The REST client; it imports no TensorFlow."""
 
 import base64
+import contextlib
 import json
+import threading
+import time
 from collections.abc import Mapping
-from typing import Any
+from socket import SHUT_RDWR
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -29,6 +33,14 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+
+
+class _Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 class RestClient(Client):
@@ -91,7 +103,10 @@ class RestClient(Client):
         except (KeyError, TypeError, AttributeError) as error:
             raise self._odd(response) from error
 
-    def _request(self, method: str, what: str, timeout: float, body: bytes | None = None):
+    def _request(
+        self, method: str, what: str, timeout: float, body: bytes | None = None
+    ) -> _Answer:
+        end = time.monotonic() + timeout
         try:
             response = self._pool.request(
                 method,
@@ -99,7 +114,9 @@ class RestClient(Client):
                 body=body,
                 headers={"Content-Type": "application/json"},
                 timeout=urllib3.Timeout(total=timeout),
+                preload_content=False,
             )
+            data = _read(response, end)
         except urllib3.exceptions.NewConnectionError as error:
             raise UnavailableError(f"{self._where}: nobody answers there ({error}).") from error
         except urllib3.exceptions.TimeoutError as error:
@@ -108,15 +125,16 @@ class RestClient(Client):
             raise UnavailableError(f"{self._where}: the connection broke ({error}).") from error
         except urllib3.exceptions.HTTPError as error:
             raise ServingError(f"{self._where}: {error}", "UNKNOWN") from error
-        if response.status != 200:
+        answer = _Answer(response.status, response.headers, data)
+        if answer.status != 200:
             try:
-                message = str(json.loads(response.data)["error"])
+                message = str(json.loads(data)["error"])
             except (ValueError, KeyError, TypeError):
-                message = f"HTTP status {response.status}"
-            raise self._refused(_CODES.get(response.status, "INTERNAL"), message)
-        return response
+                message = f"HTTP status {answer.status}"
+            raise self._refused(_CODES.get(answer.status, "INTERNAL"), message)
+        return answer
 
-    def _content(self, response: Any) -> dict[str, Any]:
+    def _content(self, response: _Answer) -> dict[str, Any]:
         try:
             content = json.loads(response.data)
         except ValueError as error:
@@ -125,13 +143,36 @@ class RestClient(Client):
             raise self._odd(response)
         return content
 
-    def _odd(self, response: Any) -> ServingError:
+    def _odd(self, response: _Answer) -> ServingError:
         start = response.data[:80].decode("utf-8", "replace")
         return ServingError(f"{self._where} answered what was not asked for: {start}", "INTERNAL")
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()
+
+
+def _read(response: Any, end: float) -> bytes:
+    """Reads a body until the deadline; urllib3 bounds each read, of which there may be many."""
+    late = threading.Timer(max(end - time.monotonic(), 0.0), _break_off, [response])
+    late.start()
+    try:
+        data = response.read()
+    except urllib3.exceptions.ProtocolError as error:
+        if time.monotonic() >= end:
+            raise urllib3.exceptions.ReadTimeoutError(None, None, "the body is late") from error
+        raise
+    finally:
+        late.cancel()
+    response.release_conn()
+    return data
+
+
+def _break_off(response: Any) -> None:
+    socket = getattr(response.connection, "sock", None)
+    if socket is not None:
+        with contextlib.suppress(OSError):  # it ended by itself
+            socket.shutdown(SHUT_RDWR)
 
 
 def _json_values(array: np.ndarray) -> list[Any]:

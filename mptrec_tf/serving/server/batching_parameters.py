@@ -54,13 +54,12 @@ def read_batching_parameters(path: str, defaults: BatchingParameters) -> Batchin
 _WRAPPED = {
     "Int64Value": (
         "max_batch_size batch_timeout_micros num_batch_threads max_enqueued_batches "
+        "max_execution_batch_size "
         "low_priority_max_batch_size low_priority_batch_timeout_micros "
         "low_priority_max_enqueued_batches"
     ),
     "StringValue": "thread_pool_name mixed_priority_policy",
-    "BoolValue": (
-        "pad_variable_length_inputs enable_large_batch_splitting enable_large_batch_thread_pool"
-    ),
+    "BoolValue": "enable_large_batch_splitting enable_large_batch_thread_pool",
 }
 
 
@@ -86,6 +85,12 @@ def _batching_message():
         number=len(message.field) + 1,
         type=descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
         label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED,
+    )
+    message.field.add(
+        name="pad_variable_length_inputs",
+        number=len(message.field) + 1,
+        type=descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+        label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
     )
     pool = descriptor_pool.DescriptorPool()
     wrappers = descriptor_pb2.FileDescriptorProto()
