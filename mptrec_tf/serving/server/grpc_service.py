@@ -95,7 +95,7 @@ class GrpcService:
             )
             response = predict_pb2.PredictResponse(model_spec=answer.spec)
             for name, array in answer.outputs.items():
-                response.outputs[name].CopyFrom(tensors.to_proto(array))
+                response.outputs[name].MergeFrom(tensors.to_proto(array))
             return response
 
     async def _get_model_metadata(

@@ -3,6 +3,7 @@
 Nothing that a caller sends is trusted: a few bytes of a TensorProto can claim any shape.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -67,8 +68,7 @@ def _array(name: str, tensor: "Tensor", proto: tensor_pb2.TensorProto) -> np.nda
         values = proto.string_val
         if len(values) != count:
             raise invalid(f"Tensor parsing error: {name}: {len(values)} values for shape {dims}.")
-        array = np.empty(count, object)
-        array[:] = values
+        array = np.fromiter(values, object, count)
         return array if len(dims) == 1 else array.reshape(dims)
     content = proto.tensor_content
     if content and len(content) == count * tensor.numpy.itemsize:
@@ -85,10 +85,12 @@ def check_shape(name: str, tensor: "Tensor", dims: list[int] | tuple[int, ...]) 
     Raises:
       Refusal: with both shapes, or for more rows than `MOST_ROWS`.
     """
+    due = tensor.shape
+    if due == (-1,) and len(dims) == 1 and dims[0] <= MOST_ROWS:
+        return  # a column, as nearly all are
     if math.prod(dims) > MOST_ROWS:
         raise invalid(f"input {name!r} has more than {MOST_ROWS} values; send fewer rows.")
-    due = tensor.shape
-    if due is None or (due == (-1,) and len(dims) == 1):
+    if due is None:
         return
     fits = len(dims) == len(due) and all(d in (-1, size) for d, size in zip(due, dims, strict=True))
     if not fits:
@@ -97,13 +99,16 @@ def check_shape(name: str, tensor: "Tensor", dims: list[int] | tuple[int, ...]) 
         )
 
 
+@functools.cache
+def _enum(dtype: np.dtype) -> int:
+    return tf.as_dtype(dtype).as_datatype_enum
+
+
 def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
     """An answer as a TensorProto."""
     if array.dtype == object:
         return tf.make_tensor_proto(array)
-    proto = tensor_pb2.TensorProto(
-        dtype=tf.as_dtype(array.dtype).as_datatype_enum, tensor_content=array.tobytes()
-    )
+    proto = tensor_pb2.TensorProto(dtype=_enum(array.dtype), tensor_content=array.tobytes())
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto
