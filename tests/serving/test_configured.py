@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import http.server
 import json
 import os
@@ -337,6 +338,22 @@ def test_a_body_that_does_not_come_is_not_waited_for(hurried):
             b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nContent-Length: 100\r\n\r\n{"
         )
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nX"])
+def test_headers_that_do_not_come_are_not_waited_for(hurried, sent):
+    address = ("127.0.0.1", hurried.rest_port)
+    # One that has asked is none of these, and is kept open.
+    kept = http.client.HTTPConnection(*address, timeout=LONG)
+    kept.request("GET", "/v1/models/m")
+    assert kept.getresponse().read()
+    with socket.create_connection(address, timeout=LONG) as connection:
+        connection.sendall(sent)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert connection.recv(100) == b""
+    kept.request("GET", "/v1/models/m")
+    assert kept.getresponse().status == 200
+    kept.close()
 
 
 @pytest.mark.parametrize("packing", ["gzip", "deflate"])

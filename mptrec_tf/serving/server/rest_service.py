@@ -26,6 +26,7 @@ _MODEL = re.compile(
     r"(?P<what>/metadata|:[a-z_]+)?"
 )
 _MOST_VERSION = 2**63 - 1
+_NO_HEADERS = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class RestService:
@@ -39,6 +40,8 @@ class RestService:
 
     def __init__(self, predictor: Predictor, max_request_bytes: int, grace: float):
         self._predictor = predictor
+        # Connections that have asked nothing so far, and when they are given up.
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application(client_max_size=max_request_bytes)
         application.router.add_get(METRICS_PATH, self._metrics)
         application.router.add_route("*", "/{path:.*}", self._answer)
@@ -53,27 +56,49 @@ class RestService:
           InputError: if the address is taken or not this machine's.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        loop = asyncio.get_running_loop()
         try:
-            await site.start()
+            self._listening = await loop.create_server(self._connected, host, port, backlog=1024)
         except OSError as error:
             raise InputError(
                 f"cannot listen on {host}:{port} for REST ({error.strerror}); is another server "
                 "there?"
             ) from error
-        return self._runner.addresses[0][1]
+        return self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Takes no more requests and ends when those in flight are answered, or time is up."""
+        self._listening.close()
         await self._runner.cleanup()
 
+    def _connected(self) -> asyncio.BaseProtocol:
+        """A new connection; aiohttp itself would wait for its first request for ever."""
+        connection = self._runner.server()
+        loop = asyncio.get_running_loop()
+        self._silent[connection] = loop.call_later(
+            self._predictor.timeout, self._give_up, connection
+        )
+        return connection
+
+    def _give_up(self, connection: asyncio.BaseProtocol) -> None:
+        del self._silent[connection]
+        if connection.transport is not None:
+            connection.transport.write(_NO_HEADERS)
+            connection.transport.close()
+
+    def _has_asked(self, request: web.Request) -> None:
+        if timer := self._silent.pop(request.protocol, None):
+            timer.cancel()
+
     async def _metrics(self, request: web.Request) -> web.Response:
+        self._has_asked(request)
         return web.Response(
             body=self._predictor.metrics.text(),
             headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
         )
 
     async def _answer(self, request: web.Request) -> web.Response:
+        self._has_asked(request)
         try:
             return await self._dispatch(request)
         except Refusal as error:
