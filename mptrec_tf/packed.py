@@ -25,7 +25,7 @@ ROW = "row"
 
 def raw_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
     """How a tf.Example of raw columns is parsed: features only, one value each."""
-    return {f.name: tf.io.FixedLenFeature([], tf.string) for f in spec.categorical} | {
+    return {f.name: tf.io.FixedLenFeature([], tf.string) for f in spec.text_features} | {
         f.name: tf.io.FixedLenFeature([], tf.float32) for f in spec.numeric
     }
 

@@ -4,11 +4,12 @@ Runs wherever Beam runs: on this machine, Flink, Spark or Dataflow.
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -43,8 +44,11 @@ from mptrec_tf.preprocessing import (
     schema_directory,
 )
 from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.survey import MergeSurveys, survey_block
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+# The outputs of reading.
+_ROWS, _SURVEY = "rows", "survey"
 # Marks what goes past the preprocessing graph; a feature's name never has a tab.
 _ASIDE = "\t"
 
@@ -96,9 +100,9 @@ def prepare(
             raise mistake from error
         finally:
             del _on_rows[run]
-        counts = {split: _read_counts(aside, split) for split in SPLITS}
+        surveys = {split: _read_survey(aside, split) for split in SPLITS}
         ids = embedding_rows(source.spec, tft.TFTransformOutput(transform_directory(aside)))
-        save_description(aside, source.spec, ids, counts)
+        save_description(aside, with_types(source.spec, surveys["train"]), ids, surveys)
     return PreparedData(output_dir)
 
 
@@ -157,17 +161,25 @@ def _run(
                 pipeline
                 | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
                 | f"Spread/{split}" >> beam.Reshuffle()
-                | f"Read/{split}" >> beam.ParDo(_Read(source, run))
+                | f"Read/{split}"
+                >> beam.ParDo(_Read(source, run)).with_outputs(_SURVEY, main=_ROWS)
+            )
+            _ = (
+                batches[split][_SURVEY]
+                | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
+                | f"Json/{split}" >> beam.Map(lambda survey: json.dumps(survey.to_dict(spec)))
+                | f"WriteSurvey/{split}"
+                >> beam.io.WriteToText(_survey_file(output, split), shard_name_template="")
             )
         if transform_dir:
             transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
         else:
-            transform = (batches["train"], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
+            transform = (batches["train"][_ROWS], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
                 make_preprocessing_fn(spec)
             )
         _ = transform | "WriteGraph" >> tft_beam.WriteTransformFn(transform_directory(output))
         for split in SPLITS:
-            packed, _ = ((batches[split], raw_config), transform) | (
+            packed, _ = ((batches[split][_ROWS], raw_config), transform) | (
                 f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
             )
             _ = (
@@ -177,14 +189,6 @@ def _run(
                 >> beam.io.WriteToTFRecord(
                     examples_prefix(output, split), file_name_suffix=".tfrecord"
                 )
-            )
-            _ = (
-                batches[split]
-                | f"Labels/{split}" >> beam.Map(_labels)
-                | f"Count/{split}" >> beam.CombineGlobally(RowCounts(spec.task_names))
-                | f"Json/{split}" >> beam.Map(json.dumps)
-                | f"WriteCounts/{split}"
-                >> beam.io.WriteToText(_counts_file(output, split), shard_name_template="")
             )
     if transform_dir and has_schema(transform_dir):
         copy_directory(
@@ -197,7 +201,8 @@ def _run(
 def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
     """How TensorFlow Transform reads the features out of what `record_batch` makes."""
     text, number = pa.large_list(pa.large_binary()), pa.large_list(pa.float32())
-    fields = [(f.name, text) for f in spec.categorical] + [(f.name, number) for f in spec.numeric]
+    fields = [(f.name, text) for f in spec.text_features]
+    fields += [(f.name, number) for f in spec.numeric]
     names = set(spec.feature_names)
     fields += [(name, pa.large_list(kind)) for name, kind in _passthrough(spec)]
     schema = raw_metadata(spec).schema
@@ -215,7 +220,7 @@ def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
 
 
 class _Read(beam.DoFn):
-    """Shards of a source to record batches of raw rows and labels."""
+    """Shards of a source to record batches of raw rows and labels, and their surveys."""
 
     def __init__(self, source: Source, run: str):
         self._source = source
@@ -224,6 +229,7 @@ class _Read(beam.DoFn):
     def process(self, element):
         for block in self._source.read(element):
             yield record_batch(self._source.spec, block)
+            yield beam.pvalue.TaggedOutput(_SURVEY, survey_block(self._source.spec, block))
             if self._run in _on_rows:
                 _on_rows[self._run](len(block))
 
@@ -235,7 +241,8 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
     arrays = raw_features(spec, block)
-    labels = np.stack([make_labels(task, block) for task in spec.tasks], axis=1)
+    labels = [make_labels(task, block, spec.missing_values) for task in spec.tasks]
+    labels = np.stack(labels, axis=1)
     arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
         arrays[_ASIDE + WEIGHT] = lists(pa.array(make_weights(spec.weight, block)))
@@ -254,45 +261,22 @@ class _Encode(beam.DoFn):
         yield from serialized_rows(batch)
 
 
-class RowCounts(beam.CombineFn):
-    """Labels [n, T] to `rows`, and `positives` by task.
-
-    Args:
-      tasks: Names of the T tasks.
-    """
-
-    def __init__(self, tasks: Sequence[str]):
-        self._tasks = tasks
-
-    def create_accumulator(self):  # noqa: D102 (Beam's)
-        return np.zeros(1 + len(self._tasks), np.int64)
-
-    def add_input(self, accumulator, labels):  # noqa: D102
-        return accumulator + np.array([len(labels), *labels.sum(axis=0)], np.int64)
-
-    def merge_accumulators(self, accumulators):  # noqa: D102
-        return sum(accumulators, self.create_accumulator())
-
-    def extract_output(self, accumulator):  # noqa: D102
-        rows, *positives = accumulator.tolist()
-        return {"rows": rows, "positives": dict(zip(self._tasks, positives, strict=True))}
+def with_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
+    """Adds to a spec which columns tf.Examples of the training rows had in another type."""
+    types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
+    return dataclasses.replace(spec, example_types=types)
 
 
-def _labels(batch: pa.RecordBatch) -> np.ndarray:
-    column = batch.column(batch.schema.get_field_index(_ASIDE + LABELS))
-    return column.flatten().to_numpy().reshape(batch.num_rows, -1)
+def _survey_file(directory: str, split: str) -> str:
+    return f"{directory}/survey-{split}.json"
 
 
-def _counts_file(directory: str, split: str) -> str:
-    return f"{directory}/counts-{split}.json"
-
-
-def _read_counts(directory: str, split: str) -> dict[str, Any]:
-    path = _counts_file(directory, split)
+def _read_survey(directory: str, split: str) -> dict[str, Any]:
+    path = _survey_file(directory, split)
     with tf.io.gfile.GFile(path) as file:
-        counts = json.load(file)
+        survey = json.load(file)
     tf.io.gfile.remove(path)
-    return counts
+    return survey
 
 
 def users_mistake(error: BaseException) -> InputError | None:

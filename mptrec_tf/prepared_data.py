@@ -1,7 +1,8 @@
 """What `mptrec-prepare` wrote: packed examples by split, the spec, and the preprocessing graph.
 
     <directory>/
-      data.json            the spec, how many ids there are, rows and positives by split
+      data.json            the spec, how many ids there are, rows and positives by split, and a
+                           survey of what the raw rows held
       transform/           the preprocessing graph (TensorFlow Transform's output)
       train-*.tfrecord     packed examples; validation-* and test-* likewise
 
@@ -38,13 +39,14 @@ def save_description(
     directory: str,
     spec: DatasetSpec,
     embedding_rows: int,
-    counts: Mapping[str, Mapping[str, Any]],
+    surveys: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Writes what `PreparedData` reads; `counts` are `rows` and `positives` by task, by split."""
+    """Writes what `PreparedData` reads; see `survey.Survey.to_dict` for what is known by split."""
     content = {
         "spec": json.loads(spec.to_json()),
         "embedding_rows": embedding_rows,
-        "splits": counts,
+        "splits": {s: {k: of[k] for k in ("rows", "positives")} for s, of in surveys.items()},
+        "survey": surveys,
     }
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
 
@@ -71,6 +73,7 @@ class PreparedData(TrainingData):
             self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
             self.embedding_rows = content["embedding_rows"]
             self.splits = content["splits"]
+            self.survey = content["survey"]
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""

@@ -4,12 +4,13 @@ Fitted on the training rows alone by TensorFlow Transform, and inside every Save
 are not made here: a new task brings a new label, and the graph stays as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
+from mptrec_tf.canonical_graph import canonical_text, number_text
 from mptrec_tf.packed import CATEGORICAL, NUMERIC, raw_feature_spec
 from mptrec_tf.spec import Categorical, DatasetSpec
 from mptrec_tf.vocabulary import apply_vocabulary, vocabulary_size, vocabulary_sizes
@@ -27,8 +28,9 @@ def make_preprocessing_fn(
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns the `preprocessing_fn` of a data set, for TensorFlow Transform.
 
-    Each categorical feature gets one id per vocabulary value and one more for everything else, or
-    one id per hash bucket. Offsets keep the features apart in one table, the hashed ones first.
+    Text is taken in its canonical form. Each categorical feature gets one id per vocabulary value,
+    one of which may be that it is missing, and one more for everything else, or one id per hash
+    bucket. Offsets keep the features apart in one table, the hashed ones first.
     """
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -45,15 +47,37 @@ def make_preprocessing_fn(
 def _pack_categorical(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
     hashed, known = _by_kind(spec)
     ids, offset = {}, 0
-    for feature in hashed:
-        bucket = tf.strings.to_hash_bucket_fast(inputs[feature.name], feature.hash_buckets)
-        ids[feature.name] = bucket + offset
-        offset += feature.hash_buckets
+    text = {
+        f.name: inputs[f.name] if f in spec.text_features else number_text(inputs[f.name])
+        for f in spec.categorical
+    }
+    if hashed:
+        values = tf.stack([text[feature.name] for feature in hashed], axis=1)
+        columns = tf.unstack(_canonical(spec, hashed)(values), axis=1)
+        for feature, column in zip(hashed, columns, strict=True):
+            bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
+            ids[feature.name] = bucket + offset
+            offset += feature.hash_buckets
     if known:
-        values = tf.stack([inputs[feature.name] for feature in known], axis=1)
-        columns = tf.unstack(apply_vocabulary(known, values) + offset, axis=1)
+        values = tf.stack([text[feature.name] for feature in known], axis=1)
+        looked_up = apply_vocabulary(known, values, _canonical(spec, known)) + offset
+        columns = tf.unstack(looked_up, axis=1)
         ids |= {feature.name: column for feature, column in zip(known, columns, strict=True)}
     return tf.stack([ids[feature.name] for feature in spec.categorical], axis=1)
+
+
+def _canonical(
+    spec: DatasetSpec, features: Sequence[Categorical]
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what makes the canonical forms of values [..., V] of V features."""
+    exact = [feature.exact for feature in features]
+
+    def canonical(values: tf.Tensor) -> tf.Tensor:
+        if all(exact):
+            return values
+        return tf.where(exact, values, canonical_text(values, spec.missing_values))
+
+    return canonical
 
 
 def _by_kind(spec: DatasetSpec) -> tuple[list[Categorical], list[Categorical]]:

@@ -51,23 +51,26 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
                 f"column {label_column(task.name)!r} is named like the label of a task; give the "
                 "column another name."
             )
-        arrays[label_column(task.name)] = lists(pa.array(make_labels(task, block)))
+        arrays[label_column(task.name)] = lists(
+            pa.array(make_labels(task, block, spec.missing_values))
+        )
         if task.known_probability:
             arrays[task.known_probability] = lists(pa.array(block.numbers(task.known_probability)))
     if spec.weight:
         arrays[spec.weight] = lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id and spec.user_id not in arrays:
-        arrays[spec.user_id] = lists(text(block.text(spec.user_id)))
+        arrays[spec.user_id] = lists(text(block.canonical_text(spec.user_id)))
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
 
 
 def save_description(
-    directory: str, spec: DatasetSpec, splits: Mapping[str, Mapping[str, Any]], fingerprint: str
+    directory: str, spec: DatasetSpec, surveys: Mapping[str, Mapping[str, Any]], fingerprint: str
 ) -> None:
-    """Writes what `RawExamples` reads; `splits` are `rows` and `positives` by task, by split."""
+    """Writes what `RawExamples` reads; see `survey.Survey.to_dict` for what is known by split."""
     content = {
         "spec": json.loads(spec.to_json()),
-        "splits": splits,
+        "splits": {s: {k: of[k] for k in ("rows", "positives")} for s, of in surveys.items()},
+        "survey": surveys,
         "fingerprint": fingerprint,
     }
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))

@@ -11,25 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mptrec_tf.canonical import MISSING_VALUES, canonical
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.errors import InputError
 
 SCALES = ("min_max", "standard", "log")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_WHOLE_NUMBER = re.compile(r"(?:\+|(-))?0*(\d+)(?:\.0*)?\Z", re.ASCII)
 _LINE_OR_TAB = re.compile(r"[\t\r\n]")
-
-
-def canonical(value: Any) -> str:
-    """Returns `value` as the text that label values are compared by.
-
-    Whole numbers have one spelling ("1", "1.0", " 1" and 1 are equal), other text is stripped.
-    """
-    text = str(value).strip()
-    number = _WHOLE_NUMBER.match(text)
-    if not number:
-        return text
-    sign, digits = number.groups(default="")
-    return digits if digits == "0" else sign + digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +25,19 @@ class Categorical:
     """A categorical feature.
 
     Attributes:
-      name: str. The raw column, read as text.
+      name: str. The raw column, read as text. A column that is a numeric feature, too, is read as
+        a number, and each number is a category.
       min_count: int. Values seen fewer times in the training rows share the out-of-vocabulary id.
       hash_buckets: Optional int. Hash values into this many buckets instead of keeping a
         vocabulary; for columns whose values are too many or always new.
+      exact: bool. Take every text as it is, white space included, instead of its canonical form
+        (see `canonical`); nothing counts as missing then but empty text.
     """
 
     name: str
     min_count: int = 1
     hash_buckets: int | None = None
+    exact: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +62,13 @@ class Task:
     Attributes:
       name: str. What the task is called in models, reports and served outputs.
       label: str. The raw column that makes the label.
-      positive: Values that count as 1 (compared as `canonical` text), or a single one. Empty for
-        a threshold.
-      negative: Values that count as 0. Empty means every other value that is not empty.
+      positive: Values that count as 1 (compared in their canonical form), or a single one. Empty
+        for a threshold.
+      negative: Values that count as 0. Empty means every other value that is not missing.
       above: Optional float. Instead of `positive`: numbers greater than this count as 1.
       known_probability: Optional str. A column with the true probability of a positive, where
         data are simulated or randomised, so that the best reachable AUC can be reported.
+      exact: bool. Compare values as they are instead of in their canonical form.
     """
 
     name: str
@@ -84,12 +77,17 @@ class Task:
     negative: tuple[str, ...] = ()
     above: float | None = None
     known_probability: str | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for field in ("positive", "negative"):
             values = getattr(self, field)
             values = (values,) if isinstance(values, str | int | float) else values
-            object.__setattr__(self, field, tuple(canonical(v) for v in values))
+            object.__setattr__(self, field, tuple(self.form(v) for v in values))
+
+    def form(self, value: Any) -> str:
+        """The text that a label value is compared by."""
+        return str(value) if self.exact else canonical(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +102,12 @@ class DatasetSpec:
         their label columns may be a feature.
       user_id: Optional str. Column that groups rows for grouped AUC.
       weight: Optional str. Column with a non-negative weight of each row in losses and metrics.
+      missing_values: Texts of labels and categorical columns that count as missing, in upper or
+        lower case; empty text always does. A label that a task's `positive` or `negative` lists
+        is none of them.
+      text_format: How text files are written.
+      example_types: Type of a column by name, "int64", "float" or "bytes", where the training rows
+        came as tf.Examples that have another one than the feature's own. Not a user's to give.
 
     Raises:
       InputError: naming everything that is wrong.
@@ -115,6 +119,9 @@ class DatasetSpec:
     tasks: tuple[Task, ...]
     user_id: str | None = None
     weight: str | None = None
+    missing_values: tuple[str, ...] = MISSING_VALUES
+    text_format: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
+    example_types: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         found = problems(self)
@@ -123,8 +130,21 @@ class DatasetSpec:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of all features, categorical ones first."""
-        return tuple(f.name for f in (*self.categorical, *self.numeric))
+        """Names of all feature columns, categorical ones first; each once."""
+        return tuple(dict.fromkeys(f.name for f in (*self.categorical, *self.numeric)))
+
+    @property
+    def text_features(self) -> tuple[Categorical, ...]:
+        """The categorical features whose columns are read as text."""
+        numbers = {f.name for f in self.numeric}
+        return tuple(f for f in self.categorical if f.name not in numbers)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all raw columns that rows with labels must have; each once."""
+        beside = [t.label for t in self.tasks]
+        beside += [t.known_probability for t in self.tasks] + [self.user_id, self.weight]
+        return tuple(dict.fromkeys((*self.feature_names, *filter(None, beside))))
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -154,6 +174,7 @@ class DatasetSpec:
             {
                 "categorical": [dataclasses.asdict(f) for f in self.categorical],
                 "numeric": [dataclasses.asdict(f) for f in self.numeric],
+                "missing_values": self.missing_values,
             }
         )
 
@@ -164,7 +185,21 @@ class DatasetSpec:
     @classmethod
     def from_json(cls, text: str) -> "DatasetSpec":
         """Reads what `to_json` wrote."""
-        raw = json.loads(text)
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "DatasetSpec":
+        """Reads what `dataclasses.asdict` and JSON made of a spec.
+
+        Raises:
+          InputError: for what a version before 0.2 wrote: it took text in another way.
+          KeyError: if a field is missing.
+        """
+        if "missing_values" not in raw:
+            raise InputError(
+                f"data set {raw['name']!r} was prepared by a version of mptrec_tf before 0.2, "
+                "which took text in another way; prepare the data and train on them again."
+            )
         return cls(
             name=raw["name"],
             categorical=tuple(Categorical(**f) for f in raw["categorical"]),
@@ -172,6 +207,9 @@ class DatasetSpec:
             tasks=tuple(task_from_dict(t) for t in raw["tasks"]),
             user_id=raw["user_id"],
             weight=raw["weight"],
+            missing_values=tuple(raw["missing_values"]),
+            text_format=TextFormat(**raw["text_format"]),
+            example_types=raw["example_types"],
         )
 
 
@@ -190,15 +228,17 @@ def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
         found.append((spec, "it has no feature; list at least one under categorical or numeric"))
     if not spec.tasks:
         found.append((spec, "it has no task; list at least one under tasks"))
-    seen: set[str] = set()
+    found += [(spec.text_format, sentence) for sentence in spec.text_format.problems()]
+    seen: set[tuple[type, str]] = set()
     for feature in features:
         if not feature.name or _LINE_OR_TAB.search(feature.name):
             found.append(
                 (feature, f"feature name {feature.name!r} must be text without line ends and tabs")
             )
-        if feature.name in seen:
+        # A column may be both a category and a number.
+        if (type(feature), feature.name) in seen:
             found.append((feature, f"feature {feature.name!r} is listed twice"))
-        seen.add(feature.name)
+        seen.add((type(feature), feature.name))
         if feature.name in labels:
             found.append(
                 (
@@ -224,6 +264,10 @@ def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
                     feature,
                     f"{feature.name!r}: hash_buckets must be 1 or more, not {feature.hash_buckets}",
                 )
+            )
+        if feature.exact and feature not in spec.text_features:
+            found.append(
+                (feature, f"{feature.name!r} is a number, too, so its text cannot be exact")
             )
         if feature.hash_buckets is not None and feature.min_count != 1:
             found.append((feature, f"{feature.name!r}: give min_count or hash_buckets, not both"))

@@ -6,13 +6,14 @@ from typing import Any
 
 import yaml
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import SCALES, Categorical, DatasetSpec, Numeric, Task, problems
 
-_TEXT, _WHOLE, _NUMBER = "text", "a whole number", "a number"
-_VALUES, _ONE_VALUE = "a value or a list of them", "a single value"
+_TEXT, _WHOLE, _NUMBER, _TRUTH = "text", "a whole number", "a number", "true or false"
+_VALUES, _ONE_VALUE, _TEXTS = "a value or a list of them", "a single value", "a list of texts"
 _FIELDS = {
-    Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE},
+    Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE, "exact": _TRUTH},
     Numeric: {"name": _TEXT, "scale": _TEXT},
     Task: {
         "name": _TEXT,
@@ -21,11 +22,14 @@ _FIELDS = {
         "negative": _VALUES,
         "above": _NUMBER,
         "known_probability": _TEXT,
+        "exact": _TRUTH,
     },
 }
 _REQUIRED = {Categorical: ("name",), Numeric: ("name",), Task: ("name", "label")}
 _SECTIONS = {"categorical": Categorical, "numeric": Numeric, "tasks": Task}
-_TOP = ("name", *_SECTIONS, "user_id", "weight")
+_TEXTS_OF_SPEC = {"name": _TEXT, "user_id": _TEXT, "weight": _TEXT, "missing_values": _TEXTS}
+_FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS}
+_TOP = ("name", *_SECTIONS, *list(_TEXTS_OF_SPEC)[1:], *_FORMAT)
 
 
 class _Unchecked(DatasetSpec):
@@ -67,6 +71,12 @@ class _Reader:
         if kind is _VALUES:
             items = node.value if isinstance(node, yaml.SequenceNode) else [node]
             return tuple(self.value(item, _ONE_VALUE, key) for item in items)
+        if kind is _TEXTS:
+            items = node.value if isinstance(node, yaml.SequenceNode) else [None]
+            if all(isinstance(item, yaml.ScalarNode) for item in items):
+                return tuple(item.value for item in items)  # `null` is a text here
+            self.problem(_line(node), f"{key} must be {kind}")
+            return None
         is_text = isinstance(node, yaml.ScalarNode) and not _is_null(node)
         if kind is _ONE_VALUE and is_text:
             return node.value
@@ -75,6 +85,10 @@ class _Reader:
             return _stand_in(kind, key, node)
         if kind is _TEXT:
             return node.value
+        if kind is _TRUTH:
+            if node.tag != "tag:yaml.org,2002:bool":
+                self.problem(_line(node), f"{key} must be {kind}, not {node.value!r}")
+            return node.value.lower() in ("true", "yes", "on")
         try:
             return int(node.value) if kind is _WHOLE else float(node.value)
         except ValueError:
@@ -98,7 +112,7 @@ class _Reader:
 
 def _stand_in(kind: str, key: str, node: yaml.Node) -> Any:
     """What takes the place of a wrong value, so that the other checks go on without complaint."""
-    if kind in (_WHOLE, _NUMBER):
+    if kind in (_WHOLE, _NUMBER, _TRUTH):
         return 1
     return SCALES[0] if key == "scale" else f"line_{_line(node)}"
 
@@ -153,11 +167,16 @@ def parse(text: str, file: str) -> DatasetSpec:
             reader.problem(_line(node), f"{key} must be a list")
             node = None
         sections[key] = tuple(reader.item(n, cls) for n in node.value) if node else ()
-    texts = {
-        k: reader.value(entries[k], _TEXT, k) for k in ("name", "user_id", "weight") if k in entries
-    }
+    texts, text_format = (
+        {k: reader.value(entries[k], kind, k) for k, kind in kinds.items() if k in entries}
+        for kinds in (_TEXTS_OF_SPEC, _FORMAT)
+    )
+    texts = {key: value for key, value in texts.items() if value is not None}
     if "name" not in texts:
         reader.problem(1, "the spec needs a name")
+    made = TextFormat(**text_format)
+    reader.lines[id(made)] = min((_line(entries[key]) for key in text_format), default=1)
+    texts["text_format"] = made
     unchecked = _Unchecked(**({"name": "unnamed"} | texts), **sections)
     for about, sentence in problems(unchecked):
         reader.problem(reader.lines.get(id(about), 1), sentence)

@@ -58,7 +58,7 @@ def schema_problems(
     Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
     """
     found = []
-    text = {feature.name for feature in spec.categorical}
+    text = {feature.name for feature in spec.text_features}
     if anomalies.data_missing:
         found.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
@@ -123,7 +123,7 @@ def drift(
     if odd:
         raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
     schema = copy.deepcopy(schema)
-    text = {feature.name for feature in spec.categorical}
+    text = {feature.name for feature in spec.text_features}
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:

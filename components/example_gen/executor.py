@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
@@ -18,13 +15,16 @@ from components.example_gen.source import SourceConfig
 from mptrec_tf.arrow import serialized_rows
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.errors import InputError
-from mptrec_tf.preparation import RowCounts, users_mistake
-from mptrec_tf.raw_examples import label_column, record_batch, save_description
+from mptrec_tf.preparation import users_mistake, with_types
+from mptrec_tf.raw_examples import record_batch, save_description
 from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.survey import MergeSurveys, Survey, survey_block
 
 SOURCE_KEY = "source"
 FINGERPRINT_PROPERTY = "rows_fingerprint"
 _MODULUS = 1 << 256
+# The outputs of reading.
+_ROWS, _SURVEY = "rows", "survey"
 
 
 class Executor(base_example_gen_executor.BaseExampleGenExecutor):
@@ -45,14 +45,14 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 pipeline
                 | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
                 | f"Spread/{split}" >> beam.Reshuffle()
-                | f"Read/{split}" >> beam.ParDo(_Read(source))
+                | f"Read/{split}" >> beam.ParDo(_Read(source)).with_outputs(_SURVEY, main=_ROWS)
             )
-            encoded = batches | f"Encode/{split}" >> beam.Map(serialized_rows)
-            tasks = source.spec.task_names
-            labels = batches | f"Labels/{split}" >> beam.Map(_labels, tasks)
+            encoded = batches[_ROWS] | f"Encode/{split}" >> beam.Map(serialized_rows)
             _ = (
                 (
-                    labels | f"Count/{split}" >> beam.CombineGlobally(RowCounts(tasks)),
+                    batches[_SURVEY]
+                    | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
+                    | f"Plain/{split}" >> beam.Map(Survey.to_dict, source.spec),
                     encoded | f"Fingerprint/{split}" >> beam.CombineGlobally(_Fingerprint()),
                 )
                 | f"Both/{split}" >> beam.Flatten()
@@ -98,7 +98,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
 
     def _describe(self, examples) -> None:
         spec: DatasetSpec = self._source.spec
-        counts, digest = {}, hashlib.sha256(spec.to_json().encode())
+        surveys, digest = {}, hashlib.sha256(spec.to_json().encode())
         for split in self._splits:
             path = self._summary(split)
             with tf.io.gfile.GFile(path) as file:
@@ -108,15 +108,16 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 raise InputError(
                     f"data set {spec.name!r} has no {split} rows; every split needs some."
                 )
-            counts[split] = {"rows": parts["rows"], "positives": parts["positives"]}
-            digest.update(f"{split} {parts['fingerprint']}\n".encode())
-        save_description(self._directory, spec, counts, digest.hexdigest())
+            digest.update(f"{split} {parts.pop('fingerprint')}\n".encode())
+            surveys[split] = parts
+        spec = with_types(spec, surveys["train"])
+        save_description(self._directory, spec, surveys, digest.hexdigest())
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
         examples.set_string_custom_property("data_set", spec.name)
 
 
 class _Read(beam.DoFn):
-    """Shards of a source to record batches."""
+    """Shards of a source to record batches and their surveys."""
 
     def __init__(self, source: Source):
         self._source = source
@@ -124,11 +125,7 @@ class _Read(beam.DoFn):
     def process(self, element):
         for block in filter(len, self._source.read(element)):
             yield record_batch(self._source.spec, block)
-
-
-def _labels(batch: pa.RecordBatch, tasks: Sequence[str]) -> np.ndarray:
-    columns = [batch.column(batch.schema.get_field_index(label_column(task))) for task in tasks]
-    return np.stack([column.flatten().to_numpy() for column in columns], axis=1)
+            yield beam.pvalue.TaggedOutput(_SURVEY, survey_block(self._source.spec, block))
 
 
 class _Fingerprint(beam.CombineFn):

@@ -10,7 +10,7 @@ these tasks differs: for a script that lets a version go live.
 
 from absl import flags
 
-from mptrec_tf.bin import program
+from mptrec_tf.bin import format_flags, program
 from mptrec_tf.errors import InputError
 
 _A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
@@ -21,6 +21,7 @@ _REQUIRE_IDENTICAL = flags.DEFINE_list(
     "require_identical", [], "Tasks that must not differ in a bit, by commas, or: all (common)."
 )
 flags.mark_flags_as_required(["a", "b", "input"])
+flags.adopt_module_key_flags(format_flags)
 
 
 def main(_: list[str]) -> None:
@@ -45,8 +46,9 @@ def main(_: list[str]) -> None:
             f"--require_identical names {sorted(required - common)[0]!r}, which is no task of both "
             f"models; these are {', '.join(sorted(common)) or 'none'}."
         )
+    text_format = format_flags.text_format(a.spec.text_format)
     with program.progress("comparing", estimated_rows(_INPUT.value)) as on_rows:
-        found = compare(a, b, read_file(_INPUT.value), on_rows)
+        found = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
     print_table(
         [{"task": task, **_shown(values)} for task, values in found.items()],
         f"{a.path} (a) and {b.path} (b) on {_INPUT.value}",

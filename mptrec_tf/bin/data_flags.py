@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from mptrec_tf.bin import format_flags
 from mptrec_tf.errors import InputError
 
 DATASET = flags.DEFINE_string(
@@ -19,6 +20,7 @@ DATA_SEED = flags.DEFINE_integer("data_seed", 1, "synthetic: same seed, same row
 SPEC = flags.DEFINE_string(
     "spec", None, "Your own data: YAML file that says which columns are features and labels."
 )
+flags.adopt_module_key_flags(format_flags)
 
 
 def files_flag(split: str) -> flags.FlagHolder:
@@ -49,6 +51,8 @@ def open_from_flags(patterns, tasks=None):
         if given:
             split = next(iter(given))
             raise InputError(f"--{split}_files goes with --spec, not with --dataset.")
+        if format_flags.DELIMITER.present:
+            raise InputError("--delimiter goes with --spec, not with --dataset.")
         return sources.open_source(
             DATASET.value,
             data_dir=DATA_DIR.value,
@@ -62,4 +66,4 @@ def open_from_flags(patterns, tasks=None):
     missing = [split for split in patterns if split not in given]
     if missing:
         raise InputError(f"--spec needs --{missing[0]}_files too.")
-    return sources.open_tabular(SPEC.value, given)
+    return sources.open_tabular(SPEC.value, given, format_flags.text_format)

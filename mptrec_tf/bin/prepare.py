@@ -10,6 +10,8 @@ Dataflow. Vocabularies and scales come from the training rows. For the data of a
 join an existing backbone, give --backbone: its preprocessing is used as it is.
 """
 
+import sys
+
 from absl import flags
 
 from mptrec_tf.bin import data_flags, program
@@ -32,6 +34,7 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the program."""
+    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows
     from mptrec_tf.datasets.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.preparation import check_beam_args, prepare
@@ -62,11 +65,27 @@ def main(beam_args: list[str]) -> None:
             beam_args=beam_args,
             on_rows=on_rows,
         )
+    with program.progress("checking", sum(of["rows"] for of in data.splits.values())) as on_rows:
+        checks = DataChecks(data, on_rows)
+        warnings = checks.warnings()
+    splits = " / ".join(SPLITS)
+    print_table(label_rows(data), "Label values, what they became, and rows with them")
+    print_table(
+        feature_rows(data, checks),
+        f"Features ({splits})",
+    )
     print_table(summary_rows(data), f"Prepared in {data.directory}")
     print(
-        f"{len(data.spec.categorical)} categorical features with {data.embedding_rows:,} ids, "
-        f"{len(data.spec.numeric)} numeric features"
+        f"{len(data.spec.categorical)} categorical features with "
+        f"{data.embedding_rows - checks.missing_ids:,} ids"
+        + (f" and {checks.missing_ids} for missing values" if checks.missing_ids else "")
+        + f", {len(data.spec.numeric)} numeric features"
     )
+    for split, files in getattr(source, "empty", {}).items():
+        if files:
+            print(f"{len(files)} {split} files without rows were passed over: {', '.join(files)}")
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def run() -> None:

@@ -1,16 +1,48 @@
 """Raw rows in memory, and the sources that yield them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from mptrec_tf import canonical
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import DatasetSpec
 
 SPLITS = ("train", "validation", "test")
 BLOCK_ROWS = 2000
+
+
+class Columns(Mapping[str, np.ndarray]):
+    """Columns by name that are made when they are asked for.
+
+    Args:
+      names: Their names.
+      make: Returns the column [n] of a name.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], np.ndarray]):
+        self._names = dict.fromkeys(names)
+        self._make = make
+        self._made: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +54,18 @@ class Block:
       source: str. Where the rows come from (a file), for messages.
       lines: [n] int. Each row's place in the source, counted from 1.
       unit: str. What `lines` counts: "line" in text files, "record" elsewhere.
+      repeated: Names that several columns of the source have.
+      note: str. What to say where a column is missing: what the source seems to be.
+      is_examples: bool. Whether the rows are tf.Examples, whose columns have types.
     """
 
     columns: Mapping[str, np.ndarray]
     source: str
     lines: np.ndarray
     unit: str = "line"
+    repeated: frozenset[str] = frozenset()
+    note: str = ""
+    is_examples: bool = False
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -40,18 +78,29 @@ class Block:
         """Returns a column [n] as it came.
 
         Raises:
-          InputError: if the source lacks it.
+          InputError: if the source lacks it, or has several of that name.
         """
         if name not in self.columns:
+            close = difflib.get_close_matches(name, self.columns, 1)
+            hint = self.note or (close and f"did you mean {close[0]!r}?") or "add it to the source"
             raise InputError(
-                f"{self.source} has no column {name!r}; it has {', '.join(self.columns)}."
+                f"{self.source} has no column {name!r}; it has {', '.join(self.columns)}; {hint}."
+            )
+        if name in self.repeated:
+            raise InputError(
+                f"the header of {self.source} names column {name!r} twice; rename one of them."
             )
         return self.columns[name]
 
     def text(self, name: str) -> np.ndarray:
         """Returns a column as text, [n] object array of str."""
         column = self.column(name)
-        return column if column.dtype == object else column.astype(str).astype(object)
+        return column if column.dtype == object else number_text(column)
+
+    def canonical_text(self, name: str) -> np.ndarray:
+        """Returns a column as text in canonical form, [n] object array of str."""
+        values, inverse = np.unique(self.text(name).astype(str), return_inverse=True)
+        return np.array([canonical.canonical(v) for v in values], object)[inverse]
 
     def numbers(self, name: str) -> np.ndarray:
         """Returns a column as numbers, [n] float32.
@@ -72,6 +121,26 @@ class Block:
                 "number; every row needs one there."
             )
         return numbers
+
+
+def number_text(values: np.ndarray) -> np.ndarray:
+    """Returns numbers [n] as text, [n] object array of str: the shortest of each in canonical form.
+
+    `canonical_graph.number_text` makes the same of float32.
+    """
+    if values.dtype.kind != "f":
+        return values.astype(str).astype(object)
+    text = values.astype(np.float64).astype(str).astype(object)
+    if values.dtype == np.float32:
+        undone = np.ones(len(values), bool)
+        for digits in (6, 7, 8, 9):
+            rows = np.flatnonzero(undone)
+            text[rows] = [f"{value:.{digits}g}" for value in values[rows].tolist()]
+            undone[rows] = text[rows].astype(np.float32) != values[rows]
+    with np.errstate(invalid="ignore"):
+        whole = (values == np.floor(values)) & (np.abs(values) < canonical.LARGEST)
+    text[whole] = values[whole].astype(np.int64).astype(str)
+    return text
 
 
 def _is_finite(value: Any) -> bool:

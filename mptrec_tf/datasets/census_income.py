@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.datasets import files
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets.block import Block
+from mptrec_tf.datasets.csv_rows import read_csv
 from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
@@ -91,7 +92,7 @@ def read_original(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a row with another number of columns, with file and line.
     """
-    return files.read_csv(path, COLUMNS)
+    return read_csv(path, TextFormat(header=COLUMNS))
 
 
 class CensusIncome:
@@ -132,8 +133,8 @@ class CensusIncome:
     def estimated_rows(self, split: str) -> int:
         """Returns about how many rows a split has."""
         if split == "train":
-            return estimate_rows(self._files["train"], is_csv=True)
-        return estimate_rows(self._files["test"], is_csv=True) // 2
+            return estimate_rows(self._files["train"])
+        return estimate_rows(self._files["test"]) // 2
 
 
 def _rows_between(blocks: Iterator[Block], start: int, stop: int | None) -> Iterator[Block]:

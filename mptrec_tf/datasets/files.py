@@ -1,21 +1,28 @@
-"""Reads raw rows from CSV and TFRecord files, local or remote, plain or compressed by gzip."""
+"""Raw rows of files, local or remote: text (CSV) or TFRecord, plain or compressed by gzip."""
 
-import csv
-import gzip
-import io
-import itertools
+import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.datasets.block import BLOCK_ROWS, Block
+from mptrec_tf.data_format import TextFormat
+from mptrec_tf.datasets.block import Block
+from mptrec_tf.datasets.csv_rows import read_csv
+from mptrec_tf.datasets.streams import check_readable, is_blank, is_tfrecord, open_stream
+from mptrec_tf.datasets.tfrecord_rows import read_tfrecord
 from mptrec_tf.errors import InputError
+
+_TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
+# Bytes. A larger file is never looked into for whether it has rows.
+_SMALL = 4096
 
 
 def matching(patterns: Sequence[str]) -> list[str]:
     """Returns the files that match `patterns` (paths or globs), each pattern's in sorted order.
+
+    Files that a glob finds whose names begin with _ or . are none of the data: engines write their
+    marks so (_SUCCESS).
 
     Raises:
       InputError: for a pattern that matches no file.
@@ -23,173 +30,64 @@ def matching(patterns: Sequence[str]) -> list[str]:
     files: dict[str, None] = {}  # keeps the order; a file that two patterns match comes once
     for pattern in patterns:
         try:
+            if tf.io.gfile.isdir(pattern):
+                raise InputError(f"{pattern!r} is a directory; give its files: {pattern}/*.csv")
             found = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
         except tf.errors.OpError as error:
             raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
         if not found:
             raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
-        files |= dict.fromkeys(found)
+        files |= dict.fromkeys(f for f in found if f == pattern or not _is_mark(f, pattern))
     return list(files)
 
 
-def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
-    """Yields the rows of a CSV file as text, spaces around values removed.
+def _is_mark(path: str, pattern: str) -> bool:
+    name = os.path.basename(path)
+    return name.startswith(("_", ".")) and not os.path.basename(pattern).startswith(name[0])
 
-    Args:
-      path: The file; read through gzip if its name ends in .gz.
-      header: Column names of a file without a header line. By default the first line that is
-        not blank is read as the header.
+
+def read_file(path: str, text_format: TextFormat) -> Iterator[Block]:
+    """Yields the rows of a file, text or TFRecord by its content.
 
     Raises:
-      InputError: for a file that cannot be read, a header that is missing or names a column
-        twice, and, with file and line, for text that is not UTF-8, a quote that is not closed,
-        or a row with another number of columns.
+      InputError: for a file that is neither, or what `read_csv` and `read_tfrecord` reject.
+    """
+    start, layers = _start(path)
+    if is_blank(start):
+        return iter(())
+    if is_tfrecord(start):
+        return read_tfrecord(path, layers)
+    check_readable(path, start)
+    return read_csv(path, text_format) if _is_text(path, start) else read_tfrecord(path, layers)
+
+
+def _is_text(path: str, start: bytes) -> bool:
+    name = path.lower()
+    while name.endswith(".gz"):
+        name = name.removesuffix(".gz")
+    # What is called text is read as such, so that what is wrong with it is said of a line.
+    return name.endswith(_TEXT_ENDINGS) or not any(byte < 9 for byte in start if byte != 1)
+
+
+def has_rows(path: str, text_format: TextFormat) -> bool:
+    """Whether a file has rows, as far as a quick look shows: what is wrong with it is said later.
+
+    Engines write a file, empty or with a header alone, for each partition without rows.
     """
     try:
-        with tf.io.gfile.GFile(path, "rb") as raw:
-            stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-            lines = io.TextIOWrapper(_Buffered(stream), encoding="utf-8-sig", newline="")
-            reader = csv.reader(_without_nul(lines), skipinitialspace=True, strict=True)
-            yield from _blocks(_numbered(reader, path), path, header)
+        if tf.io.gfile.stat(path).length > _SMALL:
+            return True
+        return any(len(block) for block in read_file(path, text_format))
+    except (InputError, tf.errors.OpError):
+        return True
+
+
+def _start(path: str) -> tuple[bytes, int]:
+    """The first bytes of a file, and how often it is compressed."""
+    try:
+        stream, layers = open_stream(path)
+        with stream:
+            return stream.peek(_SMALL)[:_SMALL], layers
     except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "message", None) or str(error)
         raise InputError(f"cannot read {path}: {reason}.") from error
-
-
-class _Buffered(io.RawIOBase):
-    """What `TextIOWrapper` needs of a file; `GFile` lacks a part of it."""
-
-    def __init__(self, stream):
-        super().__init__()
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def read1(self, size: int = -1) -> bytes:
-        return self._stream.read(1 << 20 if size < 0 else max(size, 1 << 20))
-
-
-def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    """Refuses, as `csv` itself does before Python 3.11, what is no text."""
-    for line in lines:
-        if "\0" in line:
-            raise csv.Error("line contains NUL")
-        yield line
-
-
-def _numbered(reader, path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields rows with the line that each begins on, blank lines left out."""
-    line = 1
-    try:
-        for row in reader:
-            if row:
-                yield line, row
-            line = reader.line_num + 1  # a quoted value may have gone over several lines
-    except csv.Error as error:
-        raise InputError(f"{path}, line {line}: not valid CSV: {error}.") from error
-    except UnicodeDecodeError as error:
-        # The bytes that could not be decoded begin in the line after those that the reader had.
-        line = reader.line_num + 1 + error.object[: error.start].count(b"\n")
-        raise InputError(
-            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
-        ) from error
-
-
-def _blocks(
-    rows: Iterator[tuple[int, list[str]]], path: str, header: Sequence[str] | None
-) -> Iterator[Block]:
-    expected = "the format has"
-    if header is None:
-        expected = "the header has"
-        line, names = next(rows, (1, []))
-        if not names:
-            raise InputError(f"{path} is empty; its first line should name the columns.")
-        header = [name.strip() for name in names]
-        repeated = sorted({n for n in header if header.count(n) > 1})
-        if repeated:
-            raise InputError(
-                f"{path}, line {line}: the header names column {repeated[0]!r} twice; "
-                "rename one of them."
-            )
-    width = len(header)
-    while batch := list(itertools.islice(rows, BLOCK_ROWS)):
-        for line, row in batch:
-            if len(row) != width:
-                raise InputError(
-                    f"{path}, line {line}: {len(row)} columns, but {expected} {width}; "
-                    "mend the row (a value that holds a comma needs quotes round it)."
-                )
-        columns = zip(*(row for _, row in batch), strict=True)
-        yield Block(
-            {
-                name: np.array([v.rstrip() for v in column], object)
-                for name, column in zip(header, columns, strict=True)
-            },
-            path,
-            np.array([line for line, _ in batch]),
-        )
-
-
-def read_tfrecord(path: str) -> Iterator[Block]:
-    """Yields the rows of a TFRecord file of tf.Examples with one value in each feature.
-
-    Raises:
-      InputError: for a file that cannot be read, a record that is no tf.Example, or a feature
-        that is missing, has more or fewer values than one or is no UTF-8 text, with file and
-        record.
-    """
-    compression = "GZIP" if path.endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(path, compression_type=compression).as_numpy_iterator()
-    numbered = enumerate(records, 1)
-    try:
-        while batch := list(itertools.islice(numbered, BLOCK_ROWS)):
-            rows = [_example_values(record, path, number) for number, record in batch]
-            names = rows[0].keys()
-            for (number, _), row in zip(batch, rows, strict=True):
-                if row.keys() != names:
-                    odd = sorted(row.keys() ^ names)[0]
-                    raise InputError(
-                        f"{path}, record {number}: feature {odd!r} is in some records of the file "
-                        "and missing in others; each record needs every feature."
-                    )
-            yield Block(
-                {name: _column([row[name] for row in rows]) for name in names},
-                path,
-                np.array([number for number, _ in batch]),
-                "record",
-            )
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"cannot read {path} as TFRecord, as its name does not end in .csv or .txt: "
-            f"{error.message}."
-        ) from error
-
-
-def _example_values(record: bytes, path: str, number: int) -> dict[str, str | int | float]:
-    try:
-        example = tf.train.Example.FromString(record)
-    except Exception as error:  # protobuf's own DecodeError differs between its versions
-        raise InputError(f"{path}, record {number}: not a tf.Example ({error}).") from error
-    values = {}
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof("kind")
-        found = getattr(feature, kind).value if kind else ()
-        if len(found) != 1:
-            raise InputError(
-                f"{path}, record {number}: feature {name!r} has {len(found)} values; "
-                "each feature needs exactly one."
-            )
-        try:
-            values[name] = found[0].decode() if isinstance(found[0], bytes) else found[0]
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, record {number}: feature {name!r} is not UTF-8 text ({error.reason})."
-            ) from error
-    return values
-
-
-def _column(values: list[str | int | float]) -> np.ndarray:
-    if any(isinstance(value, str) for value in values):
-        return np.array([str(value) for value in values], object)
-    return np.array(values)

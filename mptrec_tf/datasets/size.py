@@ -5,29 +5,26 @@ import zlib
 
 import tensorflow as tf
 
+from mptrec_tf.datasets.streams import GZIP, is_tfrecord
+
 _SAMPLE = 1 << 20  # bytes
 _TFRECORD_FRAME = 16  # bytes around each record: its length, and two checksums
 
 
-def estimate_rows(path: str, is_csv: bool) -> int:
-    """Returns about how many rows a file holds; 0 where it cannot be read.
-
-    Args:
-      path: A CSV or TFRecord file, compressed by gzip if its name ends in .gz.
-      is_csv: Whether rows are lines, or TFRecord's records.
-    """
+def estimate_rows(path: str) -> int:
+    """Returns about how many rows a text or TFRecord file holds; 0 where it cannot be read."""
     try:
         size = tf.io.gfile.stat(path).length
         with tf.io.gfile.GFile(path, "rb") as file:
             raw = file.read(_SAMPLE)
         sample = raw
-        if path.lower().endswith(".gz"):
+        if raw.startswith(GZIP):
             sample = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw)
     except (tf.errors.OpError, zlib.error):
         return 0  # whoever reads the file says what is wrong with it
     if not raw:
         return 0
-    rows = sample.count(b"\n") if is_csv else _records(sample)
+    rows = _records(sample) if is_tfrecord(sample) else sample.count(b"\n")
     return round(rows * size / len(raw))
 
 

@@ -1,8 +1,10 @@
 """Opens a data set by its name, as the programs' flags give it."""
 
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets import census_income, synthetic
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.datasets.tabular import Tabular
@@ -72,14 +74,22 @@ def _unknown(dataset: str) -> InputError:
     )
 
 
-def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[str]]) -> Tabular:
+def open_tabular(
+    spec: str | os.PathLike[str],
+    patterns: Mapping[str, Sequence[str]],
+    text_format: Callable[[TextFormat], TextFormat] = lambda of_spec: of_spec,
+) -> Tabular:
     """Opens a user's own files.
 
     Args:
       spec: Path of the YAML spec.
       patterns: File paths or globs by split.
+      text_format: Returns how text files are written, given what the spec says.
 
     Raises:
       InputError: for a spec that is wrong or a pattern that matches no file.
     """
-    return Tabular(load(spec), patterns)
+    loaded = load(spec)
+    return Tabular(
+        dataclasses.replace(loaded, text_format=text_format(loaded.text_format)), patterns
+    )

@@ -2,64 +2,80 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets import files, tfds_rows
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.datasets.size import estimate_rows
+from mptrec_tf.errors import InputError
 from mptrec_tf.spec import DatasetSpec
 
 
 class Tabular:
-    """Rows of CSV files with a header, of TFRecord files of tf.Examples, or of TFDS data sets.
+    """Rows of text files (CSV), of TFRecord files of tf.Examples, or of TFDS data sets.
 
-    A path that begins with "tfds:" is read by TensorFlow Datasets, see `tfds_rows`. Of the others,
-    a file is read as CSV if its name ends in .csv or .txt (or these with .gz, in any case),
-    otherwise as TFRecord.
+    A path that begins with "tfds:" is read by TensorFlow Datasets, see `tfds_rows`; the others as
+    what they hold, see `files`.
 
     Args:
-      spec: What the columns are.
+      spec: What the columns are, and how text files are written.
       patterns: Paths or globs by split.
 
+    Attributes:
+      empty: Files without rows, by split; they are passed over.
+
     Raises:
-      InputError: for a pattern that matches no file, or what `tfds_rows.shards` refuses.
+      InputError: for a pattern that matches no file, a split all of whose files are empty, or what
+        `tfds_rows.shards` rejects.
     """
 
     def __init__(self, spec: DatasetSpec, patterns: Mapping[str, Sequence[str]]):
         self.spec = spec
-        self._files = {split: _shards(p) for split, p in patterns.items() if p}
+        self._files: dict[str, list[str]] = {}
+        self.empty: dict[str, list[str]] = {}
+        for split, given in patterns.items():
+            if given:
+                paths = list_shards(given)
+                self.empty[split] = [p for p in paths if not has_rows(p, spec.text_format)]
+                self._files[split] = [p for p in paths if p not in set(self.empty[split])]
+                if not self._files[split]:
+                    what = "is" if len(paths) == 1 else f"and {len(paths) - 1} more are"
+                    raise InputError(f"no {split} rows: {paths[0]} {what} empty.")
 
     def shards(self, split: str) -> Sequence[str]:
-        """Returns the files of a split, or runs of records of a TFDS data set."""
+        """Returns the files of a split that have rows, or runs of records of a TFDS data set."""
         return self._files.get(split, [])
 
     def read(self, shard: str) -> Iterator[Block]:
         """Yields the rows of a file."""
-        return read_file(shard)
+        return read_file(shard, self.spec.text_format)
 
     def estimated_rows(self, split: str) -> int:
         """Returns about how many rows a split has."""
         return sum(estimated_rows(path) for path in self.shards(split))
 
 
-def _shards(patterns: Sequence[str]) -> list[str]:
+def list_shards(patterns: Sequence[str]) -> list[str]:
+    """Returns files, or runs of records of TFDS data sets, that match paths or globs.
+
+    Raises:
+      InputError: for a pattern that matches no file, or what `tfds_rows.shards` rejects.
+    """
     paths = files.matching([p for p in patterns if not tfds_rows.is_tfds(p)])
     for pattern in filter(tfds_rows.is_tfds, patterns):
         paths += tfds_rows.shards(pattern)
     return paths
 
 
-def read_file(path: str) -> Iterator[Block]:
-    """Yields the rows of one CSV (with header) or TFRecord file or "tfds:" path, by its name."""
-    if tfds_rows.is_tfds(path):
-        return tfds_rows.read(path)
-    return files.read_csv(path) if _is_csv(path) else files.read_tfrecord(path)
+def read_file(path: str, text_format: TextFormat) -> Iterator[Block]:
+    """Yields the rows of one text or TFRecord file, or "tfds:" path."""
+    return tfds_rows.read(path) if tfds_rows.is_tfds(path) else files.read_file(path, text_format)
+
+
+def has_rows(path: str, text_format: TextFormat) -> bool:
+    """Whether a file has rows, see `files.has_rows`."""
+    return tfds_rows.is_tfds(path) or files.has_rows(path, text_format)
 
 
 def estimated_rows(path: str) -> int:
     """Returns about how many rows a file has; 0 if that is not known."""
-    if tfds_rows.is_tfds(path):
-        return tfds_rows.count_rows(path)
-    return estimate_rows(path, _is_csv(path))
-
-
-def _is_csv(path: str) -> bool:
-    return path.lower().removesuffix(".gz").endswith((".csv", ".txt"))
+    return tfds_rows.count_rows(path) if tfds_rows.is_tfds(path) else estimate_rows(path)

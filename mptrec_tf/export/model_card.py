@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 import mptrec_tf
+from mptrec_tf.canonical import MISSING
 from mptrec_tf.directories import write_file
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import StoredBackbone
@@ -26,6 +27,8 @@ from mptrec_tf.vocabulary import vocabulary_values
 
 # Of a vocabulary that is larger, the card says the size and the most frequent values alone.
 MOST_VALUES = 50
+# What the card calls a missing value where it is known.
+MISSING_SHOWN = "(missing)"
 
 
 def write_card(
@@ -102,7 +105,8 @@ def _features(backbone: StoredBackbone, preprocessing: Preprocessing) -> list[di
             domain = {"hash_buckets": feature.hash_buckets}
         else:
             values = known[feature.name][:-1]  # the last one stands for all others
-            domain = {"known_values": len(values), "values": values[:MOST_VALUES]}
+            shown = [MISSING_SHOWN if v == MISSING else v for v in values[:MOST_VALUES]]
+            domain = {"known_values": len(values), "values": shown}
         found.append({"name": feature.name, "type": "text", "domain": domain})
     domains = numeric_domains(spec, preprocessing)
     for feature in spec.numeric:

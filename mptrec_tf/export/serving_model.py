@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from mptrec_tf.directories import written_aside
 from mptrec_tf.errors import InputError
+from mptrec_tf.example_decoding import ExampleParser
 from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.composing import keep_parts
 from mptrec_tf.export.model_card import write_card
@@ -49,6 +50,7 @@ class ServingModel(tf.Module):
     def __init__(self, backbone: StoredBackbone, packages: Sequence[TaskPackage] = ()):
         super().__init__()
         self.spec = backbone.spec
+        self.examples = ExampleParser(backbone.spec)
         self.preprocessing = Preprocessing(backbone.transform_dir)
         self.backbone = backbone.backbone
         self.backbone.trainable = False
@@ -82,7 +84,7 @@ class ServingModel(tf.Module):
 
         @tf.function(input_signature=[examples])
         def serving_default(examples):
-            return self.predict(tf.io.parse_example(examples, features))
+            return self.predict(self.examples(examples))
 
         @tf.function(
             input_signature=[
@@ -97,7 +99,7 @@ class ServingModel(tf.Module):
 
         @tf.function(input_signature=[examples])
         def encode(examples):
-            encoded = self._encode(tf.io.parse_example(examples, features))
+            encoded = self._encode(self.examples(examples))
             return {
                 "x": encoded.x,
                 "shared": encoded.shared,

@@ -68,6 +68,7 @@ class _Side:
     def __init__(self, model: LoadedModel, name: str) -> None:
         [self._task] = model.spec.select_tasks([name])
         self._weight, self._path = model.spec.weight, model.path
+        self._missing_values = model.spec.missing_values
         self._answers: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._weights: list[np.ndarray] = []
@@ -82,7 +83,7 @@ class _Side:
             )
         self._answers.append(answers)
         if self._task.label in block.columns:
-            self._labels.append(make_labels(self._task, block))
+            self._labels.append(make_labels(self._task, block, self._missing_values))
             weighted = self._weight in block.columns
             ones = np.ones(len(block), np.float32)
             self._weights.append(make_weights(self._weight, block) if weighted else ones)

@@ -35,8 +35,7 @@ def evaluate(
       InputError: for an unknown task, a split without rows or weight, or raw rows that do not
         fit.
     """
-    _check_same_labels(model, source)
-    chosen = model.spec.select_tasks(tasks or model.spec.task_names)
+    chosen = evaluated_tasks(model, source, tasks)
     collected: dict[str, list[np.ndarray]] = {}
     for block in filter(len, read_split(source, split)):
         for key, values in _evaluation_columns(model, chosen, block).items():
@@ -59,18 +58,74 @@ def evaluate(
     }
 
 
-def _check_same_labels(model: LoadedModel, source: Source) -> None:
-    """Refuses a source that defines a task, the user or the weight in another way."""
-    mine = {task.name: task for task in model.spec.tasks}
-    differing = [task.name for task in source.spec.tasks if mine.get(task.name, task) != task]
-    if source.spec.user_id != model.spec.user_id:
-        differing.append("user_id")
-    if source.spec.weight != model.spec.weight:
-        differing.append("weight")
+def evaluated_tasks(
+    model: LoadedModel, source: Source, tasks: Sequence[str] | None = None
+) -> tuple[Task, ...]:
+    """Returns the tasks that the model predicts and the source has labels of.
+
+    Args:
+      model: An exported model.
+      source: Raw rows.
+      tasks: Names of the tasks that are wanted. Defaults to all that both have.
+
+    Raises:
+      InputError: for a source of another data set: of other features, without a task of the
+        model's, without one that is wanted, or with a task, user or weight that is defined in
+        another way.
+    """
+    mine, theirs = model.spec, source.spec
+    _check_features(model, source)
+    missing = mine.missing_values != theirs.missing_values
+    differing = ["missing_values"] if missing else []
+    defined = {task.name: task for task in theirs.tasks}
+    differing += [task.name for task in mine.tasks if defined.get(task.name, task) != task]
+    differing += [f for f in ("user_id", "weight") if getattr(mine, f) != getattr(theirs, f)]
     if differing:
         raise InputError(
-            f"data set {source.spec.name!r} defines {', '.join(differing)} in another way than the "
+            f"data set {theirs.name!r} defines {', '.join(differing)} in another way than the "
             f"model in {model.path} was trained with; evaluate with the same spec."
+        )
+    common = [name for name in mine.task_names if name in defined]
+    if not common:
+        raise InputError(
+            f"data set {theirs.name!r} has labels of {', '.join(theirs.task_names)}, and the model "
+            f"in {model.path} predicts {', '.join(mine.task_names)}: they have no task in common; "
+            "evaluate with the spec of the model's data."
+        )
+    chosen = mine.select_tasks(tasks or common)
+    unlabelled = [task.name for task in chosen if task.name not in defined]
+    if unlabelled:
+        raise InputError(
+            f"data set {theirs.name!r} has no labels of {', '.join(unlabelled)}; it has those of "
+            f"{', '.join(theirs.task_names)}."
+        )
+    return chosen
+
+
+def _check_features(model: LoadedModel, source: Source) -> None:
+    """Rejects a source whose features are other columns than the model's, or of another kind.
+
+    Columns that make labels of tasks that only one of them has may be features of the other.
+    """
+    mine, theirs = model.spec, source.spec
+    for one, other, has, lacks in (
+        (mine, theirs, f"the model in {model.path}", f"data set {theirs.name!r}"),
+        (theirs, mine, f"data set {theirs.name!r}", f"the model in {model.path}"),
+    ):
+        labels = {task.label for task in (*one.tasks, *other.tasks)}
+        odd = [c for c in one.feature_names if c not in other.feature_names and c not in labels]
+        if odd:
+            raise InputError(
+                f"{has} has feature {odd[0]!r}, which {lacks} lacks: evaluate with the spec of the "
+                "data that the model was trained on."
+            )
+    texts = [{f.name for f in spec.text_features} for spec in (mine, theirs)]
+    common = {*mine.feature_names} & {*theirs.feature_names}
+    odd = sorted((texts[0] ^ texts[1]) & common)
+    if odd:
+        raise InputError(
+            f"column {odd[0]!r} is text in one and a number in the other of data set "
+            f"{theirs.name!r} and the model in {model.path}; evaluate with the same spec."
         )
 
 
@@ -91,12 +146,12 @@ def _evaluation_columns(
     columns = {}
     predictions = model.predict(block)
     for task in tasks:
-        columns[f"label/{task.name}"] = make_labels(task, block)
+        columns[f"label/{task.name}"] = make_labels(task, block, model.spec.missing_values)
         columns[f"probability/{task.name}"] = predictions[task.name]
         if task.known_probability:
             columns[f"known/{task.name}"] = block.numbers(task.known_probability)
     if model.spec.user_id:
-        columns["user"] = block.text(model.spec.user_id)
+        columns["user"] = block.canonical_text(model.spec.user_id)
     if model.spec.weight:
         columns["weight"] = make_weights(model.spec.weight, block)
     return columns

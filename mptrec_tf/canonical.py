@@ -1,0 +1,102 @@
+"""The canonical form of text: one spelling for one value, in labels and in categorical columns.
+
+In this order:
+
+    white space     around the text is dropped
+    whole numbers   "3.0", "3.", "+3" and "3.0E0" are "3", "-0.0" is "0"; leading zeros stay, as in
+                    "0123" (a postcode is no number), and so does "12E4" (an article's number)
+    truth values    "True", "TRUE" and "true" are "true", and likewise "false"
+    missing         what the spec's `missing_values` list, whatever its case, is `MISSING`
+
+Everything else stays as it is. This module has the rule for labels, which are made outside of any
+graph, and imports no TensorFlow; `canonical_graph` has the same for features, inside the
+preprocessing graph and thus inside every SavedModel. A test holds the two together.
+"""
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# The usual spellings of a value that is not there, in upper or lower case.
+MISSING_VALUES = (
+    *("", "NA", "N/A", "#N/A", "<NA>", "NaN", "NaT", "null", "(null)", "None", "nil"),
+    *("\\N", "?", "-", "--"),
+)
+# The canonical form of a value that is missing. No other text has it: white space is dropped.
+MISSING = "\t"
+
+# Patterns for Python's `re` and for RE2, which TensorFlow has. Python's `str.strip` drops the same
+# white space.
+WHITE_SPACE = (
+    r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
+    r"\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
+)
+ZERO = r"^[+-]?0(?:\.0*)?$"
+WHOLE = r"^(?:\+|(-))?([1-9][0-9]*)(?:\.0*)?$"
+LEADING_ZEROS = r"^([+-]?0[0-9]+)\.0*$"
+# As programs write large numbers: "1.2345678E7", "1e+16".
+SCIENTIFIC = r"^[+-]?(?:(?:0|[1-9][0-9]*)\.[0-9]*[eE][+-]?|[1-9][0-9]*[eE]\+)[0-9]{1,2}$"
+TRUE, FALSE = r"^[tT][rR][uU][eE]$", r"^[fF][aA][lL][sS][eE]$"
+# Larger numbers are not whole numbers of any program.
+LARGEST = 2.0**63
+
+_ZERO, _WHOLE, _LEADING_ZEROS = map(re.compile, (ZERO, WHOLE, LEADING_ZEROS))
+_SCIENTIFIC, _TRUE, _FALSE = map(re.compile, (SCIENTIFIC, TRUE, FALSE))
+
+
+def canonical(value: Any) -> str:
+    """Returns the canonical form of a value's text, without a look at what counts as missing.
+
+    Example:
+      >>> canonical(" 3.0"), canonical("TRUE"), canonical("007"), canonical("Male ")
+      ('3', 'true', '007', 'Male')
+    """
+    text = str(value).strip()
+    if "\n" in text:  # for `$`, a line may end there
+        return text
+    if _ZERO.match(text):
+        return "0"
+    if _TRUE.match(text):
+        return "true"
+    if _FALSE.match(text):
+        return "false"
+    if _SCIENTIFIC.match(text):
+        number = float(text)
+        return str(int(number)) if number == int(number) and abs(number) < LARGEST else text
+    return _LEADING_ZEROS.sub(r"\1", _WHOLE.sub(r"\1\2", text))
+
+
+def is_missing(text: str, missing_values: Iterable[str]) -> bool:
+    """Whether a text in canonical form is one of these, in upper or lower case."""
+    return _missing(tuple(missing_values)).match(text) is not None
+
+
+@functools.cache
+def _missing(missing_values: tuple[str, ...]) -> re.Pattern:
+    return re.compile(missing_pattern(missing_values))
+
+
+def missing_pattern(missing_values: Iterable[str]) -> str:
+    """Returns a pattern of all texts in canonical form that count as missing."""
+    forms = sorted({canonical(value) for value in missing_values})
+    return f"^(?:{'|'.join(''.join(map(_any_case, form)) for form in forms)})$"
+
+
+def changing_pattern(missing_values: Iterable[str]) -> str:
+    """Returns a pattern of whole texts: all that are not in canonical form, and a few that are."""
+    white = WHITE_SPACE.rstrip("+")
+    kinds = [
+        f"{white}.*|.*{white}",
+        r"[+-]?[0-9]+(?:\.0*|(?:\.[0-9]*)?[eE][+-]?[0-9]{1,2})",
+        r"\+[0-9]+|-0",
+        *(pattern.strip("^$") for pattern in (TRUE, FALSE, missing_pattern(missing_values))),
+    ]
+    return f"(?s:{'|'.join(kinds)})"
+
+
+def _any_case(character: str) -> str:
+    # Only of ASCII: programs differ in what else is the same letter.
+    if character.isascii() and character.isalpha():
+        return f"[{character.lower()}{character.upper()}]"
+    return re.escape(character)

@@ -1,0 +1,343 @@
+"""Looks at prepared data for what makes good numbers and bad models, and says it in sentences.
+
+A feature that gives a label away; validation or test rows that are training rows; values that the
+training rows do not have; labels that are nearly spelled like a positive one.
+"""
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.canonical import MISSING
+from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.preprocessing import id_ranges
+from mptrec_tf.spec import Task
+from mptrec_tf.vocabulary import vocabulary_values
+
+# Of each split at most so many rows are looked at, and so many bytes.
+MOST_ROWS = 500_000
+_MOST_BYTES = 1 << 28
+_READ_ROWS = 10_000
+_BINS = 256  # of a number
+# Where a single feature has this AUC, it knows the label.
+_SEPARATES = 0.995
+# Perfect by chance, with so many orders of the labels, is one in a million.
+_ORDERS = 1e6
+# Shares of a split's rows that are worth a sentence.
+_MOSTLY = 0.5
+_NEARLY_ALL = 0.9
+_SHOWN_VALUES = 20  # label values of a task in the table
+_SHOWN_FEATURES = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sample:
+    """The first rows of a split: their hashes [n], ids [n, F], numbers [n, N], labels [n, T]."""
+
+    hashes: np.ndarray
+    ids: np.ndarray
+    numbers: np.ndarray
+    labels: np.ndarray
+
+
+class DataChecks:
+    """Checks of prepared data.
+
+    Args:
+      data: The data; of each split the first `MOST_ROWS` rows are read.
+      on_rows: Called with the number of rows after each batch that was read.
+
+    Attributes:
+      unknown: By split and categorical feature with a vocabulary, the share of rows whose value
+        has no id of its own.
+      missing_ids: int. How many features have an id for a missing value.
+    """
+
+    def __init__(self, data: PreparedData, on_rows: Callable[[int], Any] = lambda rows: None):
+        self._data = data
+        self._spec = data.spec
+        self._samples = {split: _read(data, split, on_rows) for split in data.splits}
+        self._ranges = []
+        if data.spec.categorical:
+            transform = tft.TFTransformOutput(data.transform_dir)
+            self._ranges = id_ranges(data.spec, transform)
+        self.missing_ids = 0
+        if any(feature.hash_buckets is None for feature in data.spec.categorical):
+            values = vocabulary_values(transform)
+            self.missing_ids = sum(MISSING in of for of in values.values())
+        self.unknown = {split: self._unknown(sample) for split, sample in self._samples.items()}
+
+    def _unknown(self, sample: _Sample) -> dict[str, float]:
+        """Share of rows, by feature with a vocabulary, whose value has no id of its own."""
+        shares = {}
+        for column, first, size in self._ranges:
+            feature = self._spec.categorical[column]
+            if feature.hash_buckets is None:
+                shares[feature.name] = float(np.mean(sample.ids[:, column] == first + size - 1))
+        return shares
+
+    def warnings(self) -> list[str]:
+        """Returns what is worth a sentence, one each."""
+        return [
+            *self._one_sided_labels(),
+            *self._misspelt_labels(),
+            *self._repeated_rows(),
+            *self._unknown_values(),
+            *self._separating_features(),
+            *self._spiky_numbers(),
+        ]
+
+    def _one_sided_labels(self) -> Iterator[str]:
+        for task in self._spec.tasks:
+            for split, counts in self._data.splits.items():
+                rows, positives = counts["rows"], counts["positives"][task.name]
+                if positives in (0, rows):
+                    what = "none" if not positives else "each"
+                    yield (
+                        f"task {task.name!r}: {what} of the {rows:,} {split} rows is positive; "
+                        f"check what column {task.label!r} holds and what counts as positive."
+                    )
+
+    def _misspelt_labels(self) -> Iterator[str]:
+        for task in self._spec.tasks:
+            if task.above is not None or task.negative:
+                continue
+            counts = label_counts(self._data, task)
+            for (value, label), rows in counts.items():
+                close = [p for p in task.positive if not label and _is_nearly(value, p)]
+                if close:
+                    yield (
+                        f"task {task.name!r}: label {value!r} ({sum(rows.values()):,} rows) counts "
+                        f"as negative, and is nearly {close[0]!r}, which is positive; list it "
+                        "under positive, or under negative, in the spec."
+                    )
+
+    def _repeated_rows(self) -> Iterator[str]:
+        train = self._samples["train"].hashes
+        known, counts = np.unique(train, return_counts=True)
+        # Where most rows have twins anyway, a row that is found again says nothing.
+        if counts.size < _MOSTLY * train.size:
+            same = np.sort(train)
+            for split, sample in self._samples.items():
+                if split != "train" and np.array_equal(np.sort(sample.hashes), same):
+                    yield _are_training_rows(split, "all")
+            return
+        for split, sample in self._samples.items():
+            share = float(np.isin(sample.hashes, known).mean())
+            if split != "train" and share >= _NEARLY_ALL:
+                yield _are_training_rows(split, "all" if share == 1 else f"{share:.0%}")
+
+    def _unknown_values(self) -> Iterator[str]:
+        for split, shares in self.unknown.items():
+            for name, share in shares.items():
+                if share > _MOSTLY and split == "train":
+                    yield (
+                        f"column {name!r}: {share:.0%} of the training rows have values that are "
+                        "too rare for an id of their own; lower its min_count, or use hash_buckets."
+                    )
+                elif share > _MOSTLY:
+                    yield (
+                        f"column {name!r}: {share:.0%} of the {split} rows have values that the "
+                        "training rows do not have (or too few times), which all look alike to the "
+                        "model; is that so in production, too?"
+                    )
+
+    def _separating_features(self) -> Iterator[str]:
+        train, validation = self._samples["train"], self._samples["validation"]
+        for i, task in enumerate(self._spec.tasks):
+            positive = validation.labels[:, i] > 0.5
+            count = int(positive.sum())
+            if _orders(len(positive), count) < _ORDERS:
+                continue
+            for name, fitted, asked in self._bins():
+                value = _alone(fitted, train.labels[:, i], asked, positive)
+                if value >= _SEPARATES:
+                    yield (
+                        f"task {task.name!r}: column {name!r} alone separates its labels (AUC "
+                        f"{value:.4f} on the validation rows); if it is known only after the label "
+                        "is, as a status or a time of delivery, leave it out of the features."
+                    )
+
+    def _bins(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Each feature's values as small numbers, of the training and of the validation rows."""
+        train, validation = self._samples["train"], self._samples["validation"]
+        for column, first, _ in self._ranges:
+            name = self._spec.categorical[column].name
+            yield name, train.ids[:, column] - first, validation.ids[:, column] - first
+        for column, feature in enumerate(self._spec.numeric):
+            values = train.numbers[:, column]
+            edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS), method="nearest"))
+            yield (
+                feature.name,
+                np.searchsorted(edges, values),
+                np.searchsorted(edges, validation.numbers[:, column]),
+            )
+
+    def _spiky_numbers(self) -> Iterator[str]:
+        survey = self._data.survey["train"]
+        found = []
+        for feature in self._spec.numeric:
+            of = survey["columns"][feature.name]
+            share = of["most_frequent"]["rows"] / survey["rows"]
+            both = any(c.name == feature.name for c in self._spec.categorical)
+            if share > _MOSTLY and of["distinct"] > 2 and not both:
+                found.append(f"{feature.name} ({share:.0%} are {of['most_frequent']['value']:g})")
+        if found:
+            yield (
+                "one value holds more than half of the rows of these numbers: "
+                f"{', '.join(found)}; list them under categorical, too (with a min_count), so that "
+                "the model can tell it, and others, apart."
+            )
+
+
+def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
+    spec = data.spec
+    row_bytes = 8 * (1 + len(spec.categorical)) + 4 * (len(spec.numeric) + len(spec.tasks))
+    most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
+    batches = (
+        tf.data.TFRecordDataset(data.files(split))
+        .take(most)
+        .batch(_READ_ROWS)
+        .map(lambda s: {**data.parse(s), "hash": tf.strings.to_hash_bucket_fast(s, 2**62)})
+        .prefetch(1)
+    )
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in batches.as_numpy_iterator():
+        for name, values in batch.items():
+            parts.setdefault(name, []).append(values)
+        on_rows(len(batch["hash"]))
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    none = np.zeros((len(columns["hash"]), 0))
+    return _Sample(
+        columns["hash"],
+        columns.get(CATEGORICAL, none),
+        columns.get(NUMERIC, none),
+        columns[LABELS],
+    )
+
+
+def _orders(rows: int, positives: int) -> float:
+    """How many orders of the labels there are; infinite where a float cannot say it."""
+    log = math.lgamma(rows + 1) - math.lgamma(positives + 1) - math.lgamma(rows - positives + 1)
+    return math.exp(log) if log < 700 else math.inf
+
+
+def _alone(
+    fitted: np.ndarray, labels: np.ndarray, asked: np.ndarray, positive: np.ndarray
+) -> float:
+    """AUC on some rows of each value's share of positives among others, ties counting one half.
+
+    Args:
+      fitted: [n] int. Values of the rows that the shares come from.
+      labels: [n].
+      asked: [m] int. Values of the rows to be told apart.
+      positive: [m] bool. Their labels.
+    """
+    size = int(max(fitted.max(), asked.max())) + 1
+    rows = np.bincount(fitted, minlength=size)
+    prior = labels.mean()
+    # A value that was seen a few times only is believed a little.
+    shares = (np.bincount(fitted, labels, size) + prior) / (rows + 1)
+    positives = np.bincount(asked, positive, size)
+    negatives = np.bincount(asked, ~positive, size)
+    _, place = np.unique(shares, return_inverse=True)
+    positives, negatives = (np.bincount(place, n) for n in (positives, negatives))
+    below = np.cumsum(negatives) - negatives
+    return float((positives * (below + negatives / 2)).sum() / positives.sum() / negatives.sum())
+
+
+def _is_nearly(value: str, positive: str) -> bool:
+    """Whether a value is a positive one but for case, marks or a letter."""
+    plain, other = (re.sub(r"[\W_]+", "", text.casefold()) for text in (value, positive))
+    if plain and plain == other:
+        return True
+    if re.sub(r"\d", "", plain) == re.sub(r"\d", "", other):  # classes that are numbered
+        return False
+    return difflib.SequenceMatcher(None, plain, other).ratio() >= 0.9
+
+
+def _are_training_rows(split: str, share: str) -> str:
+    return (
+        f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
+        f"rows: give --{split}_files rows of their own."
+    )
+
+
+def label_counts(data: PreparedData, task: Task) -> dict[tuple[str, int], dict[str, int]]:
+    """Returns rows by split for each (value, label) that a task met, the most frequent first."""
+    counts: dict[tuple[str, int], dict[str, int]] = {}
+    for split, survey in data.survey.items():
+        for found in survey["labels"][task.name]:
+            value = found["value"]
+            if task.above is not None:  # ranges differ from split to split; the sides do not
+                value = f"{'above' if found['label'] else 'up to'} {task.above:g}"
+            counts.setdefault((value, found["label"]), {})[split] = found["rows"]
+    return dict(sorted(counts.items(), key=lambda item: -sum(item[1].values())))
+
+
+def label_rows(data: PreparedData) -> list[dict[str, Any]]:
+    """Which label values each task met, how often, and what they became, for a table."""
+    table = []
+    for task in data.spec.tasks:
+        counts = label_counts(data, task)
+        shown = dict(list(counts.items())[:_SHOWN_VALUES])
+        for (value, label), rows in shown.items():
+            value = repr(value) if task.above is None else value
+            table.append(_label_row(task, value, label, rows))
+        for label in (1, 0):
+            total = {
+                split: of["positives"][task.name] if label else _negatives(of, task)
+                for split, of in data.splits.items()
+            }
+            same = [of for (_, other), of in shown.items() if other == label]
+            rest = {s: rows - sum(of.get(s, 0) for of in same) for s, rows in total.items()}
+            if any(rest.values()):
+                table.append(_label_row(task, "others", label, rest))
+    return table
+
+
+def _negatives(counts: Mapping[str, Any], task: Task) -> int:
+    return counts["rows"] - counts["positives"][task.name]
+
+
+def _label_row(task: Task, value: str, label: int, rows: Mapping[str, int]) -> dict[str, Any]:
+    became = "positive" if label else "negative"
+    return {"task": task.name, "column": task.label, "value": value, "is": became, **rows}
+
+
+def feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]:
+    """Unknown, missing and distinct values of each feature by split, for a table."""
+    splits: Sequence[str] = list(data.splits)
+    kinds: dict[str, list[str]] = {}
+    for feature in data.spec.categorical:
+        hashed = feature.hash_buckets is not None
+        kinds.setdefault(feature.name, []).append("hashed" if hashed else "category")
+    for feature in data.spec.numeric:
+        kinds.setdefault(feature.name, []).append("number")
+    table = []
+    for name, kind in kinds.items():
+        of = [data.survey[split]["columns"][name] for split in splits]
+        rows = [data.survey[split]["rows"] for split in splits]
+        unknown = [checks.unknown[split].get(name) for split in splits]
+        table.append(
+            {
+                "feature": name,
+                "kind": " and ".join(kind),
+                "unknown": "" if None in unknown else _cells(f"{u:.1%}" for u in unknown),
+                "missing": _cells(f"{o['missing'] / n:.1%}" for o, n in zip(of, rows, strict=True)),
+                "distinct": _cells(f"{o['distinct']:,}" for o in of),
+            }
+        )
+    return table[:_SHOWN_FEATURES]
+
+
+def _cells(values) -> str:
+    return " / ".join(values)

@@ -1,0 +1,62 @@
+"""How a user's text files are written: what stands between values, and where the names are."""
+
+import dataclasses
+
+# Words for what is hard to write in a flag or in YAML.
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_ESCAPES = {"backslash": "\\"}
+_UNFIT = ('"', "\n", "\r", "\0")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFormat:
+    """How rows stand in a text file.
+
+    Attributes:
+      delimiter: Optional str. One character between values, or its name (tab, comma, semicolon,
+        pipe, space). Defaults to a tab in files called .tsv or .tab, and to a comma in others.
+      escape: Optional str. A character that takes the next one as it is: a backslash, as Spark
+        writes CSV. By default a quote inside quotes is doubled, and nothing else is special.
+      header: Optional names of the columns, for files whose first line is a row. By default the
+        first line that is not blank names them.
+    """
+
+    delimiter: str | None = None
+    escape: str | None = None
+    header: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delimiter", _DELIMITERS.get(self.delimiter, self.delimiter))
+        object.__setattr__(self, "escape", _ESCAPES.get(self.escape, self.escape))
+        if isinstance(self.header, list):
+            object.__setattr__(self, "header", tuple(self.header))
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong, a sentence each."""
+        found = []
+        for name in ("delimiter", "escape"):
+            value = getattr(self, name)
+            if value is not None and (len(value) != 1 or value in _UNFIT):
+                found.append(
+                    f"{name} must be a single character that is no quote and no line end, "
+                    f"not {value!r}"
+                )
+        if self.delimiter is not None and self.delimiter == self.escape:
+            found.append(f"delimiter and escape are both {self.escape!r}")
+        if self.header is not None:
+            twice = sorted({n for n in self.header if n and self.header.count(n) > 1})
+            if not self.header:
+                found.append("header must name the columns, in their order")
+            if twice:
+                found.append(f"header names column {twice[0]!r} twice")
+        return found
+
+    def of_file(self, path: str) -> "TextFormat":
+        """Returns the format of a file: the delimiter goes by its name where none is given."""
+        if self.delimiter is not None:
+            return self
+        name = path.lower()
+        while name.endswith(".gz"):
+            name = name.removesuffix(".gz")
+        is_tabs = name.endswith((".tsv", ".tab"))
+        return dataclasses.replace(self, delimiter="\t" if is_tabs else ",")

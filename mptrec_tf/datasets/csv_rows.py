@@ -1,0 +1,174 @@
+"""Reads raw rows from text files: CSV and its relatives."""
+
+import csv
+import io
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.canonical import canonical
+from mptrec_tf.data_format import TextFormat
+from mptrec_tf.datasets.block import BLOCK_ROWS, Block, Columns
+from mptrec_tf.datasets.streams import check_readable, open_stream
+from mptrec_tf.errors import InputError
+
+# What files may have between values, and how a message calls it.
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "\x01": "^A (\\x01)"}
+_FIRST_LINES = 5  # that a guess is made from
+
+
+def read_csv(path: str, text_format: TextFormat) -> Iterator[Block]:
+    """Yields the rows of a text file as text, as it stands there.
+
+    White space is part of a value (see `canonical`), apart from what stands between a delimiter
+    and a value, which is CSV's own. Columns that nobody asks for are not looked at: they may have
+    no name, or one name together.
+
+    Args:
+      path: The file, plain or compressed by gzip.
+      text_format: How it is written. With a `header`, a first line of just these names is none of
+        the rows.
+
+    Raises:
+      InputError: for a file that cannot be read, and, with file and line, for text that is not
+        UTF-8, a quote that is not closed, or a row with another number of columns.
+    """
+    text_format = text_format.of_file(path)
+    try:
+        stream, _ = open_stream(path)
+        with stream:
+            check_readable(path, stream.peek(16))
+            lines = _Lines(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), text_format)
+            reader = csv.reader(
+                lines,
+                delimiter=text_format.delimiter,
+                escapechar=text_format.escape,
+                skipinitialspace=text_format.delimiter != " ",
+                strict=True,
+            )
+            yield from _blocks(_numbered(reader, path, lines), path, text_format, lines)
+    except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "message", None) or str(error)
+        raise InputError(f"cannot read {path}: {reason}.") from error
+
+
+class _Lines:
+    """The lines of a file, of which the first are kept for a guess at what it is."""
+
+    def __init__(self, lines: Iterable[str], text_format: TextFormat):
+        self._lines = iter(lines)
+        self._format = text_format
+        self._first: list[str] = []
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if "\0" in line:  # as `csv` itself does from Python 3.11 on
+            raise csv.Error("line contains NUL")
+        if len(self._first) < _FIRST_LINES and line.strip():
+            self._first.append(line)
+        self.last = line
+        return line
+
+    def guess(self) -> str:
+        """What the file seems to be that was not said; empty if it seems to be what was said."""
+        delimiter = self._format.delimiter
+        counts = {d: [_columns(line, d) for line in self._first] for d in _DELIMITERS}
+        likely = [d for d, of in counts.items() if d != delimiter and of and min(of) > 1]
+        # Columns that are as many in each line, and more than with what was said.
+        best = max(likely, key=lambda d: (len(set(counts[d])) == 1, min(counts[d])), default=None)
+        own = [_columns(line, delimiter) for line in self._first]
+        if best and (min(counts[best]) > min(own) or (len(set(own)) > 1 >= len(set(counts[best])))):
+            return (
+                f"the file seems to have {_DELIMITERS[best]} between its values: give "
+                f"`delimiter: {_spelled(best)}` in the spec, or --delimiter={_spelled(best)}"
+            )
+        return ""
+
+
+def _columns(line: str, delimiter: str) -> int:
+    row = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
+    try:
+        return len(next(row, []))
+    except csv.Error:
+        return 1
+
+
+def _spelled(delimiter: str) -> str:
+    return {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}.get(
+        delimiter, repr(delimiter)
+    )
+
+
+def _numbered(reader, path: str, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+    """Yields rows with the line that each begins on, blank lines left out."""
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1  # a quoted value may have gone over several lines
+    except csv.Error as error:
+        hint = "."
+        if '\\"' in lines.last:
+            hint = '; the file seems to escape quotes by a backslash: give `escape: "\\\\"` in the '
+            hint += "spec."
+        raise InputError(f"{path}, line {line}: not valid CSV: {error}{hint}") from error
+    except UnicodeDecodeError as error:
+        # The bytes that could not be decoded begin in the line after those that the reader had.
+        line = reader.line_num + 1 + error.object[: error.start].count(b"\n")
+        raise InputError(
+            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
+        ) from error
+
+
+def _blocks(
+    rows: Iterator[tuple[int, list[str]]], path: str, text_format: TextFormat, lines: _Lines
+) -> Iterator[Block]:
+    header, expected = text_format.header, "the header in the spec has"
+    if header is None:
+        expected = "the header has"
+        _, header = next(rows, (1, []))
+    header = [name.strip() for name in header]
+    width, places = len(header), {name: place for place, name in enumerate(header) if name}
+    repeated = {name for name in places if header.count(name) > 1}
+    note = lines.guess() or (_row_as_header(header, path) if text_format.header is None else "")
+    first = True
+    while batch := list(itertools.islice(rows, BLOCK_ROWS)):
+        if first and text_format.header and [v.strip() for v in batch[0][1]] == header:
+            batch = batch[1:]
+        first = False
+        for line, row in batch:
+            if len(row) != width:
+                guess = lines.guess() or (
+                    "fix the row (a value that holds a delimiter needs quotes round it)"
+                )
+                raise InputError(
+                    f"{path}, line {line}: {len(row)} columns, but {expected} {width}; {guess}."
+                )
+        yield Block(
+            Columns(
+                places,
+                lambda name, batch=batch: np.array([row[places[name]] for _, row in batch], object),
+            ),
+            path,
+            np.array([line for line, _ in batch], np.int64),
+            repeated=frozenset(repeated),
+            note=note,
+        )
+
+
+def _row_as_header(header: Sequence[str], path: str) -> str:
+    """A sentence if the first line looks like a row of values: names are no numbers."""
+    if any(canonical(name).replace(".", "", 1).removeprefix("-").isdigit() for name in header):
+        return (
+            "its first line seems to be a row, not the columns' names: list these under `header` "
+            "in the spec"
+        )
+    return ""
