@@ -5,10 +5,10 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-
-import tensorflow as tf
+from typing import IO
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.file_systems import file_system, is_remote, open_file, saying
 
 
 def check_absent(directory: str) -> None:
@@ -19,12 +19,9 @@ def check_absent(directory: str) -> None:
     """
     if not directory.rstrip("/"):
         raise InputError(f"{directory!r} is no path for an output directory; name a new one.")
-    try:
-        taken = tf.io.gfile.exists(directory) and (
-            not tf.io.gfile.isdir(directory) or tf.io.gfile.listdir(directory)
-        )
-    except tf.errors.OpError as error:
-        raise InputError(f"cannot look into {directory}: {error.message}.") from error
+    files = file_system(directory)
+    with saying(f"cannot look into {directory}"):
+        taken = files.exists(directory) and (not files.isdir(directory) or files.listdir(directory))
     if taken:
         raise InputError(f"{directory} already exists; give another output directory or remove it.")
 
@@ -41,28 +38,33 @@ def written_aside(directory: str) -> Iterator[str]:
     directory = directory.rstrip("/")
     check_absent(directory)
     aside = f"{directory}.incomplete-{uuid.uuid4().hex[:8]}"
-    try:
-        tf.io.gfile.makedirs(aside)
-    except tf.errors.OpError as error:
-        raise InputError(f"cannot write {directory}: {error.message}.") from error
+    files = file_system(directory)
+    with saying(f"cannot write {directory}"):
+        files.makedirs(aside)
     try:
         yield aside
         check_absent(directory)
-        if tf.io.gfile.exists(directory):
-            tf.io.gfile.rmtree(directory)
-        tf.io.gfile.rename(aside, directory)
+        if files.exists(directory):
+            files.rmtree(directory)
+        files.rename(aside, directory)
     finally:
-        if tf.io.gfile.exists(aside):
-            tf.io.gfile.rmtree(aside)
+        if files.exists(aside):
+            files.rmtree(aside)
 
 
 def copy_directory(source: str, target: str) -> None:
-    """Copies a directory tree, local or remote."""
-    for folder, _, files in tf.io.gfile.walk(source):
-        into = os.path.join(target, os.path.relpath(folder, source))
-        tf.io.gfile.makedirs(into)
-        for name in files:
-            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
+    """Copies a directory tree, local or remote.
+
+    Raises:
+      InputError: if it cannot be read or written.
+    """
+    files = file_system(source, target)
+    with saying(f"cannot copy {source} to {target}"):
+        for folder, _, names in files.walk(source):
+            into = os.path.join(target, os.path.relpath(folder, source))
+            files.makedirs(into)
+            for name in names:
+                files.copy(os.path.join(folder, name), os.path.join(into, name))
 
 
 def check_writable(path: str) -> None:
@@ -71,10 +73,10 @@ def check_writable(path: str) -> None:
     Raises:
       InputError: if the path is a directory, or its parent is none.
     """
-    if tf.io.gfile.isdir(path) or not os.path.basename(path):
+    if file_system(path).isdir(path) or not os.path.basename(path):
         raise InputError(f"{path!r} is a directory; name a file to write.")
     parent = os.path.dirname(path)
-    if parent and "://" not in path and not tf.io.gfile.isdir(parent):
+    if parent and not is_remote(path) and not os.path.isdir(parent):
         raise InputError(f"cannot write {path}: there is no directory {parent}.")
 
 
@@ -87,7 +89,7 @@ def held_alone(directory: str) -> Iterator[None]:
     Raises:
       InputError: if another process is in it.
     """
-    if "://" in directory:
+    if is_remote(directory):
         yield
         return
     with open(os.path.join(directory, "lock"), "w", encoding="utf-8") as file:
@@ -102,22 +104,22 @@ def held_alone(directory: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def file_written_aside(path: str, mode: str = "w") -> Iterator[tf.io.gfile.GFile]:
+def file_written_aside(path: str, mode: str = "w") -> Iterator[IO]:
     """Yields an open file that becomes `path`, replacing it, when the block ends well.
 
     Raises:
       InputError: if it cannot be written.
     """
     aside = f"{path}.incomplete-{uuid.uuid4().hex[:8]}"
+    files = file_system(path)
     try:
-        with tf.io.gfile.GFile(aside, mode) as file:
-            yield file
-        tf.io.gfile.rename(aside, path, overwrite=True)
-    except tf.errors.OpError as error:
-        raise InputError(f"cannot write {path}: {error.message}.") from error
+        with saying(f"cannot write {path}"):
+            with open_file(aside, mode) as file:
+                yield file
+            files.rename(aside, path, overwrite=True)
     finally:
-        if tf.io.gfile.exists(aside):
-            tf.io.gfile.remove(aside)
+        if files.exists(aside):
+            files.remove(aside)
 
 
 def write_file(path: str, content: str | bytes) -> None:
