@@ -60,11 +60,15 @@ class Local:
 
 
 def open_file(path: str, mode: str = "r") -> IO:
-    """Opens a file; text is UTF-8, and its line ends stay as they are."""
+    """Opens a file, see `text_options`."""
     if is_remote(path):
         return file_system(path).GFile(path, mode)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    return open(path, mode, **text)
+    return open(path, mode, **text_options(mode))
+
+
+def text_options(mode: str) -> dict[str, str]:
+    """Arguments of `open` that make text UTF-8 and leave its line ends as they are."""
+    return {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
 
 
 def trouble(error: BaseException) -> str | None:
@@ -91,9 +95,12 @@ def saying(what: str) -> Iterator[None]:
 
     Raises:
       InputError: with that sentence.
+      BrokenPipeError: where nobody reads any more, which is nothing to mend.
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except Exception as error:
         reason = trouble(error)
         if reason is None:
