@@ -13,6 +13,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.file_systems import is_remote, text_options
 
 STANDARD_OUTPUT = "-"
+_standard_output = 1  # what is open as standard output; `take_standard_output` moves it
 _MOST_LINKS = 40  # as many as Linux follows
 _DESCRIPTORS = re.compile(r"/proc/(self|thread-self|[0-9]+)(?:/task/[0-9]+)?/fd")
 
@@ -55,7 +56,7 @@ def destination(path: str) -> Destination:
       InputError: if the links lead in a circle.
     """
     if path == STANDARD_OUTPUT:
-        return Destination("standard output", is_file=False, descriptor=1)
+        return Destination(shown(path), is_file=False, descriptor=_standard_output)
     found = path
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(found)
@@ -84,9 +85,11 @@ def check_destination(path: str) -> None:
         try:
             access = fcntl.fcntl(to.descriptor, fcntl.F_GETFL) & os.O_ACCMODE
         except OSError as error:
-            raise InputError(f"cannot write {path}: it is not open ({error.strerror}).") from error
+            raise InputError(
+                f"cannot write {shown(path)}: it is not open ({error.strerror})."
+            ) from error
         if access == os.O_RDONLY:
-            raise InputError(f"cannot write {path}: it is open for reading alone.")
+            raise InputError(f"cannot write {shown(path)}: it is open for reading alone.")
         return
     folder, name = os.path.split(to.path)
     if not name or os.path.isdir(to.path):
@@ -118,7 +121,12 @@ def check_is_none_of(path: str, others: dict[str, str]) -> None:
     for other, what in others.items():
         remote = is_remote(path) or is_remote(other)
         if path == other if remote else _same_file(path, other):
-            raise InputError(f"{path} is {what} too; name another file to write.")
+            raise InputError(f"{shown(path)} is {what} too; name another file to write.")
+
+
+def shown(path: str) -> str:
+    """What an output is called in messages."""
+    return "standard output" if path == STANDARD_OUTPUT else path
 
 
 def is_standard_output(path: str) -> bool:
@@ -129,9 +137,32 @@ def is_standard_output(path: str) -> bool:
     if descriptor is None:
         return False
     try:
-        return os.path.samestat(os.fstat(descriptor), os.fstat(1))
+        return os.path.samestat(os.fstat(descriptor), os.fstat(_standard_output))
     except OSError:  # one of them is closed
         return False
+
+
+def take_standard_output(path: str) -> str:
+    """Reserves standard output for the data of `path`; what else is printed goes to standard error.
+
+    Args:
+      path: What `is_standard_output`.
+
+    Returns:
+      The path to write the data to.
+    """
+    global _standard_output
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    copy = os.dup(destination(path).descriptor)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # standard error is closed
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+    sys.stdout = sys.stderr or sys.stdout  # in order with what else is said there
+    _standard_output = copy
+    return STANDARD_OUTPUT
 
 
 def _same_file(path: str, other: str) -> bool:

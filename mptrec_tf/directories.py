@@ -12,7 +12,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import IO
 
-from mptrec_tf.destinations import Destination, check_destination, check_is_none_of, destination
+from mptrec_tf.destinations import (
+    Destination,
+    check_destination,
+    check_is_none_of,
+    destination,
+    shown,
+)
 from mptrec_tf.errors import InputError
 from mptrec_tf.file_systems import file_system, is_remote, open_file, saying, text_options
 from mptrec_tf.staging import staging_directory, staging_file, staging_name, take_lock
@@ -170,7 +176,7 @@ def file_written_aside(path: str, mode: str = "w") -> Iterator[IO]:
       InputError: if it cannot be written.
       BrokenPipeError: if it is a pipe that nobody reads any more.
     """
-    with saying(f"cannot write {path}"):
+    with saying(f"cannot write {shown(path)}"):
         if is_remote(path):
             with _remote_file(path, mode) as file:
                 yield file

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from mptrec_tf.datasets.bad_rows import OnBadRow, good_csv_rows, good_records
 from mptrec_tf.datasets.block import BLOCK_ROWS, Block
 from mptrec_tf.errors import InputError
 
@@ -32,13 +33,16 @@ def matching(patterns: Sequence[str]) -> list[str]:
     return list(files)
 
 
-def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
+def read_csv(
+    path: str, header: Sequence[str] | None = None, on_bad_row: OnBadRow | None = None
+) -> Iterator[Block]:
     """Yields the rows of a CSV file as text, spaces around values removed.
 
     Args:
       path: The file; read through gzip if its name ends in .gz.
       header: Column names of a file without a header line. By default the first line that is
         not blank is read as the header.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
 
     Raises:
       InputError: for a file that cannot be read, a header that is missing or names a column
@@ -48,12 +52,25 @@ def read_csv(path: str, header: Sequence[str] | None = None) -> Iterator[Block]:
     try:
         with tf.io.gfile.GFile(path, "rb") as raw:
             stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-            lines = io.TextIOWrapper(_Buffered(stream), encoding="utf-8-sig", newline="")
-            reader = csv.reader(_without_nul(lines), skipinitialspace=True, strict=True)
-            yield from _blocks(_numbered(reader, path), path, header)
+            lines = io.TextIOWrapper(
+                _Buffered(stream),
+                encoding="utf-8-sig",
+                errors="surrogateescape" if on_bad_row else "strict",
+                newline="",
+            )
+            if on_bad_row:
+                width = None if header is None else len(header)
+                rows = good_csv_rows(lines, path, _reader, width, on_bad_row)
+            else:
+                rows = _numbered(_reader(_without_nul(lines)), path)
+            yield from _blocks(rows, path, header)
     except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "message", None) or str(error)
         raise InputError(f"cannot read {path}: {reason}.") from error
+
+
+def _reader(lines: Iterable[str]):
+    return csv.reader(lines, skipinitialspace=True, strict=True)
 
 
 class _Buffered(io.RawIOBase):
@@ -131,8 +148,12 @@ def _blocks(
         )
 
 
-def read_tfrecord(path: str) -> Iterator[Block]:
+def read_tfrecord(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
     """Yields the rows of a TFRecord file of tf.Examples with one value in each feature.
+
+    Args:
+      path: The file; read through gzip if its name ends in .gz.
+      on_bad_row: Called with each record that cannot be read, instead of an error.
 
     Raises:
       InputError: for a file that cannot be read, a record that is no tf.Example, or a feature
@@ -142,28 +163,35 @@ def read_tfrecord(path: str) -> Iterator[Block]:
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression).as_numpy_iterator()
     numbered = enumerate(records, 1)
+    names = None
     try:
         while batch := list(itertools.islice(numbered, BLOCK_ROWS)):
-            rows = [_example_values(record, path, number) for number, record in batch]
-            names = rows[0].keys()
-            for (number, _), row in zip(batch, rows, strict=True):
-                if row.keys() != names:
-                    odd = sorted(row.keys() ^ names)[0]
-                    raise InputError(
-                        f"{path}, record {number}: feature {odd!r} is in some records of the file "
-                        "and missing in others; each record needs every feature."
-                    )
-            yield Block(
-                {name: _column([row[name] for row in rows]) for name in names},
-                path,
-                np.array([number for number, _ in batch]),
-                "record",
-            )
+            if on_bad_row:
+                numbers, rows = good_records(batch, _example_values, path, names, on_bad_row)
+            else:
+                numbers, rows = [number for number, _ in batch], _same_features(batch, path)
+            if rows:
+                names = rows[0].keys()
+                columns = {name: _column([row[name] for row in rows]) for name in names}
+                yield Block(columns, path, np.array(numbers), "record")
     except tf.errors.OpError as error:
         raise InputError(
             f"cannot read {path} as TFRecord, as its name does not end in .csv or .txt: "
             f"{error.message}."
         ) from error
+
+
+def _same_features(batch: Sequence[tuple[int, bytes]], path: str) -> list[dict]:
+    rows = [_example_values(record, path, number) for number, record in batch]
+    names = rows[0].keys()
+    for (number, _), row in zip(batch, rows, strict=True):
+        if row.keys() != names:
+            odd = sorted(row.keys() ^ names)[0]
+            raise InputError(
+                f"{path}, record {number}: feature {odd!r} is in some records of the file "
+                "and missing in others; each record needs every feature."
+            )
+    return rows
 
 
 def _example_values(record: bytes, path: str, number: int) -> dict[str, str | int | float]:

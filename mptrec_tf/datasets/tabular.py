@@ -1,8 +1,10 @@
 """A user's own data: files or TFDS data sets, and a spec that says what their columns are."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from mptrec_tf.datasets import files, tfds_rows
+from mptrec_tf.datasets.bad_rows import OnBadRow
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.spec import DatasetSpec
@@ -41,17 +43,29 @@ class Tabular:
 
 
 def _shards(patterns: Sequence[str]) -> list[str]:
-    paths = files.matching([p for p in patterns if not tfds_rows.is_tfds(p)])
-    for pattern in filter(tfds_rows.is_tfds, patterns):
-        paths += tfds_rows.shards(pattern)
-    return paths
+    paths: dict[str, None] = {}  # keeps the order; what two patterns name comes once
+    for pattern in patterns:
+        if tfds_rows.is_tfds(pattern):
+            found = tfds_rows.shards(pattern)
+        elif os.path.exists(pattern) and not os.path.isdir(pattern):
+            found = [pattern]  # its name may hold what a glob reads in another way
+        else:
+            found = files.matching([pattern])
+        paths |= dict.fromkeys(found)
+    return list(paths)
 
 
-def read_file(path: str) -> Iterator[Block]:
-    """Yields the rows of one CSV (with header) or TFRecord file or "tfds:" path, by its name."""
+def read_file(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
+    """Yields the rows of one CSV (with header) or TFRecord file or "tfds:" path, by its name.
+
+    Args:
+      path: The file.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
+    """
     if tfds_rows.is_tfds(path):
-        return tfds_rows.read(path)
-    return files.read_csv(path) if _is_csv(path) else files.read_tfrecord(path)
+        return tfds_rows.read(path, on_bad_row)
+    read = files.read_csv if _is_csv(path) else files.read_tfrecord
+    return read(path, on_bad_row=on_bad_row)
 
 
 def estimated_rows(path: str) -> int:
