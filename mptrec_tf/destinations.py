@@ -95,6 +95,8 @@ def check_destination(path: str) -> None:
     if not name or os.path.isdir(to.path):
         raise InputError(f"{path!r} is a directory; name a file to write.")
     if to.is_file:
+        if not os.path.islink(path):
+            folder = os.path.dirname(path) or os.curdir  # as it was given
         if not os.path.isdir(folder):
             raise InputError(f"cannot write {path}: there is no directory {folder}.")
         if not os.access(folder, os.W_OK | os.X_OK):
