@@ -74,7 +74,7 @@ def destination(path: str) -> Destination:
 
 
 def check_destination(path: str) -> None:
-    """Refuses an output file that could not be written.
+    """Rejects an output file that could not be written.
 
     Raises:
       InputError: if the path is a directory or a socket, its directory is not there or may not be
@@ -111,7 +111,7 @@ def check_destination(path: str) -> None:
 
 
 def check_is_none_of(path: str, others: dict[str, str]) -> None:
-    """Refuses an output file that is also something else, such as an input.
+    """Rejects an output file that is also something else, such as an input.
 
     Args:
       path: The output.
@@ -194,9 +194,9 @@ def _descriptor(folder: str, name: str) -> int | None:
 
 
 def _is_file(folder: str, path: str) -> bool:
-    if _is_below(folder, "/proc") or (
-        _is_below(folder, "/dev") and not _is_below(path, "/dev/shm")
-    ):
+    if _is_below(folder, "/proc"):
+        return False
+    if _is_below(folder, "/dev") and not _is_below(path, "/dev/shm"):
         return False
     try:
         mode = os.stat(path).st_mode

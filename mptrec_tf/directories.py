@@ -25,7 +25,7 @@ from mptrec_tf.staging import staging_directory, staging_file, staging_name, tak
 
 
 def check_absent(directory: str) -> None:
-    """Refuses an output directory that something is already in.
+    """Rejects an output directory that something is already in.
 
     Raises:
       InputError: if it exists and is not empty, cannot be looked into or replaced, or has no name.
@@ -80,7 +80,7 @@ def _local_directory(directory: str) -> Iterator[str]:
         yield staging
         with saying(f"cannot write {directory}"):
             if os.path.isdir(target):
-                shutil.copymode(target, staging)
+                _take_permissions(staging, os.stat(target))
             try:
                 os.rename(staging, target)  # over an empty directory, and nothing else
             except OSError as error:
@@ -125,7 +125,7 @@ def copy_directory(source: str, target: str) -> None:
 
 
 def check_writable(path: str, others: Mapping[str, str] | None = None) -> None:
-    """Refuses an output file that could not be written, before any work is done for it.
+    """Rejects an output file that could not be written, before any work is done for it.
 
     Args:
       path: A file, a pipe or a device, or "-" for standard output.
@@ -216,9 +216,10 @@ def _local_file(to: Destination, mode: str) -> Iterator[IO]:
 
 
 def _take_permissions(path: str, replaced: os.stat_result) -> None:
-    with contextlib.suppress(PermissionError):  # another user's
+    with contextlib.suppress(OSError):  # another user's, or a file system without owners
         os.chown(path, replaced.st_uid, replaced.st_gid)
-    os.chmod(path, stat.S_IMODE(replaced.st_mode))
+    with contextlib.suppress(OSError):
+        os.chmod(path, stat.S_IMODE(replaced.st_mode))
 
 
 def write_file(path: str, content: str | bytes) -> None:

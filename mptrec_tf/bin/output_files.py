@@ -1,4 +1,4 @@
-"""Output files of programs: refused before any work is done for them; standard output is one."""
+"""Output files of programs: checked before any work is done for them; standard output is one."""
 
 from collections.abc import Mapping
 

@@ -92,7 +92,7 @@ def main(_: list[str]) -> None:
     if rejects and rejects.counts:
         print_table(
             [{"reason": kind, "rows": count} for kind, count in rejects.counts.most_common()],
-            f"Rejected rows, in {shown(_REJECTS.value)}",
+            f"{rejects.counts.total():,} rejected rows, in {shown(_REJECTS.value)}",
         )
         sys.stdout.flush()
         sys.exit(REJECTED)

@@ -144,10 +144,10 @@ def predict_file(
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     with file_written_aside(output) as file:
         for block in filter(len, blocks):
-            good, answers = _predict(model, block, rejects)
+            good, predictions = _predict(model, block, rejects)
             kept = [map(csv_lines.field, _kept(good, name)) for name in keep]
             if len(good):
-                columns = np.stack([answers[name] for name in names])
+                columns = np.stack([predictions[name] for name in names])
                 numbers = ([f"{value:.9g}" for value in column] for column in columns.tolist())
                 file.write(before + csv_lines.lines([*kept, *numbers]))
                 before = ""
@@ -169,7 +169,7 @@ def predict_file(
 
 
 def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
-    """Refuses columns to keep that would not be told apart in a table of predictions.
+    """Rejects columns to keep that could not be told apart in a table of predictions.
 
     Raises:
       InputError: naming the column.
@@ -198,7 +198,7 @@ def _kept(block: Block, name: str) -> np.ndarray:
 def _predict(
     model: LoadedModel, block: Block, rejects: Rejects | None
 ) -> tuple[Block, dict[str, np.ndarray]]:
-    """Returns the rows that can be predicted, and the answers to them."""
+    """Returns the rows that can be predicted, and their predictions."""
     try:
         return block, model.predict(block)
     except InputError:
