@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-
 from mptrec_tf.errors import InputError
+from mptrec_tf.file_systems import is_missing, open_file, trouble
 
 
 @contextlib.contextmanager
@@ -23,10 +22,14 @@ def description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any
       InputError: in both cases.
     """
     try:
-        with tf.io.gfile.GFile(path) as file:
+        with open_file(path) as file:
             content = json.load(file)
         yield content
-    except tf.errors.NotFoundError as error:
-        raise InputError(missing) from error
-    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+    except InputError:
+        raise
+    except Exception as error:
+        if is_missing(error):
+            raise InputError(missing) from error
+        if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
+            raise
         raise InputError(f"{path} is damaged ({error}); {damaged}.") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from mptrec_tf.bin import program
+from mptrec_tf.bin import output_files, program
 from mptrec_tf.errors import InputError
 
 _MODEL = flags.DEFINE_string(
@@ -25,7 +25,9 @@ _METADATA = flags.DEFINE_string(
     None,
     "ML Metadata (SQLite). Default: metadata.sqlite in the root of the pipelines that made it.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Write it to this file as JSON, too.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Write it to this file as JSON, too; -: standard output."
+)
 flags.mark_flag_as_required("model")
 
 
@@ -290,19 +292,19 @@ def main(_: list[str]) -> None:
     """Runs the program."""
     from rich.console import Console
 
-    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.destinations import shown
+    from mptrec_tf.directories import write_file
     from mptrec_tf.evaluation.report import to_json
     from mptrec_tf.serving.saved_model import newest_version
 
-    if _OUTPUT.value:
-        check_writable(_OUTPUT.value)
+    output = output_files.ready(_OUTPUT.value) if _OUTPUT.value else None
     lineage = model_lineage(newest_version(_MODEL.value), _METADATA.value)
     console = Console()
     width = console.width if console.is_terminal else 200
     Console(width=width).print(tree(lineage), highlight=False, markup=False, soft_wrap=True)
-    if _OUTPUT.value:
-        write_file(_OUTPUT.value, to_json(lineage) + "\n")
-        print(f"written to {_OUTPUT.value}")
+    if output:
+        write_file(output, to_json(lineage) + "\n")
+        print(f"written to {shown(output)}")
 
 
 def run() -> None:

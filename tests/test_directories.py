@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from mptrec_tf.directories import check_absent, file_written_aside, write_file, written_aside
@@ -108,3 +111,23 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
         write()
     assert tree(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "one"
+
+
+def test_local_paths_need_no_tensorflow(tmp_path):
+    code = f"""
+import sys
+from mptrec_tf.descriptions import description
+from mptrec_tf.directories import written_aside, write_file, copy_directory, held_alone
+from mptrec_tf.directories import check_absent, check_writable
+root = {str(tmp_path)!r}
+check_absent(f"{{root}}/a")
+check_writable(f"{{root}}/b.json")
+with written_aside(f"{{root}}/a") as staging, held_alone(root):
+    write_file(f"{{staging}}/a.json", "[1]")
+copy_directory(f"{{root}}/a", f"{{root}}/c")
+with description(f"{{root}}/c/a.json", "missing", "again") as content:
+    assert content == [1]
+assert "tensorflow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert tree(tmp_path) == ["a", "a/a.json", "c", "c/a.json", "lock"]

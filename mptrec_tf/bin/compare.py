@@ -10,13 +10,15 @@ these tasks differs: for a script that lets a version go live.
 
 from absl import flags
 
-from mptrec_tf.bin import format_flags, program
+from mptrec_tf.bin import format_flags, output_files, program
 from mptrec_tf.errors import InputError
 
 _A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
 _B = flags.DEFINE_string("b", None, "The other one.")
 _INPUT = flags.DEFINE_string("input", None, "Raw rows: .csv, .csv.gz or TFRecord.")
-_OUTPUT = flags.DEFINE_string("output", None, "Write the comparison to this file as JSON.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Write the comparison to this file as JSON; -: standard output."
+)
 _REQUIRE_IDENTICAL = flags.DEFINE_list(
     "require_identical", [], "Tasks that must not differ in a bit, by commas, or: all (common)."
 )
@@ -31,13 +33,15 @@ def main(_: list[str]) -> None:
       InputError: if a task differs that must not.
     """
     from mptrec_tf.datasets.tabular import estimated_rows, read_file
-    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.destinations import shown
+    from mptrec_tf.directories import write_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.serving.comparing import compare
     from mptrec_tf.serving.saved_model import LoadedModel
 
-    if _OUTPUT.value:
-        check_writable(_OUTPUT.value)
+    output = _OUTPUT.value
+    if output:
+        output = output_files.ready(output, {_INPUT.value: "the input"})
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
     common = set(a.spec.task_names) & set(b.spec.task_names)
     required = common if _REQUIRE_IDENTICAL.value == ["all"] else set(_REQUIRE_IDENTICAL.value)
@@ -53,9 +57,9 @@ def main(_: list[str]) -> None:
         [{"task": task, **_shown(values)} for task, values in found.items()],
         f"{a.path} (a) and {b.path} (b) on {_INPUT.value}",
     )
-    if _OUTPUT.value:
-        write_file(_OUTPUT.value, to_json({"a": a.path, "b": b.path, "tasks": found}) + "\n")
-        print(f"written to {_OUTPUT.value}")
+    if output:
+        write_file(output, to_json({"a": a.path, "b": b.path, "tasks": found}) + "\n")
+        print(f"written to {shown(output)}")
     differing = [task for task in sorted(required) if not found[task]["identical"]]
     if differing:
         raise InputError(f"the two models differ in {', '.join(differing)}.")

@@ -13,7 +13,7 @@ true probability is known (synthetic data), the best reachable AUC stands beside
 
 from absl import flags
 
-from mptrec_tf.bin import data_flags, program
+from mptrec_tf.bin import data_flags, output_files, program
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
@@ -23,32 +23,37 @@ _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Rows to evaluate on, with --dataset."
 )
 _FILES = flags.DEFINE_list("files", [], "Your own rows: CSV or TFRecord files or globs, by commas.")
-_OUTPUT = flags.DEFINE_string("output", None, "Write the metrics to this file as JSON.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Write the metrics to this file as JSON; -: standard output."
+)
 flags.mark_flag_as_required("model")
 flags.adopt_module_key_flags(data_flags)
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.destinations import shown
+    from mptrec_tf.directories import write_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import evaluate
 
-    if _OUTPUT.value:
-        check_writable(_OUTPUT.value)
     split = "files" if data_flags.SPEC.value else _SPLIT.value
     source = data_flags.open_from_flags({"files": _FILES.value})
+    output = _OUTPUT.value
+    if output:
+        others = dict.fromkeys(source.shards(split), "an input") if data_flags.SPEC.value else {}
+        output = output_files.ready(output, others)
     model = LoadedModel(_MODEL.value)
     with program.progress("evaluating", source.estimated_rows(split)) as on_rows:
         metrics = evaluate(model, source, split, _TASKS.value, on_rows)
     rows = [{"task": name, **values} for name, values in metrics.items()]
     what = ", ".join(_FILES.value) if data_flags.SPEC.value else f"the {split} rows"
     print_table(rows, f"{model.path} on {what} of {source.spec.name}")
-    if _OUTPUT.value:
+    if output:
         content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
-        write_file(_OUTPUT.value, to_json(content) + "\n")
-        print(f"written to {_OUTPUT.value}")
+        write_file(output, to_json(content) + "\n")
+        print(f"written to {shown(output)}")
 
 
 def run() -> None:

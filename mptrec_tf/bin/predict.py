@@ -1,39 +1,110 @@
-"""Predicts every task for the raw rows of a file, with an exported model.
+r"""Predicts tasks for raw rows, with an exported model.
 
     mptrec-predict --model=saved_models/mptrec --input=rows.csv --output=predictions.csv
+    mptrec-predict --model=saved_models/mptrec --input='day1/*.csv,day2/*.csv' \
+        --keep=user_id,item_id --tasks=buy --rejects=rejects.csv --output=-
 
-The input is CSV with a header, or TFRecord of tf.Examples; columns that the model does not need
-are passed over. The output has a column per task and a line per row, in the input's order.
+The input is CSV with a header, TFRecord of tf.Examples, or data sets of TensorFlow Datasets;
+columns that neither the model nor --keep needs are passed over. The output is CSV: the columns
+that are kept, as they came, then one with the probability for each task; a line per row, in the
+order of the inputs.
+
+A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a
+CSV file with their file, line, reason and, where it is text, the row itself; the output holds all
+others, and the exit status is 3 if there were any. --output=- is standard output; tables and
+progress go to standard error then.
 """
+
+import sys
 
 from absl import flags
 
-from mptrec_tf.bin import program
+from mptrec_tf.bin import format_flags, output_files, program
+from mptrec_tf.errors import InputError
+
+REJECTED = 3  # exit status
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
 )
-_INPUT = flags.DEFINE_string("input", None, "Raw rows: .csv, .csv.gz or TFRecord.")
-_OUTPUT = flags.DEFINE_string("output", None, "CSV file to write.")
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Raw rows: .csv, .csv.gz or TFRecord files or globs, or tfds:NAME#SPLIT, by commas.",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "CSV file to write; -: standard output.")
+_KEEP = flags.DEFINE_list(
+    "keep", [], "Columns of the input that stand before the predictions, by commas."
+)
+_TASKS = flags.DEFINE_list(
+    "tasks", [], "Tasks to predict, in this order. Default: all that the model answers."
+)
+_REJECTS = flags.DEFINE_string(
+    "rejects", None, "CSV file for rows that cannot be read; without it the first one is an error."
+)
 flags.mark_flags_as_required(["model", "input", "output"])
+flags.adopt_module_key_flags(format_flags)
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.datasets.tabular import estimated_rows, read_file
+    import contextlib
+    import dataclasses
+
+    from mptrec_tf.datasets.tabular import Tabular, read_file
+    from mptrec_tf.destinations import shown
     from mptrec_tf.directories import check_writable
     from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.serving.rejects import rejects_file
     from mptrec_tf.serving.saved_model import LoadedModel
-    from mptrec_tf.serving.scoring import predict_file
+    from mptrec_tf.serving.scoring import check_keep, predict_file
 
+    if not _INPUT.value:
+        raise InputError("--input names no file; give at least one.")
+    check_keep(_KEEP.value, _TASKS.value)
     check_writable(_OUTPUT.value)
+    if _REJECTS.value:
+        check_writable(_REJECTS.value, {_OUTPUT.value: "the output"})
     model = LoadedModel(_MODEL.value)
-    with program.progress("predicting", estimated_rows(_INPUT.value)) as on_rows:
-        means = predict_file(model, read_file(_INPUT.value), _OUTPUT.value, on_rows)
+    text_format = format_flags.text_format(model.spec.text_format)
+    spec = dataclasses.replace(model.spec, text_format=text_format)
+    source = Tabular(spec, {"input": _INPUT.value})
+    shards = source.shards("input")
+    inputs = dict.fromkeys(shards, "an input")
+    output = output_files.ready(_OUTPUT.value, inputs)
+    with contextlib.ExitStack() as stack:
+        rejects = None
+        if _REJECTS.value:
+            rejects = stack.enter_context(rejects_file(output_files.ready(_REJECTS.value, inputs)))
+        on_bad_row = rejects.add if rejects else None
+        needed = (*model.column_types, *_KEEP.value)
+        on_rows = stack.enter_context(
+            program.progress("predicting", source.estimated_rows("input"))
+        )
+        summary = predict_file(
+            model,
+            (
+                block
+                for shard in shards
+                for block in read_file(shard, text_format, on_bad_row, needed)
+            ),
+            output,
+            on_rows,
+            tasks=_TASKS.value,
+            keep=_KEEP.value,
+            rejects=rejects,
+        )
     print_table(
-        [{"task": task, **values} for task, values in means.items()],
-        f"Predictions of {model.path} in {_OUTPUT.value}",
+        [{"task": task, **values} for task, values in summary.items()],
+        f"Predictions of {model.path} in {shown(output)}",
     )
+    if rejects and rejects.counts:
+        print_table(
+            [{"reason": kind, "rows": count} for kind, count in rejects.counts.most_common()],
+            f"{rejects.counts.total():,} rejected rows, in {shown(_REJECTS.value)}",
+        )
+        sys.stdout.flush()
+        sys.exit(REJECTED)
 
 
 def run() -> None:

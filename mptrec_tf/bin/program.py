@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,12 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
             _fail(argv[0], f"unexpected argument {argv[1]!r}; every argument is a --flag=value.")
         try:
             main(argv[1:])
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Nobody reads on, as after `| head`: it ends without a word, as other programs do.
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGPIPE)
         except InputError as error:
             _fail(argv[0], str(error))
         except KeyboardInterrupt:

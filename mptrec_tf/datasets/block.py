@@ -108,19 +108,33 @@ class Block:
         Raises:
           InputError: for a value that is no finite float32, with file and line.
         """
-        column = self.column(name)
-        try:
-            with np.errstate(over="ignore"):
-                numbers = column.astype(np.float32)
-            bad = np.flatnonzero(~np.isfinite(numbers))
-        except ValueError:
-            bad = np.array([i for i, value in enumerate(column) if not _is_finite(value)])
-        if bad.size:
+        numbers = self._finite(name)
+        if numbers is None:
+            column, bad = self.column(name), self.not_numbers(name)
             raise InputError(
                 f"{self.where(bad[0])}, column {name!r}: {str(column[bad[0]])!r} is not a finite "
                 "number; every row needs one there."
             )
         return numbers
+
+    def not_numbers(self, name: str) -> np.ndarray:
+        """Returns the rows, ascending, that hold no finite float32 in a column."""
+        if self._finite(name) is not None:
+            return np.array([], int)
+        return np.array([i for i, value in enumerate(self.column(name)) if not _is_finite(value)])
+
+    def _finite(self, name: str) -> np.ndarray | None:
+        try:
+            with np.errstate(over="ignore"):
+                numbers = self.column(name).astype(np.float32)
+        except ValueError:
+            return None
+        return numbers if np.isfinite(numbers).all() else None
+
+    def rows(self, chosen: np.ndarray) -> "Block":
+        """Returns the block of some of its rows, by index or by a mask."""
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return dataclasses.replace(self, columns=columns, lines=self.lines[chosen])
 
 
 def number_text(values: np.ndarray) -> np.ndarray:
@@ -145,7 +159,8 @@ def number_text(values: np.ndarray) -> np.ndarray:
 
 def _is_finite(value: Any) -> bool:
     try:
-        return bool(np.isfinite(np.float32(value)))
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.float32(value)))
     except ValueError:
         return False
 

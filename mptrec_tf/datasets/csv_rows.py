@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mptrec_tf.canonical import canonical
 from mptrec_tf.data_format import TextFormat
+from mptrec_tf.datasets.bad_rows import OnBadRow, good_csv_rows
 from mptrec_tf.datasets.block import BLOCK_ROWS, Block, Columns
 from mptrec_tf.datasets.streams import check_readable, open_stream
 from mptrec_tf.errors import InputError
@@ -20,7 +21,9 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "\x0
 _FIRST_LINES = 5  # that a guess is made from
 
 
-def read_csv(path: str, text_format: TextFormat) -> Iterator[Block]:
+def read_csv(
+    path: str, text_format: TextFormat, on_bad_row: OnBadRow | None = None
+) -> Iterator[Block]:
     """Yields the rows of a text file as text, as it stands there.
 
     White space is part of a value (see `canonical`), apart from what stands between a delimiter
@@ -31,6 +34,7 @@ def read_csv(path: str, text_format: TextFormat) -> Iterator[Block]:
       path: The file, plain or compressed by gzip.
       text_format: How it is written. With a `header`, a first line of just these names is none of
         the rows.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
 
     Raises:
       InputError: for a file that cannot be read, and, with file and line, for text that is not
@@ -41,15 +45,25 @@ def read_csv(path: str, text_format: TextFormat) -> Iterator[Block]:
         stream, _ = open_stream(path)
         with stream:
             check_readable(path, stream.peek(16))
-            lines = _Lines(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), text_format)
-            reader = csv.reader(
-                lines,
-                delimiter=text_format.delimiter,
-                escapechar=text_format.escape,
-                skipinitialspace=text_format.delimiter != " ",
-                strict=True,
-            )
-            yield from _blocks(_numbered(reader, path, lines), path, text_format, lines)
+            errors = "surrogateescape" if on_bad_row else "strict"
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
+            lines = _Lines(text, text_format)
+
+            def make_reader(lines: Iterable[str]):
+                return csv.reader(
+                    lines,
+                    delimiter=text_format.delimiter,
+                    escapechar=text_format.escape,
+                    skipinitialspace=text_format.delimiter != " ",
+                    strict=True,
+                )
+
+            if on_bad_row:
+                width = text_format.header and len(text_format.header)
+                rows = good_csv_rows(lines, path, make_reader, width, on_bad_row)
+            else:
+                rows = _numbered(make_reader(_without_nul(lines)), path, lines)
+            yield from _blocks(rows, path, text_format, lines)
     except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "message", None) or str(error)
         raise InputError(f"cannot read {path}: {reason}.") from error
@@ -69,8 +83,6 @@ class _Lines:
 
     def __next__(self) -> str:
         line = next(self._lines)
-        if "\0" in line:  # as `csv` itself does from Python 3.11 on
-            raise csv.Error("line contains NUL")
         if len(self._first) < _FIRST_LINES and line.strip():
             self._first.append(line)
         self.last = line
@@ -90,6 +102,14 @@ class _Lines:
                 f"`delimiter: {_spelled(best)}` in the spec, or --delimiter={_spelled(best)}"
             )
         return ""
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """Rejects, as `csv` itself does before Python 3.11, what is no text."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
+        yield line
 
 
 def _columns(line: str, delimiter: str) -> int:

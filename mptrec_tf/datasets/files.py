@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 from mptrec_tf.data_format import TextFormat
+from mptrec_tf.datasets.bad_rows import OnBadRow
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.datasets.csv_rows import read_csv
 from mptrec_tf.datasets.streams import check_readable, is_blank, is_tfrecord, open_stream
@@ -46,8 +47,13 @@ def _is_mark(path: str, pattern: str) -> bool:
     return name.startswith(("_", ".")) and not os.path.basename(pattern).startswith(name[0])
 
 
-def read_file(path: str, text_format: TextFormat) -> Iterator[Block]:
-    """Yields the rows of a file, text or TFRecord by its content.
+def read_file(
+    path: str,
+    text_format: TextFormat,
+    on_bad_row: OnBadRow | None = None,
+    needed: Sequence[str] = (),
+) -> Iterator[Block]:
+    """Yields the rows of a file, text or TFRecord by its content; see `tabular.read_file`.
 
     Raises:
       InputError: for a file that is neither, or what `read_csv` and `read_tfrecord` reject.
@@ -55,10 +61,11 @@ def read_file(path: str, text_format: TextFormat) -> Iterator[Block]:
     start, layers = _start(path)
     if is_blank(start):
         return iter(())
-    if is_tfrecord(start):
-        return read_tfrecord(path, layers)
-    check_readable(path, start)
-    return read_csv(path, text_format) if _is_text(path, start) else read_tfrecord(path, layers)
+    if not is_tfrecord(start):
+        check_readable(path, start)
+        if _is_text(path, start):
+            return read_csv(path, text_format, on_bad_row)
+    return read_tfrecord(path, layers, on_bad_row, needed)
 
 
 def _is_text(path: str, start: bytes) -> bool:

@@ -1,9 +1,11 @@
 """A user's own data: files or TFDS data sets, and a spec that says what their columns are."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets import files, tfds_rows
+from mptrec_tf.datasets.bad_rows import OnBadRow
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.datasets.size import estimate_rows
 from mptrec_tf.errors import InputError
@@ -60,15 +62,35 @@ def list_shards(patterns: Sequence[str]) -> list[str]:
     Raises:
       InputError: for a pattern that matches no file, or what `tfds_rows.shards` rejects.
     """
-    paths = files.matching([p for p in patterns if not tfds_rows.is_tfds(p)])
-    for pattern in filter(tfds_rows.is_tfds, patterns):
-        paths += tfds_rows.shards(pattern)
-    return paths
+    paths: dict[str, None] = {}  # keeps the order; what two patterns name comes once
+    for pattern in patterns:
+        if tfds_rows.is_tfds(pattern):
+            found = tfds_rows.shards(pattern)
+        elif os.path.exists(pattern) and not os.path.isdir(pattern):
+            found = [pattern]  # its name may hold what a glob reads in another way
+        else:
+            found = files.matching([pattern])
+        paths |= dict.fromkeys(found)
+    return list(paths)
 
 
-def read_file(path: str, text_format: TextFormat) -> Iterator[Block]:
-    """Yields the rows of one text or TFRecord file, or "tfds:" path."""
-    return tfds_rows.read(path) if tfds_rows.is_tfds(path) else files.read_file(path, text_format)
+def read_file(
+    path: str,
+    text_format: TextFormat,
+    on_bad_row: OnBadRow | None = None,
+    needed: Sequence[str] = (),
+) -> Iterator[Block]:
+    """Yields the rows of one text or TFRecord file, or "tfds:" path.
+
+    Args:
+      path: The file.
+      text_format: How text files are written.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
+      needed: With `on_bad_row`, the columns that a tf.Example must have.
+    """
+    if tfds_rows.is_tfds(path):
+        return tfds_rows.read(path, on_bad_row)
+    return files.read_file(path, text_format, on_bad_row, needed)
 
 
 def has_rows(path: str, text_format: TextFormat) -> bool:

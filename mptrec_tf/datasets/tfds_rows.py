@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from mptrec_tf.datasets.bad_rows import NOT_UTF8, BadRow, OnBadRow
 from mptrec_tf.datasets.block import BLOCK_ROWS, Block
 from mptrec_tf.errors import InputError
 
@@ -53,12 +54,16 @@ def count_rows(path: str) -> int:
     return sum(stop - start for _, start, stop in _runs(_builder(path), path))
 
 
-def read(path: str) -> Iterator[Block]:
+def read(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
     """Yields the rows of `path`.
 
     Columns are the scalar features: text, numbers, and classes and truth values as integers. Those
     of nested features are named with a "/" (`user/age`); features with more than one value are
     left out.
+
+    Args:
+      path: What `shards` takes or returns.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
 
     Raises:
       InputError: as `shards` does, and for text that is not UTF-8, with its record.
@@ -75,6 +80,9 @@ def read(path: str) -> Iterator[Block]:
             columns = dict(_scalars(batch))
             count = len(next(iter(columns.values()), ()))
             lines = np.arange(start, start + count) + 1
+            if on_bad_row:
+                good = _decodable(columns, source, lines, on_bad_row)
+                columns, lines = {k: v[good] for k, v in columns.items()}, lines[good]
             named = {name: _column(v, name, source, lines) for name, v in columns.items()}
             yield Block(named, source, lines, "record")
             start += count
@@ -157,3 +165,19 @@ def _column(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np
                 f"({error.reason})."
             ) from error
     return text
+
+
+def _decodable(
+    columns: Mapping[str, np.ndarray], source: str, lines: np.ndarray, on_bad_row: OnBadRow
+) -> np.ndarray:
+    """Which rows [n] hold UTF-8 text alone."""
+    good = np.ones(len(lines), bool)
+    for name, values in columns.items():
+        for row in np.flatnonzero(good) if values.dtype == object else ():
+            try:
+                values[row].decode()
+            except UnicodeDecodeError as error:
+                good[row] = False
+                reason = f"feature {name!r} is {NOT_UTF8} ({error.reason})"
+                on_bad_row(BadRow(source, int(lines[row]), NOT_UTF8, reason))
+    return good

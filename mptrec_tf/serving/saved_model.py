@@ -67,6 +67,11 @@ class LoadedModel:
         signature = self._columns.structured_input_signature[1]
         return {column: signature[name].dtype for column, name in self._inputs.items()}
 
+    @property
+    def number_columns(self) -> list[str]:
+        """Those of them that hold numbers."""
+        return [name for name, dtype in self.column_types.items() if dtype != tf.string]
+
     def predict(self, block: Block) -> dict[str, np.ndarray]:
         """Returns the probability [n] of every task for n raw rows.
 

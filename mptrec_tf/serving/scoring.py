@@ -1,6 +1,6 @@
 """Scores files and data sets with an exported model."""
 
-import csv
+import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,8 +11,12 @@ from mptrec_tf.directories import file_written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import task_metrics
 from mptrec_tf.labels import make_labels, make_weights
+from mptrec_tf.serving import csv_lines
+from mptrec_tf.serving.rejects import Rejects
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.spec import Task
+
+_SUMMARY = ("lowest", "mean", "highest")
 
 
 def evaluate(
@@ -162,35 +166,103 @@ def predict_file(
     blocks: Iterable[Block],
     output: str,
     on_rows: Callable[[int], Any] = lambda rows: None,
+    *,
+    tasks: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    rejects: Rejects | None = None,
 ) -> dict[str, dict[str, float | int]]:
     """Writes the predictions of rows as CSV: a column per task, a line per row, in order.
 
     The file appears when all rows are in it. Numbers have nine digits, which give back the same
     float32.
 
+    Args:
+      model: An exported model.
+      blocks: Raw rows.
+      output: A file, a pipe or a device, or "-" for standard output.
+      on_rows: Called with the number of rows after each block.
+      tasks: Names of the tasks, in the order of their columns. Defaults to all of the model.
+      keep: Columns of the rows that stand before the tasks', with the values that were read.
+      rejects: Takes the rows that lack a number that the model needs, instead of an error.
+
     Returns:
-      Rows, and smallest, mean and largest prediction, by task.
+      Rows, and smallest, mean and largest prediction, by task; NaN where all rows were rejected.
 
     Raises:
-      InputError: for rows that do not fit the model, or an output that cannot be written.
+      InputError: for an unknown task, a column to keep that is not there or is named like a task,
+        rows that do not fit the model, or an output that cannot be written.
     """
-    tasks = model.spec.task_names
-    count, total = 0, np.zeros(len(tasks))
-    low, high = np.full(len(tasks), np.inf), np.full(len(tasks), -np.inf)
+    names = [task.name for task in model.spec.select_tasks(tasks or model.spec.task_names)]
+    check_keep(keep, names)
+    before = csv_lines.line([*keep, *names])  # not earlier than the first rows: it may be a pipe
+    count, total = 0, np.zeros(len(names))
+    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     with file_written_aside(output) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(tasks)
         for block in filter(len, blocks):
-            answers = model.predict(block)
-            columns = np.stack([answers[task] for task in tasks])
-            writer.writerows([f"{value:.9g}" for value in row] for row in columns.T)
-            total += columns.sum(axis=1, dtype=np.float64)
-            low, high = np.minimum(low, columns.min(axis=1)), np.maximum(high, columns.max(axis=1))
-            count += len(block)
+            good, predictions = _predict(model, block, rejects)
+            kept = [map(csv_lines.field, _kept(good, name)) for name in keep]
+            if len(good):
+                columns = np.stack([predictions[name] for name in names])
+                numbers = ([f"{value:.9g}" for value in column] for column in columns.tolist())
+                file.write(before + csv_lines.lines([*kept, *numbers]))
+                before = ""
+                total += columns.sum(axis=1, dtype=np.float64)
+                low = np.minimum(low, columns.min(axis=1))
+                high = np.maximum(high, columns.max(axis=1))
+                count += len(good)
             on_rows(len(block))
-        if not count:
+        if not count and not (rejects and rejects.counts):
             raise InputError("the input has no rows; nothing was written.")
+        file.write(before)
+    if not count:
+        return {name: {"rows": 0} | dict.fromkeys(_SUMMARY, np.nan) for name in names}
+    summary = dict(zip(_SUMMARY, (low, total / count, high), strict=True))
     return {
-        task: {"rows": count, "lowest": low[i], "mean": total[i] / count, "highest": high[i]}
-        for i, task in enumerate(tasks)
+        name: {"rows": count} | {of: values[i] for of, values in summary.items()}
+        for i, name in enumerate(names)
     }
+
+
+def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
+    """Rejects columns to keep that could not be told apart in a table of predictions.
+
+    Raises:
+      InputError: naming the column.
+    """
+    for name in keep:
+        if not name:
+            raise InputError("a column to keep has no name; name each one, by single commas.")
+        if keep.count(name) > 1:
+            raise InputError(f"column {name!r} to keep is named twice.")
+        if name in tasks:
+            raise InputError(
+                f"column {name!r} to keep is named like a task, whose predictions are in a column "
+                "of that name; predict other tasks alone, or give the raw column another name."
+            )
+
+
+def _kept(block: Block, name: str) -> np.ndarray:
+    if name not in block.columns:
+        near = difflib.get_close_matches(name, block.columns) or list(block.columns)
+        raise InputError(
+            f"{block.source} has no column {name!r} to keep; do you mean {' or '.join(near)}?"
+        )
+    return block.text(name)
+
+
+def _predict(
+    model: LoadedModel, block: Block, rejects: Rejects | None
+) -> tuple[Block, dict[str, np.ndarray]]:
+    """Returns the rows that can be predicted, and their predictions."""
+    try:
+        return block, model.predict(block)
+    except InputError:
+        if rejects is None:
+            raise
+        good = rejects.without_numbers(model, block)
+        if len(good) == len(block):
+            raise
+    finally:
+        if rejects is not None:
+            rejects.flush()
+    return good, model.predict(good) if len(good) else {}
