@@ -62,9 +62,7 @@ def _one_value_each(
     """Returns values [B, F] by type, and under `kind` which of `_LISTS` counts, [B, F]."""
     rows = tf.size(serialized)
     [features] = _decode(serialized, "tensorflow.Example", {"features": tf.string})
-    sizes, [entries] = tf.io.decode_proto(
-        features[:, 0], "tensorflow.Features", ["feature"], [tf.string]
-    )
+    sizes, [entries] = _decode_lists(features[:, 0], "tensorflow.Features", {"feature": tf.string})
     row_of = tf.repeat(tf.range(rows), sizes[:, 0])
     entries = tf.boolean_mask(entries, tf.sequence_mask(sizes[:, 0], tf.shape(entries)[1]))
     key, value = _decode(
@@ -82,7 +80,7 @@ def _one_value_each(
     for number, ((kind, (message, dtype)), content) in enumerate(
         zip(_LISTS.items(), lists, strict=True)
     ):
-        sizes, [values] = tf.io.decode_proto(content[:, 0], message, ["value"], [dtype])
+        sizes, [values] = _decode_lists(content[:, 0], message, {"value": dtype})
         # Where no list of the type has a value it has no column at all.
         first = tf.concat([values, _empty([tf.shape(values)[0], 1], dtype)], axis=1)[:, 0]
         found[kind] = tf.tensor_scatter_nd_update(_empty(shape, dtype), places, first)
@@ -101,9 +99,20 @@ def _one_value_each(
 
 def _decode(messages: tf.Tensor, message: str, fields: Mapping[str, tf.DType]) -> list[tf.Tensor]:
     """Fields of serialized messages [n] that have one value, [n, 1] each; empty where one lacks."""
-    _, values = tf.io.decode_proto(messages, message, list(fields), list(fields.values()))
+    _, values = _decode_lists(messages, message, fields)
     # Where no message has a field it has no column at all.
     return [tf.concat([v, _empty([tf.shape(v)[0], 1], v.dtype)], axis=1)[:, :1] for v in values]
+
+
+def _decode_lists(
+    messages: tf.Tensor, message: str, fields: Mapping[str, tf.DType]
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """How many values fields of messages [n] have, [n, fields], and the values, [n, most] each."""
+    # The op wants one message at least, and a batch may have none: an empty one more.
+    sizes, values = tf.io.decode_proto(
+        tf.concat([messages, [b""]], axis=0), message, list(fields), list(fields.values())
+    )
+    return sizes[:-1], [of[:-1] for of in values]
 
 
 def _empty(shape, dtype: tf.DType) -> tf.Tensor:
