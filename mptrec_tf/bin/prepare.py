@@ -34,7 +34,7 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows
+    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows, shared_files
     from mptrec_tf.datasets.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.preparation import check_beam_args, prepare
@@ -66,7 +66,7 @@ def main(beam_args: list[str]) -> None:
             on_rows=on_rows,
         )
     with program.progress("checking", sum(of["rows"] for of in data.splits.values())) as on_rows:
-        checks = DataChecks(data, on_rows)
+        checks = DataChecks(data, on_rows, shared_files({s: source.shards(s) for s in SPLITS}))
         warnings = checks.warnings()
     splits = " / ".join(SPLITS)
     print_table(label_rows(data), "Label values, what they became, and rows with them")
