@@ -25,7 +25,7 @@ UNUSED = (
         "bool",
         "a label may always name a version that is not loaded yet",
     ),
-    ("enable_grpc_healthcheck_service", "bool", "ask for the model's status or metadata instead"),
+    ("enable_grpc_healthcheck_service", "bool", "request the model's status or metadata instead"),
     (
         "enable_per_model_batching_parameters",
         "bool",
@@ -35,7 +35,7 @@ UNUSED = (
     (
         "enable_serialization_as_tensor_content",
         "bool",
-        "numbers are always answered as tensor_content",
+        "predictions are always tensor_content",
     ),
     ("enable_signature_method_name_check", "bool", "there is no Classify and no Regress"),
     ("fail_if_no_model_versions_found", "bool", f"{_DROPPED}: versions are waited for"),
@@ -49,7 +49,7 @@ UNUSED = (
     ("num_unload_threads", "int", _ONE_LOADS),
     ("platform_config_file", "string", "SavedModels are the one platform"),
     ("prefer_tflite_model", "bool", _NO_LITE),
-    ("remove_unused_fields_from_bundle_metagraph", "bool", "a version's graph is not kept whole"),
+    ("remove_unused_fields_from_bundle_metagraph", "bool", "a version's graph is not held twice"),
     ("rest_api_num_threads", "int", _ONE_READS),
     ("skip_initialize_tpu", "bool", "there is no TPU"),
     ("thread_pool_factory_config_file", "string", "TensorFlow's own thread pools are used"),

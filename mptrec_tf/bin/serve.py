@@ -55,7 +55,7 @@ _CHANNEL_ARGUMENTS = flags.DEFINE_string(
     "grpc_channel_arguments", "", "gRPC's own settings, as grpc.max_connection_age_ms=2000,..."
 )
 _CORS = flags.DEFINE_bool(
-    "rest_api_enable_cors_support", False, "Let pages of other origins ask over REST."
+    "rest_api_enable_cors_support", False, "Let pages of other origins send requests over REST."
 )
 _POLL = flags.DEFINE_float(
     "file_system_poll_wait_seconds", 1.0, "Seconds between looks for versions; 0: one look.", 0.0
@@ -75,10 +75,10 @@ _BATCHING_FILE = flags.DEFINE_string(
 )
 _TAGS = flags.DEFINE_list("saved_model_tags", ["serve"], "Tags of the graph that is loaded.")
 _WARM_UP = flags.DEFINE_bool(
-    "enable_model_warmup", True, "A version is served only when it answers its warm-up requests."
+    "enable_model_warmup", True, "A version is served only when its warm-up requests succeed."
 )
 _WARM_UP_ITERATIONS = flags.DEFINE_integer(
-    "num_request_iterations_for_warmup", 0, "How often it answers each; 0: once."
+    "num_request_iterations_for_warmup", 0, "How often each of these is run; 0: once."
 )
 _SESSION_FILE = flags.DEFINE_string(
     "tensorflow_session_config_file", None, "TensorFlow's ConfigProto (text proto)."

@@ -76,7 +76,7 @@ def is_version(path: str) -> bool:
 
 
 def check_base_path(path: str) -> None:
-    """Refuses a version's directory where a base path is due.
+    """Rejects a version's directory where a base path is due.
 
     Raises:
       InputError: if it is one, with the base path to give instead.

@@ -77,7 +77,7 @@ class GrpcService:
     def listen(self, host: str, port: int) -> int:
         """Takes a port; returns it, since it is chosen where 0 is given.
 
-        Callers can connect from now on; they are answered after `start`.
+        Callers can connect from now on; their requests wait for `start`.
 
         Raises:
           InputError: if the address is taken or not this machine's.
@@ -106,7 +106,7 @@ class GrpcService:
             raise InputError(f"cannot listen on {where} for gRPC; give another {flag}.") from error
 
     async def start(self) -> None:
-        """Begins to answer."""
+        """Begins to take requests."""
         await self._server.start()
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ BACKLOG = 1024  # connections that wait to be accepted
 def listen(host: str, port: int, what: str, flag: str) -> list[socket.socket]:
     """Returns sockets that listen on all addresses of a host.
 
-    Callers can connect from now on; they are answered when somebody accepts them.
+    Callers can connect from now on; their requests wait until somebody accepts them.
 
     Args:
       host: A name or address.
@@ -48,7 +48,7 @@ def listen(host: str, port: int, what: str, flag: str) -> list[socket.socket]:
 
 
 def check_nobody_at(path: str, what: str, flag: str) -> None:
-    """Refuses a UNIX socket at which a server listens.
+    """Rejects a UNIX socket at which a server listens.
 
     Raises:
       InputError: if one does, or there can be no socket.

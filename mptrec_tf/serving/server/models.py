@@ -252,7 +252,7 @@ class Models:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def serving(self) -> list[str]:
-        """Names of the models that answer."""
+        """Names of the models that have a loaded version."""
         return [name for name, model in self._models.items() if model.available()]
 
     def not_serving(self) -> Mapping[str, str]:

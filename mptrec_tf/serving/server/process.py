@@ -41,7 +41,7 @@ class ServerOptions:
       reread_seconds: float. Seconds between looks at what to serve; 0 to look once.
       loading: How versions are loaded.
       metrics_path: Where Prometheus' metrics are on the REST port; None for none.
-      cors: bool. Whether pages of other origins may ask over REST.
+      cors: bool. Whether pages of other origins may send requests over REST.
       batching: How requests are merged.
       merge: bool. Whether they are merged.
       max_request_bytes: int. Larger requests are refused.
@@ -105,7 +105,7 @@ class Server:
         self._polling: asyncio.Task | None = None
 
     async def start(self) -> None:
-        """Takes the ports, loads the models that are there, and begins to answer.
+        """Takes the ports, loads the models that are there, and begins to take requests.
 
         Who connects while models are loaded waits for them. A model whose versions are not there
         yet, or do not load, is looked for again, and the others are served.
@@ -167,7 +167,7 @@ class Server:
             )
 
     def serving(self) -> list[str]:
-        """Names of the models that answer."""
+        """Names of the models that have a loaded version."""
         return self._models.serving()
 
     async def stop(self) -> None:

@@ -37,7 +37,7 @@ class RestService:
       max_request_bytes: Larger bodies are refused.
       grace: Seconds that requests in flight have at the end.
       metrics_path: Where the metrics are; None for none.
-      cors: Whether pages of other origins may ask.
+      cors: Whether pages of other origins may send requests.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class RestService:
     def listen(self, host: str, port: int) -> int:
         """Takes a port; returns it, since it is chosen where 0 is given.
 
-        Callers can connect from now on; they are answered after `start`.
+        Callers can connect from now on; their requests wait for `start`.
 
         Raises:
           InputError: if the address is taken or not this machine's.
@@ -76,7 +76,7 @@ class RestService:
         return self._sockets[0].getsockname()[1]
 
     async def start(self) -> None:
-        """Begins to answer."""
+        """Begins to take requests."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for taken in self._sockets:

@@ -36,8 +36,8 @@ class LoadOptions:
     Attributes:
       tags: Of the SavedModel's graph that is loaded.
       session: The session's configuration; None for TensorFlow's own.
-      warm_up: bool. Whether a version answers its warm-up requests before it is served.
-      warm_up_iterations: int. How often it answers each of them.
+      warm_up: bool. Whether a version runs its warm-up requests before it is served.
+      warm_up_iterations: int. How often it runs each of them.
       retries: int. How often a broken version is tried again as it is.
       retry_seconds: float. Between these tries, and no more often than versions are looked for.
     """

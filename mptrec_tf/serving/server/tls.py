@@ -52,7 +52,7 @@ def read_ssl_config(path: str) -> grpc.ServerCredentials:
 
 
 def _check(path: str, config) -> None:
-    """Refuses what gRPC would, which does not say why."""
+    """Rejects what gRPC would, which does not say why."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # In memory: a key has no place on a disk that it was not put on.
     files = {name: os.memfd_create(name) for name in ("server_key", "server_cert")}
@@ -60,7 +60,7 @@ def _check(path: str, config) -> None:
         for name, file in files.items():
             os.write(file, getattr(config, name).encode())
         names = [f"/proc/self/fd/{files[name]}" for name in ("server_cert", "server_key")]
-        # Without a password OpenSSL would ask for one at the terminal.
+        # Without a password OpenSSL would prompt for one at the terminal.
         context.load_cert_chain(*names, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         why = getattr(error, "reason", None) or type(error).__name__
