@@ -13,7 +13,7 @@ import tensorflow as tf
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import StoredBackbone, load_backbone, save_all_but_weights
 from mptrec_tf.export.packages import TaskPackage, load_package, save_package
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.models.backbone import Backbone
 
 _PARTS = "assets.extra/parts"
@@ -48,11 +48,13 @@ def load_parts(
     Raises:
       InputError: if there is no such version, it does not hold its parts, or they were changed.
     """
-    found = versions(base_path)
+    check_base_path(base_path)
+    found = version_directories(base_path)
     if not found or version not in (None, *found):
         there = f"there are {', '.join(map(str, found))}" if found else "there is none"
-        raise InputError(f"{base_path} holds no version {version or ''}: {there}.")
-    directory = os.path.join(base_path.rstrip("/"), str(version or found[-1]))
+        wanted = "" if version is None else f" {version}"
+        raise InputError(f"{base_path} holds no version{wanted}: {there}.")
+    directory = found[max(found) if version is None else version]
     root = os.path.join(directory, _PARTS)
     if not tf.io.gfile.isdir(root):
         raise InputError(

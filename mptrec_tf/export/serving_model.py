@@ -11,7 +11,6 @@ Beside them, in `assets.extra`: what the model is made of (`model_card`), reques
 server up (`warmup`), and the parts that the next version can be made from (`composing`).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -23,7 +22,7 @@ from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.composing import keep_parts
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.packages import TaskPackage, check_addable
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.input_names import input_names
 from mptrec_tf.models.backbone import Encoded
@@ -120,10 +119,10 @@ def export(
       base_path: TF Serving's base path; versions are its numbered subdirectories.
 
     Raises:
-      InputError: if two tasks share a name, or the path cannot be written.
+      InputError: if two tasks share a name, or the path is a version itself or cannot be written.
     """
-    version = max(versions(base_path), default=0) + 1
-    path = os.path.join(base_path.rstrip("/"), str(version))
+    check_base_path(base_path)
+    version, path = next_version(base_path)
     with written_aside(path) as aside:
         save_model(backbone, packages, aside)
     return path, version

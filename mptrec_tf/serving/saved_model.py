@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import CARD, versions
+from mptrec_tf.export.versions import CARD, is_version, version_directories
 from mptrec_tf.spec import DatasetSpec
 
 
@@ -20,15 +20,15 @@ def newest_version(path: str) -> str:
     Raises:
       InputError: if there is none.
     """
-    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
+    if is_version(path):
         return path
-    found = versions(path)
+    found = version_directories(path)
     if not found:
         raise InputError(
             f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
             "of its versions."
         )
-    return os.path.join(path, str(found[-1]))
+    return found[max(found)]
 
 
 class LoadedModel:

@@ -83,8 +83,10 @@ def test_rows_in_every_form_are_answered(client, columns, expected):
 def test_a_version_can_be_asked(server, kind, columns, expected):
     with server.client(kind, version=1) as client:
         check(client.predict(columns), expected)
-    with server.client(kind, version=7) as client, pytest.raises(InputError, match="not found"):
+    missing = pytest.raises(ServingError, match=r"is not served: .*m, 7")
+    with server.client(kind, version=7) as client, missing as raised:
         client.predict(columns)
+    assert raised.value.code == "NOT_FOUND"
     with server.client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
         client.predict(columns)
 
@@ -106,11 +108,14 @@ def test_what_a_caller_gets_wrong_is_named(client, columns):
         client.predict([])
 
 
-def test_an_unknown_model_is_named(server, columns):
-    with RestClient(server.url, "x") as client, pytest.raises(InputError, match="models/x"):
-        client.predict(columns)
-    with GrpcClient(server.address, "x") as client, pytest.raises(InputError, match="'x'"):
-        client.predict(columns)
+def test_an_unknown_model_is_named_and_no_mistake_of_the_rows(server, columns):
+    for client, where in (
+        (RestClient(server.url, "x"), "models/x"),
+        (GrpcClient(server.address, "x"), "'x'"),
+    ):
+        with client, pytest.raises(ServingError, match=f"{where}.* is not served: ") as raised:
+            client.predict(columns)
+        assert raised.value.code == "NOT_FOUND"
 
 
 def test_an_answer_that_drips_is_given_up_at_the_deadline():

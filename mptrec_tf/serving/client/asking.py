@@ -97,8 +97,9 @@ class Client(abc.ABC):
           timeout: Seconds, instead of the client's.
 
         Raises:
-          InputError: for rows, a model or a version that do not fit.
-          ServingError: if no answer, or none that fits, comes in time.
+          InputError: for rows or a label that do not fit.
+          ServingError: if the model or version is not served (its code is NOT_FOUND), or no answer,
+            or none that fits, comes in time.
         """
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         interface = self._known or self._learn(end)
@@ -175,7 +176,9 @@ class Client(abc.ABC):
             return UnavailableError(f"{self._where} is unavailable: {message}")
         if code == "DEADLINE_EXCEEDED":
             return self._too_late()
-        if code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
+        if code == "NOT_FOUND":
+            return ServingError(f"{self._where} is not served: {message}", code)
+        if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return InputError(f"{self._where} refused the request: {message}")
         return ServingError(f"{self._where} failed ({code}): {message}", code)
 

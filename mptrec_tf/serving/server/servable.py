@@ -30,6 +30,27 @@ class LoadError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class LoadOptions:
+    """How versions are loaded.
+
+    Attributes:
+      tags: Of the SavedModel's graph that is loaded.
+      session: The session's configuration; None for TensorFlow's own.
+      warm_up: bool. Whether a version runs its warm-up requests before it is served.
+      warm_up_iterations: int. How often it runs each of them.
+      retries: int. How often a broken version is tried again as it is.
+      retry_seconds: float. Between these tries, and no more often than versions are looked for.
+    """
+
+    tags: Sequence[str] = ("serve",)
+    session: config_pb2.ConfigProto | None = None
+    warm_up: bool = True
+    warm_up_iterations: int = 1
+    retries: int = 5
+    retry_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Tensor:
     """An input or output of a signature.
 
@@ -91,6 +112,7 @@ class Servable:
 
     Args:
       path: The version's directory.
+      options: How it is loaded.
 
     Attributes:
       signatures: By name.
@@ -100,16 +122,19 @@ class Servable:
       LoadError: saying why it cannot be loaded.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, options: LoadOptions = LoadOptions()):
         self.path = path
+        self._warm_up_iterations = options.warm_up_iterations
         graph = tf.Graph()
-        # Threads that spin while they wait take the cores from those that read requests.
         config = config_pb2.ConfigProto()
+        if options.session is not None:
+            config.CopyFrom(options.session)
+        # Threads that spin while they wait take the cores from those that read requests.
         config.experimental.disable_thread_spinning = True
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
             with graph.as_default():
-                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+                meta = tf.compat.v1.saved_model.load(self._session, list(options.tags), path)
             self.signature_defs = {
                 name: signature
                 for name, signature in meta.signature_def.items()
@@ -174,7 +199,9 @@ class Servable:
         name = request.model_spec.signature_name or "serving_default"
         if name not in self.signatures:
             raise ValueError(f"its warm-up requests ask for signature {name!r}, which it lacks")
-        self.run(name, tensors.from_protos(self.signatures[name], request.inputs))
+        inputs = tensors.from_protos(self.signatures[name], request.inputs)
+        for _ in range(self._warm_up_iterations):
+            self.run(name, inputs)
         return 1
 
     def _own_warmup(self, signature: Signature) -> int:
