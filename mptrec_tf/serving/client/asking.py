@@ -3,13 +3,14 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tenacity
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.serving.client.rows import request_arrays
 
 SIGNATURE = "columns"
@@ -51,10 +52,32 @@ class Prediction(dict[str, np.ndarray]):
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """The signature `columns` of a model: types of its inputs by name, and its outputs."""
+    """The signature `columns` of a model.
+
+    Attributes:
+      inputs: Their types by name, as "DT_FLOAT".
+      outputs: Their names.
+      names: Input by column of the spec; empty where the model does not say it, since TensorFlow
+        takes all of the spec's names or since an earlier release wrote it.
+    """
 
     inputs: Mapping[str, str]
     outputs: frozenset[str]
+    names: Mapping[str, str]
+
+
+class SignatureInput(NamedTuple):
+    """What a server says of an input: its type, as "DT_FLOAT", and its tensor in the graph."""
+
+    kind: str
+    tensor: str
+
+
+class Signature(NamedTuple):
+    """What a server says of a signature."""
+
+    inputs: Mapping[str, SignatureInput]
+    outputs: Collection[str]
 
 
 class Client(abc.ABC):
@@ -65,7 +88,8 @@ class Client(abc.ABC):
       version: Optional. The version to ask; otherwise the newest.
       label: Optional. The label of the version to ask, as "stable".
       inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
-        only needed where column names differ in nothing but special characters.
+        only needed for models of earlier releases whose column names differ in nothing but special
+        characters.
       timeout: Seconds that a prediction may take, tries again included.
 
     Raises:
@@ -93,7 +117,9 @@ class Client(abc.ABC):
         """Returns the probability [n] of every task for n raw rows.
 
         Args:
-          rows: A list of dicts, a pandas DataFrame, or a dict of arrays.
+          rows: A list of dicts, a pandas DataFrame, or a dict of arrays, with the columns that the
+            model needs, under the spec's names or the signature's. Others are passed over, and
+            missing text (None, NaN) is an empty text, as an empty field in a file.
           timeout: Seconds, instead of the client's.
 
         Raises:
@@ -112,7 +138,7 @@ class Client(abc.ABC):
             return self._predict(rows, fresh, end)
 
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = request_arrays(rows, interface.inputs, self._names)
+        arrays, count = request_arrays(rows, interface.inputs, self._names or interface.names)
         prediction = self._retried(lambda left: self._ask(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
@@ -165,6 +191,22 @@ class Client(abc.ABC):
             reraise=True,
         )
         return tries(once)
+
+    def _interface(self, signatures: Mapping[str, Signature]) -> Interface:
+        """What a model's signatures say of its columns."""
+        if SIGNATURE not in signatures or not signatures[SIGNATURE].inputs:
+            raise InputError(
+                f"{self._where} has no signature {SIGNATURE!r}; it has "
+                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+            )
+        inputs, outputs = signatures[SIGNATURE]
+        names = {}
+        if SPEC_COLUMNS in signatures:  # the same tensors under other names
+            by_tensor = {known.tensor: name for name, known in inputs.items()}
+            spec = signatures[SPEC_COLUMNS].inputs.items()
+            names = {name: by_tensor[i.tensor] for name, i in spec if i.tensor in by_tensor}
+        types = {name: known.kind for name, known in inputs.items()}
+        return Interface(types, frozenset(outputs), names)
 
     def _too_late(self) -> ServingError:
         return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")

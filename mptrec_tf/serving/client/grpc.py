@@ -21,6 +21,8 @@ from mptrec_tf.serving.client.asking import (
     Interface,
     Prediction,
     ServingError,
+    Signature,
+    SignatureInput,
 )
 
 _OPTIONS = [
@@ -93,14 +95,18 @@ class GrpcClient(Client):
         signatures = get_model_metadata_pb2.SignatureDefMap()
         if not response.metadata["signature_def"].Unpack(signatures):
             raise ServingError(f"{self._where} did not say its signatures.", "INTERNAL")
-        if SIGNATURE not in signatures.signature_def:
-            raise InputError(
-                f"{self._where} has no signature {SIGNATURE!r}; it has "
-                f"{', '.join(sorted(signatures.signature_def))}. Serve what mptrec-export wrote."
-            )
-        found = signatures.signature_def[SIGNATURE]
-        inputs = {k: types_pb2.DataType.Name(info.dtype) for k, info in found.inputs.items()}
-        return Interface(inputs, frozenset(found.outputs))
+        return self._interface(
+            {
+                name: Signature(
+                    {
+                        key: SignatureInput(types_pb2.DataType.Name(info.dtype), info.name)
+                        for key, info in found.inputs.items()
+                    },
+                    found.outputs.keys(),
+                )
+                for name, found in signatures.signature_def.items()
+            }
+        )
 
     def _call(self, method: Any, request: Any, timeout: float) -> Any:
         try:

@@ -21,6 +21,8 @@ from mptrec_tf.serving.client.asking import (
     Interface,
     Prediction,
     ServingError,
+    Signature,
+    SignatureInput,
     UnavailableError,
 )
 
@@ -92,16 +94,19 @@ class RestClient(Client):
         response = self._request("GET", "/metadata", timeout)
         try:
             signatures = self._content(response)["metadata"]["signature_def"]["signature_def"]
-            if SIGNATURE not in signatures:
-                raise InputError(
-                    f"{self._where} has no signature {SIGNATURE!r}; it has "
-                    f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+            described = {
+                name: Signature(
+                    {
+                        key: SignatureInput(tensor["dtype"], tensor.get("name", key))
+                        for key, tensor in found.get("inputs", {}).items()
+                    },
+                    found.get("outputs", {}).keys(),
                 )
-            found = signatures[SIGNATURE]
-            inputs = {name: tensor["dtype"] for name, tensor in found["inputs"].items()}
-            return Interface(inputs, frozenset(found["outputs"]))
+                for name, found in signatures.items()
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise self._odd(response) from error
+        return self._interface(described)
 
     def _request(
         self, method: str, what: str, timeout: float, body: bytes | None = None
