@@ -11,6 +11,7 @@ import tenacity
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.input_names import SPEC_COLUMNS
+from mptrec_tf.serving.client.gateway import CallersHeaders, Headers, Tls
 from mptrec_tf.serving.client.rows import request_arrays
 
 SIGNATURE = "columns"
@@ -91,9 +92,14 @@ class Client(abc.ABC):
         only needed for models of earlier releases whose column names differ in nothing but special
         characters.
       timeout: Seconds that a prediction may take, tries again included.
+      headers: Optional. What a gateway wants to read in each request, as
+        {"authorization": "Bearer ..."}; or a function that returns it, which is called before each
+        request, for tokens that expire. Over gRPC they are its metadata. No error shows them.
+      tls: Optional. How to trust the server, and to be trusted by it.
 
     Raises:
-      InputError: if both a version and a label are given.
+      InputError: if both a version and a label are given, for a header that cannot be sent, or
+        for a file of `tls` that cannot be used.
     """
 
     def __init__(
@@ -104,6 +110,8 @@ class Client(abc.ABC):
         label: str | None = None,
         inputs: Mapping[str, str] | None = None,
         timeout: float = 5.0,
+        headers: Headers | None = None,
+        tls: Tls | None = None,
     ):
         if version is not None and label is not None:
             raise InputError("give a version or a label, not both.")
@@ -111,6 +119,7 @@ class Client(abc.ABC):
             raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
         self._model, self._version, self._label = model, version, label
         self._names, self._timeout = inputs, timeout
+        self._headers, self._tls = CallersHeaders(headers), tls
         self._known: Interface | None = None
 
     def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
@@ -210,6 +219,30 @@ class Client(abc.ABC):
 
     def _too_late(self) -> ServingError:
         return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")
+
+    def _failed(self, code: str, message: str) -> Exception:
+        """The error for a status that the server, or a gateway in front of it, answered."""
+        message = self._headers.hide(message)
+        if code == "UNAUTHENTICATED":
+            return ServingError(
+                f"{self._where} wants to know who calls ({message}); give the client `headers` "
+                "with a token that is taken there, or `tls` with a certificate.",
+                code,
+            )
+        if code == "PERMISSION_DENIED":
+            return ServingError(
+                f"{self._where} does not permit this caller to use it ({message}); give the "
+                "client `headers` with a token that may.",
+                code,
+            )
+        return self._refused(code, message)
+
+    def _untrusted(self, reason: str) -> ServingError:
+        """The error for a connection that TLS did not allow; to try again would not help."""
+        return ServingError(
+            f"{self._where}: no connection over TLS: {reason}; see the client's `tls`.",
+            "UNAVAILABLE",
+        )
 
     def _refused(self, code: str, message: str) -> Exception:
         """The error for a status that the server answered."""
