@@ -117,6 +117,14 @@ def test_names_that_differ_in_special_characters_alone_are_kept_apart():
         arrays({"a b": [1], "a.b": [2]}, {"a_b": "DT_FLOAT"}, None)
 
 
+def test_the_name_of_one_column_may_be_the_input_of_another():
+    names = {"Age": "Age", "age": "age_2", "age_2": "age_2_2"}
+    types = dict.fromkeys(names.values(), "DT_FLOAT")
+    due = {"Age": [1.0], "age_2": [2.0], "age_2_2": [3.0]}
+    assert arrays({"Age": 1, "age": 2, "age_2": 3}, types, names)[0] == due
+    assert arrays({"Age": 1, "age_2": 2, "age_2_2": 3}, types, names)[0] == due
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

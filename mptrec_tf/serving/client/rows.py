@@ -130,6 +130,9 @@ def _match(
     names = {name.strip(): name for name in given if isinstance(name, str)}
     names |= {name: name for name in given if isinstance(name, str)}
     own = {column.name for column in needed}
+    # The name of one column may be the input of another: "age" and "Age" are age_2 and Age.
+    if not own <= names.keys() and all(column.input in names for column in needed):
+        return {column.input: names[column.input] for column in needed}
     found = {}
     for column in needed:
         if column.name in names:
