@@ -176,14 +176,24 @@ def test_a_message_names_columns_as_the_spec_does(source, client):
         client.predict(wrong)
 
 
-def test_servers_take_the_names_of_the_spec_from_any_caller(source, path, server):
-    """What TF Serving takes is in the SavedModel alone: its keys of inputs are any text."""
+@pytest.mark.parametrize("signature", ["columns", SPEC_COLUMNS])
+@pytest.mark.parametrize("rows", [False, True])
+def test_rest_takes_the_names_of_the_spec_from_any_caller(source, path, server, signature, rows):
+    """TF Serving takes them by `spec_columns`: a signature's keys of inputs are any text."""
     [block] = read_file(source.shards("test")[0])
     columns = {f.name: block.text(f.name).tolist() for f in SPEC.categorical}
     columns |= {f.name: block.numbers(f.name).tolist() for f in SPEC.numeric}
-    body = json.dumps({"signature_name": SPEC_COLUMNS, "inputs": columns}).encode()
+    if rows:
+        each = zip(*columns.values(), strict=True)
+        content = {"instances": [dict(zip(columns, row, strict=True)) for row in each]}
+    else:
+        content = {"inputs": columns}
+    body = json.dumps({"signature_name": signature, **content}).encode()
     with urllib.request.urlopen(f"{server.url}/v1/models/m:predict", body) as answer:
-        check(json.load(answer)["outputs"], LoadedModel(path).predict(block))
+        found = json.load(answer)
+    if rows:
+        found["outputs"] = pd.DataFrame(found["predictions"]).to_dict("list")
+    check(found["outputs"], LoadedModel(path).predict(block))
 
 
 def test_the_names_of_the_spec_do_not_change_what_tensorflow_loads(path):
