@@ -5,6 +5,8 @@ Signatures, each with outputs by name:
     columns           one tensor per raw feature column, [B] or [1] for one value that all rows
                       share (a column of the user)             -> probability [B] per task
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
+    spec_columns      the same by the spec's own names, where these differ; for servers, see
+                      `export.spec_columns`
     encode            serialized tf.Examples [B]               -> x [B, D], shared [B, H],
                                                                   specific [B, K, H]
 Beside them, in `assets.extra`: what the model is made of (`model_card`), requests that warm a
@@ -22,6 +24,7 @@ from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.composing import keep_parts
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.packages import TaskPackage, check_addable
+from mptrec_tf.export.spec_columns import add_spec_columns
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.input_names import input_names
@@ -138,6 +141,7 @@ def save_model(
     """
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
+    add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
     write_card(directory, backbone, packages, model.preprocessing)
     write_warmup(directory, backbone.spec)
     keep_parts(directory, backbone, packages)

@@ -93,10 +93,10 @@ def test_a_version_can_be_asked(server, kind, columns, expected):
 
 def test_what_a_caller_gets_wrong_is_named(client, columns):
     for change, message in (
-        ({"colour": ["red"] * 20}, "unknown column 'colour'"),
         ({"user_age": ["old"] * 20}, "row 1, column 'user_age': 'old' is not a finite number"),
         ({"user_age": [np.nan] * 20}, "row 1, column 'user_age': nan is not a finite"),
-        ({"hour": [None] * 20}, "row 1, column 'hour': None is no text"),
+        ({"hour": [["1"]] * 20}, "column 'hour' holds lists"),
+        ({"hour": [1j] * 20}, "row 1, column 'hour': 1j is no text"),
         ({"hour": ["1"] * 3}, "column 'hour' has 3 values, others have 20"),
     ):
         with pytest.raises(InputError, match=message):

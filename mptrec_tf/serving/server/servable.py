@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.export.versions import WARMUP
+from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import Refusal
 
@@ -95,11 +96,13 @@ class Signature:
       name: str. Its key in the SavedModel.
       inputs: By name.
       outputs: By name.
+      spec_names: Inputs by what the spec calls them, where it calls them otherwise.
     """
 
     name: str
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    spec_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def batchable(self) -> bool:
@@ -148,11 +151,20 @@ class Servable:
                 )
                 for name, signature in self.signature_defs.items()
             }
+            if SPEC_COLUMNS in self.signatures:
+                self._add_spec_names(self.signatures[SPEC_COLUMNS])
             self._runs = {name: self._callable(s) for name, s in self.signatures.items()}
         # What TensorFlow raises for a damaged directory is of many kinds.
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, tf.errors.OpError) as error:
             self._session.close()
             raise LoadError(f"cannot load {path}: {_one_line(error)}") from error
+
+    def _add_spec_names(self, spec: Signature) -> None:
+        """Gives `columns` the names that `spec_columns` has for the same tensors."""
+        columns = self.signatures["columns"]
+        by_tensor = {tensor.name: name for name, tensor in columns.inputs.items()}
+        names = {name: by_tensor[tensor.name] for name, tensor in spec.inputs.items()}
+        self.signatures["columns"] = dataclasses.replace(columns, spec_names=names)
 
     def _callable(self, signature: Signature):
         # Session.run spends a millisecond on checks that `predicting` has made already.
