@@ -32,7 +32,7 @@ def within(seconds, found, process, said):
     raise AssertionError(f"not within {seconds} s: {said.read_text()}")
 
 
-def ask(address):
+def request(address):
     with urllib.request.urlopen(address, timeout=60) as answer:
         return json.load(answer)
 
@@ -46,12 +46,12 @@ def test_tensorboard_shows_the_scalars_of_a_run(backbone, tmp_path):
         [address] = within(
             120, lambda: re.findall(r"http://\S+:\d+/", said.read_text()), process, said
         )
-        tags = within(60, lambda: ask(f"{address}data/plugin/scalars/tags"), process, said)
+        tags = within(60, lambda: request(f"{address}data/plugin/scalars/tags"), process, said)
         # Keras has a run for each of training and validation, and takes the "val_" off.
         assert {"epoch_loss/click", "epoch_gate/click", "epoch_loss/like"} <= set(tags["train"])
         assert {"epoch_auc/click", "epoch_auc/like"} <= set(tags["validation"])
         query = "run=validation&tag=epoch_auc%2Fclick"
-        points = ask(f"{address}data/plugin/scalars/scalars?{query}")
+        points = request(f"{address}data/plugin/scalars/scalars?{query}")
         written = json.loads((backbone / "backbone.json").read_text())["training"]["history"]
         assert [step for _, step, _ in points] == [0, 1]
         assert [value for *_, value in points] == pytest.approx(
