@@ -20,17 +20,16 @@ from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.serving.scoring import evaluate, same_answers
-from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.new_task import AUTO, NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
     ADD_TASK,
     EVALUATION_SPLIT,
     PRETRAIN,
-    STAGE_1_EPOCHS,
     AddTaskConfig,
     PretrainConfig,
 )
+from pipelines.defaults import STAGE_1
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
 from pipelines.running import run, run_rows
@@ -77,7 +76,7 @@ class WholeWay:
             **self._common(),
             trainer=PretrainerConfig(
                 tasks=tuple(tasks),
-                training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **self.training}),
+                training=dataclasses.replace(STAGE_1, **self.training),
             ),
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,

@@ -51,9 +51,17 @@ def main(_: list[str]) -> None:
     import contextlib
     import dataclasses
 
+    from mptrec_tf.datasets.sources import check_files
+    from mptrec_tf.directories import check_writable
+    from mptrec_tf.export.descriptions import check_model
+
+    check_writable(_OUTPUT.value)
+    check_model(_MODEL.value, _TASKS.value)
+    check_files(_INPUT.value)
+
+    # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.datasets.tabular import Tabular, read_file
     from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import check_writable
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.serving.rejects import rejects_file
     from mptrec_tf.serving.saved_model import LoadedModel

@@ -5,9 +5,8 @@ import logging
 import os
 import re
 
-import tensorflow as tf
-
 from mptrec_tf.errors import InputError
+from mptrec_tf.file_systems import file_system
 
 CARD = "assets.extra/model_card.json"
 
@@ -27,10 +26,11 @@ def version_directories(base_path: str) -> dict[int, str]:
     A name may have leading zeros. Where several names are one number (1 and 001), the last in
     their order counts, as in TF Serving: the one with the fewest zeros.
     """
-    if not tf.io.gfile.isdir(base_path):
+    files = file_system(base_path)
+    if not files.isdir(base_path):
         return {}
     found: dict[int, str] = {}
-    for name in sorted({name.rstrip("/") for name in tf.io.gfile.listdir(base_path)}):
+    for name in sorted({name.rstrip("/") for name in files.listdir(base_path)}):
         if not re.fullmatch(r"[0-9]+", name) or int(name) > _LARGEST:
             continue
         if int(name) in found:
@@ -55,6 +55,23 @@ def versions(base_path: str) -> list[int]:
     return list(version_directories(base_path))
 
 
+def newest_version(path: str) -> str:
+    """Returns the directory of a version: `path` itself, or the newest one below a base path.
+
+    Raises:
+      InputError: if there is none.
+    """
+    if is_version(path):
+        return path
+    found = version_directories(path)
+    if not found:
+        raise InputError(
+            f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
+            "of its versions."
+        )
+    return found[max(found)]
+
+
 def next_version(base_path: str) -> tuple[int, str]:
     """Returns the number and the directory of the version that is still to come.
 
@@ -72,7 +89,7 @@ def next_version(base_path: str) -> tuple[int, str]:
 
 def is_version(path: str) -> bool:
     """Whether a directory holds a SavedModel, as a version does and a base path does not."""
-    return any(tf.io.gfile.exists(os.path.join(path, name)) for name in _GRAPHS)
+    return any(file_system(path).exists(os.path.join(path, name)) for name in _GRAPHS)
 
 
 def check_base_path(path: str) -> None:

@@ -39,6 +39,7 @@ def pretrain(
     training: loop.TrainingConfig,
     *,
     directory: str,
+    title: str = "pre-training",
     show_progress: bool = True,
     memory_limit: int = MEMORY_LIMIT,
     rows: tuple[Rows, Rows] | None = None,
@@ -51,7 +52,8 @@ def pretrain(
       losses: How the losses are weighed.
       training: How long and how fast.
       directory: Where the state of the run is kept; a run that was killed is continued.
-      show_progress: Whether to show a progress bar.
+      title: Which training it is, for the lines that say how far it is.
+      show_progress: Whether to say how far it is.
       memory_limit: Bytes of a split up to which it is held in memory.
       rows: Training and validation rows of these tasks, where they are loaded already.
 
@@ -91,7 +93,10 @@ def pretrain(
             "losses": dataclasses.asdict(losses),
         },
         callbacks=[RenewEnvironments(train)] if periodic else [],
+        title=title,
         show_progress=show_progress,
     )
-    model.backbone.set_statistics(*statistics(model.backbone, train, show_progress))
+    model.backbone.set_statistics(
+        *statistics(model.backbone, train, title if show_progress else None)
+    )
     return model.backbone, results[AUC_SUM]

@@ -30,6 +30,7 @@ def tune(
     directory: str,
     fingerprint: str,
     logs: str | None = None,
+    title: str | None = None,
     show_progress: bool = True,
     encoded: tuple[Rows, Rows] | None = None,
     memory_limit: int = MEMORY_LIMIT,
@@ -47,7 +48,8 @@ def tune(
       directory: Where the state of the run is kept; a run that was killed is continued.
       fingerprint: Names the backbone, so that a run is continued on the same one alone.
       logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      show_progress: Whether to show a progress bar.
+      title: Which training it is, for the lines that say how far it is. Defaults to the task.
+      show_progress: Whether to say how far it is.
       encoded: What `encode_task` returned, where several runs read it.
       memory_limit: Bytes of a split, or of its representations, that are held in memory.
 
@@ -76,6 +78,7 @@ def tune(
         directory=directory,
         settings=_settings(data, fingerprint, task, heads),
         logs=logs,
+        title=title or task,
         show_progress=show_progress,
     )
     return {
