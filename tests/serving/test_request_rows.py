@@ -174,6 +174,16 @@ def test_missing_text_is_an_empty_field(missing):
     assert text([missing]) == text(missing) == [b""]
 
 
+ARROW = (
+    (pa.string(), ["x", None], [b"x", b""]),
+    (pa.int64(), [2**62 + 1, None], [b"4611686018427387905", b""]),
+    (pa.int64(), [1, 2], [b"1", b"2"]),
+    (pa.float32(), [0.1, None], [b"0.1", b""]),
+    (pa.bool_(), [True, None], [b"True", b""]),
+    (pa.dictionary(pa.int32(), pa.string()), ["x", None], [b"x", b""]),
+)
+
+
 @pytest.mark.parametrize(
     ("values", "due"),
     [
@@ -193,12 +203,14 @@ def test_missing_text_is_an_empty_field(missing):
         (pd.Series([1, None], dtype="Int64"), [b"1", b""]),
         (pd.Series([2**62 + 1, 5], dtype="Int64"), [b"4611686018427387905", b"5"]),
         (pd.Series([1.5, None], dtype="Float64"), [b"1.5", b""]),
+        (pd.Series([0.1, None], dtype="Float32"), [b"0.1", b""]),
         (pd.Series([True, None], dtype="boolean"), [b"True", b""]),
         (pd.Series([3, None, 3], dtype="Int64").astype("category"), [b"3", b"", b"3"]),
         (pd.Series(["x", None, "y"], dtype="category"), [b"x", b"", b"y"]),
         (pd.Categorical([5, None, 4]), [b"5", b"", b"4"]),
         (pd.Index(["x", None]), [b"x", b""]),
         (pd.array(["x", None], dtype="string[pyarrow]"), [b"x", b""]),
+        *((pd.Series(values, dtype=pd.ArrowDtype(kind)), due) for kind, values, due in ARROW),
         (pa.array(["x", None]), [b"x", b""]),
         (("x", None), [b"x", b""]),
     ],

@@ -81,13 +81,18 @@ def _of_list(values: Sequence[Any]) -> np.ndarray:
 def _of_pandas(values: Any) -> np.ndarray:
     categories = getattr(values.dtype, "categories", None)
     if categories is not None:
-        # Whole numbers beside a missing value stay whole numbers.
+        # As objects whole numbers beside a missing value stay whole numbers.
         codes = getattr(values, "cat", values).codes
         return np.append(np.asarray(categories, object), None)[np.asarray(codes)]
     numpy = getattr(values.dtype, "numpy_dtype", None)  # of pandas' nullable types, and Arrow's
     if numpy is not None and numpy.kind in "biuf":
-        # pandas would make floats of whole numbers beside a missing one.
-        return values.to_numpy(dtype=object if values.isna().any() else numpy)
+        missing = np.asarray(values.isna())
+        if not missing.any():
+            return values.to_numpy(dtype=numpy)
+        # pandas would make floats of whole numbers, and float64 of float32.
+        objects = np.array(values, object)
+        objects[missing] = np.nan
+        return objects.astype(numpy) if numpy.kind == "f" else objects
     return values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
 
 
@@ -165,17 +170,19 @@ def _numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
             bad = next(i for i, v in enumerate(values) if not _may_be_number(type(v)))
             raise _no_number(column, bad, values[bad])
         array = np.fromiter(values, object, len(values))
-    try:
-        # From text as `Block.numbers` does it for the programs.
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = array.astype(dtype)
-    except (ValueError, OverflowError):
-        found = None
-    if dtype.kind == "f" and found is not None and np.isfinite(found).all():
-        return found
-    if dtype.kind == "i" and found is not None and array.dtype.kind != "O":
-        # A whole number of another type that does not fit has become another one.
+    if dtype.kind == "f":
+        try:
+            # From text as `Block.numbers` does it for the programs.
+            with np.errstate(over="ignore"):
+                found = array.astype(dtype)
+            if np.isfinite(found).all():
+                return found
+        except (ValueError, OverflowError):
+            pass  # the loop below says in which row
+    elif array.dtype.kind != "O":
+        # A number that does not fit has become another one.
         with np.errstate(invalid="ignore"):
+            found = array.astype(dtype)
             if (found == array).all() and ((found < 0) == (array < 0)).all():
                 return found
     return np.array([_number(column, i, v, dtype) for i, v in enumerate(values)], dtype)
