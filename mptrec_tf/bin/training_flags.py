@@ -16,6 +16,12 @@ SEED = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=2**31 - 1,
 )
+CALIBRATE = flags.DEFINE_bool(
+    "calibrate",
+    None,
+    "Scale and shift the logits of the best epoch to fit the validation rows; AUCs stay. On unless "
+    "--nocalibrate.",
+)
 TOWER_UNITS = flags.DEFINE_list("tower_units", None, "Hidden layers of a tower.")
 TOWER_DROPOUT = flags.DEFINE_float(
     "tower_dropout", None, "In towers.", lower_bound=0.0, upper_bound=0.99
@@ -47,7 +53,7 @@ def units(flag: flags.FlagHolder) -> tuple[int, ...]:
 
 def training_fields() -> dict[str, int | float]:
     """The fields of `TrainingConfig` that the flags give; the seed always."""
-    given = (EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED)
+    given = (EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)
     return {flag.name: flag.value for flag in given if flag.value is not None}
 
 

@@ -37,6 +37,8 @@ class TrainingConfig:
       schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
+      calibrate: bool. Fit the probabilities of the best epoch to the validation rows, see
+        `calibration`; False is the paper's.
     """
 
     epochs: int = 30
@@ -46,6 +48,7 @@ class TrainingConfig:
     seed: int = 1
     schedule: str = "constant"
     warmup_steps: int = 0
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -62,6 +65,7 @@ class Training:
       seconds: float. Of this process; a continued run's earlier ones are not in it.
       steps: int. Steps of this process.
       settings: All that the run depended on.
+      calibration: Scale and shift of each task's logits, by task, where they were calibrated.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -69,6 +73,7 @@ class Training:
     seconds: float
     steps: int
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    calibration: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:
