@@ -21,6 +21,11 @@ SEED = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=2**31 - 1,
 )
+CALIBRATE = flags.DEFINE_bool(
+    "calibrate",
+    None,
+    "Scale and shift the logits of the best epoch to fit the validation rows; AUCs stay.",
+)
 TOWER_UNITS = flags.DEFINE_list("tower_units", None, "Hidden layers of a tower.")
 TOWER_DROPOUT = flags.DEFINE_float(
     "tower_dropout", None, "In towers.", lower_bound=0.0, upper_bound=0.99
@@ -57,7 +62,7 @@ def given(*holders: flags.FlagHolder) -> dict[str, Any]:
 
 def training_fields() -> dict[str, int | float]:
     """The fields of `TrainingConfig` that the flags give; the seed always."""
-    return given(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED)
+    return given(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)
 
 
 def shape_fields() -> dict[str, float | tuple[int, ...]]:

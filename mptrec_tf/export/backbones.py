@@ -173,6 +173,7 @@ def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
         "history": result.history,
+        "calibration": result.calibration,
     }
 
 

@@ -100,6 +100,10 @@ class PromptHead(keras.layers.Layer):
         weights = tf.nn.softmax(scores)
         return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
 
+    def rescale(self, scale: float, shift: float) -> None:
+        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        self.tower.rescale([scale], [shift])
+
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return super().get_config() | {

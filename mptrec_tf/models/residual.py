@@ -86,6 +86,12 @@ class ResidualHead(keras.layers.Layer):
         even = tf.fill([tf.shape(x)[0], self.old_tasks], 1 / self.old_tasks)
         return HeadOutputs(logit, even, gate[0])
 
+    def rescale(self, scale: float, shift: float) -> None:
+        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        self.tower.rescale([scale], [shift])
+        if self.config.id_ranges:
+            self.ids.id_weights.assign(scale * self.ids.id_weights)
+
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return super().get_config() | {

@@ -27,6 +27,8 @@ class TrainingConfig:
       schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
+      calibrate: bool. Fit the probabilities of the best epoch to the validation rows, see
+        `calibration`; False is the paper's.
     """
 
     epochs: int = 30
@@ -36,6 +38,7 @@ class TrainingConfig:
     seed: int = 1
     schedule: str = "constant"
     warmup_steps: int = 0
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:

@@ -34,6 +34,7 @@ class Training:
       seconds: float. Of this process; a continued run's earlier ones are not in it.
       steps: int. Steps of this process.
       settings: All that the run depended on.
+      calibration: Scale and shift of each task's logits, by task, where they were calibrated.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -41,6 +42,7 @@ class Training:
     seconds: float
     steps: int
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    calibration: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, load_rows
+from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import AUC_SUM, RenewEnvironments
 from mptrec_tf.training.statistics import statistics
 from mptrec_tf.training_data import TrainingData
@@ -44,7 +45,7 @@ def pretrain(
     memory_limit: int = MEMORY_LIMIT,
     rows: tuple[Rows, Rows] | None = None,
 ) -> tuple[Backbone, loop.Training]:
-    """Pre-trains a backbone; it has the weights of its best epoch, and statistics of its rows.
+    """Pre-trains a backbone; it has its best epoch's weights, calibrated, and its rows' statistics.
 
     Args:
       data: The prepared data.
@@ -96,7 +97,13 @@ def pretrain(
         title=title,
         show_progress=show_progress,
     )
+    result = results[AUC_SUM]
+    if training.calibrate:
+        found = calibration(model, validation)
+        model.backbone.towers.rescale(*zip(*found, strict=True))
+        by_task = dict(zip(shape.tasks, found, strict=True))
+        result = dataclasses.replace(result, calibration=by_task)
     model.backbone.set_statistics(
         *statistics(model.backbone, train, title if show_progress else None)
     )
-    return model.backbone, results[AUC_SUM]
+    return model.backbone, result

@@ -15,6 +15,7 @@ from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.packed import LABELS
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
+from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import saved_state
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training_data import TrainingData
@@ -35,7 +36,7 @@ def tune(
     encoded: tuple[Rows, Rows] | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
-    """Trains heads of a new task side by side; each has the weights of its own best epoch.
+    """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
 
@@ -81,10 +82,13 @@ def tune(
         title=title or task,
         show_progress=show_progress,
     )
-    return {
-        kind: (model.heads[name], _logs_of(results[f"val_auc/{name}"], name, task))
-        for kind, name in names.items()
-    }
+    trained = {kind: _logs_of(results[f"val_auc/{n}"], n, task) for kind, n in names.items()}
+    if training.calibrate:
+        found = calibration(model, _label_for_each(validation, len(heads)))
+        for (kind, name), (scale, shift) in zip(names.items(), found, strict=True):
+            model.heads[name].rescale(scale, shift)
+            trained[kind] = dataclasses.replace(trained[kind], calibration={task: (scale, shift)})
+    return {kind: (model.heads[name], trained[kind]) for kind, name in names.items()}
 
 
 def check_state(
