@@ -10,9 +10,9 @@ that are kept, as they came, then one with the probability for each task; a line
 order of the inputs.
 
 A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a
-CSV file with their file, line, reason and, where it is text, the row itself; the output holds all
-others, and the exit status is 3 if there were any. --output=- is standard output; tables and
-progress go to standard error then.
+CSV file: their file, line (or number of the record), reason and, where it can be had, the row
+itself. The output holds all others, and the exit status is 3 if there were any. --output=- is
+standard output; tables and progress go to standard error then.
 """
 
 import sys
