@@ -4,7 +4,7 @@ import os
 import re
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.file_systems import file_system
+from mptrec_tf.file_systems import file_system, saying
 
 CARD = "assets.extra/model_card.json"
 
@@ -13,11 +13,16 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"  # TF Serving's own name for 
 
 
 def versions(base_path: str) -> list[int]:
-    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits."""
+    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits.
+
+    Raises:
+      InputError: if it cannot be looked into.
+    """
     files = file_system(base_path)
-    if not files.isdir(base_path):
-        return []
-    names = (name.rstrip("/") for name in files.listdir(base_path))
+    with saying(f"cannot look into {base_path}"):
+        if not files.isdir(base_path):
+            return []
+        names = [name.rstrip("/") for name in files.listdir(base_path)]
     return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{1,18}", name))
 
 
