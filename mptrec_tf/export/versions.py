@@ -6,7 +6,7 @@ import os
 import re
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.file_systems import file_system
+from mptrec_tf.file_systems import file_system, saying
 
 CARD = "assets.extra/model_card.json"
 
@@ -25,12 +25,17 @@ def version_directories(base_path: str) -> dict[int, str]:
 
     A name may have leading zeros. Where several names are one number (1 and 001), the last in
     their order counts, as in TF Serving: the one with the fewest zeros.
+
+    Raises:
+      InputError: if it cannot be looked into.
     """
     files = file_system(base_path)
-    if not files.isdir(base_path):
-        return {}
+    with saying(f"cannot look into {base_path}"):
+        if not files.isdir(base_path):
+            return {}
+        names = sorted({name.rstrip("/") for name in files.listdir(base_path)})
     found: dict[int, str] = {}
-    for name in sorted({name.rstrip("/") for name in files.listdir(base_path)}):
+    for name in names:
         if not re.fullmatch(r"[0-9]+", name) or int(name) > _LARGEST:
             continue
         if int(name) in found:
@@ -51,7 +56,11 @@ def _say_twice(base_path: str, ignored: str, taken: str) -> None:
 
 
 def versions(base_path: str) -> list[int]:
-    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits."""
+    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits.
+
+    Raises:
+      InputError: if it cannot be looked into.
+    """
     return list(version_directories(base_path))
 
 
