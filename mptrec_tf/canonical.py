@@ -68,7 +68,7 @@ def canonical(value: Any) -> str:
 
 
 def is_missing(text: str, missing_values: Iterable[str]) -> bool:
-    """Whether a text in canonical form is one of these, in upper or lower case."""
+    """Whether a text in canonical form is empty or one of these, in upper or lower case."""
     return _missing(tuple(missing_values)).match(text) is not None
 
 
@@ -78,8 +78,8 @@ def _missing(missing_values: tuple[str, ...]) -> re.Pattern:
 
 
 def missing_pattern(missing_values: Iterable[str]) -> str:
-    """Returns a pattern of all texts in canonical form that count as missing."""
-    forms = sorted({canonical(value) for value in missing_values})
+    """Returns a pattern of all texts in canonical form that count as missing: also of empty text."""
+    forms = sorted({"", *map(canonical, missing_values)})
     return f"^(?:{'|'.join(''.join(map(_any_case, form)) for form in forms)})$"
 
 

@@ -1,16 +1,17 @@
 import dataclasses
+import json
 import subprocess
 import sys
 
 import pytest
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import (
     Categorical,
     DatasetSpec,
     Numeric,
     Task,
-    canonical,
     check_same_features,
     task_from_dict,
 )
@@ -39,34 +40,6 @@ def test_importing_the_spec_imports_no_tensorflow():
     assert done.stdout.split() == ["False", "False"]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1, "1"),
-        (1.0, "1"),
-        (" 1", "1"),
-        ("1.", "1"),
-        ("01.00", "1"),
-        ("+1", "1"),
-        ("-3.0", "-3"),
-        ("-0.0", "0"),
-        ("000", "0"),
-        ("0.50", "0.50"),
-        (0.5, "0.5"),
-        ("- 50000.", "- 50000."),
-        ("nan", "nan"),
-        ("1_000", "1_000"),
-        ("", ""),
-        (" Never married ", "Never married"),
-        # A float would make these two one.
-        ("12345678901234567890", "12345678901234567890"),
-        ("12345678901234567891", "12345678901234567891"),
-    ],
-)
-def test_canonical(value, text):
-    assert canonical(value) == text
-
-
 def test_task_takes_one_value_or_several():
     assert Task("t", "c", positive="yes") == Task("t", "c", positive=("yes",))
     assert Task("t", "c", positive=1.0) == Task("t", "c", positive=[" 1"])
@@ -77,9 +50,54 @@ def test_json_round_trip():
     assert DatasetSpec.from_json(SPEC.to_json()).tasks[1].above == 30.5
 
 
+def test_json_keeps_all_of_it():
+    spec = change(
+        categorical=(Categorical("color", exact=True),),
+        tasks=(Task("t", "l", positive=("TRUE",), exact=True),),
+        missing_values=("none", "-999"),
+        text_format=TextFormat("tab", "backslash", ("color", "price", "age", "l")),
+        example_types={"color": "int64"},
+    )
+    assert DatasetSpec.from_json(spec.to_json()) == spec
+
+
+def test_what_a_version_before_0_2_wrote_is_named():
+    raw = json.loads(SPEC.to_json())
+    del raw["missing_values"]
+    with pytest.raises(InputError, match=r"'shop' was prepared by a version .* before 0\.2, .*tra"):
+        DatasetSpec.from_json(json.dumps(raw))
+
+
 def test_task_round_trip():
     for task in SPEC.tasks:
         assert task_from_dict(dataclasses.asdict(task)) == task
+
+
+def test_label_values_are_compared_in_their_canonical_form():
+    task = Task("t", "c", positive=("Yes ", 1.0, "TRUE"), negative=(0, "NO"))
+    assert (task.positive, task.negative) == (("Yes", "1", "true"), ("0", "NO"))
+    assert task.form(" 1.0") == "1"
+    exact = Task("t", "c", positive=("Yes ", "1.0"), exact=True)
+    assert exact.positive == ("Yes ", "1.0")
+    assert exact.form("1.0") == "1.0"
+    with pytest.raises(InputError, match="'1' is both positive and negative"):
+        change(tasks=(Task("t", "l", positive="1", negative="1.0"),))
+    change(tasks=(Task("t", "l", positive="1", negative="1.0", exact=True),))
+
+
+def test_a_column_may_be_a_category_and_a_number():
+    both = Categorical("price", min_count=3)
+    spec = change(categorical=(*SPEC.categorical, both))
+    assert spec.feature_names == ("color", "shop", "price", "age")
+    assert spec.text_features == SPEC.categorical
+
+
+def test_columns_that_labelled_rows_must_have():
+    assert SPEC.columns == (
+        *("color", "shop", "price", "age"),
+        *("bought", "seconds", "mood", "p_buy", "user", "w"),
+    )
+    assert change(categorical=(Categorical("user"),)).columns.count("user") == 1
 
 
 def test_names():
@@ -108,7 +126,13 @@ def test_select_tasks_refuses_a_task_named_twice():
     [
         ({"categorical": (), "numeric": ()}, "it has no feature"),
         ({"tasks": ()}, "it has no task"),
-        ({"numeric": (Numeric("color"),)}, "feature 'color' is listed twice"),
+        ({"categorical": (Categorical("c"),) * 2}, "feature 'c' is listed twice"),
+        ({"numeric": (Numeric("n"), Numeric("n", "log"))}, "feature 'n' is listed twice"),
+        (
+            {"categorical": (Categorical("price", exact=True),)},
+            "'price' is a number, too, so its text cannot be exact",
+        ),
+        ({"text_format": TextFormat(delimiter="::")}, "delimiter must be a single character"),
         (
             {"categorical": (Categorical("mood"),)},
             "column 'mood' makes the label of task 'red_or_blue', so it cannot be a feature",
@@ -146,7 +170,7 @@ def test_what_is_wrong_is_refused(fields, message):
 
 def test_everything_wrong_is_named_at_once():
     with pytest.raises(InputError) as caught:
-        change(numeric=(Numeric("color", "zscore"),), tasks=(Task("a b", "l"),))
+        change(numeric=(Numeric("color", "zscore"),) * 2, tasks=(Task("a b", "l"),))
     for part in ("'color' is listed twice", "scale must be", "task name 'a b'", "say what counts"):
         assert part in str(caught.value)
 
@@ -173,7 +197,19 @@ def test_other_features_are_named():
         check_same_features(SPEC, other, "data A", "backbone B")
 
 
-def test_other_settings_are_other_features():
-    other = change(numeric=(Numeric("price"), Numeric("age")))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"numeric": (Numeric("price"), Numeric("age"))},
+        {"missing_values": ("NA",)},
+        {"categorical": (Categorical("color", 2, exact=True), SPEC.categorical[1])},
+    ],
+)
+def test_other_settings_are_other_features(fields):
     with pytest.raises(InputError, match="the same columns in another order or with other"):
-        check_same_features(SPEC, other, "data A", "backbone B")
+        check_same_features(SPEC, change(**fields), "data A", "backbone B")
+
+
+def test_how_rows_are_written_makes_no_other_features():
+    other = change(text_format=TextFormat(delimiter=";"), example_types={"shop": "int64"})
+    check_same_features(SPEC, other, "data A", "backbone B")
