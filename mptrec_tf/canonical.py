@@ -78,7 +78,7 @@ def _missing(missing_values: tuple[str, ...]) -> re.Pattern:
 
 
 def missing_pattern(missing_values: Iterable[str]) -> str:
-    """Returns a pattern of texts in canonical form that count as missing; empty text always does."""
+    """Returns a pattern of empty text and all canonical forms that count as missing."""
     forms = sorted({"", *map(canonical, missing_values)})
     return f"^(?:{'|'.join(''.join(map(_any_case, form)) for form in forms)})$"
 

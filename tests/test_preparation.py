@@ -297,9 +297,11 @@ def small_source(folder, **contents):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ({"train": "c,x,y\n"}, r"^data set 'small' has no train rows; every split needs some\.$"),
-        ({"validation": "c,x,y\n\n"}, "data set 'small' has no validation rows"),
-        ({"test": "c,x,y\n"}, "data set 'small' has no test rows"),
+        ({"train": "c,x,y\n"}, r"^no train rows: .*/train\.csv is empty\.$"),
+        ({"validation": "c,x,y\n\n"}, "no validation rows: .*/validation.csv is empty"),
+        ({"test": "c,x,y\n"}, "no test rows: .*/test.csv is empty"),
+        ({"train": CSV + "a,1,NA\n"}, "line 4, column 'y': 'NA' is a missing value"),
+        ({"train": "c;x;y\na;1;1\n"}, "seems to have semicolons between its values: give `del"),
         ({"test": "c,y\na,1\n"}, "test.csv has no column 'x'; it has c, y"),
         ({"validation": "c,x\na,1\n"}, "validation.csv has no column 'y'"),
         ({"train": "c,x,y\na,1,1\na,nan,1\n"}, "train.csv, line 3, column 'x': 'nan' is not a fin"),
@@ -307,14 +309,14 @@ def small_source(folder, **contents):
         ({"train": "c,x,y\na,old,1\n"}, "train.csv, line 2, column 'x': 'old' is not a finite"),
         ({"train": "c,x,y\na,1,2\n"}, "line 2, column 'y': '2' is neither positive nor negative"),
         ({"train": "c,x,y\na,1\n"}, "train.csv, line 2: 2 columns, but the header has 3"),
-        ({"train": ""}, "train.csv is empty; its first line should name the columns"),
+        ({"train": ""}, "no train rows: .*/train.csv is empty"),
     ],
 )
 def test_rows_that_the_spec_does_not_fit(tmp_path, contents, message):
-    source = small_source(tmp_path, **contents)
+    small_source(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(InputError, match=message):
-        prepare(source, f"{tmp_path}/data")
+        prepare(small_source(tmp_path, **contents), f"{tmp_path}/data")
     assert tree(tmp_path) == before
 
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from mptrec_tf.canonical import MISSING
 from mptrec_tf.datasets.tabular import Tabular
 from mptrec_tf.numeric_domains import numeric_domains
 from mptrec_tf.packed import NUMERIC, raw_feature_spec
@@ -65,10 +66,23 @@ ROWS = {
     },
 }
 # The hashed features come first: shop has ids 0 to 2, "street (old)" 3 to 7. Then color: red 8,
-# blue 9, amber 10 and green 11 (equal counts go by name), everything else 12. Then size: M 13,
-# S 14, everything else 15.
-COLOR = {"red": 8, "blue": 9, "amber": 10, "green": 11}
-SIZE = {"M": 13, "S": 14}
+# blue 9, missing 10, amber 11 and green 12 (equal counts go by name), everything else 13. Then
+# size: M 14, S 15, everything else 16: no training row lacks its size.
+COLOR = {"red": 8, "blue": 9, "": 10, "amber": 11, "green": 12}
+SIZE = {"M": 14, "S": 15}
+# What is written in another way and means the same.
+SPELLINGS = {
+    "color": [" red\t", "\u00a0amber", "NA", "None", "nan", "?", "Red", "red"],
+    "shop": ["a ", " new", "NULL", "", "-", "\\N", " 3.0", "+3"],
+    "size": ["M\n", " S", "", "na", "XL ", "m", "M", "S"],
+    "street (old)": ["TRUE", "true", "1.0", "1", "01", "1.0E1", "10", "nil"],
+}
+CANONICAL = {
+    "color": ["red", "amber", "\t", "\t", "\t", "\t", "Red", "red"],
+    "shop": ["a", "new", "\t", "\t", "\t", "\t", "3", "3"],
+    "size": ["M", "S", "\t", "\t", "XL", "m", "M", "S"],
+    "street (old)": ["true", "true", "1", "1", "01", "10", "10", "\t"],
+}
 
 
 def write_csv(path, columns):
@@ -94,6 +108,7 @@ def packed(data, split):
 
 
 def bucket(values, buckets):
+    values = [value or MISSING for value in values]
     return tf.strings.to_hash_bucket_fast(values, buckets).numpy()
 
 
@@ -103,14 +118,14 @@ def test_packed_ids(data, split):
     found = packed(data, split)["categorical"]
     assert found.dtype == np.int64
     color, shop, size, street = found.T
-    assert color.tolist() == [COLOR.get(value, 12) for value in rows["color"]]
+    assert color.tolist() == [COLOR.get(value, 13) for value in rows["color"]]
     assert shop.tolist() == bucket(rows["shop"], 3).tolist()
-    assert size.tolist() == [SIZE.get(value, 15) for value in rows["size"]]
+    assert size.tolist() == [SIZE.get(value, 16) for value in rows["size"]]
     assert street.tolist() == (3 + bucket(rows["street (old)"], 5)).tolist()
 
 
 def test_embedding_rows(data):
-    assert data.embedding_rows == 3 + 5 + 5 + 3
+    assert data.embedding_rows == 3 + 5 + 6 + 3
 
 
 def test_the_vocabulary_file(data):
@@ -118,6 +133,7 @@ def test_the_vocabulary_file(data):
     assert vocabulary == [
         b"color\tred",
         b"color\tblue",
+        b"color\t\t",
         b"color\tamber",
         b"color\tgreen",
         b"color\t",
@@ -224,6 +240,20 @@ def test_the_graph_alone_says_the_same(data):
             np.testing.assert_array_equal(found[name], prepared[name][rows])
 
 
+def test_spellings_of_one_value_have_one_id(data):
+    graph = Preprocessing(data.transform_dir)
+    numbers = {feature.name: tf.zeros([8]) for feature in SPEC.numeric}
+    spelled, same = (
+        graph({**numbers, **{name: tf.constant(v) for name, v in columns.items()}})["categorical"]
+        for columns in (SPELLINGS, CANONICAL)
+    )
+    np.testing.assert_array_equal(spelled, same)
+    color, shop, size, _ = spelled.numpy().T
+    assert color.tolist() == [8, 11, 10, 10, 10, 10, 13, 8]
+    assert shop.tolist() == bucket(CANONICAL["shop"], 3).tolist()
+    assert size.tolist() == [14, 15, 16, 16, 16, 16, 14, 15]
+
+
 def test_raw_feature_spec_has_features_only():
     found = raw_feature_spec(SPEC)
     assert list(found) == list(SPEC.feature_names)
@@ -235,3 +265,16 @@ def test_hashed_features_alone_need_no_fitting():
     spec = DatasetSpec("h", (Categorical("a", hash_buckets=4),), (), SPEC.tasks)
     outputs = make_preprocessing_fn(spec)({"a": tf.constant(["x", "y"])})
     assert outputs["categorical"].numpy().tolist() == [[i] for i in bucket(["x", "y"], 4)]
+
+
+def test_exact_text_is_another_value():
+    features = (
+        Categorical("a", hash_buckets=1000),
+        Categorical("b", hash_buckets=1000, exact=True),
+    )
+    spec = DatasetSpec("h", features, (), SPEC.tasks)
+    values = tf.constant(["x", " x", "1.0", "1", "NA", ""])
+    ids = make_preprocessing_fn(spec)({"a": values, "b": values})["categorical"].numpy()
+    assert ids[:, 0].tolist() == bucket(["x", "x", "1", "1", "", ""], 1000).tolist()
+    exact = tf.strings.to_hash_bucket_fast(values, 1000).numpy() + 1000
+    assert ids[:, 1].tolist() == exact.tolist()

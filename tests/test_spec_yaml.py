@@ -2,6 +2,7 @@ import textwrap
 
 import pytest
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.spec_yaml import load, parse
@@ -60,6 +61,66 @@ def test_json_of_a_loaded_spec_is_read_back():
     assert DatasetSpec.from_json(spec.to_json()) == spec
 
 
+MORE = """\
+name: shop
+categorical:
+- {name: color, exact: true}
+- {name: price, min_count: 3}
+numeric: [price]
+tasks:
+- {name: buy, label: bought, positive: "TRUE ", exact: yes}
+- {name: like, label: liked, positive: TRUE, negative: 0.0}
+missing_values: [NA, null, ~, -999, ""]
+delimiter: semicolon
+escape: "\\\\"
+header: [color, price, bought, liked, 2024]
+"""
+
+
+def test_how_values_and_files_are_written():
+    assert parse(MORE, "my.yaml") == DatasetSpec(
+        name="shop",
+        categorical=(Categorical("color", exact=True), Categorical("price", min_count=3)),
+        numeric=(Numeric("price"),),
+        tasks=(
+            Task("buy", "bought", positive="TRUE ", exact=True),
+            Task("like", "liked", positive="true", negative="0"),
+        ),
+        missing_values=("NA", "null", "~", "-999", ""),
+        text_format=TextFormat(";", "\\", ("color", "price", "bought", "liked", "2024")),
+    )
+
+
+@pytest.mark.parametrize("delimiter", ["tab", '"\\t"', r"\t"])
+def test_a_tab_has_three_spellings(delimiter):
+    spec = parse(f"name: a\nnumeric: [b]\ntasks: [{TASK}]\ndelimiter: {delimiter}", "my.yaml")
+    assert spec.text_format == TextFormat("\t")
+
+
+TASK = "{name: t, label: c, positive: 1}"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("delimiter: '::'", "delimiter must be a single character that is no quote and no line en"),
+        ("delimiter: [a]", "delimiter must be text"),
+        ("escape: quote", "escape must be a single character that is no quote"),
+        ("header: color", "header must be a list of texts"),
+        ("header: [a, a]", "header names column 'a' twice"),
+        ("header: []", "header must name the columns, in their order"),
+        ("missing_values: NA", "missing_values must be a list of texts"),
+        ("missing_values: [[NA]]", "missing_values must be a list of texts"),
+        ("categorical: [{name: c2, exact: 1}]", "exact must be true or false, not '1'"),
+        ("categorical: [{name: b, exact: true}]", "'b' is a number, too, so its text cannot be"),
+        ("example_types: {b: int64}", "unknown key 'example_types' in the spec"),
+    ],
+)
+def test_a_mistake_in_how_values_are_written(more, message):
+    text = f"name: a\nnumeric: [b]\ntasks: [{TASK}]\n{more}\n"
+    assert [e for e in errors(text) if e.startswith(f"my.yaml, line 4: {message}")]
+
+
 def test_everything_wrong_is_reported_at_once_with_file_and_line():
     found = errors("""\
         name: shop
@@ -72,7 +133,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         numeric:
         - {name: price, scale: [log]}
         - {name: height, scale: zscore}
-        - {name: color, unit: cm}
+        - {name: height, unit: cm}
         tasks:
         - {name: buy, label: bought, positive: 1}
         - {name: a b, label: x, above: high}
@@ -84,14 +145,14 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         """)
     assert found == [
         "my.yaml, line 2: unknown key 'colour' in the spec; known: name, categorical, numeric, "
-        "tasks, user_id, weight.",
+        "tasks, user_id, weight, missing_values, delimiter, escape, header.",
         "my.yaml, line 5: min_count must be a whole number, not 'many'.",
         "my.yaml, line 6: column 'bought' makes the label of task 'buy', so it cannot be a "
         "feature; remove it from the features.",
         "my.yaml, line 7: a categorical feature needs name.",
         "my.yaml, line 9: scale must be text.",
         "my.yaml, line 10: 'height': scale must be one of min_max, standard, log, not 'zscore'.",
-        "my.yaml, line 11: feature 'color' is listed twice.",
+        "my.yaml, line 11: feature 'height' is listed twice.",
         "my.yaml, line 11: unknown key 'unit' in a numeric feature; known: name, scale.",
         "my.yaml, line 14: above must be a number, not 'high'.",
         "my.yaml, line 14: task name 'a b' must be letters, digits and _ and begin with a letter.",

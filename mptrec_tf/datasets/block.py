@@ -133,7 +133,7 @@ class Block:
 
     def rows(self, chosen: np.ndarray) -> "Block":
         """Returns the block of some of its rows, by index or by a mask."""
-        columns = {name: column[chosen] for name, column in self.columns.items()}
+        columns = Columns(self.columns, lambda name: self.columns[name][chosen])
         return dataclasses.replace(self, columns=columns, lines=self.lines[chosen])
 
 

@@ -36,9 +36,10 @@ def matching(patterns: Sequence[str]) -> list[str]:
             found = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
         except tf.errors.OpError as error:
             raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
+        found = [f for f in found if f == pattern or not _is_mark(f, pattern)]
         if not found:
             raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
-        files |= dict.fromkeys(f for f in found if f == pattern or not _is_mark(f, pattern))
+        files |= dict.fromkeys(found)
     return list(files)
 
 

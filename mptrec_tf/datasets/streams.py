@@ -60,7 +60,9 @@ def open_stream(path: str) -> tuple[io.BufferedReader, int]:
     """
     stream, layers = io.BufferedReader(_File(path), _CHUNK), 0
     while layers < _MOST_LAYERS and stream.peek(2)[:2] == GZIP:
-        stream, layers = io.BufferedReader(gzip.GzipFile(fileobj=stream), _CHUNK), layers + 1
+        # Without a mode it would take that of what it reads, which for gzip is a number.
+        inner = gzip.GzipFile(fileobj=stream, mode="rb")
+        stream, layers = io.BufferedReader(inner, _CHUNK), layers + 1
     return stream, layers
 
 
@@ -79,7 +81,8 @@ def check_readable(path: str, start: bytes) -> None:
       InputError: saying what it seems to be.
     """
     for magic, kind in _OTHERS.items():
-        if start.startswith(magic):
+        # Text may begin with letters, too, but has no such bytes after them.
+        if start.startswith(magic) and (not magic.isalnum() or any(b < 9 for b in start)):
             what = "save it as UTF-8" if "UTF-16" in kind else "give CSV or TFRecord, plain or gzip"
             raise InputError(f"{path} seems to be {kind}; {what}.")
 

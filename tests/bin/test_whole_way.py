@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets.tabular import read_file
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.models.head_names import KINDS
@@ -23,7 +24,7 @@ def versions(way):
 
 @pytest.fixture(scope="session")
 def answers(way, versions):
-    (block,) = read_file(str(way.rows))
+    (block,) = read_file(str(way.rows), TextFormat())
     return {version: model.predict(block) for version, model in versions.items()}
 
 
@@ -94,7 +95,7 @@ def serialized_examples(spec, block):
 
 
 def test_signatures_agree(way, versions, answers):
-    (block,) = read_file(str(way.rows))
+    (block,) = read_file(str(way.rows), TextFormat())
     examples = tf.constant(list(serialized_examples(versions[3].spec, block)))
     model = tf.saved_model.load(str(way.model / "3"))
     by_example = model.signatures["serving_default"](examples=examples)
@@ -110,7 +111,7 @@ def test_signatures_agree(way, versions, answers):
 
 
 def test_one_row_is_answered_like_many(way, versions, answers):
-    (block,) = read_file(str(way.rows))
+    (block,) = read_file(str(way.rows), TextFormat())
     one = type(block)({k: v[:1] for k, v in block.columns.items()}, "one", block.lines[:1])
     for task, probability in versions[3].predict(one).items():
         assert probability.shape == (1,)
@@ -120,7 +121,7 @@ def test_one_row_is_answered_like_many(way, versions, answers):
 def test_a_request_without_a_column_is_refused(way, versions):
     spec = versions[3].spec
     model = tf.saved_model.load(str(way.model / "3"))
-    (block,) = read_file(str(way.rows))
+    (block,) = read_file(str(way.rows), TextFormat())
     example = tf.train.Example.FromString(next(serialized_examples(spec, block)))
     missing = spec.numeric[0].name
     del example.features.feature[missing]
@@ -131,7 +132,7 @@ def test_a_request_without_a_column_is_refused(way, versions):
 def test_a_request_with_an_ill_typed_column_is_refused(way, versions):
     spec = versions[3].spec
     model = tf.saved_model.load(str(way.model / "3"))
-    (block,) = read_file(str(way.rows))
+    (block,) = read_file(str(way.rows), TextFormat())
     example = tf.train.Example.FromString(next(serialized_examples(spec, block)))
     wrong = spec.numeric[0].name
     example.features.feature[wrong].CopyFrom(
@@ -164,7 +165,7 @@ def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
     (block,) = source.read(source.shards("test")[0])
     expected = versions[3].predict(block)
     for task, values in evaluate(versions[3], source, "test").items():
-        labels = make_labels(versions[3].spec.select_tasks([task])[0], block)
+        labels = make_labels(versions[3].spec.select_tasks([task])[0], block, ())
         assert values["auc"] == pytest.approx(auc(labels, expected[task]))
 
 

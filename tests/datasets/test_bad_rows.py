@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets import bad_rows
 from mptrec_tf.datasets.block import Block
-from mptrec_tf.datasets.files import read_csv, read_tfrecord
+from mptrec_tf.datasets.csv_rows import read_csv
 from mptrec_tf.datasets.tfds_rows import _decodable
+from mptrec_tf.datasets.tfrecord_rows import read_tfrecord
 from mptrec_tf.errors import InputError
 
 
@@ -17,7 +19,7 @@ def read(path, content, header=None):
     """What is good of a file, as (line, values), and what is bad, as (line, kind, row)."""
     path.write_bytes(content)
     bad = []
-    blocks = list(read_csv(str(path), header, on_bad_row=bad.append))
+    blocks = list(read_csv(str(path), TextFormat(header=header), bad.append))
     good = [
         (int(line), *values)
         for block in blocks
@@ -57,7 +59,7 @@ def test_good_files_are_read_alike_in_both_ways(tmp_path):
     path = tmp_path / "a.csv.gz"
     good, bad = read(path, gzip.compress(content))
     assert bad == []
-    [block] = read_csv(str(path))
+    [block] = read_csv(str(path), TextFormat())
     assert [line for line, *_ in good] == block.lines.tolist() == [2, 5, 6, 7]
     assert [row[1:] for row in good] == list(zip(*block.columns.values(), strict=True))
 
@@ -70,7 +72,7 @@ def test_many_rows_with_quotes_that_are_not_closed(tmp_path):
 
 
 def test_rows_of_a_format_without_header(tmp_path):
-    good, bad = read(tmp_path / "a.csv", b"1,x\n2\n3,y\n", ["a", "b"])
+    good, bad = read(tmp_path / "a.csv", b"1,x\n2\n3,y\n", ("a", "b"))
     assert good == [(1, "1", "x"), (3, "3", "y")]
     assert bad == [(2, bad_rows.COLUMNS, "2")]
 
@@ -87,10 +89,16 @@ def test_a_header_that_cannot_be_read_ends_the_run(tmp_path, content):
         read(tmp_path / "a.csv", content)
 
 
-@pytest.mark.parametrize("content", [b"", b"a,a\n1,2\n"])
-def test_what_is_no_row_ends_the_run(tmp_path, content):
-    with pytest.raises(InputError, match=r"is empty|twice"):
-        read(tmp_path / "a.csv", content)
+def test_a_file_without_rows_has_no_bad_ones(tmp_path):
+    assert read(tmp_path / "a.csv", b"") == ([], [])
+    assert read(tmp_path / "a.csv", b"a,b\n") == ([], [])
+
+
+def test_columns_that_share_a_name_are_told_when_used(tmp_path):
+    assert read(tmp_path / "a.csv", b"a,a,,b\n1,2,3,4\n5\n") == (
+        [(2, "2", "4")],
+        [(3, bad_rows.COLUMNS, "5")],
+    )
 
 
 def test_a_file_that_ends_early_ends_the_run(tmp_path):
@@ -126,14 +134,14 @@ def test_records(tmp_path):
         for record in records:
             writer.write(record)
     bad = []
-    [block] = read_tfrecord(path, on_bad_row=bad.append)
+    [block] = read_tfrecord(path, 0, bad.append, ["a", "b"])
     assert block.lines.tolist() == [2, 4, 7]
     assert block.columns["a"].tolist() == [1, 2, 4]
     assert block.columns["b"].tolist() == ["x", "y", "z"]
     reasons = {row.line: row.reason for row in bad}
     assert reasons.keys() == {1, 3, 5, 6}
     assert reasons[1].startswith("not a tf.Example")
-    assert reasons[3] == "feature 'b' is missing"
+    assert reasons[3] == "feature 'b' is missing; each record needs it"
     assert "feature 'a' has 2 values" in reasons[5]
     assert "feature 'b' is not UTF-8 text" in reasons[6]
     assert {row.kind for row in bad} == {bad_rows.NOT_AN_EXAMPLE}
@@ -146,7 +154,7 @@ def test_a_record_without_a_feature_long_after_the_others(tmp_path):
             writer.write(example(a=1.0, b=b"x"))
         writer.write(example(b=b"x"))
     bad = []
-    assert sum(map(len, read_tfrecord(path, on_bad_row=bad.append))) == 2000
+    assert sum(map(len, read_tfrecord(path, 0, bad.append, ["a", "b"]))) == 2000
     assert [row.line for row in bad] == [2001]
 
 

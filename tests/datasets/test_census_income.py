@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
+from mptrec_tf.canonical import MISSING_VALUES
 from mptrec_tf.datasets.block import SPLITS, read_split
 from mptrec_tf.datasets.census_income import CensusIncome
 from mptrec_tf.datasets.census_income_spec import COLUMNS, NUMERIC, TASKS, make_spec
@@ -50,7 +51,10 @@ def test_the_real_files(shared_data):
         "test": 13302,
     }
     positives = {
-        task: [int(sum(make_labels(TASKS[task], b).sum() for b in blocks[s])) for s in SPLITS]
+        task: [
+            int(sum(make_labels(TASKS[task], b, MISSING_VALUES).sum() for b in blocks[s]))
+            for s in SPLITS
+        ]
         for task in ("income", "marital", "education")
     }
     assert positives == {
@@ -112,7 +116,7 @@ def test_a_row_with_a_value_too_few(tmp_path, row):
     folder = write_rows(tmp_path, row)
     with open(tmp_path / "census-income.data", "a") as file:
         file.write(row.partition(",")[2])
-    message = "census-income.data, line 4: 41 columns, but the format has 42"
+    message = "census-income.data, line 4: 41 columns, but the header in the spec has 42"
     with pytest.raises(InputError, match=message):
         list(read_split(CensusIncome(folder), "train"))
 
@@ -125,7 +129,7 @@ def test_an_income_that_is_none(tmp_path, row):
         r"negative for task 'income'; expected '50000\+.' or '- 50000.'"
     )
     with pytest.raises(InputError, match=message):
-        make_labels(TASKS["income"], block)
+        make_labels(TASKS["income"], block, MISSING_VALUES)
 
 
 def test_missing_files(tmp_path):

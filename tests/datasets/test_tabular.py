@@ -1,8 +1,10 @@
+import dataclasses
 import gzip
 
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data_format import TextFormat
 from mptrec_tf.datasets.block import read_split
 from mptrec_tf.datasets.sources import open_tabular
 from mptrec_tf.datasets.tabular import Tabular, read_file
@@ -35,8 +37,8 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     "name", "a.csv b.txt c.CSV d.csv.gz e.tfrecord f-00000-of-00001.gz".split()
 )
-def test_formats_are_told_apart_by_name(folder, name):
-    [block] = read_file(f"{folder}/{name}")
+def test_formats_are_told_apart(folder, name):
+    [block] = read_file(f"{folder}/{name}", TextFormat())
     assert block.numbers("x").tolist() == [1.5, 2.5]
     assert block.text("y").tolist() == ["1", "0"]
 
@@ -72,3 +74,52 @@ def test_from_a_wrong_spec_file(folder):
     (folder / "my.yaml").write_text("name: my\nnumeric: [x]\n")
     with pytest.raises(InputError, match=r"my.yaml, line 1: it has no task"):
         open_tabular(folder / "my.yaml", {"train": [f"{folder}/a.csv"]})
+
+
+def test_files_without_rows_are_passed_over(folder):
+    """As engines write them for partitions without rows."""
+    (folder / "shard-0.csv").write_bytes(b"")
+    (folder / "shard-1.csv").write_text("x,y\n")
+    (folder / "shard-2.csv").write_text("x,y\n3.5,1\n")
+    (folder / "shard-3.tfrecord").write_bytes(b"")
+    (folder / "shard-4.csv.gz").write_bytes(gzip.compress(b""))
+    (folder / "_SUCCESS").write_bytes(b"")
+    source = Tabular(SPEC, {"train": [f"{folder}/shard-*"], "test": [f"{folder}/b.txt"]})
+    assert [f.rpartition("-")[2] for f in source.shards("train")] == ["2.csv"]
+    empty = [f.rpartition("-")[2] for f in source.empty["train"]]
+    assert empty == ["0.csv", "1.csv", "3.tfrecord", "4.csv.gz"]
+    assert source.empty["test"] == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "what"), [(["e-0.csv"], "is"), (["e-*.csv"], "and 2 more are")]
+)
+def test_a_split_whose_files_are_all_empty(folder, patterns, what):
+    for i, content in enumerate(("", "x,y\n", "\n")):
+        (folder / f"e-{i}.csv").write_text(content)
+    with pytest.raises(InputError, match=rf"^no train rows: .*/e-0\.csv {what} empty\.$"):
+        Tabular(SPEC, {"train": [f"{folder}/{pattern}" for pattern in patterns]})
+
+
+def test_a_path_with_what_a_glob_reads_in_another_way(folder):
+    (folder / "a[1].csv").write_text("x,y\n9,1\n")
+    source = Tabular(SPEC, {"train": [f"{folder}/a[1].csv"]})
+    assert next(read_split(source, "train")).numbers("x").tolist() == [9]
+
+
+def test_the_specs_text_format_is_the_readers(folder):
+    (folder / "my.yaml").write_text(
+        "name: my\nnumeric: [x]\ntasks: [{name: t, label: y, positive: 1}]\n"
+        "delimiter: semicolon\nheader: [x, y]\n"
+    )
+    (folder / "rows.csv").write_text("1.5;1\n")
+    (folder / "bars.csv").write_text("2.5|1\n")
+    source = open_tabular(folder / "my.yaml", {"train": [f"{folder}/rows.csv"]})
+    assert next(read_split(source, "train")).numbers("x").tolist() == [1.5]
+    source = open_tabular(
+        folder / "my.yaml",
+        {"train": [f"{folder}/bars.csv"]},
+        lambda of_spec: dataclasses.replace(of_spec, delimiter="|"),
+    )
+    assert source.spec.text_format == TextFormat("|", header=("x", "y"))
+    assert next(read_split(source, "train")).numbers("x").tolist() == [2.5]

@@ -77,11 +77,11 @@ def rows(blocks):
 
 def test_rows_and_columns(ratings):
     source = Tabular(SPEC, {"train": [f"{ratings}#train"], "test": [f"{ratings}#test"]})
-    expected = [(NAMES[i % 5], str(i % 2), str(i / 2), str(int(i % 3 == 0))) for i in range(10)]
+    expected = [(NAMES[i % 5], str(i % 2), f"{i / 2:g}", str(int(i % 3 == 0))) for i in range(10)]
     blocks = list(read_split(source, "train"))
     assert sorted(rows(blocks)) == sorted(expected)
     assert sorted(blocks[0].columns) == ["kind", "liked", "price", "user/name"]
-    assert np.concatenate([make_labels(SPEC.tasks[0], b) for b in blocks]).sum() == 4
+    assert np.concatenate([make_labels(SPEC.tasks[0], b, ()) for b in blocks]).sum() == 4
     assert source.estimated_rows("train") == 10
     assert blocks[0].where(0) == f"{ratings}#train, record 1"
 

@@ -99,7 +99,7 @@ def test_any_column_names_are_served(source, data, backbone, path):
         "hours_per_week": "hours_per_week",
         "self": "self_2",
     }
-    [block] = read_file(source.shards("test")[0])
+    [block] = read_file(source.shards("test")[0], SPEC.text_format)
     answers = model.predict(block)
     rows = load_rows(data, "test", ["rich", "old"])
     expected = backbone.backbone(rows.columns).numpy()
