@@ -48,6 +48,8 @@ setup(
         "pyyaml",
         "rich",
         "scikit-learn",
+        # TensorBoard 2.16 imports pkg_resources, which setuptools 81 no longer has.
+        "setuptools<81; python_version < '3.11'",
         "tensorboard",
         "tenacity",
         "tensorflow>=2.16",

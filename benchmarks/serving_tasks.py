@@ -66,8 +66,8 @@ def _servable(backbone, kind: str, count: int, folder: str):
 
     from mptrec_tf.export.packages import TaskPackage
     from mptrec_tf.export.serving_model import save_model
+    from mptrec_tf.models.configurations import MOST_IDS
     from mptrec_tf.models.head_kinds import head_config, make_head
-    from mptrec_tf.models.residual import MOST_IDS
     from mptrec_tf.preprocessing import id_ranges
     from mptrec_tf.serving.server.servable import Servable
 

@@ -7,6 +7,7 @@ training rows do not have; labels that are nearly spelled like a positive one.
 import dataclasses
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from mptrec_tf.canonical import MISSING
 from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.preprocessing import id_ranges
-from mptrec_tf.spec import Task
+from mptrec_tf.spec import DatasetSpec, Task
 from mptrec_tf.vocabulary import vocabulary_values
 
 # Of each split at most so many rows are looked at, and so many bytes.
@@ -54,6 +55,7 @@ class DataChecks:
     Args:
       data: The data; of each split the first `MOST_ROWS` rows are read.
       on_rows: Called with the number of rows after each batch that was read.
+      shared: Files of validation and test that train has, too, see `shared_files`.
 
     Attributes:
       unknown: By split and categorical feature with a vocabulary, the share of rows whose value
@@ -61,7 +63,13 @@ class DataChecks:
       missing_ids: int. How many features have an id for a missing value.
     """
 
-    def __init__(self, data: PreparedData, on_rows: Callable[[int], Any] = lambda rows: None):
+    def __init__(
+        self,
+        data: PreparedData,
+        on_rows: Callable[[int], Any] = lambda rows: None,
+        shared: Mapping[str, Sequence[str]] | None = None,
+    ):
+        self._shared = shared or {}
         self._data = data
         self._spec = data.spec
         self._samples = {split: _read(data, split, on_rows) for split in data.splits}
@@ -87,52 +95,34 @@ class DataChecks:
     def warnings(self) -> list[str]:
         """Returns what is worth a sentence, one each."""
         return [
-            *self._one_sided_labels(),
-            *self._misspelt_labels(),
+            *label_warnings(self._spec, self._data.survey),
             *self._repeated_rows(),
             *self._unknown_values(),
             *self._separating_features(),
             *self._spiky_numbers(),
         ]
 
-    def _one_sided_labels(self) -> Iterator[str]:
-        for task in self._spec.tasks:
-            for split, counts in self._data.splits.items():
-                rows, positives = counts["rows"], counts["positives"][task.name]
-                if positives in (0, rows):
-                    what = "none" if not positives else "each"
-                    yield (
-                        f"task {task.name!r}: {what} of the {rows:,} {split} rows is positive; "
-                        f"check what column {task.label!r} holds and what counts as positive."
-                    )
-
-    def _misspelt_labels(self) -> Iterator[str]:
-        for task in self._spec.tasks:
-            if task.above is not None or task.negative:
-                continue
-            counts = label_counts(self._data, task)
-            for (value, label), rows in counts.items():
-                close = [p for p in task.positive if not label and _is_nearly(value, p)]
-                if close:
-                    yield (
-                        f"task {task.name!r}: label {value!r} ({sum(rows.values()):,} rows) counts "
-                        f"as negative, and is nearly {close[0]!r}, which is positive; list it "
-                        "under positive, or under negative, in the spec."
-                    )
-
     def _repeated_rows(self) -> Iterator[str]:
+        for split, files in self._shared.items():
+            if files:
+                yield (
+                    f"the {split} rows of {', '.join(files[:3])} are training rows, too; "
+                    f"metrics on them say nothing of new rows: give --{split}_files rows of their "
+                    "own."
+                )
         train = self._samples["train"].hashes
         known, counts = np.unique(train, return_counts=True)
         # Where most rows have twins anyway, a row that is found again says nothing.
         if counts.size < _MOSTLY * train.size:
             same = np.sort(train)
             for split, sample in self._samples.items():
-                if split != "train" and np.array_equal(np.sort(sample.hashes), same):
+                known = split == "train" or self._shared.get(split)
+                if not known and np.array_equal(np.sort(sample.hashes), same):
                     yield _are_training_rows(split, "all")
             return
         for split, sample in self._samples.items():
             share = float(np.isin(sample.hashes, known).mean())
-            if split != "train" and share >= _NEARLY_ALL:
+            if split != "train" and share >= _NEARLY_ALL and not self._shared.get(split):
                 yield _are_training_rows(split, "all" if share == 1 else f"{share:.0%}")
 
     def _unknown_values(self) -> Iterator[str]:
@@ -264,6 +254,33 @@ def _is_nearly(value: str, positive: str) -> bool:
     return difflib.SequenceMatcher(None, plain, other).ratio() >= 0.9
 
 
+def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Returns the files, or parts of TFDS data sets, of validation and test that train has, too.
+
+    Args:
+      shards: A source's shards by split.
+    """
+    train = [_file(shard) for shard in shards["train"] if isinstance(shard, str)]
+    found = {}
+    for split, others in shards.items():
+        if split != "train":
+            named = [(o, _file(o)) for o in others if isinstance(o, str)]
+            found[split] = [o for o, file in named if any(_overlap(file, one) for one in train)]
+    return found
+
+
+def _file(shard: str) -> tuple[str, float, float]:
+    """A file, or a data set and the first and the last of its rows (end excluded)."""
+    part = re.fullmatch(r"(tfds:.*)\[(\d+):(\d+)\]", shard)
+    if part:
+        return part[1], int(part[2]), int(part[3])
+    return os.path.realpath(shard) if "://" not in shard else shard, 0, math.inf
+
+
+def _overlap(a: tuple[str, float, float], b: tuple[str, float, float]) -> bool:
+    return a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
+
+
 def _are_training_rows(split: str, share: str) -> str:
     return (
         f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
@@ -271,10 +288,41 @@ def _are_training_rows(split: str, share: str) -> str:
     )
 
 
-def label_counts(data: PreparedData, task: Task) -> dict[tuple[str, int], dict[str, int]]:
+Surveys = Mapping[str, Mapping[str, Any]]
+
+
+def label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:
+    """Yields what is worth a sentence about the labels of some splits.
+
+    Args:
+      spec: Says what the labels are.
+      surveys: `Survey.to_dict` by split.
+    """
+    for task in spec.tasks:
+        for split, survey in surveys.items():
+            rows, positives = survey["rows"], survey["positives"][task.name]
+            if positives in (0, rows):
+                what = "none" if not positives else "each"
+                yield (
+                    f"task {task.name!r}: {what} of the {rows:,} {split} rows is positive; check "
+                    f"what column {task.label!r} holds and what counts as positive."
+                )
+        if task.above is not None or task.negative:
+            continue
+        for (value, label), counts in label_counts(task, surveys).items():
+            close = [p for p in task.positive if not label and _is_nearly(value, p)]
+            if close:
+                yield (
+                    f"task {task.name!r}: label {value!r} ({sum(counts.values()):,} rows) counts "
+                    f"as negative, and is nearly {close[0]!r}, which is positive; list it under "
+                    "positive, or under negative, in the spec."
+                )
+
+
+def label_counts(task: Task, surveys: Surveys) -> dict[tuple[str, int], dict[str, int]]:
     """Returns rows by split for each (value, label) that a task met, the most frequent first."""
     counts: dict[tuple[str, int], dict[str, int]] = {}
-    for split, survey in data.survey.items():
+    for split, survey in surveys.items():
         for found in survey["labels"][task.name]:
             value = found["value"]
             if task.above is not None:  # ranges differ from split to split; the sides do not
@@ -287,7 +335,7 @@ def label_rows(data: PreparedData) -> list[dict[str, Any]]:
     """Which label values each task met, how often, and what they became, for a table."""
     table = []
     for task in data.spec.tasks:
-        counts = label_counts(data, task)
+        counts = label_counts(task, data.survey)
         shown = dict(list(counts.items())[:_SHOWN_VALUES])
         for (value, label), rows in shown.items():
             value = repr(value) if task.above is None else value

@@ -101,9 +101,10 @@ def _remote_directory(directory: str) -> Iterator[str]:
     try:
         yield staging
         check_absent(directory)
-        if files.exists(directory):
-            files.rmtree(directory)
-        files.rename(staging, directory)
+        with saying(f"cannot write {directory}"):
+            if files.exists(directory):
+                files.rmtree(directory)
+            files.rename(staging, directory)
     finally:
         if files.exists(staging):
             files.rmtree(staging)

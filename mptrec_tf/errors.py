@@ -1,5 +1,7 @@
 """The error that says what a user can mend."""
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Something a user gave is wrong: a flag, a file, a column, a value, a saved directory.
@@ -7,3 +9,12 @@ class InputError(ValueError):
     The message is one sentence that names what, where (file, row, column), what was received
     and what to do. Programs print it without a traceback and exit with status 1.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: what may have been meant, or a stop."""
+    import difflib
+
+    by_lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else "."

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable
 
+# A signature like `columns`, by the spec's own names. Versions have it where these differ.
+SPEC_COLUMNS = "spec_columns"
+
 
 def input_names(columns: Iterable[str]) -> dict[str, str]:
     """Returns what the signature `columns` calls each raw column.

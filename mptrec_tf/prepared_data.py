@@ -6,21 +6,24 @@
       transform/           the preprocessing graph (TensorFlow Transform's output)
       train-*.tfrecord     packed examples; validation-* and test-* likewise
 
-Training reads nothing else.
+Training reads nothing else. TensorFlow is imported when examples are read, not before: what is
+wrong with the description is said at once.
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import tensorflow as tf
+from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.descriptions import description
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
-from mptrec_tf.packed import parse_packed
 from mptrec_tf.spec import DatasetSpec
 from mptrec_tf.training_data import TrainingData
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _DESCRIPTION = "data.json"
 
@@ -77,6 +80,8 @@ class PreparedData(TrainingData):
 
     def files(self, split: str) -> list[str]:
         """The split's TFRecord files, sorted."""
+        import tensorflow as tf
+
         found = sorted(tf.io.gfile.glob(f"{examples_prefix(self.directory, split)}-*.tfrecord"))
         if not found:
             raise InputError(f"{self.directory} holds no {split} examples; prepare the data again.")
@@ -84,6 +89,8 @@ class PreparedData(TrainingData):
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
+        from mptrec_tf.packed import parse_packed
+
         return parse_packed(serialized, self.spec)
 
 

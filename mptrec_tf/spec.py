@@ -13,7 +13,7 @@ from typing import Any
 
 from mptrec_tf.canonical import MISSING_VALUES, canonical
 from mptrec_tf.data_format import TextFormat
-from mptrec_tf.errors import InputError
+from mptrec_tf.errors import InputError, did_you_mean
 
 SCALES = ("min_max", "standard", "log")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -162,7 +162,8 @@ class DatasetSpec:
         for name in names:
             if name not in known:
                 raise InputError(
-                    f"unknown task {name!r}: data set {self.name!r} has {', '.join(known)}."
+                    f"unknown task {name!r}: data set {self.name!r} has {', '.join(known)}"
+                    f"{did_you_mean(name, known)}"
                 )
             if names.count(name) > 1:
                 raise InputError(f"task {name!r} is named twice in {','.join(names)!r}.")

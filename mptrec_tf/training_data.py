@@ -1,16 +1,19 @@
 """What training needs of its data, wherever they come from.
 
 Prepared data (`prepared_data`) were packed ahead; a pipeline's raw examples (`raw_examples`) are
-packed as they are read.
+packed as they are read. Importing this imports no TensorFlow.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from __future__ import annotations
 
-import tensorflow as tf
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class TrainingData(Protocol):
@@ -61,3 +64,17 @@ class TrainingData(Protocol):
                         f"{task.label!r}); check what counts as positive."
                     )
         return [self.spec.task_names.index(name) for name in tasks]
+
+
+def check_labels_of(old_tasks: Sequence[str], data: TrainingData) -> None:
+    """Rejects data that lack the labels of pre-trained tasks, for joint training with them.
+
+    Raises:
+      InputError: naming the tasks.
+    """
+    missing = [task for task in old_tasks if task not in data.spec.task_names]
+    if missing:
+        raise InputError(
+            f"{data.directory} has no labels of {', '.join(missing)}, which joint training with "
+            "the old tasks needs; leave out --compare, or prepare data with them."
+        )

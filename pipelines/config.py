@@ -13,8 +13,6 @@ from components.prompt_tuner.config import PromptTunerConfig
 
 PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
 EVALUATION_SPLIT = "test"
-# Of pre-training at most, where a pipeline is not told.
-STAGE_1_EPOCHS = 20
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,11 @@ from typing import Any
 
 from absl import flags
 
-from mptrec_tf.bin import data_flags
+from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.training.configurations import recipe
+from pipelines.defaults import STAGE_1
 
 TASKS = flags.DEFINE_list("tasks", [], "Tasks to pre-train on.")
 NEW_TASK = flags.DEFINE_string(
@@ -33,12 +35,14 @@ SLICES = flags.DEFINE_list("slices", [], "Features to evaluate by; several at on
 EPOCHS = flags.DEFINE_integer(
     "epochs",
     None,
-    "Of each training, at most. Default: 20, and what the new task's head is best trained with.",
+    "Of each training, at most: the pre-training, and that of the new task's head.",
     lower_bound=1,
 )
 PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
 )
+# Of the pre-training, and of each kind of head.
+defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in KINDS}})
 HEAD = flags.DEFINE_enum(
     "head",
     AUTO,
@@ -90,6 +94,25 @@ def absolute(path: str) -> str:
     if path.startswith("tfds:"):
         return path
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
+
+
+def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
+    """Rejects names that are no tasks of the data set that the flags name; imports no TFX.
+
+    Args:
+      tasks: Names of tasks.
+      default: The data set where the flags name none.
+
+    Raises:
+      InputError: naming the task.
+    """
+    from mptrec_tf.datasets.sources import built_in_spec
+    from mptrec_tf.spec_yaml import load
+
+    if data_flags.SPEC.value and not data_flags.DATASET.value:
+        load(data_flags.SPEC.value).select_tasks(tasks)
+    elif dataset := data_flags.DATASET.value or default:
+        built_in_spec(dataset, tasks or None)
 
 
 def source(tasks: tuple[str, ...], default: str | None = None) -> Any:

@@ -14,6 +14,7 @@ own ML Metadata names them. A file that ends in .yaml gets the PipelineSpec with
 that are not listed here go to Beam.
 """
 
+import dataclasses
 import os
 from typing import Any
 
@@ -82,10 +83,10 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     from components.evaluation.eval_config import Thresholds
     from components.pretrainer.config import PretrainerConfig
     from components.prompt_tuner.config import PromptTunerConfig
-    from mptrec_tf.training.loop import TrainingConfig
     from mptrec_tf.training.new_task import NewTaskConfig
     from pipelines import add_task, pretrain
-    from pipelines.config import STAGE_1_EPOCHS, AddTaskConfig, PretrainConfig
+    from pipelines.config import AddTaskConfig, PretrainConfig
+    from pipelines.defaults import STAGE_1
 
     new = pipeline_flags.NEW_TASK.value
     # Every task that is to come is declared now, so that its label is no feature.
@@ -110,9 +111,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         source.make_spec().select_tasks(old)
         config = PretrainConfig(
             **common,
-            trainer=PretrainerConfig(
-                tasks=old, training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **training})
-            ),
+            trainer=PretrainerConfig(tasks=old, training=dataclasses.replace(STAGE_1, **training)),
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
         )
@@ -136,6 +135,8 @@ def main(beam_args: list[str]) -> None:
 
     _check_reachable()
     _check_tasks()
+    tasks = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
+    pipeline_flags.check_tasks((*tasks, *filter(None, [pipeline_flags.NEW_TASK.value])))
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
 

@@ -290,15 +290,19 @@ def _when(run: Mapping[str, Any]) -> str:
 
 def main(_: list[str]) -> None:
     """Runs the program."""
+    from mptrec_tf.export.versions import newest_version
+
+    output = output_files.ready(_OUTPUT.value) if _OUTPUT.value else None
+    version = newest_version(_MODEL.value)
+
+    # What takes seconds to import comes after what can be wrong.
     from rich.console import Console
 
     from mptrec_tf.destinations import shown
     from mptrec_tf.directories import write_file
     from mptrec_tf.evaluation.report import to_json
-    from mptrec_tf.serving.saved_model import newest_version
 
-    output = output_files.ready(_OUTPUT.value) if _OUTPUT.value else None
-    lineage = model_lineage(newest_version(_MODEL.value), _METADATA.value)
+    lineage = model_lineage(version, _METADATA.value)
     console = Console()
     width = console.width if console.is_terminal else 200
     Console(width=width).print(tree(lineage), highlight=False, markup=False, soft_wrap=True)

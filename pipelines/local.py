@@ -42,9 +42,6 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints what they did."""
-    from mptrec_tf.preparation import check_beam_args
-
-    check_beam_args(beam_args)
     dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or "synthetic"
     old, new = _TASKS.get(dataset, ((), None))
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
@@ -54,6 +51,11 @@ def main(beam_args: list[str]) -> None:
         raise InputError("name the task to add by --new_task.")
     # Every task that is to come is declared now, so that its label is no feature.
     every = tuple(dict.fromkeys((*old, new))) if new else old
+    pipeline_flags.check_tasks(every, default="synthetic")
+
+    from mptrec_tf.preparation import check_beam_args  # Beam takes seconds to import
+
+    check_beam_args(beam_args)
     source = pipeline_flags.source(every, default="synthetic")
     source.make_spec().select_tasks(every)
 

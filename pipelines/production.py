@@ -1,7 +1,6 @@
 """The model in production: what a new task joins, and what it is compared with."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -9,7 +8,7 @@ import tensorflow as tf
 from components import model_artifact
 from components.pusher.executor import pushed_model
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import check_base_path, version_directories, versions
 from pipelines.metadata import Artifact, Metadata
 
 
@@ -79,14 +78,15 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
 
 
 def _newest(serving_dir: str) -> str:
-    found = versions(serving_dir)
+    check_base_path(serving_dir)
+    found = version_directories(serving_dir)
     if not found:
         raise InputError(
             f"{serving_dir} holds no version, so there is no model to add a task to; run the "
             "pre-training pipeline first (with another root, if this one remembers an earlier "
             "push), or name a model by --base_model."
         )
-    return pushed_model(os.path.join(serving_dir.rstrip("/"), str(found[-1])))
+    return pushed_model(found[max(found)])
 
 
 def _statistics(metadata: Metadata, examples: Artifact) -> Artifact:

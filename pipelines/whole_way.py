@@ -17,20 +17,19 @@ from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.datasets.block import Source, read_split
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.serving.saved_model import LoadedModel
 from mptrec_tf.serving.scoring import evaluate, same_answers
-from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.new_task import AUTO, NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
     ADD_TASK,
     EVALUATION_SPLIT,
     PRETRAIN,
-    STAGE_1_EPOCHS,
     AddTaskConfig,
     PretrainConfig,
 )
+from pipelines.defaults import STAGE_1
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
 from pipelines.running import run, run_rows
@@ -77,7 +76,7 @@ class WholeWay:
             **self._common(),
             trainer=PretrainerConfig(
                 tasks=tuple(tasks),
-                training=TrainingConfig(**{"epochs": STAGE_1_EPOCHS, **self.training}),
+                training=dataclasses.replace(STAGE_1, **self.training),
             ),
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
@@ -101,7 +100,7 @@ class WholeWay:
             schema=now.schema,
             statistics=now.statistics,
         )
-        before = versions(self.serving_dir) and self._newest()
+        before = self._newest()
         results = self._run(ADD_TASK, add_task.create_pipeline(config), now.tasks)
         if before:
             self._check_bits(before, [name for name in now.tasks if name != task])
@@ -138,9 +137,8 @@ class WholeWay:
             print(f"{cached} of {len(components)} were cached: what they read did not change")
         for title, rows in self._tables:
             print_table(rows, title)
-        found = versions(self.serving_dir)
         print(
-            f"in production: {f'{self.serving_dir}/{found[-1]}' if found else 'nothing'}"
+            f"in production: {self._newest() or 'nothing'}"
             f"   all of it: {time.time() - self._start:.0f} s"
         )
 
@@ -157,6 +155,7 @@ class WholeWay:
         }
 
     def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
+        check_base_path(self.serving_dir)
         os.makedirs(self.root, exist_ok=True)
         self._ran.append(name)
         executions = run(pipeline, self.metadata_path)
@@ -173,8 +172,9 @@ class WholeWay:
         known = self.source.make_spec().task_names
         return [task for task in model.spec.task_names if task in known]
 
-    def _newest(self) -> str:
-        return f"{self.serving_dir}/{versions(self.serving_dir)[-1]}"
+    def _newest(self) -> str | None:
+        found = version_directories(self.serving_dir)
+        return found[max(found)] if found else None
 
     def _open(self) -> Source:
         base, patterns = self.source.patterns()

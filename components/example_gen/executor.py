@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from absl import logging
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
 from tfx.proto import example_gen_pb2
@@ -13,6 +14,7 @@ from tfx.types import artifact_utils
 
 from components.example_gen.source import SourceConfig
 from mptrec_tf.arrow import serialized_rows
+from mptrec_tf.data_checks import label_warnings
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.errors import InputError
 from mptrec_tf.preparation import users_mistake, with_types
@@ -110,6 +112,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 )
             digest.update(f"{split} {parts.pop('fingerprint')}\n".encode())
             surveys[split] = parts
+        for sentence in label_warnings(spec, surveys):
+            logging.warning("%s", sentence)
         spec = with_types(spec, surveys["train"])
         save_description(self._directory, spec, surveys, digest.hexdigest())
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())

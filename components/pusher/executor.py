@@ -11,7 +11,12 @@ from components.blessing import refusals
 from components.model_artifact import serving_directory
 from mptrec_tf.directories import copy_directory, write_file, written_aside
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import CARD, versions
+from mptrec_tf.export.versions import (
+    CARD,
+    check_base_path,
+    next_version,
+    version_directories,
+)
 
 # Says in a pushed version which Model artifact it is a copy of.
 PUSHED_FILE = "assets.extra/pushed.json"
@@ -42,36 +47,38 @@ class Executor(base_executor.BaseExecutor):
         """Pushes the model if all blessings bless it, and says in `pushed_model` what happened.
 
         Raises:
-          InputError: if the newest version does not say which tasks it answers.
+          InputError: if the newest version does not say which tasks it answers, or the serving
+            directory is a version itself.
         """
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
         refused = refusals(input_dict)
-        newest = max(versions(base), default=0)
-        version = str(newest)
+        check_base_path(base)
+        there = version_directories(base)
+        version, directory = max(there.items(), default=(0, None))
         lost = set()
-        if newest and not exec_properties["may_drop_tasks"]:
-            lost = _tasks(os.path.join(base, version)) - _tasks(serving_directory(model.uri))
+        if directory and not exec_properties["may_drop_tasks"]:
+            lost = _tasks(directory) - _tasks(serving_directory(model.uri))
         pushed.set_int_custom_property("pushed", int(not refused and not lost))
         if refused or lost:
             pushed.set_string_custom_property("refused_by", ",".join(refused))
             if lost:
                 pushed.set_string_custom_property(
                     "lost_tasks",
-                    f"the new model lacks {', '.join(sorted(lost))}, which version {newest} in "
+                    f"the new model lacks {', '.join(sorted(lost))}, which version {version} in "
                     "production answers: add them to it first (push it elsewhere meanwhile), or "
                     "say that they may be dropped",
                 )
             return
-        if not newest or not _is_pushed_from(model.uri, os.path.join(base, version)):
-            version = str(newest + 1)
-            with written_aside(os.path.join(base, version)) as aside:
+        if not directory or not _is_pushed_from(model.uri, directory):
+            version, directory = next_version(base)
+            with written_aside(directory) as aside:
                 copy_directory(serving_directory(model.uri), aside)
                 content = {"model": model.uri, "model_id": model.id}
                 write_file(os.path.join(aside, PUSHED_FILE), json.dumps(content))
-        pushed.set_string_custom_property("pushed_destination", os.path.join(base, version))
-        pushed.set_string_custom_property("pushed_version", version)
+        pushed.set_string_custom_property("pushed_destination", directory)
+        pushed.set_string_custom_property("pushed_version", str(version))
 
 
 def _tasks(version_directory: str) -> set[str]:

@@ -13,8 +13,10 @@ import dataclasses
 
 from absl import flags
 
-from mptrec_tf.bin import program, training_flags
+from mptrec_tf.bin import defaults, program, training_flags
+from mptrec_tf.models.configurations import head_config
 from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
@@ -22,51 +24,60 @@ _TASK = flags.DEFINE_string("task", None, "The new task, one of the data's.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the task package.")
 _HEAD = flags.DEFINE_enum(
     "head",
-    AUTO,
+    NewTaskConfig.head,
     [AUTO, *KINDS],
     "What is trained: the paper's prompt, its two simpler forms, or a prompt with a small expert "
     "of its own. auto: trains all and keeps the smallest that is as good as the best on the "
     "validation rows.",
 )
 _TAU = flags.DEFINE_float(
-    "tau", None, "Temperature of the attention to existing tasks; default 150.", lower_bound=1e-6
+    "tau", None, "Temperature of the attention to existing tasks.", lower_bound=1e-6
 )
 _KL_WEIGHT = flags.DEFINE_float(
-    "kl_weight", None, "Keeps that attention near equal weights; default 0.", lower_bound=0.0
+    "kl_weight", None, "Keeps that attention near equal weights.", lower_bound=0.0
 )
 _COMPARE = flags.DEFINE_bool(
     "compare",
     False,
-    "Also train the task alone from scratch, and all tasks jointly, and print what the new task "
-    "gives up or gains; on the test rows too, which nothing else looks at.",
+    "Also train the task alone from scratch, and all tasks jointly, and say which is better, for "
+    "the old tasks, too; by the test rows, which nothing else looks at.",
 )
 flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
+defaults.show({kind: (recipe(kind), head_config(kind)) for kind in KINDS})
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.bin.results import comparison_table, new_task_table
     from mptrec_tf.directories import check_absent
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.packages import check_addable, keep_package
+    from mptrec_tf.export.descriptions import check_addable, describe_backbone
     from mptrec_tf.prepared_data import PreparedData
-    from mptrec_tf.training.loop import TrainingConfig
-    from mptrec_tf.training.new_task import NewTaskConfig, learn
-    from mptrec_tf.training.reference import check_comparable, compare
+    from mptrec_tf.spec import check_same_features
+    from mptrec_tf.training_data import check_labels_of
 
     check_absent(_OUTPUT_DIR.value)
-    backbone = load_backbone(_BACKBONE.value)
+    described = describe_backbone(_BACKBONE.value)
     data = PreparedData(_DATA.value)
     (task,) = data.spec.select_tasks([_TASK.value])
     data.task_columns([task.name])
-    check_addable(backbone, task)
-    backbone.check_fits(data)
+    check_addable(described, task)
+    check_same_features(
+        data.spec, described.spec, f"data {data.directory}", f"backbone {described.directory}"
+    )
     if _COMPARE.value:
-        check_comparable(backbone.backbone, data)
-    shape = training_flags.shape_fields()
-    shape |= {f.name: f.value for f in (_TAU, _KL_WEIGHT) if f.value is not None}
+        check_labels_of(described.config.tasks, data)
+    shape = training_flags.shape_fields() | training_flags.given(_TAU, _KL_WEIGHT)
     config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
+
+    # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.bin.results import comparison_table, new_task_table
+    from mptrec_tf.export.backbones import load_backbone
+    from mptrec_tf.export.packages import keep_package
+    from mptrec_tf.training.new_task import learn
+    from mptrec_tf.training.reference import compare
+
+    backbone = load_backbone(_BACKBONE.value)
+    backbone.check_fits(data)
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
     chosen, candidates = learn(
         backbone.backbone,

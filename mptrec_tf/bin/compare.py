@@ -11,7 +11,8 @@ these tasks differs: for a script that lets a version go live.
 from absl import flags
 
 from mptrec_tf.bin import format_flags, output_files, program
-from mptrec_tf.errors import InputError
+from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.spec import DatasetSpec
 
 _A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
 _B = flags.DEFINE_string("b", None, "The other one.")
@@ -32,9 +33,20 @@ def main(_: list[str]) -> None:
     Raises:
       InputError: if a task differs that must not.
     """
-    from mptrec_tf.datasets.tabular import estimated_rows, read_file
+    from mptrec_tf.datasets.sources import check_files
     from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import write_file
+    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.export.descriptions import check_model
+
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
+    described = [check_model(path) for path in (_A.value, _B.value)]
+    if all(described):
+        _required(*described)
+    check_files([_INPUT.value])
+
+    # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.datasets.tabular import estimated_rows, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.serving.comparing import compare
     from mptrec_tf.serving.saved_model import LoadedModel
@@ -43,13 +55,7 @@ def main(_: list[str]) -> None:
     if output:
         output = output_files.ready(output, {_INPUT.value: "the input"})
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
-    common = set(a.spec.task_names) & set(b.spec.task_names)
-    required = common if _REQUIRE_IDENTICAL.value == ["all"] else set(_REQUIRE_IDENTICAL.value)
-    if required - common:
-        raise InputError(
-            f"--require_identical names {sorted(required - common)[0]!r}, which is no task of both "
-            f"models; these are {', '.join(sorted(common)) or 'none'}."
-        )
+    required = _required(a.spec, b.spec)
     text_format = format_flags.text_format(a.spec.text_format)
     with program.progress("comparing", estimated_rows(_INPUT.value)) as on_rows:
         found = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
@@ -63,6 +69,18 @@ def main(_: list[str]) -> None:
     differing = [task for task in sorted(required) if not found[task]["identical"]]
     if differing:
         raise InputError(f"the two models differ in {', '.join(differing)}.")
+
+
+def _required(a: DatasetSpec, b: DatasetSpec) -> set[str]:
+    """The tasks that must not differ."""
+    common = set(a.task_names) & set(b.task_names)
+    required = common if _REQUIRE_IDENTICAL.value == ["all"] else set(_REQUIRE_IDENTICAL.value)
+    for name in sorted(required - common):
+        raise InputError(
+            f"--require_identical names {name!r}, which is no task of both models; these are "
+            f"{', '.join(sorted(common)) or 'none'}{did_you_mean(name, common)}"
+        )
+    return required
 
 
 def _shown(values: dict) -> dict:

@@ -33,7 +33,15 @@ flags.adopt_module_key_flags(data_flags)
 def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import write_file
+    from mptrec_tf.directories import check_writable, write_file
+    from mptrec_tf.export.descriptions import check_model
+
+    if _OUTPUT.value:
+        check_writable(_OUTPUT.value)
+    data_flags.spec_from_flags({"files": _FILES.value})
+    check_model(_MODEL.value, _TASKS.value)
+
+    # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import evaluate

@@ -10,9 +10,9 @@ that are kept, as they came, then one with the probability for each task; a line
 order of the inputs.
 
 A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a
-CSV file with their file, line, reason and, where it is text, the row itself; the output holds all
-others, and the exit status is 3 if there were any. --output=- is standard output; tables and
-progress go to standard error then.
+CSV file: their file, line (or number of the record), reason and, where it can be had, the row
+itself. The output holds all others, and the exit status is 3 if there were any. --output=- is
+standard output; tables and progress go to standard error then.
 """
 
 import sys
@@ -51,9 +51,17 @@ def main(_: list[str]) -> None:
     import contextlib
     import dataclasses
 
+    from mptrec_tf.datasets.sources import check_files
+    from mptrec_tf.directories import check_writable
+    from mptrec_tf.export.descriptions import check_model
+
+    check_writable(_OUTPUT.value)
+    check_model(_MODEL.value, _TASKS.value)
+    check_files(_INPUT.value)
+
+    # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.datasets.tabular import Tabular, read_file
     from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import check_writable
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.serving.rejects import rejects_file
     from mptrec_tf.serving.saved_model import LoadedModel

@@ -22,7 +22,7 @@ _TASKS = flags.DEFINE_list(
     "tasks",
     [],
     "Built-in data sets: tasks to label, now and to come; their label columns are left out of the "
-    "features. Default: the data set's own.",
+    f"features. Default: {data_flags.DEFAULT_TASKS}.",
 )
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."
@@ -34,28 +34,33 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows
+    from mptrec_tf.directories import check_absent
+    from mptrec_tf.export.descriptions import describe_backbone
+    from mptrec_tf.spec import check_same_features
+
+    check_absent(_OUTPUT_DIR.value)
+    patterns = {split: flag.value for split, flag in _FILES.items()}
+    if data_flags.SPEC.value and _TASKS.value:
+        raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
+    spec = data_flags.spec_from_flags(patterns, _TASKS.value)
+    if _BACKBONE.value:
+        described = describe_backbone(_BACKBONE.value)
+        check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
+
+    # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows, shared_files
     from mptrec_tf.datasets.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.preparation import check_beam_args, prepare
     from mptrec_tf.prepared_data import summary_rows
 
     check_beam_args(beam_args)
-    source = data_flags.open_from_flags(
-        {split: flag.value for split, flag in _FILES.items()}, _TASKS.value
-    )
-    if data_flags.SPEC.value and _TASKS.value:
-        raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
+    source = data_flags.open_from_flags(patterns, _TASKS.value)
     transform_dir = None
     if _BACKBONE.value:
         from mptrec_tf.export.backbones import load_backbone
-        from mptrec_tf.spec import check_same_features
 
-        backbone = load_backbone(_BACKBONE.value)
-        check_same_features(
-            source.spec, backbone.spec, "the data set", f"backbone {backbone.directory}"
-        )
-        transform_dir = backbone.transform_dir
+        transform_dir = load_backbone(_BACKBONE.value).transform_dir
     total = sum(source.estimated_rows(split) for split in SPLITS)
     with program.progress("preparing", total) as on_rows:
         data = prepare(
@@ -66,7 +71,7 @@ def main(beam_args: list[str]) -> None:
             on_rows=on_rows,
         )
     with program.progress("checking", sum(of["rows"] for of in data.splits.values())) as on_rows:
-        checks = DataChecks(data, on_rows)
+        checks = DataChecks(data, on_rows, shared_files({s: source.shards(s) for s in SPLITS}))
         warnings = checks.warnings()
     splits = " / ".join(SPLITS)
     print_table(label_rows(data), "Label values, what they became, and rows with them")

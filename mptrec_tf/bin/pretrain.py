@@ -10,91 +10,94 @@ import dataclasses
 
 from absl import flags
 
-from mptrec_tf.bin import program, training_flags
+from mptrec_tf.bin import defaults, program, training_flags
+from mptrec_tf.layers.choices import L2_OVER
+from mptrec_tf.models.configurations import (
+    ASSIGNMENTS,
+    FUSIONS,
+    BackboneConfig,
+    PretrainingConfig,
+)
+from mptrec_tf.training.configurations import TrainingConfig
 
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
 _TASKS = flags.DEFINE_list("tasks", None, "Tasks to pre-train on, by commas.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the backbone.")
 _EMBEDDING_WIDTH = flags.DEFINE_integer(
-    "embedding_width", 4, "Width of each categorical feature's embedding.", lower_bound=1
+    "embedding_width", None, "Width of each categorical feature's embedding.", lower_bound=1
 )
 _EXPERT_UNITS = flags.DEFINE_list(
-    "expert_units", ["256", "128"], "Layers of each expert; the last is the representations' width."
+    "expert_units", None, "Layers of each expert; the last is the representations' width."
 )
 _EXPERT_DROPOUT = flags.DEFINE_float(
-    "expert_dropout", 0.0, "In experts.", lower_bound=0.0, upper_bound=0.99
+    "expert_dropout", None, "In experts.", lower_bound=0.0, upper_bound=0.99
 )
-_L2_EMBEDDING = flags.DEFINE_float("l2_embedding", 0.006, "L2 of the embeddings.", lower_bound=0.0)
+_L2_EMBEDDING = flags.DEFINE_float("l2_embedding", None, "L2 of the embeddings.", lower_bound=0.0)
 _L2_EMBEDDING_OVER = flags.DEFINE_enum(
     "l2_embedding_over",
-    "table",
-    ["table", "batch"],
+    None,
+    L2_OVER,
     "Whose norm that is: the whole table's (the paper's), or of the rows a batch reads, for "
     "tables too large to touch in every step.",
 )
 _GEN_WEIGHT = flags.DEFINE_float(
-    "gen_weight", 0.9, "Weight of the predictions from what is shared alone.", lower_bound=0.0
+    "gen_weight", None, "Weight of the predictions from what is shared alone.", lower_bound=0.0
 )
 _ADVERSARIAL_WEIGHT = flags.DEFINE_float(
     "adversarial_weight",
-    0.1,
+    None,
     "Weight of the discriminator's loss; 0: no adversary.",
     lower_bound=0.0,
 )
 _ASSIGNMENT = flags.DEFINE_enum(
     "assignment",
-    "periodic",
-    ["periodic", "online"],
+    None,
+    ASSIGNMENTS,
     "How samples get their environment: one kept per training row and renewed every "
     "--cluster_every epochs, or from each step's own losses.",
 )
 _CLUSTER_EVERY = flags.DEFINE_integer(
-    "cluster_every", 2, "Epochs between renewals of the environments.", lower_bound=1
+    "cluster_every", None, "Epochs between renewals of the environments.", lower_bound=1
 )
 _NORMALIZE_LOSSES = flags.DEFINE_bool(
-    "normalize_losses", False, "Rank each task's losses first; for tasks with rare positives."
+    "normalize_losses", None, "Rank each task's losses first; for tasks with rare positives."
 )
 _FUSION = flags.DEFINE_enum(
-    "fusion",
-    "full",
-    ["full", "share_only", "specific_only"],
-    "What towers see; the last two are the paper's ablations.",
+    "fusion", None, FUSIONS, "What towers see; all but the first are the paper's ablations."
 )
 training_flags.check_units("expert_units")
 flags.mark_flags_as_required(["data", "tasks", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
+defaults.show({"": (BackboneConfig, PretrainingConfig, TrainingConfig)})
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.bin.results import pretraining_table
     from mptrec_tf.directories import check_absent
-    from mptrec_tf.export.backbones import keep_backbone
-    from mptrec_tf.models.mptrec import PretrainingConfig
     from mptrec_tf.prepared_data import PreparedData
-    from mptrec_tf.training.loop import TrainingConfig
-    from mptrec_tf.training.pretraining import backbone_config, pretrain
 
     check_absent(_OUTPUT_DIR.value)
     data = PreparedData(_DATA.value)
     data.task_columns(_TASKS.value)
+
+    # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.bin.results import pretraining_table
+    from mptrec_tf.export.backbones import keep_backbone
+    from mptrec_tf.training.pretraining import backbone_config, pretrain
+
     shape = backbone_config(
         data,
         _TASKS.value,
-        embedding_width=_EMBEDDING_WIDTH.value,
-        expert_units=training_flags.units(_EXPERT_UNITS),
-        expert_dropout=_EXPERT_DROPOUT.value,
-        l2_embedding=_L2_EMBEDDING.value,
-        l2_embedding_over=_L2_EMBEDDING_OVER.value,
-        fusion=_FUSION.value,
+        **training_flags.given(
+            _EMBEDDING_WIDTH, _EXPERT_DROPOUT, _L2_EMBEDDING, _L2_EMBEDDING_OVER, _FUSION
+        ),
+        **training_flags.units(_EXPERT_UNITS),
         **training_flags.shape_fields(),
     )
     losses = PretrainingConfig(
-        gen_weight=_GEN_WEIGHT.value,
-        adversarial_weight=_ADVERSARIAL_WEIGHT.value,
-        assignment=_ASSIGNMENT.value,
-        cluster_every=_CLUSTER_EVERY.value,
-        normalize_losses=_NORMALIZE_LOSSES.value,
+        **training_flags.given(
+            _GEN_WEIGHT, _ADVERSARIAL_WEIGHT, _ASSIGNMENT, _CLUSTER_EVERY, _NORMALIZE_LOSSES
+        )
     )
     training = TrainingConfig(**training_flags.training_fields())
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"

@@ -1,19 +1,24 @@
 """What all programs share: help, quiet libraries, errors in one sentence."""
 
 import atexit
-import contextlib
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from absl import app, flags
 from absl import logging as absl_logging
 
+import mptrec_tf
 from mptrec_tf.errors import InputError
+from mptrec_tf.progress import counting
+
+progress = counting  # what programs call it
 
 
 def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = False) -> None:
@@ -28,8 +33,11 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
     _quiet_libraries()
 
     def parse(argv: Sequence[str]) -> list[str]:
+        if {"--version", "-version"} & set(argv[1:]):
+            print(f"{_name(argv[0])} {mptrec_tf.__version__}")
+            sys.exit(0)
         if {"--help", "-help", "--helpshort", "-h", "-?"} & set(argv[1:]):
-            print(f"{module.__doc__.strip()}\n{flags.FLAGS.module_help(module)}")
+            print(f"{module.__doc__.strip()}\n{_flags_help(module)}")
             sys.exit(0)
         try:
             return flags.FLAGS(list(argv), known_only=pass_on_unknown_flags)
@@ -57,6 +65,13 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
     app.run(guarded, flags_parser=parse)
 
 
+def _flags_help(module: ModuleType) -> str:
+    """The program's flags, with values as they are given: without the quotes that absl adds."""
+    told = re.sub(r"\n +\(default: ''\)", "", flags.FLAGS.module_help(module))  # an empty list
+    told = re.sub(r"(?s)\(default: '(.*?)'\)", r"(default: \1)", told)
+    return f"{told}\n  --version: Prints the program's version."
+
+
 def _fail(program: str, sentence: str) -> None:
     print(f"{_name(program)}: error: {sentence}", file=sys.stderr)
     sys.exit(1)
@@ -78,38 +93,3 @@ def _quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     # While Python shuts down, TensorFlow's functions miss modules that are gone already.
     atexit.register(setattr, sys, "unraisablehook", lambda _: None)
-
-
-@contextlib.contextmanager
-def progress(description: str, total: int, unit: str = "rows") -> Iterator[Callable[[int], None]]:
-    """Shows a progress bar with the time that is left, on standard error.
-
-    Args:
-      description: What is being done.
-      total: Expected units of work; 0 if that is not known.
-      unit: What is counted.
-
-    Yields:
-      A function to call with the units that were done since the last call.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(f"{{task.completed:,.0f}} {unit}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(description, total=total or None)
-        yield lambda done: shown.advance(task, done)
-        shown.update(task, total=shown.tasks[0].completed)  # an estimate may have been off

@@ -6,6 +6,7 @@ from typing import Any
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.packages import TaskPackage
+from mptrec_tf.models.head_names import KINDS
 from mptrec_tf.models.prompted import (
     PromptedMPTRec,
     count,
@@ -14,6 +15,7 @@ from mptrec_tf.models.prompted import (
 )
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
+from mptrec_tf.training.reference import SPLITS, in_words
 
 
 def pretraining_table(stored: StoredBackbone, result: Training) -> None:
@@ -46,13 +48,14 @@ def new_task_table(
     if len(candidates) > 1:
         rows = [
             {
-                **c.row(),
+                **{k: v for k, v in c.row().items() if k != "run_seconds"},
                 "share_of_joint": c.parameters / joint,
                 "kept": "yes" if c is chosen else "",
             }
             for c in candidates
         ]
         print_table(rows, f"Heads for {task}: the smallest within the noise of the best is kept")
+        _print_runs(candidates)
     row = {
         "task": task,
         "head": chosen.kind,
@@ -66,26 +69,42 @@ def new_task_table(
     trainable_parameters(PromptedMPTRec(backbone.backbone, {task: package.head}))
     print(
         f"{chosen.parameters / joint:.2%} of the {joint:,} parameters that joint training of all "
-        f"{len(backbone.backbone.config.tasks) + 1} tasks would train; {result.seconds:.0f} s"
+        f"{len(backbone.backbone.config.tasks) + 1} tasks would train"
+        + ("" if len(candidates) > 1 else f"; {result.seconds:.0f} s")
     )
     print(f"task package in {package.directory}")
+
+
+def _print_runs(candidates: Sequence[Candidate]) -> None:
+    """Prints the seconds of each run: heads that are trained side by side have them in common."""
+    runs: dict[int, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.run, KINDS.index(c.kind))):
+        runs.setdefault(candidate.run, []).append(candidate)
+    for run, heads in runs.items():
+        names = ", ".join(head.kind for head in heads)
+        side_by_side = " side by side" if len(heads) > 1 else ""
+        print(f"run {run}: {names} trained{side_by_side} in {heads[0].result.seconds:.0f} s")
 
 
 def comparison_table(task: str, compared: Sequence[Mapping[str, Any]]) -> None:
     """Prints a new task's head beside its reference points, if they were trained."""
     if not compared:
         return
+    columns = {"mptrec": "frozen", "joint": "joint", "single": "alone"}
+    rows = [
+        {"task": row["task"]}
+        | {
+            f"{shown}_{split}": row.get(f"{model}_{split}")
+            for split in SPLITS
+            for model, shown in columns.items()
+        }
+        for row in compared
+    ]
     print_table(
-        [{k: v for k, v in row.items() if k != "parameters"} for row in compared],
-        "AUC of the frozen model with the new task, of full joint training, and of it alone",
+        rows,
+        f"AUC of the frozen backbone with {task}, of joint training, and of {task} alone",
     )
-    for row in compared:
-        gain = row["mptrec_test"] - row["joint_test"]
-        if row["task"] == task:
-            alone = row["mptrec_test"] - row["single_test"]
-            print(f"{task}: {gain:+.4f} to joint training, {alone:+.4f} to training it alone")
-        else:
-            print(f"{row['task']}: joint training would change its test AUC by {-gain:+.4f}")
+    print("\n".join(in_words(compared)))
 
 
 def export_table(

@@ -4,11 +4,13 @@
         --port=8500 --rest_api_port=8501
 
 Production runs on TF Serving itself (tensorflow_model_server): this server speaks its protocols
-and takes flags of its names, so that the same clients and the same configuration work with both.
+and takes all of its flags, so that the same clients, files and command lines work with both. Flags
+of it that are not below do nothing here, and a note on standard error says why.
 
 It answers gRPC (Predict, GetModelMetadata, GetModelStatus) and REST (/v1/models/<name>), merges
 requests that wait, and looks for new versions: one is loaded and warmed before the old one is
-dropped, and a broken one leaves the old one serving. Metrics for Prometheus are at
+dropped, and a broken one leaves the old one serving. A model without a version that loads is
+waited for while the others are served. Metrics for Prometheus are at
 /monitoring/prometheus/metrics of the REST port. SIGTERM ends it when all is answered.
 
 It is stricter than TF Serving in one way: a request whose answer is no finite number (a NaN in a
@@ -16,11 +18,16 @@ column) is refused.
 """
 
 import logging
+import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mptrec_tf.bin import program
+from mptrec_tf.bin import model_server_flags, program
 from mptrec_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from mptrec_tf.serving.server.process import ServerOptions
 
 _MODEL_NAME = flags.DEFINE_string("model_name", "default", "What requests call the model.")
 _MODEL_BASE_PATH = flags.DEFINE_string(
@@ -29,21 +36,67 @@ _MODEL_BASE_PATH = flags.DEFINE_string(
 _MODEL_CONFIG_FILE = flags.DEFINE_string(
     "model_config_file", None, "Instead: models, their version policies and labels (text proto)."
 )
-_CONFIG_POLL = flags.DEFINE_integer(
+_CONFIG_POLL = flags.DEFINE_float(
     "model_config_file_poll_wait_seconds",
-    0,
-    "0: that file is read once; otherwise at every look for versions, so that a label can move.",
-    lower_bound=0,
+    0.0,
+    "Seconds between looks at that file, so that a label can move; 0: it is read once.",
+    0.0,
 )
 _PORT = flags.DEFINE_integer("port", 8500, "Port for gRPC; 0: no gRPC.", 0, 65535)
+_SOCKET_PATH = flags.DEFINE_string("grpc_socket_path", None, "A UNIX socket for gRPC, too.")
 _REST_API_PORT = flags.DEFINE_integer("rest_api_port", 8501, "Port for REST; 0: no REST.", 0, 65535)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all.")
+_SSL_CONFIG_FILE = flags.DEFINE_string(
+    "ssl_config_file",
+    None,
+    "TLS for gRPC: server_key, server_cert, custom_ca, client_verify (text proto). REST has none.",
+)
+_CHANNEL_ARGUMENTS = flags.DEFINE_string(
+    "grpc_channel_arguments", "", "gRPC's own settings, as grpc.max_connection_age_ms=2000,..."
+)
+_CORS = flags.DEFINE_bool(
+    "rest_api_enable_cors_support", False, "Let pages of other origins send requests over REST."
+)
 _POLL = flags.DEFINE_float(
     "file_system_poll_wait_seconds", 1.0, "Seconds between looks for versions; 0: one look.", 0.0
+)
+_RETRIES = flags.DEFINE_integer(
+    "max_num_load_retries",
+    5,
+    "How often a broken version is tried again, at looks for versions, before its files change.",
+    lower_bound=0,
+)
+_RETRY_MICROS = flags.DEFINE_integer(
+    "load_retry_interval_micros", 60_000_000, "Microseconds between these tries."
 )
 _ENABLE_BATCHING = flags.DEFINE_bool("enable_batching", True, "Merge requests that wait.")
 _BATCHING_FILE = flags.DEFINE_string(
     "batching_parameters_file", None, "max_batch_size and others (text proto)."
+)
+_TAGS = flags.DEFINE_list("saved_model_tags", ["serve"], "Tags of the graph that is loaded.")
+_WARM_UP = flags.DEFINE_bool(
+    "enable_model_warmup", True, "A version is served only when its warm-up requests succeed."
+)
+_WARM_UP_ITERATIONS = flags.DEFINE_integer(
+    "num_request_iterations_for_warmup", 0, "How often each of these is run; 0: once."
+)
+_SESSION_FILE = flags.DEFINE_string(
+    "tensorflow_session_config_file", None, "TensorFlow's ConfigProto (text proto)."
+)
+_PARALLELISM = flags.DEFINE_integer(
+    "tensorflow_session_parallelism", 0, "TensorFlow's threads; 0: automatic.", lower_bound=0
+)
+_INTRA_OP = flags.DEFINE_integer(
+    "tensorflow_intra_op_parallelism", 0, "Those within an operation.", lower_bound=0
+)
+_INTER_OP = flags.DEFINE_integer(
+    "tensorflow_inter_op_parallelism", 0, "Those between operations.", lower_bound=0
+)
+_GPU = flags.DEFINE_float(
+    "per_process_gpu_memory_fraction", 0.0, "Of the GPU's memory; 0: automatic.", 0.0, 1.0
+)
+_MONITORING_FILE = flags.DEFINE_string(
+    "monitoring_config_file", None, "Where Prometheus' metrics are, if at all (text proto)."
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
     "max_request_bytes", 16 << 20, "Larger requests are refused.", lower_bound=1
@@ -54,42 +107,37 @@ _MAX_CONCURRENT = flags.DEFINE_integer(
 _TIMEOUT_MS = flags.DEFINE_integer(
     "rest_api_timeout_in_ms", 30_000, "Longest time for a request, gRPC's too.", lower_bound=1
 )
+_VERSION = flags.DEFINE_bool("version", False, "Print the software's versions and end.")
 
 
 def main(_: list[str]) -> None:
     """Runs the program."""
+    if _VERSION.value:
+        _print_versions()
+        return
+    for note in model_server_flags.notes():
+        _say(note)
+    _check_flags()
+
     import asyncio
 
-    from mptrec_tf.serving.server.batching_parameters import read_batching_parameters
+    from mptrec_tf.export.versions import check_base_path
     from mptrec_tf.serving.server.model_config import ModelConfig, read_model_config
-    from mptrec_tf.serving.server.process import Server, ServerOptions, serve
+    from mptrec_tf.serving.server.process import Server, serve
 
-    if bool(_MODEL_BASE_PATH.value) == bool(_MODEL_CONFIG_FILE.value):
-        raise InputError("give either --model_base_path or --model_config_file.")
-    if not _PORT.value and not _REST_API_PORT.value:
-        raise InputError("--port=0 and --rest_api_port=0 leave nothing to ask; give one of them.")
-    if _BATCHING_FILE.value and not _ENABLE_BATCHING.value:
-        raise InputError("--batching_parameters_file goes with --enable_batching.")
-
-    batching = ServerOptions.batching
-    if _BATCHING_FILE.value:
-        batching = read_batching_parameters(_BATCHING_FILE.value, batching)
     reread = None
     if _MODEL_CONFIG_FILE.value:
-        configs = read_model_config(_MODEL_CONFIG_FILE.value)
+        if _MODEL_BASE_PATH.value:
+            _say("--model_name and --model_base_path do nothing beside --model_config_file.")
+
+        def reread() -> list[ModelConfig]:
+            return read_model_config(_MODEL_CONFIG_FILE.value)
+
+        configs = reread()
     else:
+        check_base_path(_MODEL_BASE_PATH.value)
         configs = [ModelConfig(_MODEL_NAME.value, _MODEL_BASE_PATH.value)]
-    options = ServerOptions(
-        host=_HOST.value,
-        port=_PORT.value or None,
-        rest_port=_REST_API_PORT.value or None,
-        poll_seconds=_POLL.value,
-        batching=batching,
-        merge=_ENABLE_BATCHING.value,
-        max_request_bytes=_MAX_REQUEST_BYTES.value,
-        max_concurrent_requests=_MAX_CONCURRENT.value,
-        timeout=_TIMEOUT_MS.value / 1000,
-    )
+    options = _options()
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("mptrec-serve").setLevel(logging.INFO)
 
@@ -99,14 +147,104 @@ def main(_: list[str]) -> None:
             for what, port in (("gRPC", server.port), ("REST", server.rest_port))
             if port
         ]
-        print(f"serving {', '.join(c.name for c in configs)}: {', '.join(places)}", flush=True)
-
-    if _MODEL_CONFIG_FILE.value and _CONFIG_POLL.value:
-
-        def reread() -> list[ModelConfig]:
-            return read_model_config(_MODEL_CONFIG_FILE.value)
+        if _SOCKET_PATH.value:
+            places.append(f"gRPC at {_SOCKET_PATH.value}")
+        served = server.serving()
+        waiting = [config.name for config in configs if config.name not in served]
+        what = f"serving {', '.join(served) or 'nothing yet'}"
+        if waiting:
+            what += f", waiting for {', '.join(waiting)}" if _POLL.value else ""
+        print(f"{what}: {', '.join(places)}", flush=True)
 
     asyncio.run(serve(Server(configs, options, reread), on_start))
+
+
+def _check_flags() -> None:
+    if not _MODEL_BASE_PATH.value and not _MODEL_CONFIG_FILE.value:
+        raise InputError("give --model_base_path, or --model_config_file.")
+    if not (_PORT.value or _REST_API_PORT.value or _SOCKET_PATH.value):
+        raise InputError("--port=0 and --rest_api_port=0 leave nothing to ask; give one of them.")
+    if _PORT.value and _PORT.value == _REST_API_PORT.value:
+        raise InputError(
+            f"--port and --rest_api_port are both {_PORT.value}; give each a port of its own."
+        )
+    if _BATCHING_FILE.value and not _ENABLE_BATCHING.value:
+        raise InputError("--batching_parameters_file goes with --enable_batching.")
+
+
+def _options() -> "ServerOptions":
+    from mptrec_tf.serving.server.batching_parameters import read_batching_parameters
+    from mptrec_tf.serving.server.monitoring_config import read_metrics_path
+    from mptrec_tf.serving.server.process import ServerOptions
+    from mptrec_tf.serving.server.servable import LoadOptions
+    from mptrec_tf.serving.server.session_config import session_config
+    from mptrec_tf.serving.server.tls import read_ssl_config
+
+    batching, credentials = ServerOptions.batching, None
+    if _BATCHING_FILE.value:
+        batching = read_batching_parameters(_BATCHING_FILE.value, batching)
+    metrics_path = ServerOptions.metrics_path
+    if _MONITORING_FILE.value:
+        metrics_path = read_metrics_path(_MONITORING_FILE.value)
+    if _SSL_CONFIG_FILE.value:
+        credentials = read_ssl_config(_SSL_CONFIG_FILE.value)
+        if _REST_API_PORT.value:
+            _say("--ssl_config_file is for gRPC: REST has no TLS, as in TF Serving.")
+    return ServerOptions(
+        host=_HOST.value,
+        port=_PORT.value or None,
+        rest_port=_REST_API_PORT.value or None,
+        socket_path=_SOCKET_PATH.value or None,
+        credentials=credentials,
+        channel_arguments=_channel_arguments(_CHANNEL_ARGUMENTS.value),
+        poll_seconds=_POLL.value,
+        reread_seconds=_CONFIG_POLL.value,
+        loading=LoadOptions(
+            tags=_TAGS.value,
+            session=session_config(
+                _SESSION_FILE.value,
+                both=_PARALLELISM.value,
+                intra_op=_INTRA_OP.value,
+                inter_op=_INTER_OP.value,
+                gpu=_GPU.value,
+            ),
+            warm_up=_WARM_UP.value,
+            warm_up_iterations=max(1, _WARM_UP_ITERATIONS.value),
+            retries=_RETRIES.value,
+            retry_seconds=max(0, _RETRY_MICROS.value) / 1e6,
+        ),
+        metrics_path=metrics_path,
+        cors=_CORS.value,
+        batching=batching,
+        merge=_ENABLE_BATCHING.value,
+        max_request_bytes=_MAX_REQUEST_BYTES.value,
+        max_concurrent_requests=_MAX_CONCURRENT.value,
+        timeout=_TIMEOUT_MS.value / 1000,
+    )
+
+
+def _channel_arguments(given: str) -> dict[str, int | str]:
+    found: dict[str, int | str] = {}
+    for argument in given.split(",") if given else ():
+        name, equals, value = argument.partition("=")
+        if not name or not equals:
+            raise InputError(f"--grpc_channel_arguments: {argument!r} is not name=value.")
+        try:
+            found[name] = int(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _print_versions() -> None:
+    import importlib.metadata
+
+    for what in ("mptrec-tf", "tensorflow-serving-api", "tensorflow"):
+        print(f"{what}: {importlib.metadata.version(what)}")
+
+
+def _say(note: str) -> None:
+    print(f"mptrec-serve: note: {note}", file=sys.stderr)
 
 
 def run() -> None:

@@ -11,7 +11,7 @@ Without `original_files` it downloads from UCI.
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mptrec_tf.datasets import census_income, uci
+from mptrec_tf.datasets import census_income, census_income_spec, uci
 from mptrec_tf.datasets.block import SPLITS, read_split
 
 
@@ -36,8 +36,8 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             description="Census-Income (KDD), UCI 117: US census rows of 1994 and 1995.",
             features=tfds.features.FeaturesDict(
                 {
-                    c: tf.float32 if c in census_income.NUMERIC else tf.string
-                    for c in census_income.COLUMNS
+                    c: tf.float32 if c in census_income_spec.NUMERIC else tf.string
+                    for c in census_income_spec.COLUMNS
                 }
             ),
             homepage="https://archive.ics.uci.edu/dataset/117/census+income+kdd",
@@ -52,8 +52,8 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, source, split):
         for block in read_split(source, split):
             columns = {
-                c: block.numbers(c) if c in census_income.NUMERIC else block.text(c)
-                for c in census_income.COLUMNS
+                c: block.numbers(c) if c in census_income_spec.NUMERIC else block.text(c)
+                for c in census_income_spec.COLUMNS
             }
             for row, line in enumerate(block.lines):
                 yield int(line), {name: column[row] for name, column in columns.items()}

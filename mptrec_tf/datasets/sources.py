@@ -1,16 +1,19 @@
-"""Opens a data set by its name, as the programs' flags give it."""
+"""Opens a data set by its name, as the programs' flags give it; reading it imports TensorFlow."""
 
-import dataclasses
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from mptrec_tf.data_format import TextFormat
-from mptrec_tf.datasets import census_income, synthetic
-from mptrec_tf.datasets.block import Source
-from mptrec_tf.datasets.tabular import Tabular
-from mptrec_tf.errors import InputError
+from mptrec_tf.datasets import census_income_spec, synthetic_spec
+from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.file_systems import is_remote
 from mptrec_tf.spec import DatasetSpec
 from mptrec_tf.spec_yaml import load
+
+if TYPE_CHECKING:
+    from mptrec_tf.datasets.block import Source
 
 BUILT_IN = ("synthetic", "census_income")
 
@@ -22,9 +25,9 @@ def built_in_spec(dataset: str, tasks: Sequence[str] | None = None) -> DatasetSp
       InputError: for an unknown data set or task.
     """
     if dataset == "synthetic":
-        return synthetic.make_spec(tasks or synthetic.TASKS)
+        return synthetic_spec.make_spec(tasks or synthetic_spec.TASKS)
     if dataset == "census_income":
-        return census_income.make_spec(tasks or census_income.DEFAULT_TASKS)
+        return census_income_spec.make_spec(tasks or census_income_spec.DEFAULT_TASKS)
     raise _unknown(dataset)
 
 
@@ -59,26 +62,38 @@ def open_source(
             if rows < 6:
                 raise InputError(f"the number of rows must be 6 or more, not {rows}.")
             counts = {"train": rows, "validation": rows // 6, "test": rows // 3}
-        return synthetic.Synthetic(counts, seed, tasks or synthetic.TASKS)
+        from mptrec_tf.datasets.synthetic import Synthetic
+
+        return Synthetic(counts, seed, tasks or synthetic_spec.TASKS)
     if dataset == "census_income":
         if rows is not None:
             raise InputError("the number of rows can be chosen for the synthetic data set only.")
-        return census_income.CensusIncome(data_dir, tasks or census_income.DEFAULT_TASKS)
+        from mptrec_tf.datasets.census_income import CensusIncome
+
+        return CensusIncome(data_dir, tasks or census_income_spec.DEFAULT_TASKS)
     raise _unknown(dataset)
+
+
+def check_files(patterns: Sequence[str]) -> None:
+    """Rejects paths of this machine at which there is no file; globs are for who reads them.
+
+    Raises:
+      InputError: naming the path.
+    """
+    for path in patterns:
+        plain = not (is_remote(path) or path.startswith("tfds:") or set(path) & set("*?[\\"))
+        if plain and (not os.path.exists(path) or os.path.isdir(path)):
+            raise InputError(f"no file matches {path!r}; give an existing file or a glob.")
 
 
 def _unknown(dataset: str) -> InputError:
     return InputError(
-        f"unknown data set {dataset!r}: built in are {' and '.join(BUILT_IN)}; "
-        "describe your own in a spec file."
+        f"unknown data set {dataset!r}: built in are {' and '.join(BUILT_IN)}, "
+        f"your own is described in a spec file{did_you_mean(dataset, BUILT_IN)}"
     )
 
 
-def open_tabular(
-    spec: str | os.PathLike[str],
-    patterns: Mapping[str, Sequence[str]],
-    text_format: Callable[[TextFormat], TextFormat] = lambda of_spec: of_spec,
-) -> Tabular:
+def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[str]]) -> Source:
     """Opens a user's own files.
 
     Args:
@@ -89,7 +104,6 @@ def open_tabular(
     Raises:
       InputError: for a spec that is wrong or a pattern that matches no file.
     """
-    loaded = load(spec)
-    return Tabular(
-        dataclasses.replace(loaded, text_format=text_format(loaded.text_format)), patterns
-    )
+    from mptrec_tf.datasets.tabular import Tabular
+
+    return Tabular(load(spec), patterns)

@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mptrec_tf.datasets.block import SPLITS, Block
+from mptrec_tf.datasets.synthetic_spec import (
+    DEFAULT_ROWS,
+    TASKS,
+    make_spec,
+    probability_column,
+)
 from mptrec_tf.errors import InputError
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
-
-TASKS = ("click", "like", "share", "purchase")
-DEFAULT_ROWS = {"train": 60_000, "validation": 10_000, "test": 20_000}
 
 _USERS, _ITEMS = 500, 200
 _USER_SEGMENTS, _CITIES, _CATEGORIES, _HOURS, _DEVICES = 6, 20, 16, 24, 4
@@ -32,32 +34,6 @@ _SCALE = 1.1
 _SHARED_SHARE = 0.6
 _CHUNK = 2_000  # rows that come of one seed
 _SHARD = 50 * _CHUNK
-
-
-def probability_column(task: str) -> str:
-    """The raw column that holds the true probability of a task."""
-    return f"probability_{task}"
-
-
-def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
-    """Returns the spec of the built-in data.
-
-    Raises:
-      InputError: for a task that this data set does not have.
-    """
-    for name in tasks:
-        if name not in TASKS:
-            raise InputError(f"unknown task {name!r}: data set 'synthetic' has {', '.join(TASKS)}.")
-    categorical = ("user_id", "user_segment", "user_city", "item_id", "item_category", "device")
-    return DatasetSpec(
-        name="synthetic",
-        categorical=(*(Categorical(name) for name in categorical), Categorical("hour")),
-        numeric=(Numeric("user_age"), Numeric("item_price", "log"), Numeric("item_freshness")),
-        tasks=tuple(
-            Task(t, t, ("1",), ("0",), known_probability=probability_column(t)) for t in tasks
-        ),
-        user_id="user_id",
-    )
 
 
 @dataclasses.dataclass(frozen=True)

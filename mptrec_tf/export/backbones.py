@@ -23,15 +23,16 @@ from mptrec_tf.arrays import load_arrays, save_arrays
 from mptrec_tf.directories import copy_directory, write_file, written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.export.descriptions import BACKBONE, describe_backbone
 from mptrec_tf.fingerprint import backbone_fingerprint, transform_fingerprint
-from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.configurations import BackboneConfig
 from mptrec_tf.prepared_data import transform_directory
 from mptrec_tf.spec import DatasetSpec, check_same_features
 from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training_data import TrainingData
 
-_DESCRIPTION = "backbone.json"
 _WEIGHTS = "weights.npz"
 
 
@@ -52,6 +53,11 @@ class StoredBackbone:
     spec: DatasetSpec
     fingerprint: str
     training: Mapping[str, Any]
+
+    @property
+    def config(self) -> BackboneConfig:
+        """The backbone's shape."""
+        return self.backbone.config
 
     @property
     def transform_dir(self) -> str:
@@ -104,7 +110,7 @@ def save_all_but_weights(
         "spec": json.loads(spec.to_json()),
         "training": training,
     }
-    write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
+    write_file(os.path.join(directory, BACKBONE), to_json(description))
     return fingerprint
 
 
@@ -167,6 +173,7 @@ def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
         "history": result.history,
+        "calibration": result.calibration,
     }
 
 
@@ -183,12 +190,9 @@ def load_backbone(
       InputError: if the directory does not hold a backbone, or what it holds was changed.
     """
     directory = directory.rstrip("/")
-    description = read_description(directory, _DESCRIPTION, "a backbone", "mptrec-pretrain")
-    with understood(directory, _DESCRIPTION):
-        expected, training = description["fingerprint"], description["training"]
-        config = BackboneConfig.from_json(json.dumps(description["config"]))
-        spec = DatasetSpec.from_json(json.dumps(description["spec"]))
-    backbone = Backbone(config)
+    described = describe_backbone(directory)
+    spec, expected = described.spec, described.fingerprint
+    backbone = Backbone(described.config)
     if restore is None:
         weights = load_arrays(os.path.join(directory, _WEIGHTS))
         assign_weights(backbone.named_weights(), weights, directory)
@@ -200,43 +204,7 @@ def load_backbone(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
             f"it should be {expected}; use an untouched copy."
         )
-    return StoredBackbone(directory, backbone, spec, found, training)
-
-
-def read_description(directory: str, name: str, what: str, program: str) -> dict[str, Any]:
-    """Reads the JSON file that describes what a directory holds.
-
-    Raises:
-      InputError: if it is not there or cannot be read.
-    """
-    path = os.path.join(directory, name)
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            return json.load(file)
-    except tf.errors.NotFoundError as error:
-        raise InputError(
-            f"{directory} holds no {what.split()[-1]} ({name} is missing); "
-            f"give a directory that {program} wrote."
-        ) from error
-    except (ValueError, tf.errors.OpError) as error:
-        raise InputError(f"cannot read {path} ({error}); make it again.") from error
-
-
-@contextlib.contextmanager
-def understood(directory: str, name: str) -> Iterator[None]:
-    """Turns what goes wrong with the content of a description into a sentence about it.
-
-    Raises:
-      InputError: if a field is missing, or is not of the kind that was written.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{os.path.join(directory, name)} is damaged ({error!r}); use an untouched copy."
-        ) from error
+    return StoredBackbone(directory, backbone, spec, found, described.training)
 
 
 def assign_weights(

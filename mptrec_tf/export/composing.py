@@ -12,16 +12,22 @@ import tensorflow as tf
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import StoredBackbone, load_backbone, save_all_but_weights
+from mptrec_tf.export.descriptions import (
+    PARTS,
+    changed,
+    package_directories,
+    parts_directory,
+    version_directory,
+)
 from mptrec_tf.export.packages import TaskPackage, load_package, save_package
-from mptrec_tf.export.versions import versions
 from mptrec_tf.models.backbone import Backbone
 
-_PARTS = "assets.extra/parts"
+__all__ = ["changed", "keep_parts", "load_parts"]
 
 
 def keep_parts(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
     """Writes the parts into a version's directory."""
-    root = os.path.join(directory, _PARTS)
+    root = os.path.join(directory, PARTS)
     backbone_dir = os.path.join(root, "backbone")
     tf.io.gfile.makedirs(backbone_dir)
     save_all_but_weights(
@@ -48,17 +54,8 @@ def load_parts(
     Raises:
       InputError: if there is no such version, it does not hold its parts, or they were changed.
     """
-    found = versions(base_path)
-    if not found or version not in (None, *found):
-        there = f"there are {', '.join(map(str, found))}" if found else "there is none"
-        raise InputError(f"{base_path} holds no version {version or ''}: {there}.")
-    directory = os.path.join(base_path.rstrip("/"), str(version or found[-1]))
-    root = os.path.join(directory, _PARTS)
-    if not tf.io.gfile.isdir(root):
-        raise InputError(
-            f"{directory} does not hold the parts that it was made from ({_PARTS}); export with "
-            "--backbone and --tasks instead."
-        )
+    directory = version_directory(base_path, version)
+    root = parts_directory(directory)
     variables = os.path.join(directory, "variables", "variables")
 
     def restore(backbone: Backbone) -> None:
@@ -76,40 +73,4 @@ def load_parts(
             ) from error
 
     backbone = load_backbone(os.path.join(root, "backbone"), restore)
-    tasks = os.path.join(root, "tasks")
-    names = sorted(tf.io.gfile.listdir(tasks)) if tf.io.gfile.isdir(tasks) else []
-    return backbone, [load_package(os.path.join(tasks, name), backbone) for name in names]
-
-
-def changed(
-    packages: Sequence[TaskPackage],
-    add: Sequence[TaskPackage] = (),
-    replace: Sequence[TaskPackage] = (),
-    remove: Sequence[str] = (),
-) -> list[TaskPackage]:
-    """Returns the packages of the next version.
-
-    Raises:
-      InputError: for a task to add that is there, or one to replace or to remove that is not.
-    """
-    there = {package.task.name: package for package in packages}
-    names = ", ".join(there) or "none"
-    for what, wanted in (
-        ("replace", [package.task.name for package in replace]),
-        ("remove", remove),
-    ):
-        for name in wanted:
-            if name not in there:
-                raise InputError(
-                    f"there is no added task {name!r} to {what}; the added tasks are: {names}."
-                )
-    for package in add:
-        if package.task.name in there and package.task.name not in remove:
-            raise InputError(
-                f"task {package.task.name!r} of {package.directory} is in the version already; "
-                "replace it instead (--replace)."
-            )
-    kept = {name: package for name, package in there.items() if name not in remove}
-    for package in replace:
-        kept[package.task.name] = package
-    return [*kept.values(), *add]
+    return backbone, [load_package(folder, backbone) for folder in package_directories(root)]

@@ -15,23 +15,28 @@ from typing import Any
 
 from mptrec_tf.arrays import load_arrays, save_arrays
 from mptrec_tf.directories import write_file
-from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.backbones import (
     StoredBackbone,
     assign_weights,
     kept_run,
-    read_description,
     training_record,
+)
+from mptrec_tf.export.descriptions import (
+    PACKAGE,
+    check_addable,
+    check_trained_on,
+    describe_package,
     understood,
 )
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import named_weights
-from mptrec_tf.spec import Task, task_from_dict
+from mptrec_tf.spec import Task
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training_data import TrainingData
 
-_DESCRIPTION = "task.json"
+__all__ = ["TaskPackage", "check_addable", "keep_package", "load_package", "save_package"]
+
 _WEIGHTS = "weights.npz"
 
 
@@ -74,7 +79,7 @@ def save_package(
         "head": head_kinds.to_dict(head.config),
         "training": training,
     }
-    write_file(os.path.join(directory, _DESCRIPTION), to_json(description))
+    write_file(os.path.join(directory, PACKAGE), to_json(description))
 
 
 def keep_package(
@@ -115,39 +120,11 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
       InputError: if the directory does not hold a task package, or one of another backbone.
     """
     directory = directory.rstrip("/")
-    description = read_description(directory, _DESCRIPTION, "a task", "mptrec-add-task")
-    with understood(directory, _DESCRIPTION):
-        trained_on, training = description["backbone"], description["training"]
-        task = task_from_dict(description["task"])
-        config = head_kinds.from_dict(description["head"])
-    if trained_on != backbone.fingerprint:
-        raise InputError(
-            f"task package {directory} was trained on the backbone with fingerprint "
-            f"{trained_on}, but {backbone.directory} has {backbone.fingerprint}; "
-            "give the package's own backbone, or train the task on this one."
-        )
-    head = head_kinds.make_head(config, backbone.backbone.config, task.name)
+    described = describe_package(directory)
+    check_trained_on(described, backbone)
+    task = described.task
+    with understood(directory, PACKAGE):
+        config = head_kinds.from_dict(described.head)
+    head = head_kinds.make_head(config, backbone.config, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
-    return TaskPackage(directory, task, head, trained_on, training)
-
-
-def check_addable(backbone: StoredBackbone, task: Task) -> None:
-    """Refuses a new task whose answer the backbone already sees, or whose name is taken.
-
-    Raises:
-      InputError: naming the column or the name.
-    """
-    if task.name in backbone.backbone.config.tasks:
-        raise InputError(
-            f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
-            "a new task needs another name."
-        )
-    for column, what in (
-        (task.label, "makes the label"),
-        (task.known_probability, "is the known probability"),
-    ):
-        if column in backbone.spec.feature_names:
-            raise InputError(
-                f"column {column!r} {what} of task {task.name!r} and is a feature of "
-                f"backbone {backbone.directory}; pre-train one that leaves it out."
-            )
+    return TaskPackage(directory, task, head, described.backbone, described.training)

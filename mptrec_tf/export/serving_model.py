@@ -5,13 +5,14 @@ Signatures, each with outputs by name:
     columns           one tensor per raw feature column, [B] or [1] for one value that all rows
                       share (a column of the user)             -> probability [B] per task
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
+    spec_columns      the same by the spec's own names, where these differ; for servers, see
+                      `export.spec_columns`
     encode            serialized tf.Examples [B]               -> x [B, D], shared [B, H],
                                                                   specific [B, K, H]
 Beside them, in `assets.extra`: what the model is made of (`model_card`), requests that warm a
 server up (`warmup`), and the parts that the next version can be made from (`composing`).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -23,7 +24,8 @@ from mptrec_tf.export.backbones import StoredBackbone
 from mptrec_tf.export.composing import keep_parts
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.packages import TaskPackage, check_addable
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.spec_columns import add_spec_columns
+from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.input_names import input_names
 from mptrec_tf.models.backbone import Encoded
@@ -120,10 +122,10 @@ def export(
       base_path: TF Serving's base path; versions are its numbered subdirectories.
 
     Raises:
-      InputError: if two tasks share a name, or the path cannot be written.
+      InputError: if two tasks share a name, or the path is a version itself or cannot be written.
     """
-    version = max(versions(base_path), default=0) + 1
-    path = os.path.join(base_path.rstrip("/"), str(version))
+    check_base_path(base_path)
+    version, path = next_version(base_path)
     with written_aside(path) as aside:
         save_model(backbone, packages, aside)
     return path, version
@@ -139,6 +141,7 @@ def save_model(
     """
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
+    add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
     write_card(directory, backbone, packages, model.preprocessing)
     write_warmup(directory, backbone.spec)
     keep_parts(directory, backbone, packages)

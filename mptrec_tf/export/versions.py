@@ -1,18 +1,125 @@
 """Where an exported model's versions are, and what else a version holds."""
 
+import functools
+import logging
+import os
 import re
 
-import tensorflow as tf
+from mptrec_tf.errors import InputError
+from mptrec_tf.file_systems import file_system, saying
 
 CARD = "assets.extra/model_card.json"
 
 CARD_TO_READ = "assets.extra/model_card.md"
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # TF Serving's own name for it
 
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+_LARGEST = 2**63 - 1  # TF Serving's numbers have 64 bits
+
+_log = logging.getLogger("mptrec-versions")
+_log.setLevel(logging.WARNING)  # programs keep libraries quiet; this is for their users
+
+
+def version_directories(base_path: str) -> dict[int, str]:
+    """Directories of the versions in TF Serving's base path, by their numbers, ascending.
+
+    A name may have leading zeros. Where several names are one number (1 and 001), the last in
+    their order counts, as in TF Serving: the one with the fewest zeros.
+
+    Raises:
+      InputError: if it cannot be looked into.
+    """
+    files = file_system(base_path)
+    with saying(f"cannot look into {base_path}"):
+        if not files.isdir(base_path):
+            return {}
+        names = sorted({name.rstrip("/") for name in files.listdir(base_path)})
+    found: dict[int, str] = {}
+    for name in names:
+        if not re.fullmatch(r"[0-9]+", name) or int(name) > _LARGEST:
+            continue
+        if int(name) in found:
+            _say_twice(base_path, found[int(name)], name)
+        found[int(name)] = name
+    return {number: os.path.join(base_path, found[number]) for number in sorted(found)}
+
+
+@functools.cache  # once: servers look every second
+def _say_twice(base_path: str, ignored: str, taken: str) -> None:
+    _log.warning(
+        "%s: %s and %s are the same version; %s is taken, as in TF Serving.",
+        base_path,
+        ignored,
+        taken,
+        taken,
+    )
+
 
 def versions(base_path: str) -> list[int]:
-    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits."""
-    if not tf.io.gfile.isdir(base_path):
-        return []
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(base_path))
-    return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{1,18}", name))
+    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits.
+
+    Raises:
+      InputError: if it cannot be looked into.
+    """
+    return list(version_directories(base_path))
+
+
+def newest_version(path: str) -> str:
+    """Returns the directory of a version: `path` itself, or the newest one below a base path.
+
+    Raises:
+      InputError: if there is none.
+    """
+    if is_version(path):
+        return path
+    found = version_directories(path)
+    if not found:
+        raise InputError(
+            f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
+            "of its versions."
+        )
+    return found[max(found)]
+
+
+def next_version(base_path: str) -> tuple[int, str]:
+    """Returns the number and the directory of the version that is still to come.
+
+    Raises:
+      InputError: if there can be none.
+    """
+    number = max(versions(base_path), default=0) + 1
+    if number > _LARGEST:
+        raise InputError(
+            f"{base_path} holds version {number - 1}, and there is no greater number; give another "
+            "directory."
+        )
+    return number, os.path.join(base_path.rstrip("/"), str(number))
+
+
+def is_version(path: str) -> bool:
+    """Whether a directory holds a SavedModel, as a version does and a base path does not."""
+    return any(file_system(path).exists(os.path.join(path, name)) for name in _GRAPHS)
+
+
+def check_base_path(path: str) -> None:
+    """Rejects a version's directory where a base path is due.
+
+    Raises:
+      InputError: if it is one, with the base path to give instead.
+    """
+    if not is_version(path) or versions(path):
+        return
+    # The parent of "." is known by its full name alone.
+    full = path.rstrip("/") if "://" in path else os.path.normpath(path)
+    if os.path.basename(full) in (".", ".."):
+        full = os.path.abspath(full)
+    parent, name = os.path.split(full)
+    if re.fullmatch(r"[0-9]+", name):
+        raise InputError(
+            f"{path} is a version of a model, not its base path; give the directory that holds "
+            f"it: {parent or '.'}."
+        )
+    raise InputError(
+        f"{path} holds a SavedModel itself, and a base path holds versions with numbers as names; "
+        f"move the files to {os.path.join(full, '1')}, say."
+    )

@@ -166,6 +166,18 @@ class TowerBank(_Bank):
             h = self._activate(h @ kernel + bias, training)
         return tf.squeeze(h @ self.kernels[-1] + self.biases[-1], axis=-1)
 
+    def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        """Changes the last layer so that each tower's logit becomes `scale * logit + shift`.
+
+        Args:
+          scale: [T].
+          shift: [T].
+        """
+        scale = tf.reshape(tf.constant(scale, tf.float32), (self.count, 1, 1))
+        shift = tf.reshape(tf.constant(shift, tf.float32), (self.count, 1, 1))
+        self.kernels[-1].assign(scale * self.kernels[-1])
+        self.biases[-1].assign(scale * self.biases[-1] + shift)
+
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return super().get_config() | {"input_dropout": self.input_dropout}

@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-
-L2_OVER = ("table", "batch")
+from mptrec_tf.layers.choices import L2_OVER
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")

@@ -22,72 +22,11 @@ from mptrec_tf.layers.embedding import PackedEmbedding
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.statistics import Standardize
+from mptrec_tf.models.configurations import BackboneConfig
 from mptrec_tf.packed import CATEGORICAL, NUMERIC
 
-FUSIONS = ("full", "share_only", "specific_only")
 # Standardised features and logits are cut there.
 LIMIT = 5.0
-
-
-@dataclasses.dataclass(frozen=True)
-class BackboneConfig:
-    """The shape of a backbone. The defaults are the paper's for Census-Income.
-
-    Attributes:
-      tasks: Names of the tasks to pre-train on, K of them.
-      embedding_rows: int. Ids of all categorical features together.
-      categorical_features: int. F.
-      numeric_features: int. N.
-      embedding_width: int. d_e.
-      expert_units: Layers of each expert; the last is H.
-      tower_units: Hidden layers of each tower.
-      expert_dropout: float. In [0, 1).
-      tower_dropout: float. In [0, 1).
-      l2_embedding: float. Of the embeddings.
-      l2_embedding_over: "table" or "batch", see `PackedEmbedding`.
-      l2_dense: float. Of the weights of experts and towers.
-      fusion: "full", or an ablation: "share_only" (f_k = h_0), "specific_only" (f_k = s_k).
-    """
-
-    tasks: tuple[str, ...]
-    embedding_rows: int
-    categorical_features: int
-    numeric_features: int
-    embedding_width: int = 4
-    expert_units: tuple[int, ...] = (256, 128)
-    tower_units: tuple[int, ...] = (64, 32)
-    expert_dropout: float = 0.0
-    tower_dropout: float = 0.0
-    l2_embedding: float = 0.006
-    l2_embedding_over: str = "table"
-    l2_dense: float = 3e-5
-    fusion: str = "full"
-
-    def __post_init__(self) -> None:
-        if not self.tasks:
-            raise ValueError("tasks should name at least one task. Received none.")
-        if self.fusion not in FUSIONS:
-            raise ValueError(f"fusion should be one of {FUSIONS}. Received: {self.fusion!r}.")
-
-    @property
-    def input_width(self) -> int:
-        """D, the width of x."""
-        return self.categorical_features * self.embedding_width + self.numeric_features
-
-    @property
-    def width(self) -> int:
-        """H, the width of the representations."""
-        return self.expert_units[-1]
-
-    def to_json(self) -> str:
-        """The configuration as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "BackboneConfig":
-        """Reads what `to_json` wrote."""
-        raw = json.loads(text)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
 
 class Standardized(NamedTuple):

@@ -4,34 +4,22 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.models.backbone import BackboneConfig
-from mptrec_tf.models.head_names import ATTENTIONS, KINDS
-from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.models.residual import ResidualConfig, ResidualHead
+from mptrec_tf.models.configurations import (
+    AnyConfig,
+    BackboneConfig,
+    HeadConfig,
+    ResidualConfig,
+    head_config,
+)
+from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.models.heads import PromptHead
+from mptrec_tf.models.residual import ResidualHead
 
-AnyConfig = HeadConfig | ResidualConfig
+__all__ = ["KINDS", "AnyConfig", "AnyHead", "from_dict", "head_config", "make_head", "to_dict"]
+
 AnyHead = PromptHead | ResidualHead
 
 _TYPES = {"prompt": HeadConfig, "residual": ResidualConfig}
-
-
-def head_config(kind: str, id_ranges: tuple[tuple[int, int, int], ...] = ()) -> AnyConfig:
-    """Returns the shape of a kind of head.
-
-    Args:
-      kind: One of `KINDS`.
-      id_ranges: Where the ids of the backbone's small features are, see `ResidualConfig`.
-
-    Raises:
-      ValueError: for an unknown kind.
-    """
-    if kind in ATTENTIONS:
-        return HeadConfig(kind)
-    if kind == "residual":
-        return ResidualConfig(id_ranges=id_ranges)
-    if kind == "residual_small":
-        return ResidualConfig(32, (32, 16), 0.1, id_ranges=id_ranges)
-    raise ValueError(f"kind should be one of {KINDS}. Received: {kind!r}.")
 
 
 def make_head(config: AnyConfig, backbone: BackboneConfig, name: str) -> AnyHead:

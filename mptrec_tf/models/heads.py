@@ -19,38 +19,10 @@ from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import InstanceQuery, TaskPrompts
 from mptrec_tf.models.backbone import Encoded
+from mptrec_tf.models.configurations import HeadConfig
 from mptrec_tf.models.head_names import ATTENTIONS
 
-
-@dataclasses.dataclass(frozen=True)
-class HeadConfig:
-    """The shape of a new task's head. The defaults are the paper's for Census-Income.
-
-    Attributes:
-      attention: How w is set. "prompt": by the instance's query. "fixed": w_k = 1/K.
-        "task_similarity": w = softmax_k(p_n . p_k / tau).
-      tau: float. Temperature of the attention.
-      kl_weight: float. Adds kl_weight * KL(w || uniform), which keeps a badly pre-trained
-        backbone from misleading the attention.
-      tower_units: Hidden layers of the tower.
-      tower_dropout: float. In [0, 1).
-      l2_dense: float. Of the weights of the tower.
-    """
-
-    attention: str = "prompt"
-    tau: float = 150.0
-    kl_weight: float = 0.0
-    tower_units: tuple[int, ...] = (64, 32)
-    tower_dropout: float = 0.0
-    l2_dense: float = 3e-5
-
-    def __post_init__(self) -> None:
-        if self.attention not in ATTENTIONS:
-            raise ValueError(
-                f"attention should be one of {ATTENTIONS}. Received: {self.attention!r}."
-            )
-        if self.tau <= 0:
-            raise ValueError(f"tau should be positive. Received: {self.tau}.")
+__all__ = ["ATTENTIONS", "HeadConfig", "HeadOutputs", "PromptHead"]
 
 
 class HeadOutputs(NamedTuple):
@@ -127,6 +99,10 @@ class PromptHead(keras.layers.Layer):
             scores = tf.matmul(self.query(x), prompts, transpose_b=True) / self.config.tau
         weights = tf.nn.softmax(scores)
         return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
+
+    def rescale(self, scale: float, shift: float) -> None:
+        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        self.tower.rescale([scale], [shift])
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

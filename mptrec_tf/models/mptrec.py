@@ -7,7 +7,6 @@ g_k is what task k's tower says of the shared representation alone, c the discri
 the environment z.
 """
 
-import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -15,38 +14,9 @@ import tensorflow_recommenders as tfrs
 
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
-from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.configurations import BackboneConfig, PretrainingConfig
 from mptrec_tf.packed import LABELS, ROW, WEIGHT
-
-ASSIGNMENTS = ("periodic", "online")
-
-
-@dataclasses.dataclass(frozen=True)
-class PretrainingConfig:
-    """How stage 1 weighs its losses. The defaults are the paper's.
-
-    Attributes:
-      gen_weight: float. Of the losses of g_k, the predictions from what is shared.
-      adversarial_weight: float. Of the discriminator's loss; 0 is the ablation "no adversary".
-      assignment: "periodic": one environment per training row, renewed every `cluster_every`
-        epochs. "online": from the step's own losses; no state, for streams.
-      cluster_every: int. Epochs between renewals.
-      normalize_losses: bool. Rank each task's losses before they are compared.
-    """
-
-    gen_weight: float = 0.9
-    adversarial_weight: float = 0.1
-    assignment: str = "periodic"
-    cluster_every: int = 2
-    normalize_losses: bool = False
-
-    def __post_init__(self) -> None:
-        if self.assignment not in ASSIGNMENTS:
-            raise ValueError(
-                f"assignment should be one of {ASSIGNMENTS}. Received: {self.assignment!r}."
-            )
-        if self.cluster_every < 1:
-            raise ValueError(f"cluster_every should be 1 or more. Received: {self.cluster_every}.")
 
 
 def task_losses(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

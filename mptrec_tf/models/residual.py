@@ -19,37 +19,8 @@ from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.statistics import IdWeights
 from mptrec_tf.models.backbone import Encoded
+from mptrec_tf.models.configurations import ResidualConfig
 from mptrec_tf.models.heads import HeadOutputs
-
-# A feature with more ids than this has no weight for each of them.
-MOST_IDS = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class ResidualConfig:
-    """The shape of a residual head.
-
-    Attributes:
-      expert_units: int. m, the width of the residual expert.
-      tower_units: Hidden layers of the tower.
-      tower_dropout: float. Of the input of every layer of the tower, in [0, 1).
-      l2_dense: float. Of the weights of expert and tower.
-      id_ranges: (column, first id, number of ids) of each feature whose ids have a weight, see
-        `IdWeights`. Features of at most `MOST_IDS` ids.
-    """
-
-    expert_units: int = 48
-    tower_units: tuple[int, ...] = (64, 32)
-    tower_dropout: float = 0.2
-    l2_dense: float = 3e-5
-    id_ranges: tuple[tuple[int, int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        if any(len(r) != 3 or r[2] > MOST_IDS for r in self.id_ranges):
-            raise ValueError(
-                "id_ranges should be (column, first, count) of at most "
-                f"{MOST_IDS} ids each. Received: {self.id_ranges}."
-            )
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
@@ -114,6 +85,12 @@ class ResidualHead(keras.layers.Layer):
             logit += self.ids(encoded.ids)
         even = tf.fill([tf.shape(x)[0], self.old_tasks], 1 / self.old_tasks)
         return HeadOutputs(logit, even, gate[0])
+
+    def rescale(self, scale: float, shift: float) -> None:
+        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        self.tower.rescale([scale], [shift])
+        if self.config.id_ranges:
+            self.ids.id_weights.assign(scale * self.ids.id_weights)
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

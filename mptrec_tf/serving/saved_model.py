@@ -10,25 +10,10 @@ import tensorflow as tf
 
 from mptrec_tf.datasets.block import Block
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import CARD, versions
+from mptrec_tf.export.versions import CARD, newest_version
 from mptrec_tf.spec import DatasetSpec
 
-
-def newest_version(path: str) -> str:
-    """Returns the directory of a version: `path` itself, or the newest one below a base path.
-
-    Raises:
-      InputError: if there is none.
-    """
-    if tf.io.gfile.exists(os.path.join(path, "saved_model.pb")):
-        return path
-    found = versions(path)
-    if not found:
-        raise InputError(
-            f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
-            "of its versions."
-        )
-    return os.path.join(path, str(found[-1]))
+__all__ = ["LoadedModel", "newest_version"]
 
 
 class LoadedModel:
@@ -55,6 +40,8 @@ class LoadedModel:
             self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
             self._inputs: dict[str, str] = self.card["inputs"]
             self._columns = self._model.signatures["columns"]
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             raise InputError(
                 f"cannot load the model in {self.path}: a file of it is missing or damaged, or it "

@@ -243,10 +243,12 @@ def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
 
 def _kept(block: Block, name: str) -> np.ndarray:
     if name not in block.columns:
-        near = difflib.get_close_matches(name, block.columns) or list(block.columns)
-        raise InputError(
-            f"{block.source} has no column {name!r} to keep; do you mean {' or '.join(near)}?"
+        by_lower = {column.lower(): column for column in block.columns}
+        near = [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower)]
+        hint = (
+            f"do you mean {' or '.join(near)}?" if near else f"it has {', '.join(block.columns)}."
         )
+        raise InputError(f"{block.source} has no column {name!r} to keep; {hint}")
     return block.text(name)
 
 

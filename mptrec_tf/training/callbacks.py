@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mptrec_tf.arrays import load_arrays, save_arrays
 from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.keras import keras
+from mptrec_tf.progress import EpochProgress
 from mptrec_tf.training.batches import Rows, ordered_batches, reported
 
 AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum
@@ -262,59 +261,48 @@ class SaveProgress(keras.callbacks.Callback):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A progress bar over all planned steps, and a line for every epoch.
+    """A progress bar over all planned steps on a terminal, and a line for every epoch.
 
     Args:
+      run: Which training it is; lines begin with it.
       epochs: Planned epochs.
       steps: Steps of an epoch.
       first_epoch: Where a continued run goes on.
       tasks: Tasks to show training loss and validation AUC of.
     """
 
-    def __init__(self, epochs: int, steps: int, first_epoch: int, tasks: Sequence[str]):
+    def __init__(self, run: str, epochs: int, steps: int, first_epoch: int, tasks: Sequence[str]):
         super().__init__()
-        self._epochs, self._steps, self._first = epochs, steps, first_epoch
+        self._first = first_epoch
         self._tasks = tasks
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("left at most"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
+        self._progress = EpochProgress(run, epochs, steps)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts the bar."""
-        self._task = self._progress.add_task(
-            "training", total=self._epochs * self._steps, completed=self._first * self._steps
-        )
-        self._progress.start()
+        self._progress.start(self._first)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Says which epoch it is."""
-        self._progress.update(self._task, description=f"epoch {epoch + 1}/{self._epochs}")
-        self._before = epoch * self._steps
+        self._epoch = epoch
+        self._progress.show(epoch, 0)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the bar."""
-        self._progress.update(self._task, completed=self._before + batch + 1)
+        self._progress.show(self._epoch, batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""
-        shown = "   ".join(
-            f"{task}: loss {logs[f'loss/{task}']:.4f}, AUC {logs[f'val_auc/{task}']:.4f}"
-            for task in self._tasks
+        self._progress.say(
+            epoch,
+            [
+                f"{task}: loss {logs[f'loss/{task}']:.4f}, AUC {logs[f'val_auc/{task}']:.4f}"
+                for task in self._tasks
+            ],
         )
-        self._progress.console.print(f"epoch {epoch + 1:>3}   {shown}", highlight=False)
-        self._last = epoch
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Ends the bar."""
-        done = self._progress.tasks[0].completed
-        self._progress.update(self._task, total=done, description=f"{self._last + 1} epochs")
-        self.stop()
+        self._progress.end(self._epoch + 1)
 
     def stop(self) -> None:
         """Gives the terminal back; Keras does not say when training ends by an error."""

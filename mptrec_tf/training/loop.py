@@ -18,38 +18,10 @@ from mptrec_tf.training.callbacks import (
     StopInTime,
     Validate,
 )
+from mptrec_tf.training.configurations import TrainingConfig
 
 # Steps that Keras runs before it comes back to Python; the progress bar moves as often.
 STEPS_PER_EXECUTION = 32
-SCHEDULES = ("constant", "cosine")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """How long and how fast to train. The defaults are the paper's for Census-Income.
-
-    Attributes:
-      epochs: int. At most so many.
-      patience: int. Stop after so many epochs without a better sum of validation AUCs.
-      batch_size: int. Rows of a step.
-      learning_rate: float. Of Adam.
-      seed: int. Of the weights, the order of rows, and everything else that is random.
-      schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
-      warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
-        tenth of all steps.
-    """
-
-    epochs: int = 30
-    patience: int = 5
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    seed: int = 1
-    schedule: str = "constant"
-    warmup_steps: int = 0
-
-    def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule should be one of {SCHEDULES}. Received: {self.schedule!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +34,7 @@ class Training:
       seconds: float. Of this process; a continued run's earlier ones are not in it.
       steps: int. Steps of this process.
       settings: All that the run depended on.
+      calibration: Scale and shift of each task's logits, by task, where they were calibrated.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -69,6 +42,7 @@ class Training:
     seconds: float
     steps: int
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    calibration: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:
@@ -126,6 +100,7 @@ def run(
     settings: Mapping[str, Any],
     callbacks: Sequence[keras.callbacks.Callback] = (),
     logs: str | None = None,
+    title: str = "training",
     show_progress: bool = True,
 ) -> dict[str, Training]:
     """Trains a model and leaves its parts with the weights of their best epochs.
@@ -142,7 +117,8 @@ def run(
       settings: What must be equal for a run to be continued.
       callbacks: More callbacks, which come first.
       logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      show_progress: Whether to show a progress bar.
+      title: Which training it is, for the lines that say how far it is.
+      show_progress: Whether to say how far it is.
 
     Returns:
       What the training did, by the keys of `best_of`.
@@ -160,7 +136,9 @@ def run(
     with held_alone(directory):
         first = progress.resume()
         if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
-            bars = [ProgressBar(config.epochs, steps, first, tasks)] if show_progress else []
+            bars = []
+            if show_progress:
+                bars = [ProgressBar(title, config.epochs, steps, first, tasks)]
             try:
                 model.fit(
                     training_batches(

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import tensorflow_transform as tft
 
-from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.configurations import MOST_IDS, head_config
 from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
 from mptrec_tf.models.prompted import PromptedMPTRec, count
-from mptrec_tf.models.residual import MOST_IDS
 from mptrec_tf.preprocessing import id_ranges
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, reported
 from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.configurations import NewTaskConfig, check_fields, recipe
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training_data import TrainingData
@@ -35,28 +35,6 @@ _NOISE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class NewTaskConfig:
-    """How a new task is learnt.
-
-    Attributes:
-      head: One of `head_names.KINDS`, or "auto": the best of them on the validation rows.
-      shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
-        one keeps its own.
-      training: Fields of `TrainingConfig` that differ from the heads' recipes.
-    """
-
-    head: str = AUTO
-    shape: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.head not in (AUTO, *KINDS):
-            raise InputError(
-                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(KINDS)}."
-            )
-
-
-@dataclasses.dataclass(frozen=True)
 class Candidate:
     """A head that was trained for a new task.
 
@@ -64,6 +42,7 @@ class Candidate:
       kind: str. Its name among `head_names.KINDS`.
       head: The layer, with the weights of its best epoch.
       training: How it was trained.
+      run: int. Counted from 1; heads that are trained in the same way share one, and its seconds.
       result: What the training did.
       validation_auc: float.
       behind: float. How far the AUC is below that of the best candidate.
@@ -73,6 +52,7 @@ class Candidate:
     kind: str
     head: head_kinds.AnyHead
     training: loop.TrainingConfig
+    run: int
     result: loop.Training
     validation_auc: float
     behind: float = 0.0
@@ -84,24 +64,16 @@ class Candidate:
         return count(self.head.trainable_weights)
 
     def row(self) -> dict[str, Any]:
-        """The candidate as a row of a table. `seconds` are those of all that trained with it."""
+        """The candidate as a row of a table. `run_seconds` are those of all heads of its run."""
         return {
             "head": self.kind,
             "parameters": self.parameters,
-            "seconds": self.result.seconds,
+            "run": self.run,
+            "run_seconds": self.result.seconds,
             "validation_AUC": self.validation_auc,
             "behind_best": self.behind,
             "noise": self.noise,
         }
-
-
-def recipe(kind: str) -> loop.TrainingConfig:
-    """How a kind of head is trained: the paper's heads by the paper's settings."""
-    if kind in ATTENTIONS:
-        return loop.TrainingConfig()
-    return loop.TrainingConfig(
-        epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
-    )
 
 
 def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:
@@ -156,7 +128,7 @@ def learn(
     if encoded is None:
         encoded = encode_task(PromptedMPTRec(backbone), data, [task], directory, memory_limit)
     found = []
-    for how, heads in together.items():
+    for number, (how, heads) in enumerate(together.items(), 1):
         trained = tune(
             backbone,
             data,
@@ -166,10 +138,11 @@ def learn(
             directory=runs[how],
             fingerprint=fingerprint,
             logs=os.path.join(directory, LOGS),
+            title=f"{task}, run {number} of {len(together)}" if len(together) > 1 else task,
             show_progress=show_progress,
             encoded=encoded,
         )
-        found += [(kind, head, how, result) for kind, (head, result) in trained.items()]
+        found += [(kind, head, how, number, result) for kind, (head, result) in trained.items()]
     return _choose(backbone, encoded[1], found)
 
 
@@ -180,36 +153,34 @@ def _shapes(
     if backbone.config.categorical_features:
         transform = tft.TFTransformOutput(data.transform_dir)
         ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
+    check_fields(kinds, changes)
     shapes = {}
     for kind in kinds:
-        shape = head_kinds.head_config(kind, ranges)
+        shape = head_config(kind, ranges)
         fields = {field.name for field in dataclasses.fields(shape)}
         shapes[kind] = dataclasses.replace(
             shape, **{name: value for name, value in changes.items() if name in fields}
         )
-    unknown = set(changes) - {f.name for s in shapes.values() for f in dataclasses.fields(s)}
-    if unknown:
-        raise InputError(f"head {kinds[0]!r} has no {sorted(unknown)[0]}; leave it out.")
     return shapes
 
 
 def _choose(
     backbone: Backbone,
     validation: Rows,
-    found: Sequence[tuple[str, head_kinds.AnyHead, loop.TrainingConfig, loop.Training]],
+    found: Sequence[tuple[str, head_kinds.AnyHead, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
-    heads = {kind: head for kind, head, _, _ in found}
+    heads = {kind: head for kind, head, *_ in found}
     probabilities, labels, weight = predictions(backbone, heads, validation)
     aucs = {kind: auc(labels, probabilities[kind], weight) for kind in heads}
     best = max(aucs, key=aucs.get)
     counted = slice(None) if weight is None else weight > 0
     candidates = []
-    for kind, head, how, result in found:
+    for kind, head, how, run, result in found:
         _, noise = auc_difference(
             labels[counted], probabilities[best][counted], probabilities[kind][counted]
         )
         behind = aucs[best] - aucs[kind]
-        candidates.append(Candidate(kind, head, how, result, aucs[kind], behind, noise))
+        candidates.append(Candidate(kind, head, how, run, result, aucs[kind], behind, noise))
     candidates.sort(key=lambda candidate: candidate.parameters)
     chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
     return chosen, candidates

@@ -10,6 +10,7 @@ from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, load_rows
+from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import AUC_SUM, RenewEnvironments
 from mptrec_tf.training.statistics import statistics
 from mptrec_tf.training_data import TrainingData
@@ -39,11 +40,12 @@ def pretrain(
     training: loop.TrainingConfig,
     *,
     directory: str,
+    title: str = "pre-training",
     show_progress: bool = True,
     memory_limit: int = MEMORY_LIMIT,
     rows: tuple[Rows, Rows] | None = None,
 ) -> tuple[Backbone, loop.Training]:
-    """Pre-trains a backbone; it has the weights of its best epoch, and statistics of its rows.
+    """Pre-trains a backbone; it has its best epoch's weights, calibrated, and its rows' statistics.
 
     Args:
       data: The prepared data.
@@ -51,7 +53,8 @@ def pretrain(
       losses: How the losses are weighed.
       training: How long and how fast.
       directory: Where the state of the run is kept; a run that was killed is continued.
-      show_progress: Whether to show a progress bar.
+      title: Which training it is, for the lines that say how far it is.
+      show_progress: Whether to say how far it is.
       memory_limit: Bytes of a split up to which it is held in memory.
       rows: Training and validation rows of these tasks, where they are loaded already.
 
@@ -91,7 +94,16 @@ def pretrain(
             "losses": dataclasses.asdict(losses),
         },
         callbacks=[RenewEnvironments(train)] if periodic else [],
+        title=title,
         show_progress=show_progress,
     )
-    model.backbone.set_statistics(*statistics(model.backbone, train, show_progress))
-    return model.backbone, results[AUC_SUM]
+    result = results[AUC_SUM]
+    if training.calibrate:
+        found = calibration(model, validation)
+        model.backbone.towers.rescale(*zip(*found, strict=True))
+        by_task = dict(zip(shape.tasks, found, strict=True))
+        result = dataclasses.replace(result, calibration=by_task)
+    model.backbone.set_statistics(
+        *statistics(model.backbone, train, title if show_progress else None)
+    )
+    return model.backbone, result

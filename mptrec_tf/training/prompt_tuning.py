@@ -15,6 +15,7 @@ from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.packed import LABELS
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
+from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import saved_state
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training_data import TrainingData
@@ -30,11 +31,12 @@ def tune(
     directory: str,
     fingerprint: str,
     logs: str | None = None,
+    title: str | None = None,
     show_progress: bool = True,
     encoded: tuple[Rows, Rows] | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
-    """Trains heads of a new task side by side; each has the weights of its own best epoch.
+    """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
 
@@ -47,7 +49,8 @@ def tune(
       directory: Where the state of the run is kept; a run that was killed is continued.
       fingerprint: Names the backbone, so that a run is continued on the same one alone.
       logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      show_progress: Whether to show a progress bar.
+      title: Which training it is, for the lines that say how far it is. Defaults to the task.
+      show_progress: Whether to say how far it is.
       encoded: What `encode_task` returned, where several runs read it.
       memory_limit: Bytes of a split, or of its representations, that are held in memory.
 
@@ -76,12 +79,16 @@ def tune(
         directory=directory,
         settings=_settings(data, fingerprint, task, heads),
         logs=logs,
+        title=title or task,
         show_progress=show_progress,
     )
-    return {
-        kind: (model.heads[name], _logs_of(results[f"val_auc/{name}"], name, task))
-        for kind, name in names.items()
-    }
+    trained = {kind: _logs_of(results[f"val_auc/{n}"], n, task) for kind, n in names.items()}
+    if training.calibrate:
+        found = calibration(model, _label_for_each(validation, len(heads)))
+        for (kind, name), (scale, shift) in zip(names.items(), found, strict=True):
+            model.heads[name].rescale(scale, shift)
+            trained[kind] = dataclasses.replace(trained[kind], calibration={task: (scale, shift)})
+    return {kind: (model.heads[name], trained[kind]) for kind, name in names.items()}
 
 
 def check_state(

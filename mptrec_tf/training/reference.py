@@ -1,10 +1,14 @@
 """What a new task is measured against: trained from scratch, alone and with the old tasks."""
 
 import dataclasses
+import math
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.metrics import auc
+import numpy as np
+
+from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
@@ -13,9 +17,13 @@ from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows, reported
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training_data import TrainingData
+from mptrec_tf.training_data import TrainingData, check_labels_of
 
 SPLITS = ("validation", "test")
+# What a new task's head is measured against, by the names of its columns.
+REFERENCES = {"joint": "joint training", "single": "a model of its own"}
+# A difference of fewer standard errors is no more than noise, nineteen times in twenty.
+_NOISE = 1.96
 
 
 def single_task(shape: BackboneConfig, task: str) -> BackboneConfig:
@@ -42,20 +50,6 @@ def train_single(
     return pretrain(data, shape, losses, training, directory=directory, **options)
 
 
-def check_comparable(backbone: Backbone, data: TrainingData) -> None:
-    """Refuses data that lack the labels of a pre-trained task.
-
-    Raises:
-      InputError: naming the tasks.
-    """
-    missing = [task for task in backbone.config.tasks if task not in data.spec.task_names]
-    if missing:
-        raise InputError(
-            f"{data.directory} has no labels of {', '.join(missing)}, which joint training with "
-            "the old tasks needs; leave out --compare, or prepare data with them."
-        )
-
-
 def compare(
     backbone: Backbone,
     data: TrainingData,
@@ -65,7 +59,7 @@ def compare(
     *,
     directory: str,
     show_progress: bool = True,
-) -> list[dict[str, float | str]]:
+) -> list[dict[str, Any]]:
     """Trains the reference points, and compares them with a new task's head.
 
     Args:
@@ -75,16 +69,17 @@ def compare(
       head: Its head.
       training: How the reference points are trained.
       directory: Where the state of their runs is kept.
-      show_progress: Whether to show progress bars.
+      show_progress: Whether to say how far they are.
 
     Returns:
       A row for each task: `task`; AUC on both `SPLITS` of the frozen model (`mptrec`), of full
-      joint training (`joint`), and of the new task alone (`single`).
+      joint training (`joint`), and of the new task alone (`single`), as `mptrec_test`; and the
+      standard errors of the latter two's differences to the first, as `joint_noise_test`.
 
     Raises:
-      InputError: as `check_comparable` and `pretrain` do.
+      InputError: as `check_labels_of` and `pretrain` do.
     """
-    check_comparable(backbone, data)
+    check_labels_of(backbone.config.tasks, data)
     old = backbone.config.tasks
     together, _ = pretrain(
         data,
@@ -92,6 +87,7 @@ def compare(
         PretrainingConfig(),
         training,
         directory=os.path.join(directory, "joint"),
+        title="joint",
         show_progress=show_progress,
     )
     alone, _ = train_single(
@@ -100,28 +96,72 @@ def compare(
         task,
         training,
         os.path.join(directory, "single"),
+        title="alone",
         show_progress=show_progress,
     )
-    found: dict[str, dict[str, float | str]] = {name: {"task": name} for name in (*old, task)}
+    found: dict[str, dict[str, Any]] = {name: {"task": name} for name in (*old, task)}
     for split in SPLITS:
-        rows = load_rows(data, split, [*old, task])
-        for name, value in backbone_aucs(together, rows).items():
-            found[name][f"joint_{split}"] = value
-        for name, value in backbone_aucs(backbone, rows).items():
-            found[name][f"mptrec_{split}"] = value
-        own = load_rows(data, split, [task])
-        found[task][f"single_{split}"] = backbone_aucs(alone, own)[task]
-        answers, labels, weight = predictions(backbone, {task: head}, own)
-        found[task][f"mptrec_{split}"] = auc(labels, answers[task], weight)
+        rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
+        frozen, labels, weight = _backbone_predictions(backbone, rows)
+        said = {
+            "mptrec": frozen | predictions(backbone, {task: head}, own)[0],
+            "joint": _backbone_predictions(together, rows)[0],
+            "single": _backbone_predictions(alone, own)[0],
+        }
+        for i, (name, row) in enumerate(found.items()):
+            for model, answers in said.items():
+                if name in answers:
+                    row[f"{model}_{split}"] = auc(labels[:, i], answers[name], weight)
+            for model in REFERENCES:
+                if name in said[model]:
+                    row[f"{model}_noise_{split}"] = _noise(
+                        labels[:, i], said["mptrec"][name], said[model][name], weight
+                    )
     found[task]["parameters"] = count(head.trainable_weights)
     return list(found.values())
 
 
-def backbone_aucs(backbone: Backbone, rows: Rows) -> dict[str, float]:
-    """Returns the AUC of each pre-trained task, whose labels are the first of the rows' labels."""
+def _noise(
+    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, weight: np.ndarray | None
+) -> float:
+    """The standard error of the difference of two AUCs on the same rows; NaN for one class."""
+    counted = slice(None) if weight is None else weight > 0
+    if len(np.unique(labels[counted])) < 2:
+        return math.nan
+    return auc_difference(labels[counted], ours[counted], theirs[counted])[1]
+
+
+def in_words(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What `compare` found on the test rows, a sentence for each task and reference point."""
+    return [
+        f"{row['task']}: {what} {_verdict(row, model)}"
+        for row in compared
+        for model, what in REFERENCES.items()
+        if f"{model}_test" in row
+    ]
+
+
+def _verdict(row: Mapping[str, Any], model: str) -> str:
+    gain, noise = row[f"{model}_test"] - row["mptrec_test"], row[f"{model}_noise_test"]
+    if math.isnan(gain):
+        return "cannot be judged: the test rows have one class only"
+    error = f"standard error {noise:.4f}"
+    if not math.isfinite(noise) or abs(gain) < _NOISE * noise or gain == 0:
+        return f"would make no difference beyond noise ({gain:+.4f} of test AUC, {error})"
+    return f"would be {'better' if gain > 0 else 'worse'} by {abs(gain):.4f} of test AUC ({error})"
+
+
+def _backbone_predictions(
+    backbone: Backbone, rows: Rows
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    """Probabilities [n] by pre-trained task, labels [n, T] and, if there are any, weights [n]."""
     model = MPTRec(backbone, PretrainingConfig(assignment="online"), training_steps=1)
     report, labels, weight = reported(model, rows)
-    return {
-        task: auc(labels[:, i], report["probability"][:, i], weight)
-        for i, task in enumerate(backbone.config.tasks)
-    }
+    probabilities = report["probability"]
+    return {t: probabilities[:, i] for i, t in enumerate(backbone.config.tasks)}, labels, weight
+
+
+def backbone_aucs(backbone: Backbone, rows: Rows) -> dict[str, float]:
+    """Returns the AUC of each pre-trained task, whose labels are the first of the rows' labels."""
+    said, labels, weight = _backbone_predictions(backbone, rows)
+    return {task: auc(labels[:, i], said[task], weight) for i, task in enumerate(said)}

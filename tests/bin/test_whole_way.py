@@ -182,7 +182,8 @@ def test_programs_end_with_a_table(way):
         assert told in way.output[step].stdout
         assert "Traceback" not in way.output[step].stderr
     # A progress bar and a line for each epoch go to standard error.
-    assert "epoch   2" in way.output["pretrain"].stderr
+    assert "pre-training   epoch   2 of 2   " in way.output["pretrain"].stderr
+    assert f"{first}, run 2 of 2   epoch   2 of 2   " in way.output[first].stderr
 
 
 def test_nothing_half_written_is_left(way):
@@ -214,6 +215,10 @@ def test_the_best_head_is_taken_and_all_are_named(way):
     automatic, chosen = way.packages
     told = way.output[automatic].stdout
     assert f"Heads for {automatic}" in told
+    # Heads that are trained together have their seconds in common, which are said once.
+    assert "seconds" not in told
+    for number, heads in enumerate((KINDS[:3], KINDS[3:]), 1):
+        assert told.count(f"run {number}: {', '.join(heads)} trained side by side in ") == 1
     package = json.loads((way.packages[automatic] / "task.json").read_text())
     candidates = package["training"]["candidates"]
     assert {c["head"] for c in candidates} == set(KINDS)

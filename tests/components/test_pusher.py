@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,26 @@ def test_versions_count(push, base, model, grown, both):
         assert files == serving_files(candidate)
         assert pushed_model(f"{base}/{version}") == candidate.uri
     assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3"]
+
+
+def test_names_with_zeros_are_versions_like_others(push, base, model, grown):
+    push(model)
+    (base / "1").rename(base / "000041")
+    assert push(model) == {
+        "pushed": 1,
+        "pushed_destination": f"{base}/000041",
+        "pushed_version": "41",
+    }
+    assert push(grown)["pushed_destination"] == f"{base}/42"
+    assert push(model)["lost_tasks"].startswith("the new model lacks share, which version 42 in")
+    assert sorted(path.name for path in base.iterdir()) == ["000041", "42"]
+
+
+def test_a_version_is_no_base_path(push, base, model, grown):
+    base.parent.mkdir()
+    shutil.copytree(Path(model.uri) / "Format-Serving", base)
+    with pytest.raises(InputError, match=f"{base} holds a SavedModel itself"):
+        push(grown)
 
 
 def test_the_same_model_is_not_pushed_twice(push, base, model, grown):

@@ -5,7 +5,8 @@ import pytest
 
 from mptrec_tf.canonical import MISSING_VALUES
 from mptrec_tf.datasets.block import SPLITS, read_split
-from mptrec_tf.datasets.census_income import COLUMNS, NUMERIC, TASKS, CensusIncome, make_spec
+from mptrec_tf.datasets.census_income import CensusIncome
+from mptrec_tf.datasets.census_income_spec import COLUMNS, NUMERIC, TASKS, make_spec
 from mptrec_tf.datasets.sources import open_source
 from mptrec_tf.errors import InputError
 from mptrec_tf.labels import make_labels

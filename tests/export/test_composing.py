@@ -100,10 +100,11 @@ def test_tasks_come_and_go_and_change_no_bit_of_the_others(answers):
 
 
 def test_a_version_needs_nothing_but_itself(base, backbone, packages, tmp_path, answers):
-    """Not the backbone's directory, not the packages', not the other versions."""
+    """Not the backbone's directory, not the packages', not the other versions, nor its name."""
     moved = str(tmp_path / "moved")
-    shutil.copytree(f"{base}/4", f"{moved}/4")
-    stored, there = load_parts(moved)
+    shutil.copytree(f"{base}/4", f"{moved}/0000004")
+    stored, there = load_parts(moved, 4)
+    assert [package.task.name for package in load_parts(moved)[1]] == ["three", "two"]
     assert stored.fingerprint == backbone.fingerprint
     assert [package.task.name for package in there] == ["three", "two"]
     for name, weight in backbone.backbone.named_weights().items():
@@ -117,8 +118,14 @@ def test_an_older_version_can_be_changed(base):
         load_parts(base, 9)
 
 
+def test_a_version_is_no_base_path(base, backbone):
+    for change in (load_parts, lambda path: export(backbone, [], path)):
+        with pytest.raises(InputError, match=f"give the directory that holds it: {base}"):
+            change(f"{base}/1")
+
+
 def test_a_place_without_versions_is_named(tmp_path):
-    with pytest.raises(InputError, match="holds no version : there is none"):
+    with pytest.raises(InputError, match="holds no version: there is none"):
         load_parts(str(tmp_path))
 
 

@@ -8,7 +8,6 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.export.packages import TaskPackage
 from mptrec_tf.export.serving_model import ServingModel, export, input_names
-from mptrec_tf.export.versions import versions
 from mptrec_tf.models.heads import HeadConfig, PromptHead
 from mptrec_tf.spec import Task
 
@@ -34,13 +33,6 @@ def quick_save(monkeypatch):
         tf.io.gfile.GFile(os.path.join(path, "saved_model.pb"), "w").write("model")
 
     monkeypatch.setattr(tf.saved_model, "save", save)
-
-
-def test_versions_are_the_numbered_directories_in_order(tmp_path):
-    for name in ("10", "9", "2", "x", "3.incomplete-1a2b3c4d", "4a", "-5", "٣"):
-        (tmp_path / name).mkdir()
-    assert versions(str(tmp_path)) == [2, 9, 10]
-    assert versions(str(tmp_path / "none")) == []
 
 
 def test_the_next_version_is_one_above_the_highest(backbone, tmp_path, quick_save):

@@ -200,3 +200,13 @@ def test_gradients_reach_their_own_network_alone(make):
 def test_wrong_arguments_are_named(make, arguments, received):
     with pytest.raises(ValueError, match=f"Received: .*{received}"):
         make(**arguments)
+
+
+def test_rescaled_towers_say_scale_times_logit_plus_shift():
+    bank, x = TowerBank(3, (5, 4)), random(3, 7, 6)
+    bank.build(x.shape)
+    randomise(bank)
+    before = bank(x).numpy()
+    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -1.0])
+    bank.rescale(scale, shift)
+    np.testing.assert_allclose(bank(x), scale[:, None] * before + shift[:, None], rtol=1e-4)

@@ -31,6 +31,21 @@ def exported(synthetic_backbone, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A version of a model that doubles numbers: `a` is 2 * `x`."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.factor = tf.Variable(2.0)
+    double = tf.function(
+        lambda x: {"a": module.factor * x}, input_signature=[tf.TensorSpec([None], name="x")]
+    )
+    path = tmp_path_factory.mktemp("small") / "1"
+    tf.saved_model.save(module, str(path), signatures={"serving_default": double})
+    return path
+
+
+@pytest.fixture(scope="session")
 def model(exported):
     from mptrec_tf.serving.saved_model import LoadedModel
 

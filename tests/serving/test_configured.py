@@ -119,8 +119,9 @@ def test_labels_lead_to_their_versions_also_when_they_move(configured, faults, c
     for kind in KINDS:
         assert answered(kind, label="stable") == 2
         assert answered(kind, label="canary") == 3
-        with pytest.raises(InputError, match="not found"):
+        with pytest.raises(ServingError, match="not found") as raised:
             answered(kind, version=1)
+        assert raised.value.code == "NOT_FOUND"
 
     configured.write("model_config_list { config { name: ")
     server.wait(lambda: "What was served goes on" in server.log.read_text())
@@ -512,7 +513,7 @@ def test_other_codes_are_not_asked_again(fake, code):
     with pytest.raises((InputError, ServingError)) as raised:
         server.client.predict(ROWS)
     assert server.asked == 1
-    if code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
+    if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
         assert isinstance(raised.value, InputError)
     else:
         assert raised.value.code == code

@@ -1,16 +1,24 @@
 """A user's own columns, whatever they are called, from CSV to served answers."""
 
 import csv
+import dataclasses
+import json
+import urllib.request
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
+from tensorflow.python.saved_model import fingerprinting_utils
 
 from mptrec_tf.datasets.block import SPLITS
 from mptrec_tf.datasets.tabular import Tabular, read_file
+from mptrec_tf.errors import InputError
 from mptrec_tf.export.backbones import load_backbone, save_backbone
 from mptrec_tf.export.serving_model import export
+from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.mptrec import PretrainingConfig
@@ -55,15 +63,34 @@ def data(source, tmp_path_factory):
     return prepare(source, str(tmp_path_factory.mktemp("prepared") / "data"))
 
 
-def test_any_column_names_are_served(source, data, tmp_path):
+@pytest.fixture(scope="module")
+def backbone(data, tmp_path_factory):
     keras.utils.set_random_seed(1)
     shape = backbone_config(data, ["rich", "old"], expert_units=(4, 4), tower_units=(4,))
-    folder = tmp_path / "backbone"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("backbone")
     save_backbone(str(folder), Backbone(shape), SPEC, data.transform_dir, {})
-    backbone = load_backbone(str(folder))
-    path, _ = export(backbone, [], str(tmp_path / "model"))
+    return load_backbone(str(folder))
 
+
+@pytest.fixture(scope="module")
+def path(backbone, tmp_path_factory):
+    return export(backbone, [], str(tmp_path_factory.mktemp("exported") / "m"))[0]
+
+
+@pytest.fixture(scope="module")
+def server(faults, path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    with faults.LocalServer(Path(path).parent, folder) as running:
+        yield running
+
+
+@pytest.fixture(params=["gRPC", "REST"])
+def client(server, request):
+    with server.client(request.param) as client:
+        yield client
+
+
+def test_any_column_names_are_served(source, data, backbone, path):
     model = LoadedModel(path)
     assert model.card["inputs"] == {
         "job title": "job_title",
@@ -104,6 +131,85 @@ def test_any_column_names_are_served(source, data, tmp_path):
     values = evaluate(model, source, "test")
     assert values["rich"]["rows"] == 60
     assert "grouped_auc" in values["old"]
+
+
+def check(answers, expected):
+    assert answers.keys() == expected.keys() == {"rich", "old"}
+    for task, values in expected.items():
+        np.testing.assert_allclose(answers[task], values, rtol=1e-5)
+
+
+def test_a_file_with_labels_and_missing_text_is_predicted_as_it_is(source, path, client):
+    frame = pd.read_csv(source.shards("test")[0])
+    frame.loc[::2, "job title"] = np.nan
+    frame["Größe"] = frame["Größe"].astype("category")
+    frame["hours_per_week"] = frame["hours_per_week"].astype(str)
+    [block] = read_file(source.shards("test")[0])
+    job = np.where(np.arange(len(block)) % 2, block.columns["job title"], "").astype(object)
+    changed = dataclasses.replace(block, columns={**block.columns, "job title": job})
+    expected = LoadedModel(path).predict(changed)
+    check(client.predict(frame), expected)
+    check(client.predict(frame.to_dict("records")), expected)
+
+
+def test_both_spellings_of_a_column_are_taken(source, path, client):
+    frame = pd.read_csv(source.shards("test")[0])
+    [block] = read_file(source.shards("test")[0])
+    model = LoadedModel(path)
+    expected = model.predict(block)
+    assert np.ptp(expected["rich"]) > 0
+    renamed = frame.rename(columns=model.card["inputs"])
+    assert set(model.card["inputs"].values()) <= set(renamed.columns)
+    check(client.predict(renamed), expected)
+    check(client.predict(frame.rename(columns={"hours per week": "hours_per_week_2"})), expected)
+
+
+def test_a_message_names_columns_as_the_spec_does(source, client):
+    frame = pd.read_csv(source.shards("test")[0])
+    with pytest.raises(InputError, match=r"no column 'hours per week'; .* has job title, Größe"):
+        client.predict(frame.drop(columns="hours per week"))
+    with pytest.raises(InputError, match=r"'hours per week'; .* Rename 'Hours per Week' if that"):
+        client.predict(frame.rename(columns={"hours per week": "Hours per Week"}))
+    wrong = frame.rename(columns={"hours per week": "hours_per_week_2"})
+    wrong["hours_per_week_2"] = np.where(np.arange(60) == 3, np.nan, 1.0)
+    with pytest.raises(InputError, match="row 4, column 'hours per week': nan is not a finite"):
+        client.predict(wrong)
+
+
+@pytest.mark.parametrize("signature", ["columns", SPEC_COLUMNS])
+@pytest.mark.parametrize("rows", [False, True])
+def test_rest_takes_the_names_of_the_spec_from_any_caller(source, path, server, signature, rows):
+    """TF Serving takes them by `spec_columns`: a signature's keys of inputs are any text."""
+    [block] = read_file(source.shards("test")[0])
+    columns = {f.name: block.text(f.name).tolist() for f in SPEC.categorical}
+    columns |= {f.name: block.numbers(f.name).tolist() for f in SPEC.numeric}
+    if rows:
+        each = zip(*columns.values(), strict=True)
+        content = {"instances": [dict(zip(columns, row, strict=True)) for row in each]}
+    else:
+        content = {"inputs": columns}
+    body = json.dumps({"signature_name": signature, **content}).encode()
+    with urllib.request.urlopen(f"{server.url}/v1/models/m:predict", body) as answer:
+        found = json.load(answer)
+    if rows:
+        found["outputs"] = pd.DataFrame(found["predictions"]).to_dict("list")
+    check(found["outputs"], LoadedModel(path).predict(block))
+
+
+def test_the_names_of_the_spec_do_not_change_what_tensorflow_loads(path):
+    assert set(tf.saved_model.load(path).signatures) == {"serving_default", "columns", "encode"}
+    graph = tf.Graph()
+    with graph.as_default(), tf.compat.v1.Session(graph=graph) as session:
+        found = tf.compat.v1.saved_model.load(session, ["serve"], path).signature_def
+    columns, spec = found["columns"], found[SPEC_COLUMNS]
+    inputs = LoadedModel(path).card["inputs"]
+    assert {k: i.name for k, i in spec.inputs.items()} == {
+        column: columns.inputs[name].name for column, name in inputs.items()
+    }
+    assert (spec.outputs, spec.method_name) == (columns.outputs, columns.method_name)
+    written = tf.saved_model.experimental.read_fingerprint(path)
+    fingerprinting_utils.write_fingerprint(path)
+    assert tf.saved_model.experimental.read_fingerprint(path) == written
 
 
 @pytest.mark.parametrize("memory_limit", [0, 1 << 30])

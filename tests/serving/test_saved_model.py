@@ -20,6 +20,16 @@ def test_the_newest_version_is_the_highest_number(tmp_path):
     assert newest_version(str(tmp_path)) == str(tmp_path / "10")
 
 
+def test_a_version_with_zeros_is_loaded(exported, tmp_path, block, model):
+    shutil.copytree(exported / "1", tmp_path / "00000123")
+    (tmp_path / "9").mkdir()
+    loaded = LoadedModel(str(tmp_path))
+    assert loaded.path == str(tmp_path / "00000123")
+    due = model.predict(block)
+    for task, values in loaded.predict(block).items():
+        np.testing.assert_array_equal(values, due[task])
+
+
 def test_a_version_is_itself(exported):
     assert newest_version(str(exported / "1")) == str(exported / "1")
     assert newest_version(f"{exported}/") == str(exported / "1")

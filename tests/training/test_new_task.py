@@ -18,7 +18,7 @@ from mptrec_tf.training.batches import load_rows, rows_in_memory
 from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
 from mptrec_tf.training.prompt_tuning import tune
-from mptrec_tf.training.reference import compare
+from mptrec_tf.training.reference import compare, in_words
 from mptrec_tf.training.representations import encode_rows
 
 
@@ -211,3 +211,28 @@ def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
         encoded=encoded,
     )
     assert chosen is candidates[0]  # nothing tells them apart, so the smallest
+
+
+def test_what_was_compared_is_said_in_words():
+    compared = [
+        {"task": "click", "mptrec_test": 0.70, "joint_test": 0.7031, "joint_noise_test": 0.0012},
+        {"task": "like", "mptrec_test": 0.70, "joint_test": 0.7023, "joint_noise_test": 0.0012},
+        {
+            "task": "share",
+            "mptrec_test": 0.80,
+            "joint_test": 0.79,
+            "joint_noise_test": 0.002,
+            "single_test": 0.80,
+            "single_noise_test": 0.0,
+        },
+        {"task": "buy", "mptrec_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
+    ]
+    assert in_words(compared) == [
+        "click: joint training would be better by 0.0031 of test AUC (standard error 0.0012)",
+        "like: joint training would make no difference beyond noise "
+        "(+0.0023 of test AUC, standard error 0.0012)",
+        "share: joint training would be worse by 0.0100 of test AUC (standard error 0.0020)",
+        "share: a model of its own would make no difference beyond noise "
+        "(+0.0000 of test AUC, standard error 0.0000)",
+        "buy: joint training cannot be judged: the test rows have one class only",
+    ]

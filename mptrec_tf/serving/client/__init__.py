@@ -6,13 +6,14 @@
         answers = client.predict([{"user_id": "u1", "price": 3.5}])  # task -> [n]
 
 `RestClient` imports no TensorFlow; `GrpcClient("localhost:8500", "mptrec")` does, when it is asked
-for.
+for. Both take `headers` and `tls` for a gateway in front of the server.
 """
 
 from mptrec_tf.serving.client.asking import Prediction, ServingError
+from mptrec_tf.serving.client.gateway import Tls
 from mptrec_tf.serving.client.rest import RestClient
 
-__all__ = ["GrpcClient", "Prediction", "RestClient", "ServingError"]
+__all__ = ["GrpcClient", "Prediction", "RestClient", "ServingError", "Tls"]
 
 
 def __getattr__(name: str):

@@ -3,13 +3,15 @@
 import abc
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tenacity
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.input_names import SPEC_COLUMNS
+from mptrec_tf.serving.client.gateway import CallersHeaders, Headers, Tls
 from mptrec_tf.serving.client.rows import request_arrays
 
 SIGNATURE = "columns"
@@ -51,10 +53,32 @@ class Prediction(dict[str, np.ndarray]):
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """The signature `columns` of a model: types of its inputs by name, and its outputs."""
+    """The signature `columns` of a model.
+
+    Attributes:
+      inputs: Their types by name, as "DT_FLOAT".
+      outputs: Their names.
+      names: Input by column of the spec; empty where the model does not say it, since TensorFlow
+        takes all of the spec's names or since an earlier release wrote it.
+    """
 
     inputs: Mapping[str, str]
     outputs: frozenset[str]
+    names: Mapping[str, str]
+
+
+class SignatureInput(NamedTuple):
+    """What a server says of an input: its type, as "DT_FLOAT", and its tensor in the graph."""
+
+    kind: str
+    tensor: str
+
+
+class Signature(NamedTuple):
+    """What a server says of a signature."""
+
+    inputs: Mapping[str, SignatureInput]
+    outputs: Collection[str]
 
 
 class Client(abc.ABC):
@@ -65,11 +89,17 @@ class Client(abc.ABC):
       version: Optional. The version to ask; otherwise the newest.
       label: Optional. The label of the version to ask, as "stable".
       inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
-        only needed where column names differ in nothing but special characters.
+        only needed for models of earlier releases whose column names differ in nothing but special
+        characters.
       timeout: Seconds that a prediction may take, tries again included.
+      headers: Optional. What a gateway wants to read in each request, as
+        {"authorization": "Bearer ..."}; or a function that returns it, which is called before each
+        request, for tokens that expire. Over gRPC they are its metadata. No error shows them.
+      tls: Optional. How to trust the server, and to be trusted by it.
 
     Raises:
-      InputError: if both a version and a label are given.
+      InputError: if both a version and a label are given, for a header that cannot be sent, or
+        for a file of `tls` that cannot be used.
     """
 
     def __init__(
@@ -80,6 +110,8 @@ class Client(abc.ABC):
         label: str | None = None,
         inputs: Mapping[str, str] | None = None,
         timeout: float = 5.0,
+        headers: Headers | None = None,
+        tls: Tls | None = None,
     ):
         if version is not None and label is not None:
             raise InputError("give a version or a label, not both.")
@@ -87,18 +119,22 @@ class Client(abc.ABC):
             raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
         self._model, self._version, self._label = model, version, label
         self._names, self._timeout = inputs, timeout
+        self._headers, self._tls = CallersHeaders(headers), tls
         self._known: Interface | None = None
 
     def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
         """Returns the probability [n] of every task for n raw rows.
 
         Args:
-          rows: A list of dicts, a pandas DataFrame, or a dict of arrays.
+          rows: A list of dicts, a pandas DataFrame, or a dict of arrays, with the columns that the
+            model needs, under the spec's names or the signature's. Others are passed over, and
+            missing text (None, NaN) is an empty text, as an empty field in a file.
           timeout: Seconds, instead of the client's.
 
         Raises:
-          InputError: for rows, a model or a version that do not fit.
-          ServingError: if no answer, or none that fits, comes in time.
+          InputError: for rows or a label that do not fit.
+          ServingError: if the model or version is not served (its code is NOT_FOUND), or no answer,
+            or none that fits, comes in time.
         """
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         interface = self._known or self._learn(end)
@@ -112,7 +148,7 @@ class Client(abc.ABC):
             return self._predict(rows, fresh, end)
 
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = request_arrays(rows, interface.inputs, self._names)
+        arrays, count = request_arrays(rows, interface.inputs, self._names or interface.names)
         prediction = self._retried(lambda left: self._ask(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
@@ -166,8 +202,48 @@ class Client(abc.ABC):
         )
         return tries(once)
 
+    def _interface(self, signatures: Mapping[str, Signature]) -> Interface:
+        """What a model's signatures say of its columns."""
+        if SIGNATURE not in signatures or not signatures[SIGNATURE].inputs:
+            raise InputError(
+                f"{self._where} has no signature {SIGNATURE!r}; it has "
+                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+            )
+        inputs, outputs = signatures[SIGNATURE]
+        names = {}
+        if SPEC_COLUMNS in signatures:  # the same tensors under other names
+            by_tensor = {known.tensor: name for name, known in inputs.items()}
+            spec = signatures[SPEC_COLUMNS].inputs.items()
+            names = {name: by_tensor[i.tensor] for name, i in spec if i.tensor in by_tensor}
+        types = {name: known.kind for name, known in inputs.items()}
+        return Interface(types, frozenset(outputs), names)
+
     def _too_late(self) -> ServingError:
         return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")
+
+    def _failed(self, code: str, message: str) -> Exception:
+        """The error for a status that the server, or a gateway in front of it, answered."""
+        message = self._headers.hide(message)
+        if code == "UNAUTHENTICATED":
+            return ServingError(
+                f"{self._where} wants to know who calls ({message}); give the client `headers` "
+                "with a token that is taken there, or `tls` with a certificate.",
+                code,
+            )
+        if code == "PERMISSION_DENIED":
+            return ServingError(
+                f"{self._where} does not permit this caller to use it ({message}); give the "
+                "client `headers` with a token that may.",
+                code,
+            )
+        return self._refused(code, message)
+
+    def _untrusted(self, reason: str) -> ServingError:
+        """The error for a connection that TLS did not allow; to try again would not help."""
+        return ServingError(
+            f"{self._where}: no connection over TLS: {reason}; see the client's `tls`.",
+            "UNAVAILABLE",
+        )
 
     def _refused(self, code: str, message: str) -> Exception:
         """The error for a status that the server answered."""
@@ -175,7 +251,9 @@ class Client(abc.ABC):
             return UnavailableError(f"{self._where} is unavailable: {message}")
         if code == "DEADLINE_EXCEEDED":
             return self._too_late()
-        if code in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
+        if code == "NOT_FOUND":
+            return ServingError(f"{self._where} is not served: {message}", code)
+        if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return InputError(f"{self._where} refused the request: {message}")
         return ServingError(f"{self._where} failed ({code}): {message}", code)
 

@@ -1,5 +1,6 @@
 """The gRPC client."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from mptrec_tf.serving.client.asking import (
     Interface,
     Prediction,
     ServingError,
+    Signature,
+    SignatureInput,
 )
 
 _OPTIONS = [
@@ -32,16 +35,32 @@ _OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+# What gRPC says of a connection that TLS does not allow: a part of it, and what that means.
+_UNTRUSTED = {
+    r"CERTIFICATE_VERIFY_FAILED:? ?([^:;]*)": r"the server's certificate is not trusted: \1",
+    "(Hostname Verification Check failed)": r"\1, the server's certificate is for another name",
+    "WRONG_VERSION_NUMBER": "the server does not speak it",
+}
 
 
 class GrpcClient(Client):
     """Asks a model over gRPC; threads may share it.
 
+    Example:
+      >>> rows = pd.read_csv("test.csv")  # doctest: +SKIP
+      >>> with GrpcClient(
+      ...     "gateway.example.com:443",
+      ...     "mptrec",
+      ...     headers=lambda: {"authorization": f"Bearer {current_token()}"},
+      ...     tls=Tls(ca="ca.pem"),
+      ... ) as client:
+      ...     answers = client.predict(rows)
+
     Args:
       address: The server, as "localhost:8500".
       model: The model's name.
-      credentials: Optional. For a server behind TLS.
-      **options: See `Client`.
+      credentials: Optional. gRPC's own, instead of `tls`.
+      **options: See `Client`. Without `tls` or credentials the connection is not encrypted.
     """
 
     def __init__(
@@ -56,10 +75,17 @@ class GrpcClient(Client):
         if "://" in address:
             raise InputError(f"{address!r} is a URL; give gRPC's address as localhost:8500.")
         self._address = address
+        if credentials and self._tls:
+            raise InputError("give `tls` or credentials, not both.")
+        options = list(_OPTIONS)
+        if self._tls:
+            credentials = grpc.ssl_channel_credentials(*self._tls.pem())
+            if self._tls.server_name:
+                options.append(("grpc.ssl_target_name_override", self._tls.server_name))
         self._channel = (
-            grpc.secure_channel(address, credentials, options=_OPTIONS)
+            grpc.secure_channel(address, credentials, options=options)
             if credentials
-            else grpc.insecure_channel(address, options=_OPTIONS)
+            else grpc.insecure_channel(address, options=options)
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._spec = model_pb2.ModelSpec(name=model, signature_name=SIGNATURE)
@@ -93,20 +119,33 @@ class GrpcClient(Client):
         signatures = get_model_metadata_pb2.SignatureDefMap()
         if not response.metadata["signature_def"].Unpack(signatures):
             raise ServingError(f"{self._where} did not say its signatures.", "INTERNAL")
-        if SIGNATURE not in signatures.signature_def:
-            raise InputError(
-                f"{self._where} has no signature {SIGNATURE!r}; it has "
-                f"{', '.join(sorted(signatures.signature_def))}. Serve what mptrec-export wrote."
-            )
-        found = signatures.signature_def[SIGNATURE]
-        inputs = {k: types_pb2.DataType.Name(info.dtype) for k, info in found.inputs.items()}
-        return Interface(inputs, frozenset(found.outputs))
+        return self._interface(
+            {
+                name: Signature(
+                    {
+                        key: SignatureInput(types_pb2.DataType.Name(info.dtype), info.name)
+                        for key, info in found.inputs.items()
+                    },
+                    found.outputs.keys(),
+                )
+                for name, found in signatures.signature_def.items()
+            }
+        )
 
     def _call(self, method: Any, request: Any, timeout: float) -> Any:
+        # gRPC takes names in small letters alone.
+        metadata = [(name.lower(), value) for name, value in self._headers.now().items()]
         try:
-            return method(request, timeout=timeout)
+            return method(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self._refused(error.code().name, error.details()) from error
+            code, details = error.code().name, error.details() or ""
+            for part, meaning in _UNTRUSTED.items() if code == "UNAVAILABLE" else ():
+                found = re.search(part, details)
+                if found:
+                    raise self._untrusted(found.expand(meaning)) from error
+            # A traceback would show what the server repeats of the headers.
+            safe = self._headers.hide(details) == details
+            raise self._failed(code, details) from (error if safe else None)
 
     def close(self) -> None:
         """Closes the connection."""

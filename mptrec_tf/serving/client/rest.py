@@ -3,12 +3,13 @@
 import base64
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Mapping
 from socket import SHUT_RDWR
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import orjson
@@ -21,11 +22,16 @@ from mptrec_tf.serving.client.asking import (
     Interface,
     Prediction,
     ServingError,
+    Signature,
+    SignatureInput,
     UnavailableError,
 )
+from mptrec_tf.serving.client.gateway import Tls
 
 _CODES = {
     400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
     413: "INVALID_ARGUMENT",
@@ -33,6 +39,11 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_SAID_BY_TLS = {
+    "WRONG_VERSION_NUMBER": "the server does not speak it",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a certificate of its callers",
+}
+_MOVED = (301, 302, 303, 307, 308)
 
 
 class _Answer(NamedTuple):
@@ -46,23 +57,41 @@ class _Answer(NamedTuple):
 class RestClient(Client):
     """Asks a model over HTTP; threads may share it.
 
+    Example:
+      >>> rows = pd.read_csv("test.csv")  # doctest: +SKIP
+      >>> with RestClient(
+      ...     "https://gateway.example.com/models",
+      ...     "mptrec",
+      ...     headers=lambda: {"authorization": f"Bearer {current_token()}"},
+      ...     tls=Tls(ca="ca.pem"),
+      ... ) as client:
+      ...     answers = client.predict(rows)
+
     Args:
-      url: The server, as "http://localhost:8501".
+      url: The server, as "http://localhost:8501", or a gateway and its prefix.
       model: The model's name.
       **options: See `Client`.
     """
 
     def __init__(self, url: str, model: str, **options: Any):
         super().__init__(model, **options)
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"{url!r} is no URL; give one as http://localhost:8501.")
+        _check_url(url)
+        secure = url.lower().startswith("https://")
+        if self._tls and not secure:
+            raise InputError(f"{url!r} is not spoken to over TLS; give a URL with https://.")
         path = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
         if self._version is not None:
             path += f"/versions/{self._version}"
         elif self._label is not None:
             path += f"/labels/{quote(self._label, safe='')}"
         self._url = path
-        self._pool = urllib3.PoolManager(maxsize=64, retries=False)
+        tls = {}
+        if secure:
+            settings = self._tls or Tls()
+            tls["ssl_context"] = settings.context()
+            if settings.server_name:
+                tls["server_hostname"] = settings.server_name
+        self._pool = urllib3.PoolManager(maxsize=64, retries=False, **tls)
 
     @property
     def _where(self) -> str:
@@ -92,16 +121,19 @@ class RestClient(Client):
         response = self._request("GET", "/metadata", timeout)
         try:
             signatures = self._content(response)["metadata"]["signature_def"]["signature_def"]
-            if SIGNATURE not in signatures:
-                raise InputError(
-                    f"{self._where} has no signature {SIGNATURE!r}; it has "
-                    f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+            described = {
+                name: Signature(
+                    {
+                        key: SignatureInput(tensor["dtype"], tensor.get("name", key))
+                        for key, tensor in found.get("inputs", {}).items()
+                    },
+                    found.get("outputs", {}).keys(),
                 )
-            found = signatures[SIGNATURE]
-            inputs = {name: tensor["dtype"] for name, tensor in found["inputs"].items()}
-            return Interface(inputs, frozenset(found["outputs"]))
+                for name, found in signatures.items()
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise self._odd(response) from error
+        return self._interface(described)
 
     def _request(
         self, method: str, what: str, timeout: float, body: bytes | None = None
@@ -112,7 +144,7 @@ class RestClient(Client):
                 method,
                 self._url + what,
                 body=body,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", **self._headers.now()},
                 timeout=urllib3.Timeout(total=timeout),
                 preload_content=False,
             )
@@ -123,6 +155,8 @@ class RestClient(Client):
             raise self._too_late() from error
         except urllib3.exceptions.ProtocolError as error:
             raise UnavailableError(f"{self._where}: the connection broke ({error}).") from error
+        except urllib3.exceptions.SSLError as error:
+            raise self._untrusted(_reason(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ServingError(f"{self._where}: {error}", "UNKNOWN") from error
         answer = _Answer(response.status, response.headers, data)
@@ -131,7 +165,9 @@ class RestClient(Client):
                 message = str(json.loads(data)["error"])
             except (ValueError, KeyError, TypeError):
                 message = f"HTTP status {answer.status}"
-            raise self._refused(_CODES.get(answer.status, "INTERNAL"), message)
+            if answer.status in _MOVED:
+                message += " leads elsewhere; give the client the URL where it leads"
+            raise self._failed(_CODES.get(answer.status, "INTERNAL"), message)
         return answer
 
     def _content(self, response: _Answer) -> dict[str, Any]:
@@ -144,12 +180,35 @@ class RestClient(Client):
         return content
 
     def _odd(self, response: _Answer) -> ServingError:
-        start = response.data[:80].decode("utf-8", "replace")
+        start = self._headers.hide(response.data[:4096].decode("utf-8", "replace"))[:80]
         return ServingError(f"{self._where} answered what was not asked for: {start}", "INTERNAL")
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InputError("the URL cannot be read; give one as http://localhost:8501.") from None
+    # The first messages do not show the URL: it may hold a password or a token.
+    if "@" in (parts.netloc or url):
+        raise InputError("the URL holds a user or a password; give the client `headers` instead.")
+    if parts.query or parts.fragment:
+        raise InputError("the URL holds more than a path; give what follows ? or # as `headers`.")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"{url!r} is no URL; give one as http://localhost:8501.")
+
+
+def _reason(error: urllib3.exceptions.SSLError) -> str:
+    """What is wrong with a connection over TLS."""
+    cause = error.args[0] if error.args else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {cause.verify_message}"
+    reason = getattr(cause, "reason", None) or str(cause)
+    return _SAID_BY_TLS.get(reason, reason)
 
 
 def _read(response: Any, end: float) -> bytes:

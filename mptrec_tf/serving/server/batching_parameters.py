@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
-
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
+from mptrec_tf.serving.server.rebuilt_protos import rebuilt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ def read_batching_parameters(path: str, defaults: BatchingParameters) -> Batchin
     Raises:
       InputError: if it is none.
     """
-    content = read_text_proto(path, _batching_message())
+    content = read_text_proto(path, rebuilt("BatchingParameters", _FIELDS))
     rows = content.max_batch_size.value if content.HasField("max_batch_size") else None
     micros = content.batch_timeout_micros.value
     threads = content.num_batch_threads.value
@@ -49,8 +48,6 @@ def read_batching_parameters(path: str, defaults: BatchingParameters) -> Batchin
     )
 
 
-# tensorflow-serving-api leaves session_bundle_config.proto out. In text format names count, and
-# numbers do not.
 _WRAPPED = {
     "Int64Value": (
         "max_batch_size batch_timeout_micros num_batch_threads max_enqueued_batches "
@@ -61,46 +58,7 @@ _WRAPPED = {
     "StringValue": "thread_pool_name mixed_priority_policy",
     "BoolValue": "enable_large_batch_splitting enable_large_batch_thread_pool",
 }
-
-
-def _batching_message():
-    file = descriptor_pb2.FileDescriptorProto(
-        name="mptrec_tf/batching_parameters.proto",
-        package="mptrec_tf",
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    message = file.message_type.add(name="BatchingParameters")
-    for kind, names in _WRAPPED.items():
-        for name in names.split():
-            message.field.add(
-                name=name,
-                number=len(message.field) + 1,
-                type=descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE,
-                label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
-                type_name=f".google.protobuf.{kind}",
-            )
-    message.field.add(
-        name="allowed_batch_sizes",
-        number=len(message.field) + 1,
-        type=descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-        label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED,
-    )
-    message.field.add(
-        name="pad_variable_length_inputs",
-        number=len(message.field) + 1,
-        type=descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-        label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL,
-    )
-    pool = descriptor_pool.DescriptorPool()
-    wrappers = descriptor_pb2.FileDescriptorProto()
-    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
-    pool.Add(wrappers)
-    pool.Add(file)
-    return _message_class(pool.FindMessageTypeByName("mptrec_tf.BatchingParameters"))()
-
-
-def _message_class(descriptor):
-    if hasattr(message_factory, "GetMessageClass"):  # protobuf 4.22 and newer
-        return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)
+_FIELDS = {name: kind for kind, names in _WRAPPED.items() for name in names.split()} | {
+    "allowed_batch_sizes": "repeated int64",
+    "pad_variable_length_inputs": "bool",
+}

@@ -1,6 +1,7 @@
 """The gRPC side: Predict, GetModelMetadata and GetModelStatus of TF Serving's two services."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ from tensorflow_serving.apis import (
 )
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.server import tensors
+from mptrec_tf.serving.server import listening, tensors
 from mptrec_tf.serving.server.predicting import Predictor, internal
 from mptrec_tf.serving.server.refusals import Refusal, invalid
 
@@ -26,19 +27,28 @@ class GrpcService:
       predictor: What answers.
       max_request_bytes: Larger messages are refused.
       grace: Seconds that requests in flight have at the end.
+      credentials: For TLS; None for none.
+      channel_arguments: gRPC's settings by name, as "grpc.max_connection_age_ms".
     """
 
-    def __init__(self, predictor: Predictor, max_request_bytes: int, grace: float):
+    def __init__(
+        self,
+        predictor: Predictor,
+        max_request_bytes: int,
+        grace: float,
+        credentials: grpc.ServerCredentials | None = None,
+        channel_arguments: Mapping[str, int | str] = MappingProxyType({}),
+    ):
         self._grace = grace
         self._predictor = predictor
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", max_request_bytes),
-                ("grpc.max_send_message_length", -1),
-                # A second server on the same port should fail, not take half of the requests.
-                ("grpc.so_reuseport", 0),
-            ]
-        )
+        self._credentials = credentials
+        settings = {
+            "grpc.max_receive_message_length": max_request_bytes,
+            "grpc.max_send_message_length": -1,
+            # A second server on the same port should fail, not take half of the requests.
+            "grpc.so_reuseport": 0,
+        }
+        self._server = grpc.aio.server(options=list((settings | dict(channel_arguments)).items()))
         methods = {
             "PredictionService": {
                 "Predict": (predict_pb2.PredictRequest, self._predict),
@@ -64,20 +74,40 @@ class GrpcService:
             ]
         )
 
-    async def start(self, host: str, port: int) -> int:
-        """Begins to listen; returns the port, which is chosen where 0 is given.
+    def listen(self, host: str, port: int) -> int:
+        """Takes a port; returns it, since it is chosen where 0 is given.
+
+        Callers can connect from now on; their requests wait for `start`.
 
         Raises:
           InputError: if the address is taken or not this machine's.
         """
+        # gRPC does not say why it cannot listen.
+        for probe in listening.listen(host, port, "gRPC", "--port"):
+            probe.close()
+        return self._add(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "--port")
+
+    def listen_at(self, path: str) -> None:
+        """Takes a UNIX socket, too.
+
+        Raises:
+          InputError: if a server listens there, or it cannot be made.
+        """
+        # gRPC would take it away from a server that lives.
+        listening.check_nobody_at(path, "gRPC", "--grpc_socket_path")
+        self._add(f"unix:{path}", "--grpc_socket_path")
+
+    def _add(self, where: str, flag: str) -> int:
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            if self._credentials is None:
+                return self._server.add_insecure_port(where)
+            return self._server.add_secure_port(where, self._credentials)
         except RuntimeError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port} for gRPC; is another server there?"
-            ) from error
+            raise InputError(f"cannot listen on {where} for gRPC; give another {flag}.") from error
+
+    async def start(self) -> None:
+        """Begins to take requests."""
         await self._server.start()
-        return bound
 
     async def stop(self) -> None:
         """Takes no more requests and ends when those in flight are answered, or time is up."""

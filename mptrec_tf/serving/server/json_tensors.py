@@ -68,6 +68,8 @@ def arrays(signature: Signature, content: Mapping[str, Any]) -> dict[str, np.nda
         if is_rows(content)
         else _named(signature, content["inputs"])
     )
+    if signature.spec_names.keys() == columns.keys():
+        columns = {signature.spec_names[name]: values for name, values in columns.items()}
     tensors.check_names(signature, columns)
     return {name: _array(name, signature.inputs[name], v) for name, v in columns.items()}
 

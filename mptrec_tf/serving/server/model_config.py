@@ -11,6 +11,7 @@ from tensorflow_serving.config import file_system_storage_path_source_pb2 as pat
 from tensorflow_serving.config import model_server_config_pb2
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import check_base_path
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -44,7 +45,7 @@ def read_model_config(path: str) -> list[ModelConfig]:
     """Reads a model_config_file.
 
     Raises:
-      InputError: if it is none, or asks for what this server lacks.
+      InputError: if it is none, or a base path is a version.
     """
     content = read_text_proto(path, model_server_config_pb2.ModelServerConfig())
     configs = [_model(path, config) for config in content.model_config_list.config]
@@ -60,6 +61,10 @@ def read_model_config(path: str) -> list[ModelConfig]:
 def _model(path: str, config: model_server_config_pb2.ModelConfig) -> ModelConfig:
     if not config.name or not config.base_path:
         raise InputError(f"{path}: every config needs a name and a base_path.")
+    try:
+        check_base_path(config.base_path)
+    except InputError as error:
+        raise InputError(f"{path}, model {config.name!r}: {error}") from error
     policy: path_source.FileSystemStoragePathSourceConfig.ServableVersionPolicy = (
         config.model_version_policy
     )
@@ -71,8 +76,13 @@ def _model(path: str, config: model_server_config_pb2.ModelConfig) -> ModelConfi
     return ModelConfig(config.name, config.base_path, newest, specific, dict(config.version_labels))
 
 
-def read_text_proto(path: str, message: _Message) -> _Message:
+def read_text_proto(path: str, message: _Message, *, secret: bool = False) -> _Message:
     """Fills a message from a file in text format.
+
+    Args:
+      path: The file.
+      message: What is filled.
+      secret: Whether errors keep quiet about what the file holds.
 
     Raises:
       InputError: if it is none.
@@ -83,6 +93,7 @@ def read_text_proto(path: str, message: _Message) -> _Message:
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path} ({error}).") from error
     except text_format.ParseError as error:
-        raise InputError(f"{path} is no {type(message).__name__} in text format: {error}.") from (
+        what = f"see line {error.GetLine()}" if secret else error
+        raise InputError(f"{path} is no {type(message).__name__} in text format: {what}.") from (
             error
         )

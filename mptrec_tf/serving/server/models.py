@@ -2,13 +2,15 @@
 
 A version is loaded and warmed before the one that it replaces is dropped, and a version is closed
 when its last request has its answer. A version that cannot be loaded leaves the old one serving,
-and is tried again when its files change, or a minute later. Where a base path holds no version any
-more, what is loaded stays.
+and is tried again some times, and whenever its files change. Where a base path holds no version
+any more, what is loaded stays; where it holds none so far, one is waited for.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +22,31 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import WARMUP, versions
+from mptrec_tf.export.versions import WARMUP, check_base_path, version_directories
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.refusals import invalid, not_found
-from mptrec_tf.serving.server.servable import LoadError, Servable
+from mptrec_tf.serving.server.servable import LoadError, LoadOptions, Servable
 
 _log = logging.getLogger("mptrec-serve")
 
 State = get_model_status_pb2.ModelVersionStatus.State
-_TRY_AGAIN = 60.0  # seconds after which a broken version is tried again as it is
 _REMEMBERED = 20  # versions that ended, for the model's status
+
+
+@dataclasses.dataclass
+class _Failure:
+    """A version that could not be loaded.
+
+    Attributes:
+      look: How its files looked.
+      tries: How often it was tried as they are.
+      again: When to try again as they are.
+    """
+
+    look: Any
+    tries: int
+    again: float
 
 
 class Version:
@@ -77,9 +93,9 @@ class _Model:
     def __init__(self, config: ModelConfig):
         self.config = config
         self.versions: dict[int, Version] = {}
-        # Of versions that failed: how their files looked, and when to try again.
-        self.failed: dict[int, tuple[Any, float]] = {}
-        self.problem = ""  # why its versions could not be looked for, the last time
+        self.failed: dict[int, _Failure] = {}
+        self.problem = ""  # why nothing was found to load, the last time
+        self.said = ""  # the problem that the log has
 
     def available(self) -> list[int]:
         """Numbers of the versions that answer, ascending."""
@@ -92,6 +108,7 @@ class Models:
     Args:
       configs: What to serve.
       metrics: Where loading is measured.
+      loading: How versions are loaded.
       reread: Returns what to serve now, for a configuration that changes; it may raise
         `InputError`.
     """
@@ -100,10 +117,12 @@ class Models:
         self,
         configs: Sequence[ModelConfig],
         metrics: Metrics,
+        loading: LoadOptions = LoadOptions(),  # noqa: B008 (frozen)
         reread: Callable[[], Sequence[ModelConfig]] | None = None,
     ):
         self._models = {config.name: _Model(config) for config in configs}
         self._metrics = metrics
+        self._loading = loading
         self._reread = reread
         self._thread = ThreadPoolExecutor(1, "load")
         self._closing: set[asyncio.Task] = set()
@@ -111,23 +130,35 @@ class Models:
     def __contains__(self, name: str) -> bool:
         return name in self._models
 
-    async def poll(self, seconds: float) -> None:
-        """Looks for changes every so often, until it is cancelled."""
+    async def poll(self, seconds: float, reread_seconds: float = 0.0) -> None:
+        """Looks for changes every so often, until it is cancelled.
+
+        Args:
+          seconds: Between looks for versions; 0 for none but those after the configuration is read.
+          reread_seconds: Between looks at the configuration; 0 for none.
+        """
+        reread = time.monotonic() + (reread_seconds or math.inf)
         while True:
-            await asyncio.sleep(seconds)
+            until_reread = max(0.0, reread - time.monotonic())
+            await asyncio.sleep(min(seconds or math.inf, until_reread))
             try:
+                if time.monotonic() >= reread:
+                    await self.reconfigure()
+                    reread = time.monotonic() + reread_seconds
                 await self.refresh()
             # Nothing may end the polling.
             except Exception as error:
                 _log.error("looking for versions failed: %s", error)
 
+    async def reconfigure(self) -> None:
+        """Reads anew what to serve; what cannot be read changes nothing."""
+        try:
+            self._configure(await self._in_thread(self._reread))
+        except InputError as error:
+            _log.error("%s What was served goes on.", error)
+
     async def refresh(self) -> None:
         """Brings what is served in line with what the base paths hold."""
-        if self._reread:
-            try:
-                self._reconfigure(await self._in_thread(self._reread))
-            except InputError as error:
-                _log.error("%s What was served goes on.", error)
         for name, model in list(self._models.items()):
             model.problem = ""
             try:
@@ -136,8 +167,13 @@ class Models:
             except Exception as error:
                 model.problem = f"looking for its versions failed: {error}"
                 _log.error("%s: %s", name, model.problem)
+            else:
+                if model.problem and model.problem != model.said:
+                    kept = model.available()
+                    _log.warning("%s: %s; %s", name, model.problem, _staying(kept))
+            model.said = model.problem
 
-    def _reconfigure(self, configs: Sequence[ModelConfig]) -> None:
+    def _configure(self, configs: Sequence[ModelConfig]) -> None:
         wanted = {config.name: config for config in configs}
         for name in self._models.keys() - wanted.keys():
             for number in self._models[name].available():
@@ -150,12 +186,14 @@ class Models:
                 self._models[name] = _Model(config)
 
     async def _refresh_model(self, model: _Model) -> None:
-        found = await self._in_thread(versions, model.config.base_path)
-        chosen = model.config.chosen(found)
+        found = await self._in_thread(version_directories, model.config.base_path)
+        chosen = model.config.chosen(list(found))
+        if not chosen:
+            model.problem = await self._in_thread(_why_none, model.config, list(found))
         for number in chosen:
             held = model.versions.get(number)
             if held is None or held.state != State.AVAILABLE:
-                await self._load(model, number)
+                await self._load(model, number, found[number])
         available = model.available()
         # Nothing is dropped before something that was chosen answers.
         if set(chosen) & set(available):
@@ -168,22 +206,28 @@ class Models:
         for number in ended[:-_REMEMBERED]:
             del model.versions[number]
 
-    async def _load(self, model: _Model, number: int) -> None:
-        name, path = model.config.name, os.path.join(model.config.base_path, str(number))
+    async def _load(self, model: _Model, number: int, path: str) -> None:
+        name = model.config.name
         look = await self._in_thread(_look, path)
-        before, again = model.failed.get(number, (None, 0.0))
-        if look == before and time.monotonic() < again:
+        failure = model.failed.get(number)
+        if failure is None or failure.look != look:
+            failure = _Failure(look, 0, 0.0)
+        if time.monotonic() < failure.again:
             return
         version = model.versions[number] = Version(name, number)
         start = time.monotonic()
         try:
-            version.servable, warm = await self._in_thread(_load_warm, path)
+            version.servable, warm = await self._in_thread(_load_warm, path, self._loading)
         except LoadError as error:
             version.state, version.error = State.END, str(error)
-            model.failed[number] = (look, time.monotonic() + _TRY_AGAIN)
+            failure.tries += 1
+            left = self._loading.retries - failure.tries + 1
+            failure.again = time.monotonic() + (self._loading.retry_seconds if left else math.inf)
+            model.failed[number] = failure
             self._metrics.load_latency.labels(name, "failed").observe(time.monotonic() - start)
-            kept = model.available()
-            _log.error("%s %d: %s; %s", name, number, error, f"{kept} stay" if kept else "none is")
+            kept = _staying(model.available())
+            again = f"it is tried again {left} times" if left else "it is tried again"
+            _log.error("%s %d: %s; %s; %s when its files change", name, number, error, kept, again)
             return
         model.failed.pop(number, None)
         version.state = State.AVAILABLE
@@ -207,12 +251,14 @@ class Models:
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
+    def serving(self) -> list[str]:
+        """Names of the models that have a loaded version."""
+        return [name for name, model in self._models.items() if model.available()]
+
     def not_serving(self) -> Mapping[str, str]:
         """Models without a version that answers, and why."""
         return {
-            name: "; ".join(v.error for v in model.versions.values() if v.error)
-            or model.problem
-            or f"there is no version in {model.config.base_path}"
+            name: "; ".join(v.error for v in model.versions.values() if v.error) or model.problem
             for name, model in self._models.items()
             if not model.available()
         }
@@ -228,8 +274,8 @@ class Models:
         model = self._models.get(spec.name)
         number = self._number(model, spec)
         if model is None or number is None:
-            wanted = f"Specific({spec.name}, {number})" if number else f"Latest({spec.name})"
-            raise not_found(f"Servable not found for request: {wanted}")
+            wanted = f"Latest({spec.name}" if number is None else f"Specific({spec.name}, {number}"
+            raise not_found(f"Servable not found for request: {wanted})")
         version = model.versions.get(number)
         if version is None or version.state != State.AVAILABLE:
             raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
@@ -257,7 +303,7 @@ class Models:
             raise invalid("Missing ModelSpec")
         model = self._models.get(spec.name)
         known = model.versions if model else {}
-        if spec.WhichOneof("version_choice"):
+        if model and spec.WhichOneof("version_choice"):
             number = self._number(model, spec)
             if number not in known:
                 raise not_found(f"Could not find version {number} of model {spec.name}")
@@ -282,22 +328,39 @@ class Models:
         self._thread.shutdown(wait=True)
 
 
+def _staying(available: list[int]) -> str:
+    return f"{available} stay" if available else "nothing is served"
+
+
+def _why_none(config: ModelConfig, found: list[int]) -> str:
+    """Why a base path holds nothing to serve."""
+    if found:
+        return f"{config.base_path} holds versions {found}, and {list(config.specific)} are wanted"
+    try:
+        check_base_path(config.base_path)
+    except InputError as error:
+        return str(error).rstrip(".")
+    return f"there is no version in {config.base_path}"
+
+
 def _look(path: str) -> Any:
     """What changes when somebody mends a version."""
     looks = []
-    for part in ("", "saved_model.pb", "variables", WARMUP):
+    for folder in ("", "variables", "assets", os.path.dirname(WARMUP)):
+        there = os.path.join(path, folder)
         try:
-            stat = tf.io.gfile.stat(os.path.join(path, part))
-            looks.append((stat.mtime_nsec, stat.length))
+            for name in ("", *sorted(tf.io.gfile.listdir(there))):
+                stat = tf.io.gfile.stat(os.path.join(there, name))
+                looks.append((folder, name, stat.mtime_nsec, stat.length))
         except tf.errors.OpError:
-            looks.append(None)
+            looks.append(folder)
     return looks
 
 
-def _load_warm(path: str) -> tuple[Servable, int]:
-    servable = Servable(path)
+def _load_warm(path: str, options: LoadOptions) -> tuple[Servable, int]:
+    servable = Servable(path, options)
     try:
-        return servable, servable.warm_up()
+        return servable, servable.warm_up() if options.warm_up else 0
     except LoadError:
         servable.close()
         raise

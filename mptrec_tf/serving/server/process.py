@@ -2,9 +2,12 @@
 
 import asyncio
 import dataclasses
+import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.batching import Batcher
@@ -13,9 +16,12 @@ from mptrec_tf.serving.server.grpc_service import GrpcService
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.models import Models
+from mptrec_tf.serving.server.monitoring_config import METRICS_PATH
 from mptrec_tf.serving.server.predicting import Predictor
 from mptrec_tf.serving.server.rest_service import RestService
+from mptrec_tf.serving.server.servable import LoadOptions
 
+_log = logging.getLogger("mptrec-serve")
 # Kubernetes kills 30 seconds after it asked.
 _GRACE = 25.0
 
@@ -28,7 +34,14 @@ class ServerOptions:
       host: str. Address to listen on.
       port: Port for gRPC; None for none, 0 for one that is free.
       rest_port: Port for REST, likewise.
+      socket_path: A UNIX socket for gRPC, too; None for none.
+      credentials: For gRPC with TLS; None for none.
+      channel_arguments: gRPC's settings by name.
       poll_seconds: float. Seconds between looks for new versions; 0 to look once.
+      reread_seconds: float. Seconds between looks at what to serve; 0 to look once.
+      loading: How versions are loaded.
+      metrics_path: Where Prometheus' metrics are on the REST port; None for none.
+      cors: bool. Whether pages of other origins may send requests over REST.
       batching: How requests are merged.
       merge: bool. Whether they are merged.
       max_request_bytes: int. Larger requests are refused.
@@ -39,7 +52,14 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int | None = 8500
     rest_port: int | None = 8501
+    socket_path: str | None = None
+    credentials: grpc.ServerCredentials | None = None
+    channel_arguments: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
     poll_seconds: float = 1.0
+    reread_seconds: float = 0.0
+    loading: LoadOptions = LoadOptions()  # noqa: RUF009 (frozen)
+    metrics_path: str | None = METRICS_PATH
+    cors: bool = False
     batching: BatchingParameters = BatchingParameters(  # noqa: RUF009 (frozen)
         num_batch_threads=os.cpu_count() or 2
     )
@@ -71,7 +91,7 @@ class Server:
         self.port, self.rest_port = options.port, options.rest_port
         self._options = options
         metrics = Metrics()
-        self._models = Models(configs, metrics, reread)
+        self._models = Models(configs, metrics, options.loading, reread)
         self._batcher = Batcher(options.batching, metrics, options.merge)
         self._predictor = Predictor(
             self._models,
@@ -81,28 +101,74 @@ class Server:
             options.timeout,
         )
         self._services: list[GrpcService | RestService] = []
+        self._reread = options.reread_seconds if reread else 0.0
         self._polling: asyncio.Task | None = None
 
     async def start(self) -> None:
-        """Loads the models, then begins to listen.
+        """Takes the ports, loads the models that are there, and begins to take requests.
+
+        Who connects while models are loaded waits for them. A model whose versions are not there
+        yet, or do not load, is looked for again, and the others are served.
 
         Raises:
-          InputError: if a model has no version that loads, or a port is taken.
+          InputError: if a port is taken, or no model is served and none is looked for again.
         """
         options = self._options
+        self._listen()
         await self._models.refresh()
-        for name, why in self._models.not_serving().items():
-            raise InputError(f"model {name!r} cannot be served: {why}.")
-        if options.port is not None:
-            service = GrpcService(self._predictor, options.max_request_bytes, _GRACE)
-            self._services.append(service)
-            self.port = await service.start(options.host, options.port)
+        self._check_served()
+        for service in self._services:
+            await service.start()
+        if options.poll_seconds or self._reread:
+            polling = self._models.poll(options.poll_seconds, self._reread)
+            self._polling = asyncio.create_task(polling)
+
+    def _listen(self) -> None:
+        options = self._options
         if options.rest_port is not None:
-            service = RestService(self._predictor, options.max_request_bytes, _GRACE)
+            service = RestService(
+                self._predictor,
+                options.max_request_bytes,
+                _GRACE,
+                options.metrics_path,
+                options.cors,
+            )
             self._services.append(service)
-            self.rest_port = await service.start(options.host, options.rest_port)
-        if options.poll_seconds:
-            self._polling = asyncio.create_task(self._models.poll(options.poll_seconds))
+            self.rest_port = service.listen(options.host, options.rest_port)
+        # Last: gRPC gives a port back only when it has been started.
+        if options.port is not None or options.socket_path:
+            service = GrpcService(
+                self._predictor,
+                options.max_request_bytes,
+                _GRACE,
+                options.credentials,
+                options.channel_arguments,
+            )
+            self._services.append(service)
+            if options.port is not None:
+                self.port = service.listen(options.host, options.port)
+            if options.socket_path:
+                service.listen_at(options.socket_path)
+
+    def _check_served(self) -> None:
+        waiting = self._models.not_serving()
+        again = self._options.poll_seconds or self._reread
+        if not again and not self._models.serving():
+            reasons = "; ".join(f"{name!r}: {why}" for name, why in waiting.items())
+            raise InputError(
+                f"no model can be served, and --file_system_poll_wait_seconds=0 looks once "
+                f"({reasons})."
+            )
+        for name in waiting:
+            _log.warning(
+                "%s is not served: %s",
+                name,
+                f"it is looked for every {again:g} s" if again else "it is not looked for again",
+            )
+
+    def serving(self) -> list[str]:
+        """Names of the models that have a loaded version."""
+        return self._models.serving()
 
     async def stop(self) -> None:
         """Answers what is in flight, refuses what comes, and gives everything back."""

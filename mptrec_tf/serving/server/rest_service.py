@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,12 +13,11 @@ from aiohttp import http_exceptions, web
 from google.protobuf import json_format
 from tensorflow_serving.apis import model_pb2
 
-from mptrec_tf.errors import InputError
-from mptrec_tf.serving.server import json_tensors
+from mptrec_tf.serving.server import json_tensors, listening
+from mptrec_tf.serving.server.monitoring_config import METRICS_PATH
 from mptrec_tf.serving.server.predicting import Predictor, internal
 from mptrec_tf.serving.server.refusals import Refusal, invalid, not_found
 
-METRICS_PATH = "/monitoring/prometheus/metrics"
 # TF Serving's REST answers do not say which version they come from. This header does.
 VERSION_HEADER = "Model-Version"
 _MODEL = re.compile(
@@ -36,39 +36,60 @@ class RestService:
       predictor: What answers.
       max_request_bytes: Larger bodies are refused.
       grace: Seconds that requests in flight have at the end.
+      metrics_path: Where the metrics are; None for none.
+      cors: Whether pages of other origins may send requests.
     """
 
-    def __init__(self, predictor: Predictor, max_request_bytes: int, grace: float):
+    def __init__(
+        self,
+        predictor: Predictor,
+        max_request_bytes: int,
+        grace: float,
+        metrics_path: str | None = METRICS_PATH,
+        cors: bool = False,
+    ):
         self._predictor = predictor
         # Connections that have asked nothing so far, and when they are given up.
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application(client_max_size=max_request_bytes)
-        application.router.add_get(METRICS_PATH, self._metrics)
+        self._sockets: list[socket.socket] = []
+        self._listening: list[asyncio.Server] = []
+        self._cors = cors
+        if cors:
+            application.on_response_prepare.append(_allow_origins)
+        if metrics_path:
+            application.router.add_get(metrics_path, self._metrics)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=grace
         )
 
-    async def start(self, host: str, port: int) -> int:
-        """Begins to listen; returns the port, which is chosen where 0 is given.
+    def listen(self, host: str, port: int) -> int:
+        """Takes a port; returns it, since it is chosen where 0 is given.
+
+        Callers can connect from now on; their requests wait for `start`.
 
         Raises:
           InputError: if the address is taken or not this machine's.
         """
+        self._sockets = listening.listen(host, port, "REST", "--rest_api_port")
+        return self._sockets[0].getsockname()[1]
+
+    async def start(self) -> None:
+        """Begins to take requests."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        try:
-            self._listening = await loop.create_server(self._connected, host, port, backlog=1024)
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port} for REST ({error.strerror}); is another server "
-                "there?"
-            ) from error
-        return self._listening.sockets[0].getsockname()[1]
+        for taken in self._sockets:
+            self._listening.append(
+                await loop.create_server(self._connected, sock=taken, backlog=listening.BACKLOG)
+            )
 
     async def stop(self) -> None:
         """Takes no more requests and ends when those in flight are answered, or time is up."""
-        self._listening.close()
+        for server in self._listening:
+            server.close()
+        for taken in self._sockets:
+            taken.close()
         await self._runner.cleanup()
 
     def _connected(self) -> asyncio.BaseProtocol:
@@ -126,6 +147,8 @@ class RestService:
             return self._metadata(spec)
         if what is None and request.method == "GET":
             return _message(self._predictor.models.status(spec))
+        if self._cors and request.method == "OPTIONS":
+            return web.Response()
         if what in (":classify", ":regress") and request.method == "POST":
             raise Refusal(
                 grpc.StatusCode.UNIMPLEMENTED,
@@ -182,6 +205,12 @@ def _spec(match: re.Match) -> model_pb2.ModelSpec:
     elif match["label"]:
         spec.version_label = unquote(match["label"])
     return spec
+
+
+async def _allow_origins(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+    response.headers["Access-Control-Allow-Headers"] = "*"
 
 
 def _malformed(request: web.Request) -> Refusal:

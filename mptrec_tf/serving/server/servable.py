@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.export.versions import WARMUP
+from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import Refusal
 
@@ -27,6 +28,27 @@ _INTERNAL = "__saved_model_init_op"
 
 class LoadError(Exception):
     """A version that cannot be loaded or does not answer its own warm-up requests."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadOptions:
+    """How versions are loaded.
+
+    Attributes:
+      tags: Of the SavedModel's graph that is loaded.
+      session: The session's configuration; None for TensorFlow's own.
+      warm_up: bool. Whether a version runs its warm-up requests before it is served.
+      warm_up_iterations: int. How often it runs each of them.
+      retries: int. How often a broken version is tried again as it is.
+      retry_seconds: float. Between these tries, and no more often than versions are looked for.
+    """
+
+    tags: Sequence[str] = ("serve",)
+    session: config_pb2.ConfigProto | None = None
+    warm_up: bool = True
+    warm_up_iterations: int = 1
+    retries: int = 5
+    retry_seconds: float = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +96,13 @@ class Signature:
       name: str. Its key in the SavedModel.
       inputs: By name.
       outputs: By name.
+      spec_names: Inputs by what the spec calls them, where it calls them otherwise.
     """
 
     name: str
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    spec_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def batchable(self) -> bool:
@@ -91,6 +115,7 @@ class Servable:
 
     Args:
       path: The version's directory.
+      options: How it is loaded.
 
     Attributes:
       signatures: By name.
@@ -100,16 +125,19 @@ class Servable:
       LoadError: saying why it cannot be loaded.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, options: LoadOptions = LoadOptions()):
         self.path = path
+        self._warm_up_iterations = options.warm_up_iterations
         graph = tf.Graph()
-        # Threads that spin while they wait take the cores from those that read requests.
         config = config_pb2.ConfigProto()
+        if options.session is not None:
+            config.CopyFrom(options.session)
+        # Threads that spin while they wait take the cores from those that read requests.
         config.experimental.disable_thread_spinning = True
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
             with graph.as_default():
-                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+                meta = tf.compat.v1.saved_model.load(self._session, list(options.tags), path)
             self.signature_defs = {
                 name: signature
                 for name, signature in meta.signature_def.items()
@@ -123,11 +151,20 @@ class Servable:
                 )
                 for name, signature in self.signature_defs.items()
             }
+            if SPEC_COLUMNS in self.signatures:
+                self._add_spec_names(self.signatures[SPEC_COLUMNS])
             self._runs = {name: self._callable(s) for name, s in self.signatures.items()}
         # What TensorFlow raises for a damaged directory is of many kinds.
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, tf.errors.OpError) as error:
             self._session.close()
             raise LoadError(f"cannot load {path}: {_one_line(error)}") from error
+
+    def _add_spec_names(self, spec: Signature) -> None:
+        """Gives `columns` the names that `spec_columns` has for the same tensors."""
+        columns = self.signatures["columns"]
+        by_tensor = {tensor.name: name for name, tensor in columns.inputs.items()}
+        names = {name: by_tensor[tensor.name] for name, tensor in spec.inputs.items()}
+        self.signatures["columns"] = dataclasses.replace(columns, spec_names=names)
 
     def _callable(self, signature: Signature):
         # Session.run spends a millisecond on checks that `predicting` has made already.
@@ -174,7 +211,9 @@ class Servable:
         name = request.model_spec.signature_name or "serving_default"
         if name not in self.signatures:
             raise ValueError(f"its warm-up requests ask for signature {name!r}, which it lacks")
-        self.run(name, tensors.from_protos(self.signatures[name], request.inputs))
+        inputs = tensors.from_protos(self.signatures[name], request.inputs)
+        for _ in range(self._warm_up_iterations):
+            self.run(name, inputs)
         return 1
 
     def _own_warmup(self, signature: Signature) -> int:

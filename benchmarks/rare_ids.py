@@ -1,0 +1,388 @@
+"""How sure of itself stage 1 is where ids are rare or new, by what is done about it.
+
+    python benchmarks/rare_ids.py [--data_dir=DIR] [--quick]
+
+Data sets: `ratings`, people who arrive one after the other and rate in one go, split by time, so
+that training never saw most of those in the validation and test rows; `visitors`, of whom most come
+once or twice; `synthetic`, 10,000 of the built-in rows; and, with --data_dir, Census-Income. Each
+way pre-trains on each of them with each seed, and each training is looked at twice: as it is, and
+calibrated. There are AUC and the log loss over that of a constant, the mean label of those rows
+(above 1: worse than the constant), means over tasks. Calibration is fitted on the validation rows;
+for their own figures each half is fitted on the other. What is there already (an interrupted run)
+is not made again.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from absl import flags
+
+from mptrec_tf.bin import program
+
+# min_count: rarer values share the unknown id. rate: each id becomes the unknown one in training
+# with this probability. strength s: with the probability s / (s + n), of an id that n rows hold.
+# match: with the share of the validation rows that hold the unknown id.
+WAYS: Mapping[str, Mapping[str, float]] = {
+    "as it was": {},
+    "min_count 30": {"min_count": 30},
+    "id dropout .1": {"rate": 0.1},
+    "id dropout 1 / (1 + n)": {"strength": 1.0},
+    "id dropout .3": {"rate": 0.3},
+    "id dropout 10 / (10 + n)": {"strength": 10.0},
+    "id dropout as validation": {"match": 1.0},
+}
+QUICK_WAYS = ("as it was", "id dropout 1 / (1 + n)")
+# These were not worth more than one seed of one data set.
+RATINGS_1_ONLY = ("id dropout .3", "id dropout 10 / (10 + n)", "id dropout as validation")
+EPOCHS, PATIENCE = 30, 4
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of Census-Income's original files.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/rare_ids", "Where results are kept.")
+_QUICK = flags.DEFINE_bool("quick", False, "One seed of `ratings` and two ways: some minutes.")
+
+
+class Rows(NamedTuple):
+    """Rows before they are packed: the first are for training, then come validation and test.
+
+    Attributes:
+      values: Of each categorical feature, [n] int.
+      numeric: [n, N].
+      labels: [n, T].
+      tasks: T names.
+      ends: Where the training and the validation rows end.
+    """
+
+    values: Mapping[str, np.ndarray]
+    numeric: np.ndarray
+    labels: np.ndarray
+    tasks: tuple[str, ...]
+    ends: tuple[int, int]
+
+
+def _drawn_by_power(count: int, power: float) -> np.ndarray:
+    weights = np.arange(1, count + 1) ** -power
+    return weights / weights.sum()
+
+
+def ratings(seed: int) -> Rows:
+    """Some 200 people, 1,200 items; validation and test have hardly anybody of training."""
+    random = np.random.default_rng([seed, 77])
+    people, items, factors = 200, 1200, 6
+    count = np.maximum(20, random.lognormal(4.1, 0.9, people)).astype(int)
+    arrival = np.sort(random.random(people))
+    likes, liked = random.normal(0, 1.2, people), random.normal(0, 0.9, items)
+    of_people = random.normal(size=(people, factors)) / np.sqrt(factors)
+    of_items = random.normal(size=(items, factors))
+    age, sex = random.integers(0, 50, people), random.integers(0, 2, people)
+    job, home = random.integers(0, 21, people), random.integers(0, 2 * people, people)
+    genre, year = random.integers(0, 18, items), random.integers(0, 10, items)
+    taste = random.normal(0, 0.4, (7, 18))
+    p = np.repeat(np.arange(people), count)
+    time = np.repeat(arrival, count) + random.exponential(0.01, len(p))
+    i = random.choice(items, len(p), p=_drawn_by_power(items, 0.9))
+    score = 0.4 + likes[p] + liked[i] + 1.2 * (of_people[p] * of_items[i]).sum(1)
+    score = score + taste[age[p] // 8, genre[i]] + random.logistic(0, 1, len(p))
+    order = np.argsort(time, kind="stable")
+    values = {"person": p, "item": i, "age": age[p], "sex": sex[p], "job": job[p], "home": home[p]}
+    values |= {"title": i, "genre": genre[i], "year": year[i]}
+    score = score[order]
+    return Rows(
+        {name: value[order] for name, value in values.items()},
+        random.random((len(p), 1)).astype(np.float32),
+        np.stack([score > 0, score > 2.2], 1).astype(np.float32),
+        ("like", "love"),
+        (int(0.8 * len(p)) // 256 * 256, int(0.9 * len(p))),
+    )
+
+
+def visitors(seed: int) -> Rows:
+    """8,000 users, 1,200 items, 15,360 training rows."""
+    random = np.random.default_rng([seed, 78])
+    rows, users, items, factors = 15_360, 8000, 1200, 4
+    count = int(rows * 1.5)
+    u = random.choice(users, count, p=_drawn_by_power(users, 0.8))
+    i = random.choice(items, count, p=_drawn_by_power(items, 1.0))
+    segment, category = random.integers(0, 8, users), random.integers(0, 20, items)
+    likes, liked = random.normal(0, 0.7, users), random.normal(0, 0.7, items)
+    of_users = random.normal(size=(users, factors)) / np.sqrt(factors)
+    of_items = random.normal(size=(items, factors))
+    taste = random.normal(0, 0.6, (8, 20))
+    device, by_device = random.integers(0, 4, count), random.normal(0, 0.4, 4)
+    hour, by_hour = random.integers(0, 24, count), random.normal(0, 0.2, 24)
+    score = likes[u] + liked[i] + (of_users[u] * of_items[i]).sum(1)
+    score = score + taste[segment[u], category[i]] + by_device[device] + by_hour[hour]
+    own = random.normal(0, 0.7, users)[u] + random.normal(0, 0.5, items)[i]
+    shares = (1 / (1 + np.exp(2.0 - score)), 1 / (1 + np.exp(3.5 - (0.6 * score + 0.8 * own))))
+    labels = np.stack([random.random(count) < share for share in shares], 1).astype(np.float32)
+    values = {"user": u, "item": i, "segment": segment[u], "category": category[i]}
+    return Rows(
+        values | {"device": device, "hour": hour},
+        random.random((count, 1)).astype(np.float32),
+        labels,
+        ("click", "buy"),
+        (rows, rows + rows // 4),
+    )
+
+
+def _of_source(source, tasks: tuple[str, ...]) -> Rows:
+    """Rows of one of the package's data sets; numbers to [0, 1], or standardised logarithms."""
+    from mptrec_tf.datasets.block import SPLITS, read_split
+    from mptrec_tf.labels import make_labels
+
+    spec = source.spec
+    parts, labels, counts = {name: [] for name in spec.feature_names}, [], []
+    for split in SPLITS:
+        blocks = list(read_split(source, split))
+        counts.append(sum(map(len, blocks)))
+        for block in blocks:
+            for feature in spec.categorical:
+                parts[feature.name].append(block.text(feature.name).astype(str))
+            for feature in spec.numeric:
+                parts[feature.name].append(block.numbers(feature.name).astype(np.float64))
+            made = [make_labels(task, block) for task in spec.select_tasks(tasks)]
+            labels.append(np.stack(made, 1))
+    columns = {name: np.concatenate(part) for name, part in parts.items()}
+    numeric = []
+    for feature in spec.numeric:
+        column = columns[feature.name]
+        if feature.scale == "log":
+            column = np.log1p(column)
+            train = column[: counts[0]]
+            numeric.append((column - train.mean()) / train.std())
+        else:
+            train = column[: counts[0]]
+            numeric.append(np.clip((column - train.min()) / max(np.ptp(train), 1e-9), 0, 1))
+    return Rows(
+        {f.name: np.unique(columns[f.name], return_inverse=True)[1] for f in spec.categorical},
+        np.stack(numeric, 1).astype(np.float32),
+        np.concatenate(labels).astype(np.float32),
+        tasks,
+        (counts[0], counts[0] + counts[1]),
+    )
+
+
+def synthetic(seed: int) -> Rows:
+    """10,000 of the built-in training rows."""
+    from mptrec_tf.datasets.synthetic import Synthetic
+
+    rows = {"train": 10_000, "validation": 2_000, "test": 4_000}
+    return _of_source(Synthetic(rows, seed, ("click", "like")), ("click", "like"))
+
+
+def census_income(_: int) -> Rows:
+    """Census-Income as it is."""
+    from mptrec_tf.datasets.census_income import CensusIncome
+
+    return _of_source(CensusIncome(_DATA_DIR.value), ("income", "marital"))
+
+
+SETS = {"ratings": (ratings, 3), "visitors": (visitors, 2), "synthetic": (synthetic, 1)}
+
+
+def pack(rows: Rows, min_count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns ids [n, F], each column's unknown id [F], and in how many training rows ids are."""
+    columns, counts, unknown, first = [], [], [], 0
+    for values in rows.values.values():
+        seen = np.bincount(values[: rows.ends[0]], minlength=values.max() + 1)
+        known = np.flatnonzero(seen >= min_count)
+        known = known[np.argsort(-seen[known], kind="stable")]
+        place = np.full(len(seen), len(known))
+        place[known] = np.arange(len(known))
+        columns.append(place[values] + first)
+        unknown.append(first + len(known))
+        counts.append(np.bincount(place[values[: rows.ends[0]]], minlength=len(known) + 1))
+        first += len(known) + 1
+    return np.stack(columns, 1), np.array(unknown), np.concatenate(counts)
+
+
+def rates_of(way: Mapping[str, float], ids, unknown, counts, ends) -> np.ndarray:
+    """With which probability each id becomes its column's unknown one, in training."""
+    strength = way.get("strength", 0.0)
+    rates = np.zeros(len(counts))
+    if strength:
+        rates = strength / (strength + counts)
+    rates = np.maximum(rates, way.get("rate", 0.0))
+    if "match" in way:
+        shares = (ids[ends[0] : ends[1]] == unknown).mean(axis=0)
+        sizes = np.diff(unknown, prepend=-1)
+        rates = np.maximum(rates, way["match"] * np.repeat(shares, sizes))
+    return rates
+
+
+def _looked_at(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
+    from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
+
+    constant = log_loss(labels, np.full(len(labels), labels.mean()))
+    return [
+        auc(labels, probabilities),
+        log_loss(labels, probabilities) / constant,
+        calibration_ratio(labels, probabilities),
+    ]
+
+
+def look(model, validation, test, tasks) -> dict[str, list[float]]:
+    """AUC, relative log loss and calibration ratio by "split/task/plain or calibrated"."""
+    from scipy.special import expit, logit
+
+    from mptrec_tf.training.batches import reported
+    from mptrec_tf.training.calibration import scale_and_shift
+
+    def calibrated(p, found):
+        return expit(found[0] * logit(np.clip(p, 1e-7, 1 - 1e-7)) + found[1])
+
+    found = {}
+    for split, rows in (("validation", validation), ("test", test)):
+        report, labels, _ = reported(model, rows)
+        for i, task in enumerate(tasks):
+            y, p = labels[:, i], report["probability"][:, i].astype(np.float64)
+            if split == "validation":
+                half, whole = len(y) // 2, scale_and_shift(p, y)
+                parts = (slice(half), slice(half, None))
+                fits = [scale_and_shift(p[other], y[other]) for other in reversed(parts)]
+                after = [calibrated(p[o], f) for o, f in zip(parts, fits, strict=True)]
+                after = np.concatenate(after)
+                found[f"fit/{task}"] = list(whole)
+            else:
+                after = calibrated(p, found[f"fit/{task}"])
+            found[f"{split}/{task}/plain"] = _looked_at(y, p)
+            found[f"{split}/{task}/calibrated"] = _looked_at(y, after)
+    return found
+
+
+def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
+    """Trains, and looks at the epochs with the best AUC and with the least log loss."""
+    import tensorflow as tf
+
+    from mptrec_tf.keras import keras
+    from mptrec_tf.models.backbone import BackboneConfig
+    from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+    from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
+    from mptrec_tf.training import loop
+    from mptrec_tf.training.batches import rows_in_memory, training_batches
+    from mptrec_tf.training.callbacks import RenewEnvironments
+
+    class WithIdDropout(MPTRec):
+        rates = None
+
+        def compute_loss(self, inputs, training=False):
+            if training and self.rates is not None:
+                ids = inputs[CATEGORICAL]
+                seeds = self.generator.make_seeds(1)[:, 0]
+                chance = tf.random.stateless_uniform(tf.shape(ids), seeds)
+                dropped = chance < tf.gather(self.rates, ids)
+                inputs = {**inputs, CATEGORICAL: tf.where(dropped, self.unknown[None], ids)}
+            return super().compute_loss(inputs, training)
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            looks.append(look(self.model, validation, test, rows.tasks))
+            sums = [_mean(one, "validation", "plain", 0) for one in looks]
+            if epoch - int(np.argmax(sums)) >= PATIENCE:
+                self.model.stop_training = True
+
+    ids, unknown, counts = pack(rows, int(way.get("min_count", 1)))
+    loop.seed_everything(seed)
+    parts = (slice(rows.ends[0]), slice(*rows.ends), slice(rows.ends[1], None))
+    train, validation, test = (
+        rows_in_memory(
+            {
+                CATEGORICAL: tf.constant(ids[part], tf.int64),
+                NUMERIC: tf.constant(rows.numeric[part]),
+                LABELS: tf.constant(rows.labels[part]),
+            }
+        )
+        for part in parts
+    )
+    shape = BackboneConfig(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
+    config = loop.TrainingConfig(seed=seed, epochs=EPOCHS)
+    steps = train.steps(config.batch_size)
+    model = WithIdDropout(
+        shape, PretrainingConfig(), training_steps=EPOCHS * steps, training_rows=train.count
+    )
+    rates = rates_of(way, ids, unknown, counts, rows.ends)
+    if rates.any():
+        model.rates = tf.constant(rates, tf.float32)
+        model.unknown = tf.constant(unknown, tf.int64)
+        model.generator = tf.random.Generator.from_seed(
+            int(keras.backend.random_uniform([], 0, 2**31 - 1, dtype="int32"))
+        )
+    model.fixed_shapes = False  # XLA would compile for longer than so few rows train
+    loop.compile_model(model, config, steps)
+    looks = []
+    model.fit(
+        training_batches(train, config.batch_size, seed=seed, epochs=EPOCHS),
+        epochs=EPOCHS,
+        steps_per_epoch=steps,
+        verbose=0,
+        callbacks=[RenewEnvironments(train), Look()],
+    )
+    by_auc = int(np.argmax([_mean(one, "validation", "plain", 0) for one in looks]))
+    by_loss = int(np.argmin([_mean(one, "validation", "plain", 1) for one in looks]))
+    unseen = (ids[parts[1]] == unknown).mean(axis=0).max()
+    return {"auc": looks[by_auc], "log loss": looks[by_loss], "unseen": float(unseen)}
+
+
+def _mean(found: Mapping[str, list[float]], split: str, which: str, of: int) -> float:
+    """The mean over tasks of AUC (0), relative log loss (1) or calibration (2)."""
+    return statistics.mean(
+        value[of]
+        for key, value in found.items()
+        if key.startswith(f"{split}/") and key.endswith(f"/{which}")
+    )
+
+
+def table_row(name: str, way: str, runs: list[dict]) -> dict[str, str | float]:
+    """Means over seeds."""
+
+    def mean(choice, *what):
+        return statistics.mean(_mean(run[choice], *what) for run in runs)
+
+    row = {"data": name, "way": way, "seeds": len(runs)}
+    for split in ("validation", "test"):
+        row[f"{split}_AUC"] = mean("auc", split, "plain", 0)
+        row[f"{split}_loss"] = mean("auc", split, "plain", 1)
+        row[f"{split}_loss_calibrated"] = mean("auc", split, "calibrated", 1)
+    row["validation_AUC_by_loss"] = mean("log loss", "validation", "plain", 0)
+    row["validation_loss_by_loss"] = mean("log loss", "validation", "plain", 1)
+    return row
+
+
+def main(_) -> None:
+    """Runs the benchmark."""
+    from mptrec_tf.evaluation.report import print_table
+
+    os.makedirs(_OUTPUT_DIR.value, exist_ok=True)
+    sets = dict(SETS)
+    if _DATA_DIR.value:
+        sets["census_income"] = (census_income, 1)
+    if _QUICK.value:
+        sets = {"ratings": (ratings, 1)}
+    jobs = [
+        (name, way, seed)
+        for name, (_, seeds) in sets.items()
+        for way in (QUICK_WAYS if _QUICK.value else WAYS)
+        for seed in range(1, seeds + 1)
+        if way not in RATINGS_1_ONLY or (name, seed) == ("ratings", 1)
+    ]
+    found: dict[tuple[str, str], list[dict]] = {}
+    with program.progress("trainings", len(jobs), "trainings") as done:
+        for name, way, seed in jobs:
+            words = f"{name} {way} {seed}".replace("/", "of")
+            path = os.path.join(_OUTPUT_DIR.value, f"{words}.json")
+            if not os.path.exists(path):
+                result = measure(sets[name][0](seed), WAYS[way], seed)
+                with open(path, "w", encoding="utf-8") as file:
+                    json.dump(result, file)
+            with open(path, encoding="utf-8") as file:
+                found.setdefault((name, way), []).append(json.load(file))
+            done(1)
+    rows = [table_row(name, way, runs) for (name, way), runs in found.items()]
+    print_table(rows, "means over tasks and seeds; log loss over that of the constant")
+
+
+if __name__ == "__main__":
+    program.run(main)

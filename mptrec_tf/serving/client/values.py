@@ -1,0 +1,241 @@
+"""One column of a request, in whatever form it came, as the array that its input takes.
+
+A value becomes what it is to the programs, which read it from a file: missing text is an empty
+field, and text that is a number is that number where one is due. Imports neither TensorFlow nor
+pandas.
+"""
+
+import decimal
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mptrec_tf.errors import InputError
+
+# Types of TensorFlow that inputs may have, by name.
+TYPES = {
+    "DT_STRING": np.dtype(object),
+    "DT_FLOAT": np.dtype(np.float32),
+    "DT_DOUBLE": np.dtype(np.float64),
+    "DT_INT64": np.dtype(np.int64),
+    "DT_INT32": np.dtype(np.int32),
+}
+
+
+def to_array(column: str, values: Any, kind: str) -> np.ndarray:
+    """Returns a column [n] as bytes in an object array, or as finite numbers.
+
+    Args:
+      column: Its name, for messages.
+      values: A list, an array, or a column of a DataFrame, [n].
+      kind: The type that is due, as "DT_FLOAT".
+
+    Raises:
+      InputError: naming the row, counted from 1, and the column.
+    """
+    if kind not in TYPES:
+        raise InputError(f"column {column!r}: the model takes {kind}, which the client does not.")
+    if kind == "DT_STRING" and isinstance(values, list) and set(map(type, values)) == {str}:
+        return _encoded(column, values)  # as nearly all are, also one row at a time
+    array = _as_numpy(values)
+    nested = array.ndim > 1 or (
+        array.dtype == object and array.size and isinstance(array.flat[0], list | tuple)
+    )
+    if nested:
+        raise InputError(f"column {column!r} holds lists; give one value for each row.")
+    return _texts(column, array) if kind == "DT_STRING" else _numbers(column, array, TYPES[kind])
+
+
+def _as_numpy(values: Any) -> np.ndarray:
+    """The values as they are: of NumPy's own types where all are of one, otherwise as objects."""
+    if isinstance(values, list | tuple):
+        return _of_list(values)
+    if isinstance(values, np.ma.MaskedArray):
+        objects = np.fromiter(values.data, object, len(values))
+        objects[np.ma.getmaskarray(values)] = None
+        return objects
+    if isinstance(values, np.ndarray):
+        return values
+    if hasattr(values, "isna") and hasattr(values, "dtype"):  # pandas' Series, Index and arrays
+        return _of_pandas(values)
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    return _of_list(list(values))
+
+
+def _of_list(values: Sequence[Any]) -> np.ndarray:
+    types = set(map(type, values))
+    if types == {float}:
+        return np.array(values, np.float64)
+    if types == {int}:
+        try:
+            return np.array(values, np.int64)
+        except OverflowError:
+            pass
+    # NumPy would make text of the numbers beside a text.
+    return np.fromiter(values, object, len(values))
+
+
+def _of_pandas(values: Any) -> np.ndarray:
+    categories = getattr(values.dtype, "categories", None)
+    if categories is not None:
+        # As objects whole numbers beside a missing value stay whole numbers.
+        codes = getattr(values, "cat", values).codes
+        return np.append(np.asarray(categories, object), None)[np.asarray(codes)]
+    numpy = getattr(values.dtype, "numpy_dtype", None)  # of pandas' nullable types, and Arrow's
+    if numpy is not None and numpy.kind in "biuf":
+        missing = np.asarray(values.isna())
+        if not missing.any():
+            return values.to_numpy(dtype=numpy)
+        # pandas would make floats of whole numbers, and float64 of float32.
+        objects = np.array(values, object)
+        objects[missing] = np.nan
+        return objects.astype(numpy) if numpy.kind == "f" else objects
+    return values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+
+
+def _texts(column: str, array: np.ndarray) -> np.ndarray:
+    kind = array.dtype.kind
+    if kind in "biuf":
+        # As `Block.text` does it for the programs.
+        texts = _encoded(column, array.astype(str).tolist())
+        if kind == "f":
+            texts[np.isnan(array)] = b""
+        return texts
+    # NumPy makes whole numbers of times.
+    return _encoded(column, list(array) if kind in "mM" else array.tolist())
+
+
+def _encoded(column: str, values: Sequence[Any]) -> np.ndarray:
+    texts = np.empty(len(values), object)
+    try:
+        if set(map(type, values)) == {str}:
+            texts[:] = [value.encode() for value in values]
+            return texts
+    except UnicodeEncodeError:
+        pass  # the loop below says in which row
+    texts[:] = [_text(column, row, value) for row, value in enumerate(values, 1)]
+    return texts
+
+
+def _text(column: str, row: int, value: Any) -> bytes:
+    value = _scalar(value)
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"row {row}, column {column!r}: {value!r} is no text.") from error
+    if isinstance(value, bytes):
+        return bytes(value)
+    if _is_missing(value):
+        return b""
+    if isinstance(value, bool | np.bool_ | float | np.floating):
+        return str(value).encode()
+    # NumPy counts spans of time among its integers.
+    if isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64):
+        return str(int(value)).encode()
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f").encode()
+    raise InputError(
+        f"row {row}, column {column!r}: {value!r} is no text; give it as it stands in the files "
+        "that the model was trained on."
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or one of pandas' own two."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()
+    return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(
+        value != value
+    )
+
+
+def _scalar(value: Any) -> Any:
+    """What stands in an array of no dimensions; other values as they are."""
+    if getattr(value, "shape", None) == () and not isinstance(value, np.generic):
+        return np.asarray(value)[()]
+    return value
+
+
+def _numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    values: Sequence[Any] | np.ndarray = array
+    if array.dtype.kind not in "iuf":
+        values = [_scalar(value) for value in array]
+        if not all(map(_may_be_number, set(map(type, values)))):
+            bad = next(i for i, v in enumerate(values) if not _may_be_number(type(v)))
+            raise _no_number(column, bad, values[bad])
+        array = np.fromiter(values, object, len(values))
+    if dtype.kind == "f":
+        try:
+            # From text as `Block.numbers` does it for the programs.
+            with np.errstate(over="ignore"):
+                found = array.astype(dtype)
+            if np.isfinite(found).all():
+                return found
+        except (ValueError, OverflowError):
+            pass  # the loop below says in which row
+    elif array.dtype.kind != "O":
+        # A number that does not fit has become another one.
+        with np.errstate(invalid="ignore"):
+            found = array.astype(dtype)
+            if (found == array).all() and ((found < 0) == (array < 0)).all():
+                return found
+    return np.array([_number(column, i, v, dtype) for i, v in enumerate(values)], dtype)
+
+
+def _may_be_number(kind: type) -> bool:
+    if issubclass(kind, bool | np.bool_ | np.timedelta64):
+        return False
+    return issubclass(kind, numbers.Real | decimal.Decimal | str)
+
+
+def _number(column: str, index: int, value: Any, dtype: np.dtype) -> Any:
+    """A number that `dtype` holds.
+
+    Raises:
+      InputError: if it holds no such number.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = np.nan
+    except OverflowError:  # an int of hundreds of digits
+        raise _too_large(column, index, value) from None
+    if not np.isfinite(number):
+        raise _no_number(column, index, value)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            if not np.isfinite(dtype.type(number)):
+                raise _too_large(column, index, value)
+        return number
+    whole = int(value) if isinstance(value, int | np.integer) else int(number)
+    if whole != number and not isinstance(value, int | np.integer):
+        raise InputError(f"row {index + 1}, column {column!r}: {value!r} is not a whole number.")
+    if not np.iinfo(dtype).min <= whole <= np.iinfo(dtype).max:
+        raise _too_large(column, index, value)
+    return whole
+
+
+def _no_number(column: str, index: int, value: Any) -> InputError:
+    return InputError(
+        f"row {index + 1}, column {column!r}: {_shown(value)} is not a finite number; every row "
+        "needs one there."
+    )
+
+
+def _too_large(column: str, index: int, value: Any) -> InputError:
+    return InputError(
+        f"row {index + 1}, column {column!r}: the number is too large: {_shown(value)}."
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
+        value = value.item()  # NumPy 2 writes the type beside the number
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,89 @@
+"""How long and how fast to train, and what a kind of head is best trained with: plain data.
+
+Imports no TensorFlow, as programs' flags take their defaults and choices from here.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.configurations import head_config
+from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
+
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to train. The defaults are the paper's for Census-Income.
+
+    Attributes:
+      epochs: int. At most so many.
+      patience: int. Stop after so many epochs without a better sum of validation AUCs.
+      batch_size: int. Rows of a step.
+      learning_rate: float. Of Adam.
+      seed: int. Of the weights, the order of rows, and everything else that is random.
+      schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
+      warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
+        tenth of all steps.
+      calibrate: bool. Fit the probabilities of the best epoch to the validation rows, see
+        `calibration`; False is the paper's.
+    """
+
+    epochs: int = 30
+    patience: int = 5
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    seed: int = 1
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    calibrate: bool = True
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule should be one of {SCHEDULES}. Received: {self.schedule!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class NewTaskConfig:
+    """How a new task is learnt.
+
+    Attributes:
+      head: One of `head_names.KINDS`, or "auto": the best of them on the validation rows.
+      shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
+        one keeps its own.
+      training: Fields of `TrainingConfig` that differ from the heads' recipes.
+    """
+
+    head: str = AUTO
+    shape: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.head not in (AUTO, *KINDS):
+            raise InputError(
+                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(KINDS)}."
+            )
+        check_fields(KINDS if self.head == AUTO else (self.head,), self.shape)
+
+
+def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
+    """Rejects fields of a head's shape that none of these kinds has.
+
+    Raises:
+      InputError: naming the first.
+    """
+    known = {f.name for kind in kinds for f in dataclasses.fields(head_config(kind))}
+    unknown = set(shape) - known
+    if unknown:
+        raise InputError(f"head {kinds[0]!r} has no {sorted(unknown)[0]}; leave it out.")
+
+
+def recipe(kind: str) -> TrainingConfig:
+    """How a kind of head is trained: the paper's heads by the paper's settings."""
+    if kind in ATTENTIONS:
+        return TrainingConfig()
+    return TrainingConfig(
+        epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
+    )

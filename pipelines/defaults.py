@@ -1,0 +1,8 @@
+"""What holds where a pipeline is not told; imports neither TensorFlow nor TFX, as flags need it."""
+
+import dataclasses
+
+from mptrec_tf.training.configurations import TrainingConfig
+
+# How pre-training is trained: for fewer epochs than by itself.
+STAGE_1 = dataclasses.replace(TrainingConfig(), epochs=20)

@@ -1,0 +1,104 @@
+"""--help says what holds where a flag is not given, and says what the configurations say."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mptrec_tf.bin import defaults
+from mptrec_tf.models.configurations import BackboneConfig, PretrainingConfig, head_config
+from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def flags(program):
+    """The text of each flag in a program's help, on one line, by name."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"mptrec_tf.bin.{program}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parts = re.split(r"^  --(?:\[no\])?(\w+): ", done.stdout, flags=re.MULTILINE)[1:]
+    return {name: " ".join(text.split()) for name, text in zip(*[iter(parts)] * 2, strict=True)}
+
+
+def default(text):
+    [found] = re.findall(r"\(default: (.*?)\)", text)
+    return found
+
+
+def as_given(value):
+    """A value as a user would write it behind a flag."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def test_pretrain_shows_what_the_configurations_hold():
+    told = flags("pretrain")
+    shown = set()
+    for configuration in (BackboneConfig, PretrainingConfig, TrainingConfig):
+        for field in dataclasses.fields(configuration):
+            if field.name in told and field.default is not dataclasses.MISSING:
+                assert default(told[field.name]) == as_given(field.default), field.name
+                shown.add(field.name)
+    assert shown == told.keys() - {"data", "tasks", "output_dir", "version"}
+    assert default(told["epochs"]) == "30"
+    assert default(told["expert_units"]) == "256,128"
+
+
+def test_add_task_shows_what_holds_for_each_kind_of_head():
+    told = flags("add_task")
+    assert default(told["head"]) == NewTaskConfig().head
+    shown = set()
+    for name, text in told.items():
+        holding = {
+            kind: as_given(getattr(configuration, name))
+            for kind in KINDS
+            for configuration in (recipe(kind), head_config(kind))
+            if hasattr(configuration, name)
+        }
+        if not holding:
+            continue
+        shown.add(name)
+        first, *others = default(text).split("; ")
+        read = dict.fromkeys(KINDS, first)
+        for other in others:
+            kinds, value = other.split(": ")
+            read |= dict.fromkeys(kinds.split(", "), value)
+        assert read == {kind: holding.get(kind, "none") for kind in KINDS}, name
+    assert shown == {
+        *("epochs", "patience", "batch_size", "learning_rate", "seed"),
+        *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),
+    }
+    assert default(told["epochs"]) == "30; residual, residual_small: 15"
+    assert default(told["tower_dropout"]) == "0.0; residual: 0.2; residual_small: 0.1"
+    assert default(told["seed"]) == "1"
+
+
+def test_prepare_shows_what_the_built_in_data_sets_hold():
+    from mptrec_tf.datasets import census_income, synthetic
+
+    told = flags("prepare")
+    assert str(synthetic.DEFAULT_ROWS["train"]) in told["rows"]
+    assert f"synthetic: {','.join(synthetic.TASKS)}" in told["tasks"]
+    assert f"census_income: {','.join(census_income.DEFAULT_TASKS)}" in told["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("by_kind", "shown"),
+    [
+        ({"a": "1", "b": "1"}, "1"),
+        ({"a": "1", "b": "2", "c": "1", "d": "2"}, "1; b, d: 2"),
+        ({"a": "1", "b": "none"}, "1; b: none"),
+    ],
+)
+def test_kinds_that_hold_the_same_share_a_place(by_kind, shown):
+    assert defaults.joined(by_kind) == shown

@@ -1,0 +1,235 @@
+"""What a user got wrong is said before TensorFlow is imported, which takes seconds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mptrec_tf.datasets.sources import built_in_spec
+from mptrec_tf.models.configurations import BackboneConfig
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare", "serve")
+SPEC = built_in_spec("synthetic")
+TOO_EARLY = "TensorFlow is imported too early"
+
+
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory):
+    """A folder whose tensorflow cannot be imported."""
+    folder = tmp_path_factory.mktemp("stub")
+    (folder / "tensorflow").mkdir()
+    (folder / "tensorflow" / "__init__.py").write_text(f"raise ImportError({TOO_EARLY!r})\n")
+    return folder
+
+
+@pytest.fixture
+def run(stub):
+    def run(program, *flags):
+        module = program if "." in program else f"mptrec_tf.bin.{program}"
+        return subprocess.run(
+            [sys.executable, "-m", module, *flags],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(stub)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def said(run):
+    """What a program says that ends with an error."""
+
+    def said(program, *flags):
+        done = run(program, *flags)
+        assert TOO_EARLY not in done.stderr
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.count(": error: ") == 1
+        return done.stderr
+
+    return said
+
+
+def describe(directory, name, **content):
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return directory
+
+
+@pytest.fixture
+def there(tmp_path):
+    """What stands in a user's folder, as far as its descriptions go."""
+    spec = json.loads(SPEC.to_json())
+    counts = {"rows": 100, "positives": {"click": 40, "like": 30, "share": 20, "purchase": 100}}
+    splits = dict.fromkeys(("train", "validation", "test"), counts)
+    shape = BackboneConfig(("click", "like"), 900, 7, 3)
+    backbone = {
+        "fingerprint": "0123",
+        "config": json.loads(shape.to_json()),
+        "spec": spec,
+        "training": {},
+    }
+    package = {"backbone": "0123", "head": {}, "training": {}}
+    by_name = {task["name"]: task for task in spec["tasks"]}
+    model = tmp_path / "model"
+    for version in ("1", "2"):
+        card = {"spec": {**spec, "tasks": spec["tasks"][:3]}}
+        describe(model / version, "assets.extra/model_card.json", **card)
+        describe(model / version, "assets.extra/parts/backbone/backbone.json", **backbone)
+        parts = "assets.extra/parts/tasks/share/task.json"
+        describe(model / version, parts, **package, task=by_name["share"])
+        (model / version / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "rows.csv").write_text("hour\n1\n")
+    data = {"spec": spec, "embedding_rows": 900, "splits": splits}
+    return {
+        "data": describe(tmp_path / "data", "data.json", **data),
+        "backbone": describe(tmp_path / "backbone", "backbone.json", **backbone),
+        "share": describe(tmp_path / "share", "task.json", **package, task=by_name["share"]),
+        "other": describe(
+            tmp_path / "other",
+            "task.json",
+            **{**package, "backbone": "4567"},
+            task=by_name["purchase"],
+        ),
+        "model": model,
+        "rows": tmp_path / "rows.csv",
+        "new": tmp_path / "new",
+        "none": tmp_path / "none",
+    }
+
+
+MISTAKES = [
+    # Outputs that are there.
+    ("prepare", "--dataset=synthetic --output_dir={data}", "data already exists"),
+    ("pretrain", "--data={data} --tasks=click --output_dir={backbone}", "backbone already exists"),
+    (
+        "add_task",
+        "--data={data} --backbone={backbone} --task=share --output_dir={share}",
+        "share already exists",
+    ),
+    ("predict", "--model={model} --input={rows} --output={data}", "data' is a directory"),
+    (
+        "evaluate",
+        "--model={model} --dataset=synthetic --output={none}/metrics.json",
+        "there is no directory",
+    ),
+    ("compare", "--a={model} --b={model} --input={rows} --output={data}", "is a directory"),
+    # Inputs that are not.
+    ("pretrain", "--data={none} --tasks=click --output_dir={new}", "none holds no prepared data"),
+    ("pretrain", "--data={backbone} --tasks=click --output_dir={new}", "holds no prepared data"),
+    (
+        "add_task",
+        "--data={none} --backbone={backbone} --task=share --output_dir={new}",
+        "none holds no prepared data",
+    ),
+    (
+        "add_task",
+        "--data={data} --backbone={none} --task=share --output_dir={new}",
+        "none holds no backbone",
+    ),
+    (
+        "prepare",
+        "--dataset=synthetic --backbone={data} --output_dir={new}",
+        "data holds no backbone (backbone.json is missing)",
+    ),
+    ("prepare", "--dataset=census_income --data_dir={none} --output_dir={new}", "no directory"),
+    ("export", "--backbone={none} --output_dir={new}", "none holds no backbone"),
+    ("export", "--backbone={backbone} --tasks={none} --output_dir={new}", "none holds no task"),
+    ("export", "--remove=share --output_dir={none}", "none holds no version"),
+    ("predict", "--model={none} --input={rows} --output={new}", "none holds no exported model"),
+    ("predict", "--model={model} --input={none} --output={new}", "no file matches"),
+    ("evaluate", "--model={data} --dataset=synthetic", "data holds no exported model"),
+    ("compare", "--a={model} --b={none} --input={rows}", "none holds no exported model"),
+    ("compare", "--a={model}/1 --b={model}/2 --input={none}", "no file matches"),
+    ("pipelines.lineage", "--model={none}", "none holds no exported model"),
+    # Names with a slip.
+    (
+        "prepare",
+        "--dataset=synthetic --tasks=clik --output_dir={new}",
+        "unknown task 'clik': data set 'synthetic' has click, like, share, purchase; did you "
+        "mean 'click'?",
+    ),
+    (
+        "prepare",
+        "--dataset=census_income --tasks=income,Martial --output_dir={new}",
+        "did you mean 'marital'?",
+    ),
+    ("prepare", "--dataset=census --output_dir={new}", "did you mean 'census_income'?"),
+    (
+        "pretrain",
+        "--data={data} --tasks=click,Like --output_dir={new}",
+        "unknown task 'Like': data set 'synthetic' has click, like, share, purchase; did you "
+        "mean 'like'?",
+    ),
+    (
+        "add_task",
+        "--data={data} --backbone={backbone} --task=shares --output_dir={new}",
+        "did you mean 'share'?",
+    ),
+    ("evaluate", "--model={model} --dataset=synthetic --tasks=sharee", "did you mean 'share'?"),
+    (
+        "predict",
+        "--model={model} --input={rows} --tasks=cilck --output={new}",
+        "did you mean 'click'?",
+    ),
+    (
+        "compare",
+        "--a={model} --b={model} --input={rows} --require_identical=clicks",
+        "did you mean 'click'?",
+    ),
+    ("export", "--remove=shar --output_dir={model}", "did you mean 'share'?"),
+    ("pretrain", "--data={data} --tasks=click --batchsize=3 --output_dir={new}", "batch_size"),
+    # What does not go together.
+    ("pretrain", "--data={data} --tasks=purchase --output_dir={new}", "has one class only"),
+    (
+        "add_task",
+        "--data={data} --backbone={backbone} --task=click --output_dir={new}",
+        "a new task needs another name",
+    ),
+    (
+        "add_task",
+        "--data={data} --backbone={backbone} --task=share --head=residual --tau=3 "
+        "--output_dir={new}",
+        "head 'residual' has no tau",
+    ),
+    ("export", "--backbone={backbone} --tasks={other} --output_dir={new}", "fingerprint 4567"),
+    ("export", "--add={share} --output_dir={model}", "replace it instead"),
+    ("prepare", "--spec={rows} --tasks=click --output_dir={new}", "--tasks goes with --dataset"),
+]
+
+
+@pytest.mark.parametrize(("program", "flags", "sentence"), MISTAKES)
+def test_a_mistake_is_said_before_tensorflow_is_imported(said, there, program, flags, sentence):
+    assert sentence in said(program, *flags.format(**there).split())
+
+
+def test_a_spec_file_is_read_first(said, there, tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("name: shop\nnumric: [price]\ntasks: [{name: buy, label: b, positive: 1}]\n")
+    files = [f"--{split}_files={there['rows']}" for split in ("train", "validation", "test")]
+    told = said("prepare", f"--spec={spec}", *files, f"--output_dir={there['new']}")
+    assert "spec.yaml, line 2: unknown key 'numric' in the spec" in told
+
+
+def test_what_is_right_goes_on_to_tensorflow(run, there):
+    flags = "--data={data} --tasks=click,like --output_dir={new}"
+    assert TOO_EARLY in run("pretrain", *flags.format(**there).split()).stderr
+
+
+@pytest.mark.parametrize("program", [*PROGRAMS, "pipelines.lineage"])
+def test_version_and_help_need_no_tensorflow(run, program):
+    import mptrec_tf
+
+    name = f"mptrec-{program.split('.')[-1].replace('_', '-')}"
+    done = run(program, "--version")
+    assert (done.returncode, done.stdout) == (0, f"{name} {mptrec_tf.__version__}\n")
+    done = run(program, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--version" in done.stdout

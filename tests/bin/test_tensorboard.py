@@ -1,0 +1,62 @@
+"""TensorBoard starts on the logs of a run, as README says, and shows what was logged."""
+
+import json
+import re
+import subprocess
+import sysconfig
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def backbone(run_program, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("watched")
+    data = f"--data={folder / 'data'}"
+    run_program("prepare", "--dataset=synthetic", "--rows=600", f"--output_dir={folder / 'data'}")
+    flags = ("--tasks=click,like", "--epochs=2", f"--output_dir={folder / 'backbone'}")
+    run_program("pretrain", data, *flags)
+    return folder / "backbone"
+
+
+def within(seconds, found, process, said):
+    """Waits for what `found` returns; the sentence of a failure holds all that was said."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        assert process.poll() is None, said.read_text()
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s: {said.read_text()}")
+
+
+def request(address):
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_tensorboard_shows_the_scalars_of_a_run(backbone, tmp_path):
+    said = tmp_path / "said.txt"
+    command = [Path(sysconfig.get_path("scripts"), "tensorboard"), f"--logdir={backbone / 'logs'}"]
+    with open(said, "w") as file:
+        process = subprocess.Popen([*command, "--port=0"], stdout=file, stderr=file)
+    try:
+        [address] = within(
+            120, lambda: re.findall(r"http://\S+:\d+/", said.read_text()), process, said
+        )
+        tags = within(60, lambda: request(f"{address}data/plugin/scalars/tags"), process, said)
+        # Keras has a run for each of training and validation, and takes the "val_" off.
+        assert {"epoch_loss/click", "epoch_gate/click", "epoch_loss/like"} <= set(tags["train"])
+        assert {"epoch_auc/click", "epoch_auc/like"} <= set(tags["validation"])
+        query = "run=validation&tag=epoch_auc%2Fclick"
+        points = request(f"{address}data/plugin/scalars/scalars?{query}")
+        written = json.loads((backbone / "backbone.json").read_text())["training"]["history"]
+        assert [step for _, step, _ in points] == [0, 1]
+        assert [value for *_, value in points] == pytest.approx(
+            [logs["val_auc/click"] for logs in written]
+        )
+    finally:
+        process.terminate()
+        process.wait(30)

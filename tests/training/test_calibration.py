@@ -1,0 +1,221 @@
+"""What training says is made to fit the validation rows."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+from scipy.special import expit, logit
+
+from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
+from mptrec_tf.export.backbones import load_backbone
+from mptrec_tf.models.backbone import BackboneConfig
+from mptrec_tf.models.heads import HeadConfig
+from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.models.residual import ResidualConfig
+from mptrec_tf.packed import CATEGORICAL, LABELS
+from mptrec_tf.prepared_data import PreparedData
+from mptrec_tf.preprocessing import id_ranges
+from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
+from mptrec_tf.training.calibration import LEAST_SCALE, scale_and_shift
+from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.new_task import predictions
+from mptrec_tf.training.pretraining import backbone_config, pretrain
+from mptrec_tf.training.prompt_tuning import tune
+
+OLD = ("click", "like")
+
+
+def shares(*groups):
+    """Rows of groups that are (prediction, share of positives); 10,000 rows each."""
+    probabilities = np.repeat([p for p, _ in groups], 10_000)
+    labels = np.concatenate([np.arange(10_000) < 10_000 * share for _, share in groups])
+    return probabilities, labels.astype(np.float32)
+
+
+def test_scale_and_shift_by_hand():
+    # 1 : 3 and 3 : 1 were promised; 2 : 3 and 3 : 2 came: log(3 / 2) / log(3), about 0 nothing.
+    scale, shift = scale_and_shift(*shares((0.25, 0.4), (0.75, 0.6)))
+    assert scale == pytest.approx(np.log(3 / 2) / np.log(3), abs=1e-3)
+    assert shift == pytest.approx(0, abs=1e-3)
+    # Odds of 1 : 9 and 1 : 1 were promised; twice as much came, of both.
+    scale, shift = scale_and_shift(*shares((1 / 10, 2 / 11), (1 / 2, 2 / 3)))
+    assert (scale, shift) == (pytest.approx(1, abs=1e-3), pytest.approx(np.log(2), abs=1e-3))
+
+
+def test_what_fits_stays_as_it_is():
+    found = scale_and_shift(*shares((0.1, 0.1), (0.3, 0.3), (0.9, 0.9)))
+    assert found == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-3))
+
+
+def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_nothing_is_none():
+    random = np.random.default_rng(1)
+    probabilities, labels = random.random(600), (random.random(600) < 0.3).astype(np.float32)
+    weight = np.repeat([0.0, 1.0, 2.0], 200)
+    repeated = np.repeat(np.arange(600), weight.astype(int))
+    # The few rows' prior counts 1 in rows of the mean weight, 600 / 400 here.
+    found = scale_and_shift(probabilities, labels, weight)
+    expected = scale_and_shift(probabilities[repeated], labels[repeated])
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    same = scale_and_shift(probabilities, labels, 7 * weight)
+    np.testing.assert_allclose(same, found, atol=1e-6)
+
+
+@pytest.mark.parametrize("probabilities", [(0.1, 0.9), (0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
+def test_hardly_any_rows_change_hardly_anything(probabilities):
+    scale, shift = scale_and_shift(np.array(probabilities), np.array([0.0, 1.0]))
+    assert np.isfinite([scale, shift]).all()
+    if probabilities[0] < probabilities[1]:
+        assert 1 <= scale < 1.5
+
+
+def test_the_order_of_rows_stays_even_where_it_is_wrong():
+    scale, shift = scale_and_shift(*shares((0.1, 0.6), (0.9, 0.2)))
+    assert scale == LEAST_SCALE
+    assert expit(shift) == pytest.approx(0.4, abs=0.01)  # the mean label
+
+
+def test_it_is_what_has_the_least_log_loss():
+    random = np.random.default_rng(2)
+    truth = random.normal(-1, 1, 5000)
+    labels = random.random(5000) < expit(truth)
+    sure = expit(2 * truth + random.normal(0, 1, 5000))
+    scale, shift = scale_and_shift(sure, labels)
+
+    def loss(a, b):
+        return log_loss(labels, expit(a * logit(sure) + b))
+
+    best = loss(scale, shift)
+    assert best < loss(1, 0) - 0.01
+    for a, b in ((0.02, 0), (-0.02, 0), (0, 0.02), (0, -0.02)):
+        assert best < loss(scale + a, shift + b)
+
+
+@pytest.fixture(scope="module")
+def data(prepared_synthetic):
+    return PreparedData(str(prepared_synthetic))
+
+
+def pretrained(data, directory, **changes):
+    shape = backbone_config(data, OLD, expert_units=(12, 8), tower_units=(4,))
+    training = TrainingConfig(epochs=3, batch_size=64, learning_rate=5e-3, seed=4, **changes)
+    return pretrain(
+        data, shape, PretrainingConfig(), training, directory=str(directory), show_progress=False
+    )
+
+
+def said(backbone, rows):
+    model = MPTRec(backbone, PretrainingConfig(assignment="online"), training_steps=1)
+    report, labels, _ = reported(model, rows)
+    return report["probability"].astype(np.float64), labels
+
+
+def weights_of(layer):
+    return {name: weight.numpy() for name, weight in layer.named_weights().items()}
+
+
+def test_stage_1_fits_its_validation_rows_and_orders_rows_as_before(data, tmp_path):
+    plain, without = pretrained(data, tmp_path / "plain", calibrate=False)
+    backbone, result = pretrained(data, tmp_path / "run")
+    rows = load_rows(data, "validation", OLD)
+    (before, labels), (after, _) = said(plain, rows), said(backbone, rows)
+    assert without.calibration == {}
+    assert set(result.calibration) == set(OLD)
+    assert result.history == without.history
+    for i, task in enumerate(OLD):
+        scale, shift = result.calibration[task]
+        expected = expit(scale * logit(before[:, i]) + shift)
+        np.testing.assert_allclose(after[:, i], expected, rtol=1e-4)
+        assert auc(labels[:, i], after[:, i]) == pytest.approx(
+            auc(labels[:, i], before[:, i]), abs=1e-4
+        )
+        assert log_loss(labels[:, i], after[:, i]) < log_loss(labels[:, i], before[:, i])
+        assert calibration_ratio(labels[:, i], after[:, i]) == pytest.approx(1, abs=0.03)
+    # Nothing but the last layer of the towers changed, and what is known of the logits.
+    before, after = weights_of(plain), weights_of(backbone)
+    changed = {name for name, value in before.items() if (value != after[name]).any()}
+    assert changed == {
+        "towers/kernel_1",
+        "towers/bias_1",
+        "standard_logits/mean",
+        "standard_logits/scale",
+    }
+
+
+def test_a_run_that_is_started_again_is_calibrated_once(data, tmp_path):
+    first, result = pretrained(data, tmp_path)
+    again, same = pretrained(data, tmp_path)
+    assert same.calibration == result.calibration
+    for name, value in weights_of(first).items():
+        np.testing.assert_array_equal(value, weights_of(again)[name], err_msg=name)
+    json.dumps(result.calibration)  # goes into the backbone's description
+
+
+@pytest.mark.parametrize("head", [HeadConfig(), ResidualConfig()], ids=["prompt", "residual"])
+def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path, head):
+    if isinstance(head, ResidualConfig):  # with weights of the devices' ids
+        ranges = id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))
+        head = dataclasses.replace(head, id_ranges=(ranges[5],))
+    found = {}
+    for calibrate in (False, True):
+        stored = load_backbone(str(synthetic_backbone))
+        training = TrainingConfig(
+            epochs=2, batch_size=64, learning_rate=5e-3, seed=4, calibrate=calibrate
+        )
+        found[calibrate] = tune(
+            stored.backbone,
+            data,
+            "share",
+            {"kind": head},
+            training,
+            directory=str(tmp_path / str(calibrate)),
+            fingerprint=stored.fingerprint,
+            show_progress=False,
+        )["kind"]
+    (plain, _), (head, result) = found[False], found[True]
+    rows = load_rows(data, "validation", ["share"])
+    answers, labels, _ = predictions(stored.backbone, {"plain": plain, "head": head}, rows)
+    scale, shift = result.calibration["share"]
+    np.testing.assert_allclose(
+        answers["head"], expit(scale * logit(answers["plain"]) + shift), rtol=1e-3
+    )
+    assert log_loss(labels, answers["head"]) < log_loss(labels, answers["plain"])
+
+
+def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
+    random = np.random.default_rng(3)
+    people, each, known, jobs, items = 1000, 10, 150, 150, 10
+    person = np.repeat(np.arange(people), each)
+    item = random.integers(items, size=len(person))
+    likes = random.normal(0, 1, items)[item] + random.normal(-0.5, 1.5, people)[person]
+    likes += random.normal(size=len(person))
+    labels = np.stack([likes > 0, likes > 1], axis=1).astype(np.float32)
+    # Only the first people have ids of their own. All have a job, which says nothing.
+    job = random.integers(jobs, size=people)[person]
+    ids = np.stack([np.minimum(person, known), known + 1 + job, known + 1 + jobs + item], axis=1)
+
+    def rows(first, end):
+        chosen = slice(first * each, end * each)
+        columns = {CATEGORICAL: tf.constant(ids[chosen]), LABELS: tf.constant(labels[chosen])}
+        return rows_in_memory(columns)
+
+    size = known + 1 + jobs + items
+    backbone, result = pretrain(
+        data,
+        BackboneConfig(OLD, size, 3, 0, expert_units=(64, 32), tower_units=(16,)),
+        PretrainingConfig(assignment="online"),
+        TrainingConfig(epochs=6, batch_size=60, learning_rate=5e-3, seed=1),
+        directory=str(tmp_path),
+        show_progress=False,
+        rows=(rows(0, known), rows(known, 550)),
+    )
+    after, labels = said(backbone, rows(550, people))
+    for i, task in enumerate(OLD):
+        scale, shift = result.calibration[task]
+        before = expit((logit(after[:, i]) - shift) / scale)
+        mean = log_loss(labels[:, i], np.full(len(labels), labels[:, i].mean()))
+        assert auc(labels[:, i], before) > 0.65
+        assert log_loss(labels[:, i], before) > mean
+        assert log_loss(labels[:, i], after[:, i]) < 0.98 * mean
