@@ -143,7 +143,9 @@ def _of_source(source, tasks: tuple[str, ...]) -> Rows:
                 parts[feature.name].append(block.text(feature.name).astype(str))
             for feature in spec.numeric:
                 parts[feature.name].append(block.numbers(feature.name).astype(np.float64))
-            made = [make_labels(task, block) for task in spec.select_tasks(tasks)]
+            made = [
+                make_labels(task, block, spec.missing_values) for task in spec.select_tasks(tasks)
+            ]
             labels.append(np.stack(made, 1))
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     numeric = []

@@ -164,7 +164,7 @@ class DataChecks:
             yield name, train.ids[:, column] - first, validation.ids[:, column] - first
         for column, feature in enumerate(self._spec.numeric):
             values = train.numbers[:, column]
-            edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS), method="nearest"))
+            edges = _edges(values)
             yield (
                 feature.name,
                 np.searchsorted(edges, values),
@@ -212,6 +212,15 @@ def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sam
         columns.get(NUMERIC, none),
         columns[LABELS],
     )
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Where bins of about equally many values end: midway between two of them, as trees split."""
+    distinct = np.unique(values).astype(np.float64)
+    ends = np.quantile(values, np.linspace(0, 1, _BINS), method="nearest")
+    places = np.unique(np.searchsorted(distinct, ends))
+    places = places[places < len(distinct) - 1]
+    return (distinct[places] + distinct[places + 1]) / 2
 
 
 def _orders(rows: int, positives: int) -> float:

@@ -144,7 +144,7 @@ def test_a_file_with_labels_and_missing_text_is_predicted_as_it_is(source, path,
     frame.loc[::2, "job title"] = np.nan
     frame["Größe"] = frame["Größe"].astype("category")
     frame["hours_per_week"] = frame["hours_per_week"].astype(str)
-    [block] = read_file(source.shards("test")[0])
+    [block] = read_file(source.shards("test")[0], SPEC.text_format)
     job = np.where(np.arange(len(block)) % 2, block.columns["job title"], "").astype(object)
     changed = dataclasses.replace(block, columns={**block.columns, "job title": job})
     expected = LoadedModel(path).predict(changed)
@@ -154,7 +154,7 @@ def test_a_file_with_labels_and_missing_text_is_predicted_as_it_is(source, path,
 
 def test_both_spellings_of_a_column_are_taken(source, path, client):
     frame = pd.read_csv(source.shards("test")[0])
-    [block] = read_file(source.shards("test")[0])
+    [block] = read_file(source.shards("test")[0], SPEC.text_format)
     model = LoadedModel(path)
     expected = model.predict(block)
     assert np.ptp(expected["rich"]) > 0
@@ -180,7 +180,7 @@ def test_a_message_names_columns_as_the_spec_does(source, client):
 @pytest.mark.parametrize("rows", [False, True])
 def test_rest_takes_the_names_of_the_spec_from_any_caller(source, path, server, signature, rows):
     """TF Serving takes them by `spec_columns`: a signature's keys of inputs are any text."""
-    [block] = read_file(source.shards("test")[0])
+    [block] = read_file(source.shards("test")[0], SPEC.text_format)
     columns = {f.name: block.text(f.name).tolist() for f in SPEC.categorical}
     columns |= {f.name: block.numbers(f.name).tolist() for f in SPEC.numeric}
     if rows:

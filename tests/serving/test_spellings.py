@@ -250,7 +250,7 @@ def test_int64_records_are_served_as_they_were_trained(model, signatures, folder
 
 def test_a_record_that_lacks_a_feature_is_rejected(signatures):
     rows = [example({k: v for k, v in ROW.items() if k != "items"})]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="(?s)exactly one value.*items"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)exactly one value.*items"):
         signatures["serving_default"](examples=tf.constant(rows))
 
 
@@ -293,12 +293,12 @@ def test_fewer_tasks_are_evaluated_alone(model, folder):
         ),
         (
             {"tasks": (Task("buy", "bought", positive="0"), SPEC.tasks[1])},
-            r"^data set 'shop' defines buy in another way than the model in .* was trained with; ev",
+            r"^data set 'shop' defines buy in another way than the model in .* was trained with; ",
         ),
         ({"missing_values": ("none",)}, "defines missing_values in another way than the model"),
         (
             {"tasks": (Task("sell", "bought", positive="1"),)},
-            r"^data set 'shop' has labels of sell, and the model in .* predicts buy, stay: they have",
+            r"^data set 'shop' has labels of sell, and the model in .* predicts buy, stay: th",
         ),
     ],
 )
