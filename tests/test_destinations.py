@@ -186,7 +186,7 @@ SPELLINGS = [
     "/dev/fd/{}",
     "/proc/self/fd/{}",
     "/proc/thread-self/fd/{}",
-    f"/proc/{os.getpid()}/fd/{{}}",
+    "/proc/{process}/fd/{}",
     "//dev/./fd/{}",
     "{folder}/link",
     "{folder}/links/{}",
@@ -203,7 +203,7 @@ def test_what_is_open_already_is_written_where_it_stands(tmp_path, spelling):
         opened.flush()
         (tmp_path / "link").symlink_to(f"/dev/fd/{opened.fileno()}")
         (tmp_path / "links").symlink_to("/proc/self/fd")
-        path = spelling.format(opened.fileno(), folder=tmp_path)
+        path = spelling.format(opened.fileno(), folder=tmp_path, process=os.getpid())
         number = file.stat().st_ino
         check_writable(path)
         write_file(path, "data\n")

@@ -7,10 +7,11 @@ and no pass is made that a product can take over. Products of what all heads sha
 What a task answers does not depend, to the last bit, on the tasks that it shares a bank with.
 Products are batched by head, or by 16 heads that fill a vector register, or have so few terms that
 their order is the same for any number of heads. TensorFlow multiplies a batch of one in another
-way than larger ones: a head that is alone stands in its bank twice. It takes exponentials of whole
-vector registers in another way than those of the rest: see `_in_whole_vectors`. It sums a dimension
-of 16 and more in an order that depends on the others: `add_n` does not. And it changes the order of
-products of several factors, or of sums, that widen each other: here are none.
+way than larger ones: a head that is alone stands in its bank twice, and a single row gets company
+where products are batched by row. It takes exponentials of whole vector registers in another way
+than those of the rest: see `_in_whole_vectors`. It sums a dimension of 16 and more in an order that
+depends on the others: `add_n` does not. And it changes the order of products of several factors, or
+of sums, that widen each other: here are none.
 """
 
 import dataclasses
@@ -203,7 +204,13 @@ def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Ten
 
 def _mixed(weights: tf.Tensor, specific: tf.Tensor) -> tf.Tensor:
     """Returns sums [B, N, H] over the old tasks, of weights [K, N, B] and specific [K, B, H]."""
-    weights, specific = tf.transpose(weights, [2, 1, 0]), tf.transpose(specific, [1, 0, 2])
+    rows = tf.shape(weights)[2]
+    # No batch of one. Where nothing is added, nothing is copied.
+    ends = [[0, tf.maximum(0, 2 - rows)], [0, 0], [0, 0]]
+    weights, specific = (
+        tf.pad(tf.transpose(values, order), ends)
+        for values, order in ((weights, [2, 1, 0]), (specific, [1, 0, 2]))
+    )
     count, old_tasks, width = weights.shape[1], *specific.shape[1:]
     heads = max(1, _RESULTS // width)
     terms = _IN_ORDER if heads * width <= _RESULTS else 1
@@ -216,7 +223,7 @@ def _mixed(weights: tf.Tensor, specific: tf.Tensor) -> tf.Tensor:
         )
         for n in range(0, count, heads)
     ]
-    return tf.concat(sums, axis=1)
+    return tf.concat(sums, axis=1)[:rows]
 
 
 def _second_product(w: _Weights, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
