@@ -189,7 +189,7 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
     people, each, known, jobs, items = 1000, 10, 150, 150, 10
     person = np.repeat(np.arange(people), each)
     item = random.integers(items, size=len(person))
-    likes = random.normal(0, 1, items)[item] + random.normal(-0.5, 1.5, people)[person]
+    likes = random.normal(0, 1.5, items)[item] + random.normal(-0.5, 3, people)[person]
     likes += random.normal(size=len(person))
     labels = np.stack([likes > 0, likes > 1], axis=1).astype(np.float32)
     # Only the first people have ids of their own. All have a job, which says nothing.
@@ -216,6 +216,6 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
         scale, shift = result.calibration[task]
         before = expit((logit(after[:, i]) - shift) / scale)
         mean = log_loss(labels[:, i], np.full(len(labels), labels[:, i].mean()))
-        assert auc(labels[:, i], before) > 0.65
-        assert log_loss(labels[:, i], before) > mean
+        assert auc(labels[:, i], before) > 0.6
+        assert log_loss(labels[:, i], before) > 1.05 * mean
         assert log_loss(labels[:, i], after[:, i]) < 0.98 * mean

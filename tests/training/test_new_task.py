@@ -65,11 +65,14 @@ def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
     assert all(c.behind > c.noise for c in smaller)
 
 
-def test_what_is_kept_has_its_best_epochs_weights(every_head):
+def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
+    positives = data.splits["validation"]["positives"]["share"]
     for c in every_head[1]:
         curve = [logs["val_auc/share"] for logs in c.result.history]
         assert c.result.best_epoch == int(np.argmax(curve))
-        assert c.validation_auc == pytest.approx(max(curve), abs=1e-6)
+        # Calibration rounds logits anew: a pair of rows that all but tie may change places.
+        pair = 1 / (positives * (400 - positives))
+        assert c.validation_auc == pytest.approx(max(curve), abs=5 * pair)
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
