@@ -99,7 +99,6 @@ def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[s
     Args:
       spec: Path of the YAML spec.
       patterns: File paths or globs by split.
-      text_format: Returns how text files are written, given what the spec says.
 
     Raises:
       InputError: for a spec that is wrong or a pattern that matches no file.

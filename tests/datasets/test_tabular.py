@@ -116,10 +116,6 @@ def test_the_specs_text_format_is_the_readers(folder):
     (folder / "bars.csv").write_text("2.5|1\n")
     source = open_tabular(folder / "my.yaml", {"train": [f"{folder}/rows.csv"]})
     assert next(read_split(source, "train")).numbers("x").tolist() == [1.5]
-    source = open_tabular(
-        folder / "my.yaml",
-        {"train": [f"{folder}/bars.csv"]},
-        lambda of_spec: dataclasses.replace(of_spec, delimiter="|"),
-    )
-    assert source.spec.text_format == TextFormat("|", header=("x", "y"))
+    spec = dataclasses.replace(source.spec, text_format=TextFormat("|", header=("x", "y")))
+    source = Tabular(spec, {"train": [f"{folder}/bars.csv"]})
     assert next(read_split(source, "train")).numbers("x").tolist() == [2.5]
