@@ -53,7 +53,8 @@ def _pack_categorical(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.
     }
     if hashed:
         values = tf.stack([text[feature.name] for feature in hashed], axis=1)
-        columns = tf.unstack(_canonical(spec, hashed)(values), axis=1)
+        canonical = _canonical(spec, hashed)(values, tf.range(len(hashed)))
+        columns = tf.unstack(canonical, axis=1)
         for feature, column in zip(hashed, columns, strict=True):
             bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
             ids[feature.name] = bucket + offset
@@ -68,14 +69,15 @@ def _pack_categorical(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.
 
 def _canonical(
     spec: DatasetSpec, features: Sequence[Categorical]
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what makes the canonical forms of values [..., V] of V features."""
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns what makes the canonical forms of values [..., n], given each one's feature [n]."""
     exact = [feature.exact for feature in features]
 
-    def canonical(values: tf.Tensor) -> tf.Tensor:
+    def canonical(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         if all(exact):
             return values
-        return tf.where(exact, values, canonical_text(values, spec.missing_values))
+        found = canonical_text(values, spec.missing_values)
+        return tf.where(tf.gather(exact, columns), values, found) if any(exact) else found
 
     return canonical
 

@@ -27,20 +27,22 @@ FILE = "vocabulary"
 def apply_vocabulary(
     features: Sequence[Categorical],
     values: tf.Tensor,
-    canonical: Callable[[tf.Tensor], tf.Tensor],
+    canonical: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Fits the vocabulary on the training rows and looks values up; for a `preprocessing_fn`.
 
     Args:
       features: V features.
       values: [B, V] string.
-      canonical: Returns the canonical forms of values [n, V]; what has one keeps it.
+      canonical: Returns the canonical forms of values [..., n] of the features [n], given as
+        numbers below V; what is in its canonical form stays so.
 
     Returns:
       [B, V] int64, each a line of the vocabulary file, counted from 0.
     """
+    forms = canonical(values, tf.range(len(features)))
     [file] = tft.experimental.ptransform_analyzer(
-        [canonical(values)], _Fit(features), [tf.string], [[]], [b"not fitted yet"]
+        [forms], _Fit(features), [tf.string], [[]], [b"not fitted yet"]
     )
     prefixes = tf.constant([f"{feature.name}\t" for feature in features])
 
@@ -57,19 +59,20 @@ def apply_vocabulary(
             )
             table = tf.lookup.StaticHashTable(lines, default_value=-1)
 
-        def ids_of(values: tf.Tensor) -> tf.Tensor:
-            return table.lookup(
-                tf.strings.join([tf.broadcast_to(prefixes, tf.shape(values)), values])
-            )
+        def ids_of(prefixes: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+            prefixes = tf.broadcast_to(prefixes, tf.shape(values))
+            return table.lookup(tf.strings.join([prefixes, values]))
 
         # One more row, of empty values, finds the ids of everything else.
-        ids = ids_of(tf.concat([values, tf.fill([1, len(features)], "")], axis=0))
+        ids = ids_of(prefixes, tf.concat([values, tf.fill([1, len(features)], "")], axis=0))
         ids, unknown = ids[:-1], ids[-1:]
-        # A value that is in the vocabulary as it stands is in its canonical form. Rows with others
-        # are looked up again.
-        rows = tf.where(tf.reduce_any((ids < 0) | (ids == unknown), axis=1))
-        again = ids_of(canonical(tf.gather_nd(values, rows)))
-        ids = tf.tensor_scatter_nd_update(ids, rows, again)
+        # A value that is in the vocabulary as it stands is in its canonical form. Others are looked
+        # up again.
+        others = tf.where((ids < 0) | (ids == unknown))
+        columns = others[:, 1]
+        forms = canonical(tf.gather_nd(values, others), columns)
+        again = ids_of(tf.gather(prefixes, columns), forms)
+        ids = tf.tensor_scatter_nd_update(ids, others, again)
         return tf.where(ids < 0, unknown, ids), table.size()
 
     return tft.apply_vocabulary(values, file, lookup_fn=look_up)
