@@ -4,7 +4,8 @@ r"""Evaluates an exported model on labelled raw rows.
         --split=test --output=metrics.json
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
 
-With --spec, its labels, user id and weight have to be those that the model was trained with.
+With --spec, its features, labels, user id and weight have to be those that the model was trained
+with; tasks that only one of the two has are left out, and named at the end.
 
 Per task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
 prediction over mean label) and expected calibration error (ece), rows and positives. Where the
@@ -58,6 +59,15 @@ def main(_: list[str]) -> None:
     rows = [{"task": name, **values} for name, values in metrics.items()]
     what = ", ".join(_FILES.value) if data_flags.SPEC.value else f"the {split} rows"
     print_table(rows, f"{model.path} on {what} of {source.spec.name}")
+    program.print_empty(source)
+    if not _TASKS.value:
+        mine, theirs = model.spec.task_names, source.spec.task_names
+        for tasks, why in (
+            ([task for task in mine if task not in theirs], "the data have no labels of"),
+            ([task for task in theirs if task not in mine], "the model does not predict"),
+        ):
+            if tasks:
+                print(f"{why} {', '.join(tasks)}")
     if output:
         content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
         write_file(output, to_json(content) + "\n")

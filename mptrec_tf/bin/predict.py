@@ -106,6 +106,7 @@ def main(_: list[str]) -> None:
         [{"task": task, **values} for task, values in summary.items()],
         f"Predictions of {model.path} in {shown(output)}",
     )
+    program.print_empty(source)
     if rejects and rejects.counts:
         print_table(
             [{"reason": kind, "rows": count} for kind, count in rejects.counts.most_common()],

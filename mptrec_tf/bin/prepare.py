@@ -86,9 +86,7 @@ def main(beam_args: list[str]) -> None:
         + (f" and {checks.missing_ids} for missing values" if checks.missing_ids else "")
         + f", {len(data.spec.numeric)} numeric features"
     )
-    for split, files in getattr(source, "empty", {}).items():
-        if files:
-            print(f"{len(files)} {split} files without rows were passed over: {', '.join(files)}")
+    program.print_empty(source)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 

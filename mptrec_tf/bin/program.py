@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -70,6 +71,14 @@ def _flags_help(module: ModuleType) -> str:
     told = re.sub(r"\n +\(default: ''\)", "", flags.FLAGS.module_help(module))  # an empty list
     told = re.sub(r"(?s)\(default: '(.*?)'\)", r"(default: \1)", told)
     return f"{told}\n  --version: Prints the program's version."
+
+
+def print_empty(source: Any) -> None:
+    """Prints which files of a source have no rows and were passed over."""
+    for split, files in getattr(source, "empty", {}).items():
+        if files:
+            what = "file" if len(files) == 1 else "files"
+            print(f"{len(files)} {split} {what} without rows passed over: {', '.join(files)}")
 
 
 def _fail(program: str, sentence: str) -> None:
