@@ -140,13 +140,6 @@ class DatasetSpec:
         return tuple(f for f in self.categorical if f.name not in numbers)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of all raw columns that rows with labels must have; each once."""
-        beside = [t.label for t in self.tasks]
-        beside += [t.known_probability for t in self.tasks] + [self.user_id, self.weight]
-        return tuple(dict.fromkeys((*self.feature_names, *filter(None, beside))))
-
-    @property
     def task_names(self) -> tuple[str, ...]:
         """Names of all tasks, in order."""
         return tuple(t.name for t in self.tasks)
