@@ -25,7 +25,7 @@ MOST_VALUES = 1000
 # Hashes that distinct values are estimated from: exact up to so many, then within 3% or so.
 _SKETCH = 4096
 _NATURAL_TYPES = {"text": "bytes", "number": "float"}
-_TYPES = {"O": "bytes", "i": "int64", "f": "float"}
+_TYPES = {"O": "bytes", "U": "bytes", "i": "int64", "f": "float"}
 _canonical = functools.lru_cache(maxsize=1 << 17)(canonical)
 
 
@@ -135,9 +135,16 @@ def survey_block(spec: DatasetSpec, block: Block) -> Survey:
             column = _number_column(block.numbers(name))
         if block.is_examples:
             own = _NATURAL_TYPES["text" if name in text else "number"]
-            column.types = frozenset({_TYPES[block.column(name).dtype.kind]} - {own})
+            column.types = _types(block.column(name)) - {own}
         survey.columns[name] = column
     return survey
+
+
+def _types(values: np.ndarray) -> frozenset[str]:
+    """The types in tf.Examples that values [n] came in."""
+    if values.dtype != object:
+        return frozenset({_TYPES[values.dtype.kind]})
+    return frozenset(_TYPES[np.dtype(kind).kind] for kind in set(map(type, values)))
 
 
 def _count_labels(survey: Survey, task: Task, block: Block, missing_values: Sequence[str]) -> None:

@@ -179,3 +179,6 @@ def test_types_of_examples_that_are_not_the_features_own():
         "price": ["int64"],
     }
     assert found["city"]["distinct"] == 4 + 9 - 1  # 3 is in both
+    mixed = block(is_examples=True, city=np.array([*"abcd", 5, 6, 7, 8.5, 9], object))
+    types = survey_block(SPEC, mixed).columns["city"].types
+    assert types == {"int64", "float"}

@@ -50,7 +50,8 @@ class Block:
     """n raw rows, column by column.
 
     Attributes:
-      columns: Arrays [n] by column name: text as object arrays of str, numbers as they came.
+      columns: Arrays [n] by column name: text as object arrays of str, numbers as they came, and
+        object arrays of both where tf.Examples have them in one column.
       source: str. Where the rows come from (a file), for messages.
       lines: [n] int. Each row's place in the source, counted from 1.
       unit: str. What `lines` counts: "line" in text files, "record" elsewhere.
@@ -95,7 +96,9 @@ class Block:
     def text(self, name: str) -> np.ndarray:
         """Returns a column as text, [n] object array of str."""
         column = self.column(name)
-        return column if column.dtype == object else number_text(column)
+        if column.dtype != object:
+            return number_text(column)
+        return _mixed_text(column) if self.is_examples else column
 
     def canonical_text(self, name: str) -> np.ndarray:
         """Returns a column as text in canonical form, [n] object array of str."""
@@ -135,6 +138,17 @@ class Block:
         """Returns the block of some of its rows, by index or by a mask."""
         columns = Columns(self.columns, lambda name: self.columns[name][chosen])
         return dataclasses.replace(self, columns=columns, lines=self.lines[chosen])
+
+
+def _mixed_text(values: np.ndarray) -> np.ndarray:
+    """Returns values [n], each text or a number of a tf.Example, as text."""
+    text = values.copy()
+    for row, value in enumerate(values):
+        if isinstance(value, float):
+            text[row] = number_text(np.array([value], np.float32))[0]
+        elif not isinstance(value, str):
+            text[row] = str(value)
+    return text
 
 
 def number_text(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.datasets.bad_rows import OnBadRow, good_records
-from mptrec_tf.datasets.block import BLOCK_ROWS, Block, Columns, number_text
+from mptrec_tf.datasets.block import BLOCK_ROWS, Block, Columns
 from mptrec_tf.errors import InputError
 
 
@@ -94,7 +94,5 @@ def _array(values: list[str | int | float]) -> np.ndarray:
     if types == {float}:
         return np.array(values, np.float32)
     array = np.empty(len(values), object)
-    for row, value in enumerate(values):
-        is_float = isinstance(value, float)
-        array[row] = number_text(np.array([value], np.float32))[0] if is_float else str(value)
+    array[:] = values
     return array

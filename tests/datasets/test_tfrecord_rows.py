@@ -41,9 +41,16 @@ def test_tfrecord(tmp_path, compression):
 
 
 def test_tfrecord_with_text_and_numbers_in_one_column(tmp_path):
-    path = write_records(tmp_path / "rows", [{"a": "x"}, {"a": 3}])
+    path = write_records(tmp_path / "rows", [{"a": "x"}, {"a": 3}, {"a": 0.1}, {"a": 2.0}])
     [block] = read_tfrecord(path, 0)
-    assert block.text("a").tolist() == ["x", "3"]
+    assert block.text("a").tolist() == ["x", "3", "0.1", "2"]
+    assert block.not_numbers("a").tolist() == [0]
+
+
+def test_numbers_of_several_types_in_one_column(tmp_path):
+    path = write_records(tmp_path / "rows", [{"a": "1.5"}, {"a": 3}, {"a": 0.5}])
+    [block] = read_tfrecord(path, 0)
+    assert block.numbers("a").tolist() == [1.5, 3, 0.5]
 
 
 @pytest.mark.parametrize(
