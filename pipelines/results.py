@@ -118,7 +118,7 @@ def trained_share(uri: str) -> list[dict[str, Any]]:
     model = model_artifact.load(uri)
     backbone = model.backbone.backbone
     joint = joint_training_parameters(backbone)
-    trainings = [(", ".join(backbone.config.tasks), "pre-trained", backbone.weights)]
+    trainings = [(", ".join(backbone.config.tasks), "pre-trained", backbone.parameters)]
     trainings += [(p.task.name, "added", p.head.trainable_weights) for p in model.packages]
     return [
         {

@@ -27,6 +27,7 @@ from mptrec_tf.serving.scoring import evaluate, same_answers
 from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata
+from pipelines.results import trained_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,6 +120,16 @@ def test_a_backbone_that_was_changed_by_one_bit(gone_way, production, monkeypatc
     message = f"pushed nothing: .*its fingerprint is [0-9a-f]{{64}}, it should be {fingerprint}"
     with pytest.raises(InputError, match=message):
         way.add_task("purchase")
+
+
+def test_statistics_do_not_count_as_trained(gone_way):
+    uri = gone_way.results[2].artifact("PromptTuner", "model").uri
+    backbone = model_artifact.load(uri).backbone.backbone
+    pretrained, *_ = trained_share(uri)
+    backbone.trainable = True
+    trained = sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights)
+    assert pretrained["trained_parameters"] == trained
+    assert len(backbone.weights) > len(backbone.trainable_weights)
 
 
 def test_data_that_drifted(gone_way, production, source, tmp_path):
