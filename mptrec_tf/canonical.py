@@ -20,8 +20,10 @@ from typing import Any
 
 # The usual spellings of a value that is not there, in upper or lower case.
 MISSING_VALUES = (
-    *("", "NA", "N/A", "#N/A", "<NA>", "NaN", "NaT", "null", "(null)", "None", "nil"),
-    *("\\N", "?", "-", "--"),
+    *("", "NA", "N/A", "N.A.", "#NA", "#N/A", "#N/A N/A", "<NA>", "NaN", "-NaN", "NaT"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "null", "(null)", "<null>", "[null]", "#NULL!"),
+    *("None", "nil", "missing", "(missing)", "(empty)", "undefined", "__HIVE_DEFAULT_PARTITION__"),
+    *("\\N", "?", ".", "-", "--", "---", "\u2013", "\u2014"),
 )
 # The canonical form of a value that is missing. No other text has it: white space is dropped.
 MISSING = "\t"

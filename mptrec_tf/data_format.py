@@ -4,6 +4,7 @@ import dataclasses
 
 # Words for what is hard to write in a flag or in YAML.
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_DELIMITERS |= dict.fromkeys(("^a", "\\x01", "\\u0001", "\\001"), "\x01")  # Hive's
 _ESCAPES = {"backslash": "\\"}
 _UNFIT = ('"', "\n", "\r", "\0")
 
@@ -26,8 +27,10 @@ class TextFormat:
     header: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delimiter", _DELIMITERS.get(self.delimiter, self.delimiter))
-        object.__setattr__(self, "escape", _ESCAPES.get(self.escape, self.escape))
+        for field, names in (("delimiter", _DELIMITERS), ("escape", _ESCAPES)):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, names.get(value.lower(), value))
         if isinstance(self.header, list):
             object.__setattr__(self, "header", tuple(self.header))
 

@@ -102,7 +102,7 @@ def test_what_is_missing_by_default(text):
     assert graph_forms([text]) == [MISSING]
 
 
-@pytest.mark.parametrize("text", ["N A", "NaNs", "nothing", "---", "\\\\N", "?!", "0", "false"])
+@pytest.mark.parametrize("text", ["N A", "NaNs", "nothing", "----", "\\\\N", "?!", "0", "false"])
 def test_what_is_not_missing_by_default(text):
     assert not is_missing(canonical(text), MISSING_VALUES)
     assert graph_forms([text]) == [canonical(text)]

@@ -111,6 +111,14 @@ def test_a_good_feature_is_not_a_leak(checks):
     assert checks(splits(c=hints)).warnings() == []
 
 
+def test_a_leak_of_twenty_rows_is_named(checks):
+    few = splits(c=lambda rows, _: rows["y"])
+    few["validation"] = random_rows(
+        5, 20, y=lambda *_: np.arange(20) % 2, c=lambda *_: np.arange(20) % 2
+    )
+    assert len([w for w in checks(few).warnings() if "separates" in w]) == 1
+
+
 def test_few_rows_say_nothing(checks):
     """Ten rows with five positives have 252 orders: one of them is perfect by chance."""
     few = splits(c=lambda rows, _: rows["y"])

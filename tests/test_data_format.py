@@ -8,6 +8,7 @@ from mptrec_tf.data_format import TextFormat
     [
         *((";", ";"), ("semicolon", ";"), ("tab", "\t"), ("\\t", "\t"), ("\t", "\t")),
         *(("pipe", "|"), ("comma", ","), ("space", " "), ("\x01", "\x01"), ("§", "§")),
+        *(("Tab", "\t"), ("PIPE", "|"), ("^A", "\x01"), ("\\x01", "\x01"), ("\\001", "\x01")),
     ],
 )
 def test_delimiters_by_name(given, delimiter):

@@ -98,7 +98,9 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.filterwarnings("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    for name in ("tensorflow", "apache_beam", "absl", "root"):
+    for name in ("tensorflow", "absl", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Beam notes an error with a traceback before it raises it.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     # While Python shuts down, TensorFlow's functions miss modules that are gone already.
     atexit.register(setattr, sys, "unraisablehook", lambda _: None)

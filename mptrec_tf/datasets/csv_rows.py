@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -17,7 +18,9 @@ from mptrec_tf.datasets.streams import check_readable, open_stream
 from mptrec_tf.errors import InputError
 
 # What files may have between values, and how a message calls it.
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "\x01": "^A (\\x01)"}
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "\x01": "^A"}
+_DELIMITERS |= {" ": "spaces", ":": "colons", "^": "^", "~": "~"}
+_SPELLED = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma", " ": "space", "\x01": "^A"}
 _FIRST_LINES = 5  # that a guess is made from
 
 
@@ -51,7 +54,7 @@ def read_csv(
 
             def make_reader(lines: Iterable[str]):
                 return csv.reader(
-                    lines,
+                    _escaped(lines, text_format),
                     delimiter=text_format.delimiter,
                     escapechar=text_format.escape,
                     skipinitialspace=text_format.delimiter != " ",
@@ -112,6 +115,20 @@ def _without_nul(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
+def _escaped(lines: Iterable[str], text_format: TextFormat) -> Iterable[str]:
+    """Lets `csv` take an escape where one is needed; in a path and in Hive's N it is text."""
+    escape = text_format.escape
+    if escape is None:
+        return lines
+    special = re.escape(f'"{escape}{text_format.delimiter}')
+    pattern = re.compile(f"{re.escape(escape)}([{special}]?)")
+
+    def fix(line: str) -> str:
+        return pattern.sub(lambda found: found[0] if found[1] else escape + escape, line)
+
+    return map(fix, lines)  # unlike a generator, it goes on after an error
+
+
 def _columns(line: str, delimiter: str) -> int:
     row = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
     try:
@@ -121,9 +138,7 @@ def _columns(line: str, delimiter: str) -> int:
 
 
 def _spelled(delimiter: str) -> str:
-    return {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}.get(
-        delimiter, repr(delimiter)
-    )
+    return _SPELLED.get(delimiter, repr(delimiter))
 
 
 def _numbered(reader, path: str, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
@@ -131,14 +146,19 @@ def _numbered(reader, path: str, lines: _Lines) -> Iterator[tuple[int, list[str]
     line = 1
     try:
         for row in reader:
-            if row:
+            if len(row) > 1 or (row and row[0].strip()):
                 yield line, row
             line = reader.line_num + 1  # a quoted value may have gone over several lines
     except csv.Error as error:
-        hint = "."
-        if '\\"' in lines.last:
-            hint = '; the file seems to escape quotes by a backslash: give `escape: "\\\\"` in the '
-            hint += "spec."
+        hint = lines.guess()
+        if not hint and '\\"' in lines.last:
+            hint = (
+                "the file seems to escape quotes by a backslash: give `escape: backslash` in the "
+            )
+            hint += "spec"
+        if not hint and "\0" in lines.last:
+            hint = "the file may be UTF-16: save it as UTF-8"
+        hint = f"; {hint}." if hint else "."
         raise InputError(f"{path}, line {line}: not valid CSV: {error}{hint}") from error
     except UnicodeDecodeError as error:
         # The bytes that could not be decoded begin in the line after those that the reader had.
@@ -161,7 +181,8 @@ def _blocks(
     note = lines.guess() or (_row_as_header(header, path) if text_format.header is None else "")
     first = True
     while batch := list(itertools.islice(rows, BLOCK_ROWS)):
-        if first and text_format.header and [v.strip() for v in batch[0][1]] == header:
+        names = [value.strip().casefold() for value in batch[0][1]]
+        if first and text_format.header and names == [name.casefold() for name in header]:
             batch = batch[1:]
         first = False
         for line, row in batch:

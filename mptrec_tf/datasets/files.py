@@ -15,7 +15,7 @@ from mptrec_tf.datasets.tfrecord_rows import read_tfrecord
 from mptrec_tf.errors import InputError
 
 _TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
-# Bytes. A larger file is never looked into for whether it has rows.
+# Bytes that a guess at a file is made from.
 _SMALL = 4096
 
 
@@ -83,7 +83,8 @@ def has_rows(path: str, text_format: TextFormat) -> bool:
     Engines write a file, empty or with a header alone, for each partition without rows.
     """
     try:
-        if tf.io.gfile.stat(path).length > _SMALL:
+        large = tf.io.gfile.stat(path).length > _SMALL
+        if large and is_tfrecord(_start(path)[0]):
             return True
         return any(len(block) for block in read_file(path, text_format))
     except (InputError, tf.errors.OpError):

@@ -1,5 +1,6 @@
 """Scores files and data sets with an exported model."""
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -82,7 +83,11 @@ def evaluated_tasks(
     missing = mine.missing_values != theirs.missing_values
     differing = ["missing_values"] if missing else []
     defined = {task.name: task for task in theirs.tasks}
-    differing += [task.name for task in mine.tasks if defined.get(task.name, task) != task]
+    differing += [
+        task.name
+        for task in mine.tasks
+        if (not tasks or task.name in tasks) and not _same(task, defined.get(task.name, task))
+    ]
     differing += [f for f in ("user_id", "weight") if getattr(mine, f) != getattr(theirs, f)]
     if differing:
         raise InputError(
@@ -104,6 +109,17 @@ def evaluated_tasks(
             f"{', '.join(theirs.task_names)}."
         )
     return chosen
+
+
+def _same(task: Task, other: Task) -> bool:
+    """Whether two tasks make the same labels, in whatever order they list the values."""
+    both = [
+        dataclasses.replace(
+            t, positive=tuple(sorted(t.positive)), negative=tuple(sorted(t.negative))
+        )
+        for t in (task, other)
+    ]
+    return both[0] == both[1]
 
 
 def _check_features(model: LoadedModel, source: Source) -> None:

@@ -173,7 +173,7 @@ def test_delimiters(tmp_path, name, delimiter, between):
         ("rows.csv", ";", "semicolons", "semicolon"),
         ("rows.csv", "\t", "tabs", "tab"),
         ("rows.csv", "|", "bars", "pipe"),
-        ("rows.csv", "\x01", r"\^A \(\\x01\)", r"'\\x01'"),
+        ("rows.csv", "\x01", r"\^A", r"\^A"),
         ("rows.tsv", ",", "commas", "comma"),
         ("rows.tsv", ";", "semicolons", "semicolon"),
     ],
@@ -234,7 +234,7 @@ def test_quotes_escaped_by_a_backslash(tmp_path):
 def test_quotes_escaped_by_a_backslash_are_named(tmp_path):
     message = (
         r"a\.csv, line 2: not valid CSV: .*; the file seems to escape quotes by a backslash: give "
-        r'`escape: "\\\\"` in the spec\.$'
+        r"`escape: backslash` in the spec\.$"
     )
     with pytest.raises(InputError, match=message):
         list(read_csv(write(tmp_path / "a.csv", ESCAPED), TextFormat()))
@@ -263,3 +263,41 @@ def test_white_space_is_part_of_a_value(tmp_path):
 def test_no_rows(tmp_path):
     for text in ("", "\n\n", "a,b\n", "a,b\n\n"):
         assert list(read_csv(write(tmp_path / "a.csv", text), TextFormat())) == []
+
+
+def test_an_escape_is_text_where_nothing_needs_one(tmp_path):
+    """As Spark, Hive and MySQL write paths and missing values."""
+    content = 'a,b\n"C:\\temp",\\N\n"say \\"hi\\"",x\\,y\n"end\\\\",\\t\n'
+    path = write(tmp_path / "rows.csv", content)
+    [block] = read_csv(path, TextFormat(escape="backslash"))
+    assert columns(block) == {
+        "a": ["C:\\temp", 'say "hi"', "end\\"],
+        "b": ["\\N", "x,y", "\\t"],
+    }
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
+def test_a_quoted_file_with_another_delimiter(tmp_path, delimiter, name):
+    lines = [delimiter.join(f'"{v}"' for v in row) for row in (("a", "b"), ("1", "2"))]
+    path = write(tmp_path / "rows.csv", "\n".join(lines))
+    with pytest.raises(InputError, match=f"line 1: not valid CSV.*delimiter: {name}"):
+        list(read_csv(path, TextFormat()))
+
+
+def test_a_delimiter_that_cannot_be_typed(tmp_path):
+    path = write(tmp_path / "rows.csv", "a\x01b\n1\x012\n")
+    with pytest.raises(InputError, match=r"delimiter=\^A"):
+        next(read_csv(path, TextFormat())).column("a")
+    [block] = read_csv(path, TextFormat(delimiter="^A"))
+    assert columns(block) == {"a": ["1"], "b": ["2"]}
+
+
+def test_a_header_of_the_spec_that_the_file_repeats_in_capitals(tmp_path):
+    path = write(tmp_path / "rows.csv", "A, B\n1,2\n")
+    [block] = read_csv(path, TextFormat(header=("a", "b")))
+    assert rows([block]) == [("rows.csv, line 2", ("1", "2"))]
+
+
+def test_a_line_of_spaces_is_blank(tmp_path):
+    [block] = read_csv(write(tmp_path / "rows.csv", "a,b\n  \n1,2\n \n"), TextFormat())
+    assert rows([block]) == [("rows.csv, line 3", ("1", "2"))]

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.packed import raw_feature_spec
 from mptrec_tf.preparation import prepare
 from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate
+from mptrec_tf.serving.scoring import evaluate, evaluated_tasks
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.training.pretraining import backbone_config
 
@@ -269,6 +270,15 @@ def test_csv_and_examples_are_evaluated_alike(model, folder):
     again = evaluate(model, source(folder, "tfrecord"), "test")
     for task, values in found.items():
         assert again[task] == pytest.approx(values, rel=1e-5)
+
+
+def test_the_order_of_label_values_does_not_matter(model, folder):
+    both = Task("buy", "bought", positive=("1", "7"))
+    spec = dataclasses.replace(model.spec, tasks=(both, SPEC.tasks[1]))
+    wanted = dataclasses.replace(both, positive=("7", "1"))
+    other = dataclasses.replace(spec, tasks=(wanted, SPEC.tasks[1]))
+    chosen = evaluated_tasks(SimpleNamespace(spec=spec, path="m"), SimpleNamespace(spec=other))
+    assert [task.name for task in chosen] == ["buy", "stay"]
 
 
 def test_fewer_tasks_are_evaluated_alone(model, folder):
