@@ -165,6 +165,10 @@ def run(faults, *arguments):
 def test_a_version_is_printed(faults):
     done = run(faults, "--version")
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"mptrec-serve \d+\.\d+\.\d+\n", done.stdout)
+    # As TensorFlow's programs spell flags.
+    done = run(faults, "--version=true")
+    assert done.returncode == 0, done.stderr
     assert re.match(r"mptrec-tf: \d+\.\d+.*\ntensorflow-serving-api: \d.*\n", done.stdout)
 
 
