@@ -92,14 +92,6 @@ def test_a_column_may_be_a_category_and_a_number():
     assert spec.text_features == SPEC.categorical
 
 
-def test_columns_that_labelled_rows_must_have():
-    assert SPEC.columns == (
-        *("color", "shop", "price", "age"),
-        *("bought", "seconds", "mood", "p_buy", "user", "w"),
-    )
-    assert change(categorical=(Categorical("user"),)).columns.count("user") == 1
-
-
 def test_names():
     assert SPEC.feature_names == ("color", "shop", "price", "age")
     assert SPEC.task_names == ("buy", "long_stay", "red_or_blue")
