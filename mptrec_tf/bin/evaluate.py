@@ -39,8 +39,12 @@ def main(_: list[str]) -> None:
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
-    data_flags.spec_from_flags({"files": _FILES.value})
-    check_model(_MODEL.value, _TASKS.value)
+    spec = data_flags.spec_from_flags({"files": _FILES.value})
+    described = check_model(_MODEL.value, _TASKS.value)
+    # A built-in data set has labels of more tasks than those it has by default.
+    labelled = None
+    if data_flags.DATASET.value and described and described.name == spec.name:
+        labelled = described.task_names
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.evaluation.report import print_table, to_json
@@ -48,7 +52,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.serving.scoring import evaluate
 
     split = "files" if data_flags.SPEC.value else _SPLIT.value
-    source = data_flags.open_from_flags({"files": _FILES.value})
+    source = data_flags.open_from_flags({"files": _FILES.value}, labelled)
     output = _OUTPUT.value
     if output:
         others = dict.fromkeys(source.shards(split), "an input") if data_flags.SPEC.value else {}

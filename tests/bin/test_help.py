@@ -75,7 +75,7 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
             read |= dict.fromkeys(kinds.split(", "), value)
         assert read == {kind: holding.get(kind, "none") for kind in KINDS}, name
     assert shown == {
-        *("epochs", "patience", "batch_size", "learning_rate", "seed"),
+        *("epochs", "patience", "batch_size", "learning_rate", "seed", "calibrate"),
         *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),
     }
     assert default(told["epochs"]) == "30; residual, residual_small: 15"

@@ -53,8 +53,10 @@ def name_of(flag):
 
 @contextlib.contextmanager
 def given(*arguments):
+    # Another program's, if its tests ran in this process: it cannot do without.
+    others = ["--model=m"] if "model" in flags.FLAGS else []
     with flagsaver.flagsaver():
-        flags.FLAGS(["mptrec-serve", *arguments])
+        flags.FLAGS(["mptrec-serve", *arguments, *others])
         yield
 
 
