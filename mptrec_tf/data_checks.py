@@ -1,11 +1,10 @@
 """Looks at prepared data for what makes good numbers and bad models, and says it in sentences.
 
 A feature that gives a label away; validation or test rows that are training rows; values that the
-training rows do not have; labels that are nearly spelled like a positive one.
+training rows do not have; numbers that are mostly one value; and what `label_checks` knows.
 """
 
 import dataclasses
-import difflib
 import math
 import os
 import re
@@ -17,10 +16,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.canonical import MISSING
+from mptrec_tf.label_checks import label_warnings
 from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
 from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.preprocessing import id_ranges
-from mptrec_tf.spec import DatasetSpec, Task
 from mptrec_tf.vocabulary import vocabulary_values
 
 # Of each split at most so many rows are looked at, and so many bytes.
@@ -35,8 +34,6 @@ _ORDERS = 1e3
 # Shares of a split's rows that are worth a sentence.
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.9
-_SHOWN_VALUES = 20  # label values of a task in the table
-_SHOWN_FEATURES = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,16 +251,6 @@ def _alone(
     return float((positives * (below + negatives / 2)).sum() / positives.sum() / negatives.sum())
 
 
-def _is_nearly(value: str, positive: str) -> bool:
-    """Whether a value is a positive one but for case, marks or a letter."""
-    plain, other = (re.sub(r"[\W_]+", "", text.casefold()) for text in (value, positive))
-    if plain and plain == other:
-        return True
-    if re.sub(r"\d", "", plain) == re.sub(r"\d", "", other):  # classes that are numbered
-        return False
-    return difflib.SequenceMatcher(None, plain, other).ratio() >= 0.9
-
-
 def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
     """Returns the files, or parts of TFDS data sets, of validation and test that train has, too.
 
@@ -296,106 +283,3 @@ def _are_training_rows(split: str, share: str) -> str:
         f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
         f"rows: give --{split}_files rows of their own."
     )
-
-
-Surveys = Mapping[str, Mapping[str, Any]]
-
-
-def label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:
-    """Yields what is worth a sentence about the labels of some splits.
-
-    Args:
-      spec: Says what the labels are.
-      surveys: `Survey.to_dict` by split.
-    """
-    for task in spec.tasks:
-        for split, survey in surveys.items():
-            rows, positives = survey["rows"], survey["positives"][task.name]
-            if positives in (0, rows):
-                what = "none" if not positives else "each"
-                yield (
-                    f"task {task.name!r}: {what} of the {rows:,} {split} rows is positive; check "
-                    f"what column {task.label!r} holds and what counts as positive."
-                )
-        if task.above is not None or task.negative:
-            continue
-        for (value, label), counts in label_counts(task, surveys).items():
-            close = [p for p in task.positive if not label and _is_nearly(value, p)]
-            if close:
-                yield (
-                    f"task {task.name!r}: label {value!r} ({sum(counts.values()):,} rows) counts "
-                    f"as negative, and is nearly {close[0]!r}, which is positive; list it under "
-                    "positive, or under negative, in the spec."
-                )
-
-
-def label_counts(task: Task, surveys: Surveys) -> dict[tuple[str, int], dict[str, int]]:
-    """Returns rows by split for each (value, label) that a task met, the most frequent first."""
-    counts: dict[tuple[str, int], dict[str, int]] = {}
-    for split, survey in surveys.items():
-        for found in survey["labels"][task.name]:
-            value = found["value"]
-            if task.above is not None:  # ranges differ from split to split; the sides do not
-                value = f"{'above' if found['label'] else 'up to'} {task.above:g}"
-            counts.setdefault((value, found["label"]), {})[split] = found["rows"]
-    return dict(sorted(counts.items(), key=lambda item: -sum(item[1].values())))
-
-
-def label_rows(data: PreparedData) -> list[dict[str, Any]]:
-    """Which label values each task met, how often, and what they became, for a table."""
-    table = []
-    for task in data.spec.tasks:
-        counts = label_counts(task, data.survey)
-        shown = dict(list(counts.items())[:_SHOWN_VALUES])
-        for (value, label), rows in shown.items():
-            value = repr(value) if task.above is None else value
-            table.append(_label_row(task, value, label, rows))
-        for label in (1, 0):
-            total = {
-                split: of["positives"][task.name] if label else _negatives(of, task)
-                for split, of in data.splits.items()
-            }
-            same = [of for (_, other), of in shown.items() if other == label]
-            rest = {s: rows - sum(of.get(s, 0) for of in same) for s, rows in total.items()}
-            if any(rest.values()):
-                table.append(_label_row(task, "others", label, rest))
-    return table
-
-
-def _negatives(counts: Mapping[str, Any], task: Task) -> int:
-    return counts["rows"] - counts["positives"][task.name]
-
-
-def _label_row(task: Task, value: str, label: int, rows: Mapping[str, int]) -> dict[str, Any]:
-    became = "positive" if label else "negative"
-    return {"task": task.name, "column": task.label, "value": value, "is": became, **rows}
-
-
-def feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]:
-    """Unknown, missing and distinct values of each feature by split, for a table."""
-    splits: Sequence[str] = list(data.splits)
-    kinds: dict[str, list[str]] = {}
-    for feature in data.spec.categorical:
-        hashed = feature.hash_buckets is not None
-        kinds.setdefault(feature.name, []).append("hashed" if hashed else "category")
-    for feature in data.spec.numeric:
-        kinds.setdefault(feature.name, []).append("number")
-    table = []
-    for name, kind in kinds.items():
-        of = [data.survey[split]["columns"][name] for split in splits]
-        rows = [data.survey[split]["rows"] for split in splits]
-        unknown = [checks.unknown[split].get(name) for split in splits]
-        table.append(
-            {
-                "feature": name,
-                "kind": " and ".join(kind),
-                "unknown": "" if None in unknown else _cells(f"{u:.1%}" for u in unknown),
-                "missing": _cells(f"{o['missing'] / n:.1%}" for o, n in zip(of, rows, strict=True)),
-                "distinct": _cells(f"{o['distinct']:,}" for o in of),
-            }
-        )
-    return table[:_SHOWN_FEATURES]
-
-
-def _cells(values) -> str:
-    return " / ".join(values)

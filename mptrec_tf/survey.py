@@ -69,7 +69,8 @@ class Survey:
     Attributes:
       rows: int.
       positives: Rows by task.
-      labels: By task, rows by (label value, label); of a threshold the values are ranges.
+      labels: By task, rows by (label value, label); the values of a threshold are put together.
+      ranges: By task with a threshold and by label, the smallest and the largest value.
       columns: By feature column.
     """
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data_checks import DataChecks, _alone, _edges, feature_rows, label_rows
+from mptrec_tf.data_checks import DataChecks, _alone, _edges
+from mptrec_tf.data_tables import feature_rows, label_rows
 from mptrec_tf.datasets.block import SPLITS, Block
 from mptrec_tf.prepared_data import PreparedData, save_description
 from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task

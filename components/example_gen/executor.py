@@ -14,9 +14,9 @@ from tfx.types import artifact_utils
 
 from components.example_gen.source import SourceConfig
 from mptrec_tf.arrow import serialized_rows
-from mptrec_tf.data_checks import label_warnings
 from mptrec_tf.datasets.block import Source
 from mptrec_tf.errors import InputError
+from mptrec_tf.label_checks import label_warnings
 from mptrec_tf.preparation import users_mistake, with_types
 from mptrec_tf.raw_examples import record_batch, save_description
 from mptrec_tf.spec import DatasetSpec

@@ -55,7 +55,11 @@ def main(_: list[str]) -> None:
     from mptrec_tf.directories import check_writable
     from mptrec_tf.export.descriptions import check_model
 
+    if not _INPUT.value:
+        raise InputError("--input names no file; give at least one.")
     check_writable(_OUTPUT.value)
+    if _REJECTS.value:
+        check_writable(_REJECTS.value, {_OUTPUT.value: "the output"})
     check_model(_MODEL.value, _TASKS.value)
     check_files(_INPUT.value)
 
@@ -67,12 +71,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.serving.saved_model import LoadedModel
     from mptrec_tf.serving.scoring import check_keep, predict_file
 
-    if not _INPUT.value:
-        raise InputError("--input names no file; give at least one.")
     check_keep(_KEEP.value, _TASKS.value)
-    check_writable(_OUTPUT.value)
-    if _REJECTS.value:
-        check_writable(_REJECTS.value, {_OUTPUT.value: "the output"})
     model = LoadedModel(_MODEL.value)
     text_format = format_flags.text_format(model.spec.text_format)
     spec = dataclasses.replace(model.spec, text_format=text_format)

@@ -48,7 +48,8 @@ def main(beam_args: list[str]) -> None:
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.data_checks import DataChecks, feature_rows, label_rows, shared_files
+    from mptrec_tf.data_checks import DataChecks, shared_files
+    from mptrec_tf.data_tables import feature_rows, label_rows
     from mptrec_tf.datasets.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.preparation import check_beam_args, prepare

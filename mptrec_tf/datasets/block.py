@@ -58,6 +58,8 @@ class Block:
       repeated: Names that several columns of the source have.
       note: str. What to say where a column is missing: what the source seems to be.
       is_examples: bool. Whether the rows are tf.Examples, whose columns have types.
+      values: Of a text file, each row's values, also of columns that cannot be asked for.
+      delimiter: str. What stands between them there.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -67,6 +69,8 @@ class Block:
     repeated: frozenset[str] = frozenset()
     note: str = ""
     is_examples: bool = False
+    values: Sequence[Sequence[str]] = ()
+    delimiter: str = ","
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -137,7 +141,10 @@ class Block:
     def rows(self, chosen: np.ndarray) -> "Block":
         """Returns the block of some of its rows, by index or by a mask."""
         columns = Columns(self.columns, lambda name: self.columns[name][chosen])
-        return dataclasses.replace(self, columns=columns, lines=self.lines[chosen])
+        lines, values = self.lines[chosen], self.values
+        if values:
+            values = [values[row] for row in np.arange(len(self))[chosen]]
+        return dataclasses.replace(self, columns=columns, lines=lines, values=values)
 
 
 def _mixed_text(values: np.ndarray) -> np.ndarray:

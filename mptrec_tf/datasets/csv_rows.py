@@ -202,6 +202,8 @@ def _blocks(
             np.array([line for line, _ in batch], np.int64),
             repeated=frozenset(repeated),
             note=note,
+            values=[row for _, row in batch],
+            delimiter=text_format.delimiter,
         )
 
 

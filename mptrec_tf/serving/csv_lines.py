@@ -5,19 +5,19 @@ from collections.abc import Iterable
 
 # Spaces at an end are a value's own: without quotes, readers may take them away. A lone carriage
 # return ends a line for many, and `csv` leaves it without quotes before Python 3.13.
-_NEEDS_QUOTES = re.compile(r'[,"\r\n]|\A\s|\s\Z')
+_NEEDS_QUOTES = re.compile(r'["\r\n]|\A\s|\s\Z')
 
 
-def field(value: str) -> str:
+def field(value: str, delimiter: str = ",") -> str:
     """Returns a value as it stands in a line, in quotes where it needs them."""
-    if not _NEEDS_QUOTES.search(value):
+    if delimiter not in value and not _NEEDS_QUOTES.search(value):
         return value
     return '"' + value.replace('"', '""') + '"'
 
 
-def line(values: Iterable[str]) -> str:
+def line(values: Iterable[str], delimiter: str = ",") -> str:
     """Returns a line, with its end."""
-    return ",".join(map(field, values)) + "\n"
+    return delimiter.join(field(value, delimiter) for value in values) + "\n"
 
 
 def lines(columns: Iterable[Iterable[str]]) -> str:

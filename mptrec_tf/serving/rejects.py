@@ -65,6 +65,8 @@ class Rejects:
 
 def _text(block: Block, row: int) -> str:
     """A row as it may have stood in its file: a line, or the values of a record as JSON."""
+    if block.values:
+        return csv_lines.line(block.values[row], block.delimiter).removesuffix("\n")
     values = {name: column[row] for name, column in block.columns.items()}
     if block.unit == "line":
         return csv_lines.line(map(str, values.values())).removesuffix("\n")

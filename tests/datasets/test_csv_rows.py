@@ -301,3 +301,17 @@ def test_a_header_of_the_spec_that_the_file_repeats_in_capitals(tmp_path):
 def test_a_line_of_spaces_is_blank(tmp_path):
     [block] = read_csv(write(tmp_path / "rows.csv", "a,b\n  \n1,2\n \n"), TextFormat())
     assert rows([block]) == [("rows.csv, line 3", ("1", "2"))]
+
+
+def test_rows_keep_what_no_column_can_be_asked_for(tmp_path):
+    """So that a rejected row can be told as it stood."""
+    path = write(tmp_path / "rows.csv", "a;x;x;\n1;2;3;4\n5;6;7,5;8\n9;;;\n")
+    [block] = read_csv(path, TextFormat(";"))
+    assert list(block.values[1]) == ["5", "6", "7,5", "8"]
+    assert [list(row) for row in block.rows(np.array([2, 0])).values] == [
+        ["9", "", "", ""],
+        ["1", "2", "3", "4"],
+    ]
+    assert [list(row) for row in block.rows(np.array([False, True, False])).values] == [
+        ["5", "6", "7,5", "8"]
+    ]

@@ -286,6 +286,15 @@ def test_a_rejected_row_is_told_as_it_was(model, with_bad_rows, tmp_path):
             assert {name: str(value) for name, value in told.items()} == wanted
 
 
+def test_a_rejected_row_of_a_text_file_has_all_its_columns(model, with_bad_rows, tmp_path):
+    """Also those of no name, and between them what stood there."""
+    values = [["x", "a;b", "1,5", ' "q"']] * len(with_bad_rows)
+    block = dataclasses.replace(with_bad_rows, values=values, delimiter=";")
+    with rejects_file(str(tmp_path / "r.csv")) as rejects:
+        predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
+    assert read_rows(tmp_path / "r.csv")[1][3] == 'x;"a;b";1,5;" ""q"""'
+
+
 def test_all_rows_rejected(model, with_bad_rows, tmp_path):
     with rejects_file(str(tmp_path / "r.csv")) as rejects:
         bad = with_bad_rows.rows([3, 150, 299])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data_checks import DataChecks, feature_rows
+from mptrec_tf.data_checks import DataChecks
+from mptrec_tf.data_tables import feature_rows
 from mptrec_tf.datasets.block import SPLITS, Block
 from mptrec_tf.datasets.tabular import Tabular, read_file
 from mptrec_tf.errors import InputError
