@@ -114,6 +114,8 @@ def _stand_in(kind: str, key: str, node: yaml.Node) -> Any:
     """What takes the place of a wrong value, so that the other checks go on without complaint."""
     if kind in (_WHOLE, _NUMBER, _TRUTH):
         return 1
+    if key in _FORMAT:
+        return None
     return SCALES[0] if key == "scale" else f"line_{_line(node)}"
 
 

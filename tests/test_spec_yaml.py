@@ -211,3 +211,10 @@ def test_load_refuses_a_file_that_is_no_text(tmp_path):
     path.write_bytes(b"name: caf\xe9\n")
     with pytest.raises(InputError, match=r"spec.yaml is not UTF-8 text \(invalid continuation"):
         load(path)
+
+
+@pytest.mark.parametrize("key", ["delimiter", "escape"])
+def test_one_mistake_is_one_sentence(key):
+    text = f"name: a\ncategorical: [x]\ntasks: [{{name: t, label: y, positive: 1}}]\n{key}: ''\n"
+    with pytest.raises(InputError, match=rf"^spec, line 4: {key} must be text\.$"):
+        parse(text, "spec")
