@@ -31,9 +31,9 @@ flags.mark_flag_as_required("data_dir")
 
 def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     """Runs the pipelines and checks what they pushed; returns a row per task."""
-    from mptrec_tf.datasets.sources import open_source
-    from mptrec_tf.serving.saved_model import LoadedModel
-    from mptrec_tf.serving.scoring import same_answers
+    from mptrec_tf.data.sources.registry import open_source
+    from mptrec_tf.inference.saved_model import LoadedModel
+    from mptrec_tf.inference.scoring import same_answers
     from pipelines.config import ADD_TASK
     from pipelines.metadata import Metadata
     from pipelines.results import RunResults

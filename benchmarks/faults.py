@@ -181,13 +181,13 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
       block: Raw rows.
       swaps: How many versions have the tasks of the first.
     """
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.composing import changed
-    from mptrec_tf.export.packages import TaskPackage
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.export.serving_model import export
+    from mptrec_tf.export.version_parts import changed
+    from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.keras import keras
     from mptrec_tf.models.heads import HeadConfig, PromptHead
-    from mptrec_tf.serving.saved_model import LoadedModel
 
     backbone = load_backbone(backbone_dir)
     shape = backbone.backbone.config

@@ -10,7 +10,7 @@ def rows_of_task(rows: dict, task: str, share: float, seed: int) -> dict:
     """Returns the splits with one task's labels, and a share of the training rows."""
     import tensorflow as tf
 
-    from mptrec_tf.packed import LABELS, ROW
+    from mptrec_tf.data.packed import LABELS, ROW
     from mptrec_tf.training.batches import rows_in_memory
 
     column = NEW.index(task)

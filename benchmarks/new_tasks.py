@@ -37,9 +37,9 @@ flags.mark_flag_as_required("data_dir")
 
 def run_seed(data_directory: str, seed: int, output: str) -> dict:
     """Returns what `measure` found, by "task/share of the labels"."""
-    from mptrec_tf.export.backbones import load_backbone
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.models.prompted import PromptedMPTRec
-    from mptrec_tf.prepared_data import PreparedData
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.representations import encode_rows
 
@@ -76,10 +76,10 @@ def run_seed(data_directory: str, seed: int, output: str) -> dict:
 
 def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: str) -> dict:
     """Returns what --head=auto chose, and the test AUC of every head and of the task alone."""
+    from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
     from mptrec_tf.models.head_names import KINDS
     from mptrec_tf.models.prompted import joint_training_parameters
-    from mptrec_tf.packed import LABELS
     from mptrec_tf.training.loop import TrainingConfig
     from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
     from mptrec_tf.training.reference import backbone_aucs, train_single

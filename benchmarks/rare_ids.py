@@ -130,8 +130,8 @@ def visitors(seed: int) -> Rows:
 
 def _of_source(source, tasks: tuple[str, ...]) -> Rows:
     """Rows of one of the package's data sets; numbers to [0, 1], or standardised logarithms."""
-    from mptrec_tf.datasets.block import SPLITS, read_split
-    from mptrec_tf.labels import make_labels
+    from mptrec_tf.data.labels import make_labels
+    from mptrec_tf.data.sources.block import SPLITS, read_split
 
     spec = source.spec
     parts, labels, counts = {name: [] for name in spec.feature_names}, [], []
@@ -169,7 +169,7 @@ def _of_source(source, tasks: tuple[str, ...]) -> Rows:
 
 def synthetic(seed: int) -> Rows:
     """10,000 of the built-in training rows."""
-    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.data.sources.synthetic import Synthetic
 
     rows = {"train": 10_000, "validation": 2_000, "test": 4_000}
     return _of_source(Synthetic(rows, seed, ("click", "like")), ("click", "like"))
@@ -177,7 +177,7 @@ def synthetic(seed: int) -> Rows:
 
 def census_income(_: int) -> Rows:
     """Census-Income as it is."""
-    from mptrec_tf.datasets.census_income import CensusIncome
+    from mptrec_tf.data.sources.census_income import CensusIncome
 
     return _of_source(CensusIncome(_DATA_DIR.value), ("income", "marital"))
 
@@ -259,10 +259,10 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     """Trains, and looks at the epochs with the best AUC and with the least log loss."""
     import tensorflow as tf
 
+    from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
     from mptrec_tf.keras import keras
     from mptrec_tf.models.backbone import BackboneConfig
     from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
-    from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
     from mptrec_tf.training.callbacks import RenewEnvironments

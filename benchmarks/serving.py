@@ -41,7 +41,7 @@ def main(_) -> None:
       InputError: if the server costs more of its own than it may.
     """
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.serving.server.servable import Servable
 
     model = LoadedModel(_MODEL.value)

@@ -38,8 +38,8 @@ def main(_) -> None:
     """
     import mutations
 
-    from mptrec_tf.datasets.block import read_split
-    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.data.sources.block import read_split
+    from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.evaluation.report import print_table
 
     problems: list[str] = []
@@ -89,12 +89,12 @@ def main(_) -> None:
 
 def _backbone(root: Path) -> str:
     """Directory of a small backbone, as it begins."""
-    from mptrec_tf.datasets.synthetic import Synthetic
-    from mptrec_tf.export.backbones import save_backbone
+    from mptrec_tf.artifacts.backbones import save_backbone
+    from mptrec_tf.data.prepare import prepare
+    from mptrec_tf.data.prepared import PreparedData
+    from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.keras import keras
     from mptrec_tf.models.backbone import Backbone
-    from mptrec_tf.preparation import prepare
-    from mptrec_tf.prepared_data import PreparedData
     from mptrec_tf.training.pretraining import backbone_config
 
     prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(root / "data"))
@@ -108,7 +108,7 @@ def _backbone(root: Path) -> str:
 
 
 def _raw_columns(path: Path) -> list[str]:
-    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.inference.saved_model import LoadedModel
 
     return list(LoadedModel(str(path)).column_types)
 

@@ -38,8 +38,8 @@ def main(_) -> None:
     Raises:
       InputError: if a task costs more than it may.
     """
+    from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.export.backbones import load_backbone
 
     backbone = load_backbone(_BACKBONE.value)
     counts = [0, *map(int, _COUNTS.value)]
@@ -64,11 +64,11 @@ def main(_) -> None:
 def _servable(backbone, kind: str, count: int, folder: str):
     import tensorflow_transform as tft
 
-    from mptrec_tf.export.packages import TaskPackage
+    from mptrec_tf.artifacts.task_packages import TaskPackage
+    from mptrec_tf.data.transform.graph import id_ranges
     from mptrec_tf.export.serving_model import save_model
     from mptrec_tf.models.configurations import MOST_IDS
     from mptrec_tf.models.head_kinds import head_config, make_head
-    from mptrec_tf.preprocessing import id_ranges
     from mptrec_tf.serving.server.servable import Servable
 
     transform = tft.TFTransformOutput(backbone.transform_dir)

@@ -103,8 +103,8 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
 
 def main(_) -> None:
     """Runs the benchmark."""
+    from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.prepared_data import PreparedData
 
     output = _OUTPUT_DIR.value.rstrip("/")
     if not os.path.exists(f"{output}/data"):

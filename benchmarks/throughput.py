@@ -25,12 +25,12 @@ def main(_) -> None:
     """Runs the benchmark."""
     import tensorflow as tf
 
+    from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.keras import keras
     from mptrec_tf.models.backbone import BackboneConfig
     from mptrec_tf.models.mptrec import MPTRec
     from mptrec_tf.models.prompted import PromptedMPTRec
-    from mptrec_tf.packed import LABELS
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
     from mptrec_tf.training.representations import encode_rows

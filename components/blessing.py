@@ -9,7 +9,7 @@ from tfx.components.util import model_utils
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from mptrec_tf.directories import write_file
+from mptrec_tf.storage.directories import write_file
 
 _INFRA_FILES = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 _MODEL_FILES = {True: constants.BLESSED_FILE_NAME, False: constants.NOT_BLESSED_FILE_NAME}

@@ -2,8 +2,8 @@
 
     <uri>/
       Format-Serving/    the SavedModel: raw columns in, a probability per task out
-      Backbone/          the backbone, which stage 2 needs (`mptrec_tf.export.backbones`)
-      Tasks/<task>/      a package of each task that was added (`mptrec_tf.export.packages`)
+      Backbone/          the backbone, which stage 2 needs (`mptrec_tf.artifacts.backbones`)
+      Tasks/<task>/      a package of each task that was added (`mptrec_tf.artifacts.task_packages`)
       Expected/          some rows and what the trainer's own model says of them
       model.json         which task was added last, and to which model
 
@@ -18,15 +18,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.descriptions import description
-from mptrec_tf.directories import copy_directory, write_file
+from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone
+from mptrec_tf.artifacts.task_packages import TaskPackage, load_package
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.raw_examples import RawExamples, serialized_examples
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import StoredBackbone, load_backbone
-from mptrec_tf.export.packages import TaskPackage, load_package
 from mptrec_tf.export.serving_model import ServingModel, save_model
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
+from mptrec_tf.storage.directories import copy_directory, write_file
+from mptrec_tf.storage.json_files import description
 
 SERVING = "Format-Serving"
 _DESCRIPTION = "model.json"

@@ -1,13 +1,13 @@
-"""TFX Transform's way to `mptrec_tf.preprocessing`."""
+"""TFX Transform's way to `mptrec_tf.data.transform.graph`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.transform.graph import make_preprocessing_fn
 from mptrec_tf.errors import InputError
-from mptrec_tf.preprocessing import make_preprocessing_fn
-from mptrec_tf.spec import DatasetSpec
 
 
 def preprocessing_fn(

@@ -10,8 +10,8 @@ import pandas as pd
 import tensorflow as tf
 from tfx.types.artifact import Artifact
 
-from mptrec_tf.directories import write_file
 from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.storage.directories import write_file
 
 _JSON, _HTML = "report.json", "report.html"
 _STYLE = """

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from mptrec_tf.directories import copy_directory
+from mptrec_tf.storage.directories import copy_directory
 from mptrec_tf.training.callbacks import LOGS
 
 

@@ -19,8 +19,8 @@ from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
+from pipelines.common import make_pipeline, serving_check
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
-from pipelines.parts import make_pipeline, serving_check
 
 
 def create_pipeline(config: AddTaskConfig) -> Pipeline:

@@ -6,8 +6,8 @@ import tempfile
 from tfx.orchestration.pipeline import Pipeline
 from tfx.v1.components import InfraValidator
 
-from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
+from mptrec_tf.storage.directories import write_file
 
 
 def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:

@@ -106,8 +106,8 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
     Raises:
       InputError: naming the task.
     """
-    from mptrec_tf.datasets.sources import built_in_spec
-    from mptrec_tf.spec_yaml import load
+    from mptrec_tf.data.sources.registry import built_in_spec
+    from mptrec_tf.data.spec_yaml import load
 
     if data_flags.SPEC.value and not data_flags.DATASET.value:
         load(data_flags.SPEC.value).select_tasks(tasks)
@@ -126,7 +126,7 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> Any:
       InputError: if the flags name no data set or two, or files that do not go with it.
     """
     from components.example_gen.source import SourceConfig  # TFX takes seconds to import
-    from mptrec_tf.spec_yaml import load
+    from mptrec_tf.data.spec_yaml import load
 
     spec = data_flags.SPEC.value
     dataset = data_flags.DATASET.value or (None if spec else default)

@@ -181,7 +181,7 @@ def _run(execution) -> dict[str, Any]:
 
 
 def _data(examples, tasks: list[str]) -> dict[str, Any]:
-    from mptrec_tf.raw_examples import read_description
+    from mptrec_tf.data.raw_examples import read_description
 
     description = read_description(examples.uri)
     return {
@@ -298,9 +298,9 @@ def main(_: list[str]) -> None:
     # What takes seconds to import comes after what can be wrong.
     from rich.console import Console
 
-    from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import write_file
     from mptrec_tf.evaluation.report import to_json
+    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.directories import write_file
 
     lineage = model_lineage(version, _METADATA.value)
     console = Console()

@@ -53,7 +53,7 @@ def main(beam_args: list[str]) -> None:
     every = tuple(dict.fromkeys((*old, new))) if new else old
     pipeline_flags.check_tasks(every, default="synthetic")
 
-    from mptrec_tf.preparation import check_beam_args  # Beam takes seconds to import
+    from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
     source = pipeline_flags.source(every, default="synthetic")

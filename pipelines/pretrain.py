@@ -20,8 +20,8 @@ from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
+from pipelines.common import make_pipeline, serving_check
 from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
-from pipelines.parts import make_pipeline, serving_check
 
 
 def create_pipeline(config: PretrainConfig) -> Pipeline:

@@ -14,12 +14,12 @@ from components.evaluation.eval_config import Thresholds
 from components.example_gen.source import SourceConfig
 from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
-from mptrec_tf.datasets.block import Source, read_split
+from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
-from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate, same_answers
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.inference.scoring import evaluate, same_answers
 from mptrec_tf.training.new_task import AUTO, NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
@@ -30,9 +30,9 @@ from pipelines.config import (
     PretrainConfig,
 )
 from pipelines.defaults import STAGE_1
+from pipelines.local_runner import run, run_rows
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
-from pipelines.running import run, run_rows
 
 _QUERY_ROWS = 5
 

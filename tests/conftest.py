@@ -54,8 +54,8 @@ def small_census(shared_data, tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepared_census(small_census, tmp_path_factory):
     """Directory of the small Census-Income data, prepared with the paper's tasks."""
-    from mptrec_tf.datasets.census_income import CensusIncome
-    from mptrec_tf.preparation import prepare
+    from mptrec_tf.data.prepare import prepare
+    from mptrec_tf.data.sources.census_income import CensusIncome
 
     folder = tmp_path_factory.mktemp("prepared_census") / "data"
     prepare(CensusIncome(str(small_census)), str(folder))
@@ -65,8 +65,8 @@ def prepared_census(small_census, tmp_path_factory):
 @pytest.fixture(scope="session")
 def prepared_synthetic(tmp_path_factory):
     """Directory of some synthetic rows, prepared with all four tasks."""
-    from mptrec_tf.datasets.synthetic import Synthetic
-    from mptrec_tf.preparation import prepare
+    from mptrec_tf.data.prepare import prepare
+    from mptrec_tf.data.sources.synthetic import Synthetic
 
     folder = tmp_path_factory.mktemp("prepared_synthetic") / "data"
     prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(folder))
@@ -76,10 +76,10 @@ def prepared_synthetic(tmp_path_factory):
 @pytest.fixture(scope="session")
 def synthetic_backbone(prepared_synthetic, tmp_path_factory):
     """Directory of a small backbone for these rows, with the weights that it began with."""
-    from mptrec_tf.export.backbones import save_backbone
+    from mptrec_tf.artifacts.backbones import save_backbone
+    from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.keras import keras
     from mptrec_tf.models.backbone import Backbone
-    from mptrec_tf.prepared_data import PreparedData
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.pretraining import backbone_config
     from mptrec_tf.training.statistics import statistics

@@ -11,9 +11,9 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.data_gate.config import GateConfig
+from mptrec_tf.data.raw_examples import label_column
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import label_column
-from mptrec_tf.spec import DatasetSpec
 
 _UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
 _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING

@@ -12,9 +12,9 @@ from tfx.utils import io_utils
 from components.data_gate.checks import drift, drift_problems, label_problems, schema_problems
 from components.data_gate.config import GateConfig
 from components.report import write_report
-from mptrec_tf.datasets.block import SPLITS
+from mptrec_tf.data.raw_examples import read_description
+from mptrec_tf.data.sources.block import SPLITS
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import read_description
 
 
 class Executor(base_executor.BaseExecutor):

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
+from mptrec_tf.data.raw_examples import label_column
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import label_column
-from mptrec_tf.spec import DatasetSpec
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 AUC = "auc"

@@ -7,7 +7,7 @@ from tfx.proto import example_gen_pb2
 
 from components.example_gen.executor import SOURCE_KEY, Executor
 from components.example_gen.source import SourceConfig
-from mptrec_tf.datasets.block import SPLITS
+from mptrec_tf.data.sources.block import SPLITS
 
 
 class RawExampleGen(FileBasedExampleGen):
@@ -15,8 +15,8 @@ class RawExampleGen(FileBasedExampleGen):
 
     Outputs:
       examples: `Examples` with the splits train, validation and test as they came, and
-        `examples.json` (see `mptrec_tf.raw_examples`). Its property `rows_fingerprint` names the
-        rows, whatever their order.
+        `examples.json` (see `mptrec_tf.data.raw_examples`). Its property `rows_fingerprint`
+        names the rows, whatever their order.
 
     Execution properties:
       input_base, input_config: The files, which TFX fingerprints.

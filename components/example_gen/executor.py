@@ -13,14 +13,14 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.example_gen.source import SourceConfig
-from mptrec_tf.arrow import serialized_rows
-from mptrec_tf.datasets.block import Source
+from mptrec_tf.data.arrow import serialized_rows
+from mptrec_tf.data.label_checks import label_warnings
+from mptrec_tf.data.prepare import users_mistake, with_types
+from mptrec_tf.data.raw_examples import record_batch, save_description
+from mptrec_tf.data.sources.block import Source
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
 from mptrec_tf.errors import InputError
-from mptrec_tf.label_checks import label_warnings
-from mptrec_tf.preparation import users_mistake, with_types
-from mptrec_tf.raw_examples import record_batch, save_description
-from mptrec_tf.spec import DatasetSpec
-from mptrec_tf.survey import MergeSurveys, Survey, survey_block
 
 SOURCE_KEY = "source"
 FINGERPRINT_PROPERTY = "rows_fingerprint"

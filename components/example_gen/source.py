@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.datasets import sources, tfds_rows
-from mptrec_tf.datasets.block import SPLITS, Source
-from mptrec_tf.datasets.tabular import Tabular
+from mptrec_tf.data.sources import registry, tfds_rows
+from mptrec_tf.data.sources.block import SPLITS, Source
+from mptrec_tf.data.sources.tabular import Tabular
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.spec import DatasetSpec
 
 # What TFX fingerprints of a data set that comes from no file.
 _NO_FILE = "no-file"
@@ -36,7 +36,7 @@ class SourceConfig:
       spec: Optional. A user's own data: what the columns are.
       files: A user's own data: a path or glob by split. `{SPAN}` or `{YYYY}-{MM}-{DD}` in each
         takes the newest, as TFX's example generation does. "tfds:NAME#SPLIT" is read by TensorFlow
-        Datasets, see `mptrec_tf.datasets.tfds_rows`.
+        Datasets, see `mptrec_tf.data.sources.tfds_rows`.
     """
 
     dataset: str | None = None
@@ -64,7 +64,7 @@ class SourceConfig:
         """
         if self.spec:
             return self.spec
-        return sources.built_in_spec(self.dataset, self.tasks or None)
+        return registry.built_in_spec(self.dataset, self.tasks or None)
 
     def patterns(self) -> tuple[str, dict[str, str]]:
         """Returns the directory of the files, and a path or glob below it by split.
@@ -89,13 +89,13 @@ class SourceConfig:
           patterns: A user's own data: a path or glob by split, spans filled in.
 
         Raises:
-          InputError: for what `sources.open_source` or `Tabular` refuse.
+          InputError: for what `registry.open_source` or `Tabular` refuse.
         """
         if self.spec:
             # TFX looks at the files of a TFDS data set; TFDS reads them.
             tfds = {s: path for s, path in self.files.items() if tfds_rows.is_tfds(path)}
             return Tabular(self.spec, {s: [path] for s, path in {**patterns, **tfds}.items()})
-        return sources.open_source(
+        return registry.open_source(
             self.dataset,
             data_dir=self.data_dir,
             tasks=self.tasks or None,

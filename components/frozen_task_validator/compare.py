@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from components import model_artifact
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.raw_examples import serialized_examples
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.export.serving_model import BACKBONE_VARIABLES
-from mptrec_tf.raw_examples import serialized_examples
 
 _BATCH = 4096
 

@@ -9,9 +9,9 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import model_artifact
 from components.pretrainer.config import PretrainerConfig
 from components.training_state import examples_directory, training_state
-from mptrec_tf.export.backbones import load_backbone, save_backbone, training_record
-from mptrec_tf.fingerprint import transform_fingerprint
-from mptrec_tf.raw_examples import RawExamples
+from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
+from mptrec_tf.data.raw_examples import RawExamples
+from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
 from mptrec_tf.training.pretraining import backbone_config, pretrain
 
 

@@ -9,10 +9,10 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import model_artifact
 from components.prompt_tuner.config import PromptTunerConfig
 from components.training_state import examples_directory, training_state
-from mptrec_tf.export.backbones import training_record
-from mptrec_tf.export.packages import check_addable, load_package, save_package
-from mptrec_tf.raw_examples import RawExamples
-from mptrec_tf.spec import check_same_features
+from mptrec_tf.artifacts.backbones import training_record
+from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
+from mptrec_tf.data.raw_examples import RawExamples
+from mptrec_tf.data.spec import check_same_features
 from mptrec_tf.training.new_task import learn
 
 

@@ -9,7 +9,6 @@ from tfx.types import artifact_utils
 
 from components.blessing import refusals
 from components.model_artifact import serving_directory
-from mptrec_tf.directories import copy_directory, write_file, written_aside
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
     CARD,
@@ -17,6 +16,7 @@ from mptrec_tf.export.versions import (
     next_version,
     version_directories,
 )
+from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
 
 # Says in a pushed version which Model artifact it is a copy of.
 PUSHED_FILE = "assets.extra/pushed.json"

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from components import model_artifact
-from components.serving_check import ask
-from mptrec_tf.arrays import save_arrays
+from components.serving_check import call_signatures
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.storage.arrays import save_arrays
 
 # The same weights through another graph: a few units in the last place of a float32 near 1.
 TOLERANCE = 1e-6
@@ -47,7 +47,7 @@ def check(uri: str) -> list[str]:
         try:
             done = subprocess.run(
                 # -I: nothing of this project is on its path.
-                [sys.executable, "-I", ask.__file__, rows, request, answers, directory],
+                [sys.executable, "-I", call_signatures.__file__, rows, request, answers, directory],
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT,

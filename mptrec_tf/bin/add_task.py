@@ -49,11 +49,11 @@ defaults.show({kind: (recipe(kind), head_config(kind)) for kind in KINDS})
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.directories import check_absent
-    from mptrec_tf.export.descriptions import check_addable, describe_backbone
-    from mptrec_tf.prepared_data import PreparedData
-    from mptrec_tf.spec import check_same_features
-    from mptrec_tf.training_data import check_labels_of
+    from mptrec_tf.artifacts.manifests import check_addable, describe_backbone
+    from mptrec_tf.data.prepared import PreparedData
+    from mptrec_tf.data.spec import check_same_features
+    from mptrec_tf.data.training_data import check_labels_of
+    from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
     described = describe_backbone(_BACKBONE.value)
@@ -70,9 +70,9 @@ def main(_: list[str]) -> None:
     config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
 
     # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import keep_package
     from mptrec_tf.bin.results import comparison_table, new_task_table
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.packages import keep_package
     from mptrec_tf.training.new_task import learn
     from mptrec_tf.training.reference import compare
 

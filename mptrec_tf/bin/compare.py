@@ -11,8 +11,8 @@ these tasks differs: for a script that lets a version go live.
 from absl import flags
 
 from mptrec_tf.bin import format_flags, output_files, program
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
-from mptrec_tf.spec import DatasetSpec
 
 _A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
 _B = flags.DEFINE_string("b", None, "The other one.")
@@ -33,10 +33,10 @@ def main(_: list[str]) -> None:
     Raises:
       InputError: if a task differs that must not.
     """
-    from mptrec_tf.datasets.sources import check_files
-    from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import check_writable, write_file
-    from mptrec_tf.export.descriptions import check_model
+    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.export.version_contents import check_model
+    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.directories import check_writable, write_file
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
@@ -46,10 +46,10 @@ def main(_: list[str]) -> None:
     check_files([_INPUT.value])
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.datasets.tabular import estimated_rows, read_file
+    from mptrec_tf.data.sources.tabular import estimated_rows, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
-    from mptrec_tf.serving.comparing import compare
-    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.inference.comparing import compare
+    from mptrec_tf.inference.saved_model import LoadedModel
 
     output = _OUTPUT.value
     if output:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mptrec_tf.bin import format_flags
-from mptrec_tf.datasets import census_income_spec, synthetic_spec
+from mptrec_tf.data.sources import census_income_spec, synthetic_spec
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.file_systems import file_system
-from mptrec_tf.spec import DatasetSpec
+from mptrec_tf.storage.file_systems import file_system
 
 if TYPE_CHECKING:
-    from mptrec_tf.datasets.block import Source
+    from mptrec_tf.data.sources.block import Source
 
 # The tasks of the built-in data sets, where none are named.
 DEFAULT_TASKS = (
@@ -70,8 +70,8 @@ def spec_from_flags(
     Raises:
       InputError: if the flags name no data set, or two, or what is not there.
     """
-    from mptrec_tf.datasets import sources
-    from mptrec_tf.spec_yaml import load
+    from mptrec_tf.data.sources import registry
+    from mptrec_tf.data.spec_yaml import load
 
     if bool(DATASET.value) == bool(SPEC.value):
         raise InputError("give either --dataset (built in) or --spec (your own data).")
@@ -87,7 +87,7 @@ def spec_from_flags(
                 f"--data_dir: there is no directory {DATA_DIR.value}; give that of the original "
                 "files."
             )
-        return sources.built_in_spec(DATASET.value, tasks or None)
+        return registry.built_in_spec(DATASET.value, tasks or None)
     for flag in (DATA_DIR, ROWS):
         if flag.present:
             raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
@@ -97,7 +97,7 @@ def spec_from_flags(
     spec = load(SPEC.value)
     spec = dataclasses.replace(spec, text_format=format_flags.text_format(spec.text_format))
     for files in given.values():
-        sources.check_files(files)
+        registry.check_files(files)
     return spec
 
 
@@ -113,14 +113,14 @@ def open_from_flags(
     Raises:
       InputError: as `spec_from_flags` does, or if the data set cannot be opened.
     """
-    from mptrec_tf.datasets import sources
+    from mptrec_tf.data.sources import registry
 
     spec = spec_from_flags(patterns, tasks)
     if SPEC.value:
-        from mptrec_tf.datasets.tabular import Tabular
+        from mptrec_tf.data.sources.tabular import Tabular
 
         return Tabular(spec, patterns)
-    return sources.open_source(
+    return registry.open_source(
         DATASET.value,
         data_dir=DATA_DIR.value,
         tasks=tasks or None,

@@ -33,9 +33,9 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.destinations import shown
-    from mptrec_tf.directories import check_writable, write_file
-    from mptrec_tf.export.descriptions import check_model
+    from mptrec_tf.export.version_contents import check_model
+    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.directories import check_writable, write_file
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
@@ -48,8 +48,8 @@ def main(_: list[str]) -> None:
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.evaluation.report import print_table, to_json
-    from mptrec_tf.serving.saved_model import LoadedModel
-    from mptrec_tf.serving.scoring import evaluate
+    from mptrec_tf.inference.saved_model import LoadedModel
+    from mptrec_tf.inference.scoring import evaluate
 
     split = "files" if data_flags.SPEC.value else _SPLIT.value
     source = data_flags.open_from_flags({"files": _FILES.value}, labelled)

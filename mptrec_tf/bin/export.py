@@ -31,7 +31,8 @@ flags.mark_flags_as_required(["output_dir"])
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.export import descriptions
+    from mptrec_tf.artifacts import manifests
+    from mptrec_tf.export import version_contents
 
     changes = bool(_ADD.value or _REPLACE.value or _REMOVE.value)
     if bool(_BACKBONE.value) == changes or (changes and _TASKS.value):
@@ -45,15 +46,15 @@ def main(_: list[str]) -> None:
     if not all(directories):
         raise InputError("--tasks, --add or --replace names an empty directory.")
     if changes:
-        version = descriptions.version_directory(_OUTPUT_DIR.value, _FROM_VERSION.value)
-        described, packages = descriptions.describe_parts(version)
+        version = version_contents.version_directory(_OUTPUT_DIR.value, _FROM_VERSION.value)
+        described, packages = version_contents.describe_parts(version)
     else:
-        described, packages = descriptions.describe_backbone(_BACKBONE.value), []
-    given = {directory: descriptions.describe_package(directory) for directory in directories}
+        described, packages = manifests.describe_backbone(_BACKBONE.value), []
+    given = {directory: manifests.describe_package(directory) for directory in directories}
     for package in given.values():
-        descriptions.check_trained_on(package, described)
-        descriptions.check_addable(described, package.task)
-    descriptions.changed(
+        manifests.check_trained_on(package, described)
+        manifests.check_addable(described, package.task)
+    version_contents.changed(
         packages,
         [given[directory] for directory in (*_TASKS.value, *_ADD.value)],
         [given[directory] for directory in _REPLACE.value],
@@ -61,11 +62,11 @@ def main(_: list[str]) -> None:
     )
 
     # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import load_package
     from mptrec_tf.bin.results import export_table
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.composing import changed, load_parts
-    from mptrec_tf.export.packages import load_package
     from mptrec_tf.export.serving_model import export
+    from mptrec_tf.export.version_parts import changed, load_parts
 
     with program.progress("exporting", 2 + len(directories), "steps") as on_steps:
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from mptrec_tf.data_format import TextFormat
+from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 DELIMITER = flags.DEFINE_string(

@@ -51,9 +51,9 @@ def main(_: list[str]) -> None:
     import contextlib
     import dataclasses
 
-    from mptrec_tf.datasets.sources import check_files
-    from mptrec_tf.directories import check_writable
-    from mptrec_tf.export.descriptions import check_model
+    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.export.version_contents import check_model
+    from mptrec_tf.storage.directories import check_writable
 
     if not _INPUT.value:
         raise InputError("--input names no file; give at least one.")
@@ -64,12 +64,12 @@ def main(_: list[str]) -> None:
     check_files(_INPUT.value)
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.datasets.tabular import Tabular, read_file
-    from mptrec_tf.destinations import shown
+    from mptrec_tf.data.sources.tabular import Tabular, read_file
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.serving.rejects import rejects_file
-    from mptrec_tf.serving.saved_model import LoadedModel
-    from mptrec_tf.serving.scoring import check_keep, predict_file
+    from mptrec_tf.inference.rejects import rejects_file
+    from mptrec_tf.inference.saved_model import LoadedModel
+    from mptrec_tf.inference.scoring import check_keep, predict_file
+    from mptrec_tf.storage.destinations import shown
 
     check_keep(_KEEP.value, _TASKS.value)
     model = LoadedModel(_MODEL.value)

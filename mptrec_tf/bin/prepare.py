@@ -34,9 +34,9 @@ flags.adopt_module_key_flags(data_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.directories import check_absent
-    from mptrec_tf.export.descriptions import describe_backbone
-    from mptrec_tf.spec import check_same_features
+    from mptrec_tf.artifacts.manifests import describe_backbone
+    from mptrec_tf.data.spec import check_same_features
+    from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
     patterns = {split: flag.value for split, flag in _FILES.items()}
@@ -48,18 +48,18 @@ def main(beam_args: list[str]) -> None:
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.data_checks import DataChecks, shared_files
-    from mptrec_tf.data_tables import feature_rows, label_rows
-    from mptrec_tf.datasets.block import SPLITS
+    from mptrec_tf.data.prepare import check_beam_args, prepare
+    from mptrec_tf.data.prepared import summary_rows
+    from mptrec_tf.data.prepared_checks import DataChecks, shared_files
+    from mptrec_tf.data.prepared_tables import feature_rows, label_rows
+    from mptrec_tf.data.sources.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.preparation import check_beam_args, prepare
-    from mptrec_tf.prepared_data import summary_rows
 
     check_beam_args(beam_args)
     source = data_flags.open_from_flags(patterns, _TASKS.value)
     transform_dir = None
     if _BACKBONE.value:
-        from mptrec_tf.export.backbones import load_backbone
+        from mptrec_tf.artifacts.backbones import load_backbone
 
         transform_dir = load_backbone(_BACKBONE.value).transform_dir
     total = sum(source.estimated_rows(split) for split in SPLITS)

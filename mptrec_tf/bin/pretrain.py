@@ -73,16 +73,16 @@ defaults.show({"": (BackboneConfig, PretrainingConfig, TrainingConfig)})
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.directories import check_absent
-    from mptrec_tf.prepared_data import PreparedData
+    from mptrec_tf.data.prepared import PreparedData
+    from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
     data = PreparedData(_DATA.value)
     data.task_columns(_TASKS.value)
 
     # What takes seconds to import comes after what can be wrong.
+    from mptrec_tf.artifacts.backbones import keep_backbone
     from mptrec_tf.bin.results import pretraining_table
-    from mptrec_tf.export.backbones import keep_backbone
     from mptrec_tf.training.pretraining import backbone_config, pretrain
 
     shape = backbone_config(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mptrec_tf.artifacts.backbones import StoredBackbone
+from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.evaluation.report import print_table
-from mptrec_tf.export.backbones import StoredBackbone
-from mptrec_tf.export.packages import TaskPackage
 from mptrec_tf.models.head_names import KINDS
 from mptrec_tf.models.prompted import (
     PromptedMPTRec,

@@ -10,20 +10,20 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 import mptrec_tf
-from mptrec_tf.canonical import MISSING
-from mptrec_tf.directories import write_file
+from mptrec_tf.artifacts.backbones import StoredBackbone
+from mptrec_tf.artifacts.task_packages import TaskPackage
+from mptrec_tf.data.canonical import MISSING
+from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.spec import Task
+from mptrec_tf.data.transform.graph import Preprocessing
+from mptrec_tf.data.transform.numeric_domains import numeric_domains
+from mptrec_tf.data.transform.vocabulary import vocabulary_values
 from mptrec_tf.evaluation.report import to_json
-from mptrec_tf.export.backbones import StoredBackbone
-from mptrec_tf.export.packages import TaskPackage
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
-from mptrec_tf.input_names import input_names
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.prompted import count
-from mptrec_tf.numeric_domains import numeric_domains
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.preprocessing import Preprocessing
-from mptrec_tf.spec import Task
-from mptrec_tf.vocabulary import vocabulary_values
+from mptrec_tf.storage.directories import write_file
 
 # Of a vocabulary that is larger, the card says the size and the most frequent values alone.
 MOST_VALUES = 50

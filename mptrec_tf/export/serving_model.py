@@ -17,21 +17,21 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.directories import written_aside
+from mptrec_tf.artifacts.backbones import StoredBackbone
+from mptrec_tf.artifacts.task_packages import TaskPackage, check_addable
+from mptrec_tf.data.example_decoding import ExampleParser
+from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.transform.graph import Preprocessing
 from mptrec_tf.errors import InputError
-from mptrec_tf.example_decoding import ExampleParser
-from mptrec_tf.export.backbones import StoredBackbone
-from mptrec_tf.export.composing import keep_parts
 from mptrec_tf.export.model_card import write_card
-from mptrec_tf.export.packages import TaskPackage, check_addable
 from mptrec_tf.export.spec_columns import add_spec_columns
+from mptrec_tf.export.version_parts import keep_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
-from mptrec_tf.input_names import input_names
 from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.head_banks import head_banks
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.preprocessing import Preprocessing
+from mptrec_tf.storage.directories import written_aside
 
 # What the names of a SavedModel's variables begin with that are the backbone's: its attribute in
 # `ServingModel`. The frozen-task validator and `composing` read them.

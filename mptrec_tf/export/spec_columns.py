@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
-from mptrec_tf.input_names import SPEC_COLUMNS
+from mptrec_tf.data.input_names import SPEC_COLUMNS
 
 
 def add_spec_columns(directory: str, inputs: Mapping[str, str]) -> None:

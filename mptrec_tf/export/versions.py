@@ -6,7 +6,7 @@ import os
 import re
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.file_systems import file_system, saying
+from mptrec_tf.storage.file_systems import file_system, saying
 
 CARD = "assets.extra/model_card.json"
 

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.export.versions import WARMUP
-from mptrec_tf.input_names import input_names
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.spec import DatasetSpec
 
 LARGEST_BATCH = 512
 

@@ -10,7 +10,7 @@ from mptrec_tf.layers.choices import L2_OVER
 class PackedEmbedding(keras.layers.Layer):
     """Embeds packed ids and concatenates the embeddings.
 
-    The ids of different features do not overlap (see `mptrec_tf.preprocessing`), so that all
+    The ids of different features do not overlap (see `mptrec_tf.data.transform.graph`), so that all
     features share one table.
 
     Args:

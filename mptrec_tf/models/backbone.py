@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from mptrec_tf.data.packed import CATEGORICAL, NUMERIC
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.layers.embedding import PackedEmbedding
@@ -23,7 +24,6 @@ from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.statistics import Standardize
 from mptrec_tf.models.configurations import BackboneConfig
-from mptrec_tf.packed import CATEGORICAL, NUMERIC
 
 # Standardised features and logits are cut there.
 LIMIT = 5.0

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.configurations import BackboneConfig, PretrainingConfig
-from mptrec_tf.packed import LABELS, ROW, WEIGHT
 
 
 def task_losses(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

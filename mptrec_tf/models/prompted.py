@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from mptrec_tf.data.packed import CATEGORICAL, LABELS, WEIGHT
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone, Encoded, fixed_weights
 from mptrec_tf.models.head_kinds import AnyConfig, AnyHead, make_head
 from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import mean_over_batch
-from mptrec_tf.packed import CATEGORICAL, LABELS, WEIGHT
 
 REPRESENTATIONS = "representations"
 OLD_LOGITS = "old_logits"

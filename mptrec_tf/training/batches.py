@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
+from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
-from mptrec_tf.packed import LABELS, ROW, WEIGHT
-from mptrec_tf.training_data import TrainingData
 
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed

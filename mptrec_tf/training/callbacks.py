@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.directories import write_file
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
+from mptrec_tf.storage.directories import write_file
 from mptrec_tf.training.batches import Rows, ordered_batches, reported
 
 AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum

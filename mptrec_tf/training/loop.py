@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from mptrec_tf.directories import held_alone
 from mptrec_tf.keras import keras
+from mptrec_tf.storage.directories import held_alone
 from mptrec_tf.training.batches import Rows, training_batches
 from mptrec_tf.training.callbacks import (
     LOGS,

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import tensorflow_transform as tft
 
+from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.configurations import MOST_IDS, head_config
 from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
 from mptrec_tf.models.prompted import PromptedMPTRec, count
-from mptrec_tf.preprocessing import id_ranges
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, reported
 from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.configurations import NewTaskConfig, check_fields, recipe
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
-from mptrec_tf.training_data import TrainingData
 
 # With fewer positive (or negative) training rows than this, the paper's heads are the candidates: a
 # task's own expert would learn noise (docs/results.md).

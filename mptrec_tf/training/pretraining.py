@@ -4,8 +4,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
 from mptrec_tf.errors import InputError
-from mptrec_tf.fingerprint import transform_fingerprint
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.training import loop
@@ -13,7 +14,6 @@ from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, load_rows
 from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import AUC_SUM, RenewEnvironments
 from mptrec_tf.training.statistics import statistics
-from mptrec_tf.training_data import TrainingData
 
 
 def backbone_config(data: TrainingData, tasks: Sequence[str], **shape) -> BackboneConfig:

@@ -9,16 +9,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.data.packed import LABELS
+from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.packed import LABELS
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
 from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import saved_state
 from mptrec_tf.training.representations import encode_task
-from mptrec_tf.training_data import TrainingData
 
 
 def tune(

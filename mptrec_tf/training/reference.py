@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mptrec_tf.data.training_data import TrainingData, check_labels_of
 from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.backbone import Backbone, BackboneConfig
@@ -17,7 +18,6 @@ from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows, reported
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training_data import TrainingData, check_labels_of
 
 SPLITS = ("validation", "test")
 # What a new task's head is measured against, by the names of its columns.

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.packed import LABELS, WEIGHT
 from mptrec_tf.training.batches import (
     MEMORY_LIMIT,
     Rows,
@@ -15,7 +16,6 @@ from mptrec_tf.training.batches import (
     ordered_batches,
     rows_in_memory,
 )
-from mptrec_tf.training_data import TrainingData
 
 
 def encode_task(

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 
+from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.backbone import Backbone, Encoded
-from mptrec_tf.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.progress import counting
 from mptrec_tf.training.batches import Rows, ordered_batches
 

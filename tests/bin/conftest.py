@@ -127,7 +127,7 @@ class Way:
 
 
 def first_test_rows(source, count=300):
-    from mptrec_tf.datasets.block import read_split
+    from mptrec_tf.data.sources.block import read_split
 
     block = next(read_split(source, "test"))
     return {name: column[:count] for name, column in block.columns.items()}
@@ -138,12 +138,12 @@ def way(request, tmp_path_factory):
     """The whole way on synthetic rows (always) and on 2,000 real ones (where they are)."""
     folder = tmp_path_factory.mktemp(f"way_{request.param}")
     if request.param == "synthetic":
-        from mptrec_tf.datasets.synthetic import Synthetic
+        from mptrec_tf.data.sources.synthetic import Synthetic
 
         flags = ("--dataset=synthetic", "--rows=3000")
         rows = first_test_rows(Synthetic())
         return Way(folder, flags, ("click", "like"), ("share", "purchase"), rows)
-    from mptrec_tf.datasets.census_income import CensusIncome
+    from mptrec_tf.data.sources.census_income import CensusIncome
 
     small_census = request.getfixturevalue("small_census")
     flags = ("--dataset=census_income", f"--data_dir={small_census}")

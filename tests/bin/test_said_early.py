@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mptrec_tf.datasets.sources import built_in_spec
+from mptrec_tf.data.sources.registry import built_in_spec
 from mptrec_tf.models.configurations import BackboneConfig
 
 ROOT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data_format import TextFormat
-from mptrec_tf.datasets.tabular import read_file
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.sources.tabular import read_file
+from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.evaluation.metrics import auc
+from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.models.head_names import KINDS
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.serving.saved_model import LoadedModel
 
 
 @pytest.fixture(scope="session")
@@ -155,9 +155,9 @@ def test_metrics_are_those_of_the_predictions(way):
 
 
 def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
-    from mptrec_tf.datasets.synthetic import Synthetic
-    from mptrec_tf.labels import make_labels
-    from mptrec_tf.serving.scoring import evaluate
+    from mptrec_tf.data.labels import make_labels
+    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.inference.scoring import evaluate
 
     if "synthetic" not in str(way.folder):
         pytest.skip("shown on synthetic rows; the code is the same")
@@ -203,8 +203,8 @@ def test_nothing_half_written_is_left(way):
 
 
 def test_backbone_is_untouched_by_new_tasks(way):
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.packages import load_package
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import load_package
 
     backbone = load_backbone(str(way.backbone))  # checks the fingerprint
     for package in way.packages.values():

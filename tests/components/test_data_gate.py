@@ -17,10 +17,10 @@ from components.data_gate.checks import (
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
 from components.report import read_report
-from mptrec_tf.datasets.block import SPLITS
+from mptrec_tf.data.raw_examples import save_description
+from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import save_description
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 
 SPEC = DatasetSpec(
     "shop",

@@ -10,10 +10,10 @@ from tfx.v1.components import Evaluator
 from components.evaluation.eval_config import Thresholds, make_eval_config
 from components.evaluation.exact_auc import ExactAuc, _Count, area
 from components.model_artifact import serving_directory
+from mptrec_tf.data.spec import DatasetSpec, Numeric, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate
-from mptrec_tf.spec import DatasetSpec, Numeric, Task
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.inference.scoring import evaluate
 
 SPEC = DatasetSpec(
     "shop",

@@ -11,11 +11,11 @@ from tfx.utils import proto_utils
 
 from components.example_gen.component import RawExampleGen
 from components.example_gen.source import SourceConfig
-from mptrec_tf.datasets.block import SPLITS, Block, read_split
+from mptrec_tf.data.labels import make_labels
+from mptrec_tf.data.raw_examples import label_column, read_description, serialized_examples
+from mptrec_tf.data.sources.block import SPLITS, Block, read_split
+from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.errors import InputError
-from mptrec_tf.labels import make_labels
-from mptrec_tf.raw_examples import label_column, read_description, serialized_examples
-from mptrec_tf.spec_yaml import parse
 
 SPEC = parse(
     """\
@@ -287,8 +287,8 @@ def test_what_makes_no_data_set_is_refused():
 
 
 def test_a_tfds_data_set_is_read_as_the_original_files_are(small_census, tmp_path, generate):
-    from mptrec_tf.datasets import census_income
-    from mptrec_tf.datasets.census_income_tfds import CensusIncome
+    from mptrec_tf.data.sources import census_income
+    from mptrec_tf.data.sources.census_income_tfds import CensusIncome
 
     builder = CensusIncome(original_files=str(small_census), data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()

@@ -7,8 +7,8 @@ import tensorflow as tf
 from components.frozen_task_validator.compare import compare
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.report import read_report
-from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.raw_examples import serialized_examples
+from mptrec_tf.data.raw_examples import serialized_examples
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from components import model_artifact
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.prepare import prepare
+from mptrec_tf.data.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.data.transform.graph import has_schema
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
-from mptrec_tf.preparation import prepare
-from mptrec_tf.preprocessing import has_schema
-from mptrec_tf.raw_examples import RawExamples, serialized_examples
 from mptrec_tf.training.batches import load_rows
 
 

@@ -9,7 +9,7 @@ from components.report import read_report
 from components.serving_check import check as checking
 from components.serving_check.check import check
 from components.serving_check.component import ServingCheck
-from mptrec_tf.arrays import load_arrays, save_arrays
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from tfx.types import standard_artifacts
 from components import model_artifact
 from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
-from mptrec_tf.arrays import load_arrays
+from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.mptrec import PretrainingConfig
-from mptrec_tf.raw_examples import RawExamples
+from mptrec_tf.storage.arrays import load_arrays
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.callbacks import SaveProgress

@@ -4,12 +4,12 @@ import os
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.artifacts.task_packages import TaskPackage
+from mptrec_tf.data.spec import Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
-from mptrec_tf.export.packages import TaskPackage
 from mptrec_tf.export.serving_model import ServingModel, export, input_names
 from mptrec_tf.models.heads import HeadConfig, PromptHead
-from mptrec_tf.spec import Task
 
 
 @pytest.fixture(scope="module")

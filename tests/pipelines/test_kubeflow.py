@@ -14,8 +14,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.example_gen.source import SourceConfig
 from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import read_description
 from pipelines import add_task, pretrain
 from pipelines.compiling import compile_pipeline
 from pipelines.config import AddTaskConfig, PretrainConfig
@@ -279,7 +279,7 @@ import json, sys
 from absl import flags
 from absl.testing import flagsaver
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import read_description
+from mptrec_tf.data.raw_examples import read_description
 from pipelines import kubeflow
 
 for given in json.load(sys.stdin):

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from components import model_artifact
+from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
-from mptrec_tf.raw_examples import read_description
 from pipelines.lineage import find_metadata, model_lineage, tree
 
 ROOT = Path(__file__).parents[2]

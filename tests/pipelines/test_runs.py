@@ -16,14 +16,14 @@ import pytest
 
 from components import model_artifact
 from components.example_gen.source import SourceConfig
-from mptrec_tf.arrays import load_arrays, save_arrays
-from mptrec_tf.datasets.block import SPLITS, read_split
-from mptrec_tf.datasets.sources import open_source
-from mptrec_tf.datasets.synthetic import make_spec
+from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.registry import open_source
+from mptrec_tf.data.sources.synthetic import make_spec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import versions
-from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate, same_answers
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.inference.scoring import evaluate, same_answers
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata

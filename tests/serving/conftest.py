@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mptrec_tf.datasets.block import Block
+from mptrec_tf.data.sources.block import Block
 
 
 @pytest.fixture(scope="session")
 def exported(synthetic_backbone, tmp_path_factory):
     """Base path of a model with a pre-trained pair of tasks and one more."""
-    from mptrec_tf.export.backbones import load_backbone
-    from mptrec_tf.export.packages import TaskPackage
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.export.serving_model import export
     from mptrec_tf.keras import keras
     from mptrec_tf.models.heads import HeadConfig, PromptHead
@@ -47,7 +47,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def model(exported):
-    from mptrec_tf.serving.saved_model import LoadedModel
+    from mptrec_tf.inference.saved_model import LoadedModel
 
     return LoadedModel(str(exported))
 
@@ -55,8 +55,8 @@ def model(exported):
 @pytest.fixture(scope="session")
 def block():
     """300 raw test rows."""
-    from mptrec_tf.datasets.block import read_split
-    from mptrec_tf.datasets.synthetic import Synthetic
+    from mptrec_tf.data.sources.block import read_split
+    from mptrec_tf.data.sources.synthetic import Synthetic
 
     return next(read_split(Synthetic({"test": 300}), "test"))
 

@@ -13,20 +13,20 @@ import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 from tensorflow.python.saved_model import fingerprinting_utils
 
-from mptrec_tf.datasets.block import SPLITS
-from mptrec_tf.datasets.tabular import Tabular, read_file
+from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.input_names import SPEC_COLUMNS
+from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.prepare import prepare
+from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.tabular import Tabular, read_file
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone, save_backbone
 from mptrec_tf.export.serving_model import export
-from mptrec_tf.input_names import SPEC_COLUMNS
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.inference.scoring import evaluate
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.mptrec import PretrainingConfig
-from mptrec_tf.packed import LABELS, WEIGHT
-from mptrec_tf.preparation import prepare
-from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.pretraining import backbone_config, pretrain

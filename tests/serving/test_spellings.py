@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data_checks import DataChecks
-from mptrec_tf.data_tables import feature_rows
-from mptrec_tf.datasets.block import SPLITS, Block
-from mptrec_tf.datasets.tabular import Tabular, read_file
+from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.prepare import prepare
+from mptrec_tf.data.prepared_checks import DataChecks
+from mptrec_tf.data.prepared_tables import feature_rows
+from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.tabular import Tabular, read_file
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone, save_backbone
 from mptrec_tf.export.serving_model import export
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.inference.scoring import evaluate, evaluated_tasks
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.packed import raw_feature_spec
-from mptrec_tf.preparation import prepare
-from mptrec_tf.serving.saved_model import LoadedModel
-from mptrec_tf.serving.scoring import evaluate, evaluated_tasks
-from mptrec_tf.spec import Categorical, DatasetSpec, Numeric, Task
 from mptrec_tf.training.pretraining import backbone_config
 
 SPEC = DatasetSpec(

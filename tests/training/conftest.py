@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
-from mptrec_tf.packed import CATEGORICAL, LABELS, NUMERIC
+from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
 from mptrec_tf.training.batches import rows_in_memory
 
 

@@ -9,15 +9,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from scipy.special import expit, logit
 
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.packed import CATEGORICAL, LABELS
+from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
-from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.backbone import BackboneConfig
 from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.models.residual import ResidualConfig
-from mptrec_tf.packed import CATEGORICAL, LABELS
-from mptrec_tf.prepared_data import PreparedData
-from mptrec_tf.preprocessing import id_ranges
 from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
 from mptrec_tf.training.calibration import LEAST_SCALE, scale_and_shift
 from mptrec_tf.training.loop import TrainingConfig

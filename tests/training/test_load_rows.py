@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.packed import LABELS, ROW
+from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.packed import LABELS, ROW
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training.batches import load_rows, ordered_batches, training_batches
 
 DAMAGED = r"cannot read the train rows: .*/train-.*\.tfrecord is cut short or damaged; prepare the"

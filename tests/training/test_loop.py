@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
-from mptrec_tf.directories import held_alone
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.backbone import BackboneConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.storage.directories import held_alone
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import rows_in_memory
 from mptrec_tf.training.callbacks import (

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.head_kinds import KINDS, head_config
 from mptrec_tf.models.head_names import ATTENTIONS
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, rows_in_memory
 from mptrec_tf.training.loop import TrainingConfig

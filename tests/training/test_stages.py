@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.backbone import Backbone, named_weights
 from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
-from mptrec_tf.packed import LABELS, WEIGHT
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training import loop, representations
 from mptrec_tf.training.batches import load_rows, ordered_batches, rows_in_memory
 from mptrec_tf.training.loop import TrainingConfig

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.packed import WEIGHT
+from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.backbones import load_backbone
 from mptrec_tf.models.mptrec import PretrainingConfig
-from mptrec_tf.packed import WEIGHT
-from mptrec_tf.prepared_data import PreparedData
 from mptrec_tf.training.batches import load_rows, rows_in_memory
 from mptrec_tf.training.loop import TrainingConfig
 from mptrec_tf.training.pretraining import backbone_config, pretrain

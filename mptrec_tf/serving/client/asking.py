@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import tenacity
 
+from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.errors import InputError
-from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.serving.client.gateway import CallersHeaders, Headers, Tls
 from mptrec_tf.serving.client.rows import request_arrays
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mptrec_tf.data.input_names import plain_name
 from mptrec_tf.errors import InputError
-from mptrec_tf.input_names import plain_name
 from mptrec_tf.serving.client.values import to_array
 
 _MOST_SHOWN = 50  # names of columns in a message

@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.export.versions import WARMUP
-from mptrec_tf.input_names import SPEC_COLUMNS
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import Refusal
 

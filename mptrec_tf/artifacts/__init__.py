@@ -1,0 +1,1 @@
+"""What training leaves and serving reads: backbones and task packages on disk."""

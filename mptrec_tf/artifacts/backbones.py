@@ -1,0 +1,233 @@
+"""A pre-trained backbone on disk.
+
+    <directory>/
+      backbone.json    shape, spec, fingerprint, settings and results of the training
+      weights.npz      the backbone's weights
+      transform/       the preprocessing graph that feeds it
+      logs/            TensorBoard's
+
+The fingerprint covers the weights and the graph, and is checked whenever a backbone is loaded.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.artifacts.fingerprint import backbone_fingerprint
+from mptrec_tf.artifacts.manifests import BACKBONE, describe_backbone
+from mptrec_tf.data.prepared import transform_directory
+from mptrec_tf.data.spec import DatasetSpec, check_same_features
+from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
+from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
+from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.loop import Training
+
+_WEIGHTS = "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredBackbone:
+    """A backbone that was loaded.
+
+    Attributes:
+      directory: str. Where it is.
+      backbone: The model with its weights.
+      spec: Spec of the data that it was pre-trained on.
+      fingerprint: str. Names the weights and the preprocessing graph.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    backbone: Backbone
+    spec: DatasetSpec
+    fingerprint: str
+    training: Mapping[str, Any]
+
+    @property
+    def config(self) -> BackboneConfig:
+        """The backbone's shape."""
+        return self.backbone.config
+
+    @property
+    def transform_dir(self) -> str:
+        """Directory of the preprocessing graph."""
+        return transform_directory(self.directory)
+
+    def check_fits(self, data: TrainingData) -> None:
+        """Refuses data that were prepared in another way than the backbone's.
+
+        Raises:
+          InputError: naming what differs and what to do.
+        """
+        check_same_features(
+            data.spec, self.spec, f"data {data.directory}", f"backbone {self.directory}"
+        )
+        if transform_fingerprint(data.transform_dir) != transform_fingerprint(self.transform_dir):
+            raise InputError(
+                f"data {data.directory} were prepared with other vocabularies or statistics than "
+                f"backbone {self.directory} was trained with; prepare them again with "
+                f"--backbone={self.directory}."
+            )
+
+
+def save_backbone(
+    directory: str,
+    backbone: Backbone,
+    spec: DatasetSpec,
+    transform_dir: str,
+    training: Mapping[str, Any],
+) -> str:
+    """Writes a backbone into an existing directory; returns its fingerprint."""
+    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+    save_arrays(os.path.join(directory, _WEIGHTS), weights)
+    return save_all_but_weights(directory, backbone, spec, transform_dir, training)
+
+
+def save_all_but_weights(
+    directory: str,
+    backbone: Backbone,
+    spec: DatasetSpec,
+    transform_dir: str,
+    training: Mapping[str, Any],
+) -> str:
+    """What `save_backbone` does, for a directory whose weights are kept elsewhere."""
+    fingerprint = _fingerprint(backbone, transform_dir, spec)
+    copy_directory(transform_dir, transform_directory(directory))
+    description = {
+        "fingerprint": fingerprint,
+        "config": json.loads(backbone.config.to_json()),
+        "spec": json.loads(spec.to_json()),
+        "training": training,
+    }
+    write_file(os.path.join(directory, BACKBONE), to_json(description))
+    return fingerprint
+
+
+def _fingerprint(backbone: Backbone, transform_dir: str, spec: DatasetSpec) -> str:
+    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+    return backbone_fingerprint(
+        weights, transform_dir, backbone.config.to_json(), spec.features_json()
+    )
+
+
+def keep_backbone(
+    directory: str,
+    backbone: Backbone,
+    data: TrainingData,
+    training: Mapping[str, Any],
+    result: Training,
+    work: str,
+) -> StoredBackbone:
+    """Writes what a finished pre-training made to a new directory, and removes its state.
+
+    Args:
+      directory: New directory for the backbone; it appears when it is whole.
+      backbone: The pre-trained backbone.
+      data: What it was trained on.
+      training: Settings of the training.
+      result: What the training did.
+      work: Directory of the training's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    if transform_fingerprint(data.transform_dir) != result.settings["preprocessing"]:
+        raise InputError(
+            f"the preprocessing graph in {data.transform_dir} changed during the training; put the "
+            "data back as they were and start again with the same flags: nothing is trained anew."
+        )
+    with kept_run(directory, work) as aside:
+        description = {**training, **training_record(data, result)}
+        save_backbone(aside, backbone, data.spec, data.transform_dir, description)
+    return load_backbone(directory)
+
+
+@contextlib.contextmanager
+def kept_run(directory: str, work: str) -> Iterator[str]:
+    """Yields a directory that becomes `directory`, logs included; then removes the run's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    with written_aside(directory) as aside:
+        yield aside
+        copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
+    tf.io.gfile.rmtree(work)
+
+
+def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
+    """What is kept of a training: data, best epoch, history."""
+    return {
+        "data": {"name": data.spec.name, "splits": data.splits},
+        "best_epoch": result.best_epoch,
+        "seconds": result.seconds,
+        "history": result.history,
+        "calibration": result.calibration,
+    }
+
+
+def load_backbone(
+    directory: str, restore: Callable[[Backbone], None] | None = None
+) -> StoredBackbone:
+    """Reads a backbone and checks its fingerprint.
+
+    Args:
+      directory: What `save_backbone` wrote, or `save_all_but_weights`.
+      restore: Gives a backbone its weights, where these are kept elsewhere.
+
+    Raises:
+      InputError: if the directory does not hold a backbone, or what it holds was changed.
+    """
+    directory = directory.rstrip("/")
+    described = describe_backbone(directory)
+    spec, expected = described.spec, described.fingerprint
+    backbone = Backbone(described.config)
+    if restore is None:
+        weights = load_arrays(os.path.join(directory, _WEIGHTS))
+        assign_weights(backbone.named_weights(), weights, directory)
+    else:
+        restore(backbone)
+    found = _fingerprint(backbone, transform_directory(directory), spec)
+    if found != expected:
+        raise InputError(
+            f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
+            f"it should be {expected}; use an untouched copy."
+        )
+    return StoredBackbone(directory, backbone, spec, found, described.training)
+
+
+def assign_weights(
+    variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray], where: str
+) -> None:
+    """Gives variables the stored values of the same names.
+
+    Raises:
+      InputError: if names, shapes or kinds of numbers do not agree.
+    """
+    if variables.keys() != values.keys():
+        odd = sorted(variables.keys() ^ values.keys())[0]
+        raise InputError(
+            f"the weights in {where} do not fit their model: {odd!r} is in one only; they were "
+            "changed, or written by another version of mptrec_tf: make them again."
+        )
+    for name, variable in variables.items():
+        found = (values[name].shape, values[name].dtype.name)
+        expected = (tuple(variable.shape), variable.dtype.name)
+        if found != expected:
+            raise InputError(
+                f"the weights in {where} do not fit their model: {name!r} is {found}, "
+                f"expected {expected}."
+            )
+        variable.assign(values[name])

@@ -1,0 +1,127 @@
+"""What backbones and task packages say of themselves, in JSON beside their weights.
+
+Imports no TensorFlow: what is wrong with a user's directories is said before that is imported,
+which takes seconds.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mptrec_tf.data.spec import DatasetSpec, Task, task_from_dict
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.storage.json_files import read_description, understood
+
+BACKBONE, PACKAGE = "backbone.json", "task.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneDescription:
+    """What a backbone's description says; whether its weights are those is for `load_backbone`.
+
+    Attributes:
+      directory: str. Where the backbone is.
+      config: Its shape.
+      spec: Spec of the data that it was pre-trained on.
+      fingerprint: str. Names the weights and the preprocessing graph.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    config: BackboneConfig
+    spec: DatasetSpec
+    fingerprint: str
+    training: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PackageDescription:
+    """What a task package's description says.
+
+    Attributes:
+      directory: str. Where the package is.
+      task: What the task is.
+      head: The shape of its head, see `head_kinds.from_dict`.
+      backbone: str. Fingerprint of the backbone that it was trained on.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    task: Task
+    head: Mapping[str, Any]
+    backbone: str
+    training: Mapping[str, Any]
+
+
+def describe_backbone(directory: str) -> BackboneDescription:
+    """Reads what a backbone's description says.
+
+    Raises:
+      InputError: if the directory does not hold a backbone, or its description is damaged.
+    """
+    directory = directory.rstrip("/")
+    description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
+    with understood(directory, BACKBONE):
+        return BackboneDescription(
+            directory,
+            BackboneConfig.from_json(json.dumps(description["config"])),
+            DatasetSpec.from_json(json.dumps(description["spec"])),
+            description["fingerprint"],
+            description["training"],
+        )
+
+
+def describe_package(directory: str) -> PackageDescription:
+    """Reads what a task package's description says.
+
+    Raises:
+      InputError: if the directory does not hold a task package, or its description is damaged.
+    """
+    directory = directory.rstrip("/")
+    description = read_description(directory, PACKAGE, "a task", "mptrec-add-task")
+    with understood(directory, PACKAGE):
+        return PackageDescription(
+            directory,
+            task_from_dict(description["task"]),
+            description["head"],
+            description["backbone"],
+            description["training"],
+        )
+
+
+def check_trained_on(package: PackageDescription, backbone: Any) -> None:
+    """Rejects a task package of another backbone, loaded or described.
+
+    Raises:
+      InputError: naming both fingerprints.
+    """
+    if package.backbone != backbone.fingerprint:
+        raise InputError(
+            f"task package {package.directory} was trained on the backbone with fingerprint "
+            f"{package.backbone}, but {backbone.directory} has {backbone.fingerprint}; "
+            "give the package's own backbone, or train the task on this one."
+        )
+
+
+def check_addable(backbone: Any, task: Task) -> None:
+    """Rejects a new task whose answer a backbone, loaded or described, sees, or whose name it has.
+
+    Raises:
+      InputError: naming the column or the name.
+    """
+    if task.name in backbone.config.tasks:
+        raise InputError(
+            f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
+            "a new task needs another name."
+        )
+    for column, what in (
+        (task.label, "makes the label"),
+        (task.known_probability, "is the known probability"),
+    ):
+        if column in backbone.spec.feature_names:
+            raise InputError(
+                f"column {column!r} {what} of task {task.name!r} and is a feature of "
+                f"backbone {backbone.directory}; pre-train one that leaves it out."
+            )

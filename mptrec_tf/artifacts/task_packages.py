@@ -1,0 +1,125 @@
+"""A task package: all that a new task adds to a frozen backbone, bound to it by fingerprint.
+
+    <directory>/
+      task.json       the task, its head's shape, the backbone's fingerprint, metrics
+      weights.npz     the head's weights
+      logs/           TensorBoard's
+
+A package works with the backbone that it was trained on and is refused by any other.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mptrec_tf.artifacts.backbones import (
+    StoredBackbone,
+    assign_weights,
+    kept_run,
+    training_record,
+)
+from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_on, describe_package
+from mptrec_tf.data.spec import Task
+from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.evaluation.report import to_json
+from mptrec_tf.models import head_kinds
+from mptrec_tf.models.backbone import named_weights
+from mptrec_tf.storage.arrays import load_arrays, save_arrays
+from mptrec_tf.storage.directories import write_file
+from mptrec_tf.storage.json_files import understood
+from mptrec_tf.training.loop import Training
+
+__all__ = ["TaskPackage", "check_addable", "keep_package", "load_package", "save_package"]
+
+_WEIGHTS = "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskPackage:
+    """A new task that was loaded.
+
+    Attributes:
+      directory: str. Where it is.
+      task: What the task is.
+      head: The layer with its weights.
+      backbone: str. Fingerprint of the backbone that it was trained on.
+      training: Settings and results of the training.
+    """
+
+    directory: str
+    task: Task
+    head: head_kinds.AnyHead
+    backbone: str
+    training: Mapping[str, Any]
+
+
+def save_package(
+    directory: str, task: Task, head: head_kinds.AnyHead, backbone: str, training: Mapping[str, Any]
+) -> None:
+    """Writes a task package into an existing directory.
+
+    Args:
+      directory: Where to write.
+      task: What the task is.
+      head: The trained head.
+      backbone: Fingerprint of the backbone that it was trained on.
+      training: Settings and results of the training.
+    """
+    weights = {name: weight.numpy() for name, weight in named_weights(head).items()}
+    save_arrays(os.path.join(directory, _WEIGHTS), weights)
+    description = {
+        "backbone": backbone,
+        "task": dataclasses.asdict(task),
+        "head": head_kinds.to_dict(head.config),
+        "training": training,
+    }
+    write_file(os.path.join(directory, PACKAGE), to_json(description))
+
+
+def keep_package(
+    directory: str,
+    task: Task,
+    head: head_kinds.AnyHead,
+    backbone: StoredBackbone,
+    data: TrainingData,
+    training: Mapping[str, Any],
+    result: Training,
+    work: str,
+) -> TaskPackage:
+    """Writes what a finished tuning made to a new directory, and removes its state.
+
+    Args:
+      directory: New directory for the package; it appears when it is whole.
+      task: What the task is.
+      head: The trained head.
+      backbone: The backbone that it was trained on.
+      data: What it was trained on.
+      training: Settings of the training.
+      result: What the training did.
+      work: Directory of the training's state.
+
+    Raises:
+      InputError: if `directory` already exists, or cannot be written.
+    """
+    with kept_run(directory, work) as aside:
+        description = {**training, **training_record(data, result)}
+        save_package(aside, task, head, backbone.fingerprint, description)
+    return load_package(directory, backbone)
+
+
+def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
+    """Reads a task package for the backbone that it was trained on.
+
+    Raises:
+      InputError: if the directory does not hold a task package, or one of another backbone.
+    """
+    directory = directory.rstrip("/")
+    described = describe_package(directory)
+    check_trained_on(described, backbone)
+    task = described.task
+    with understood(directory, PACKAGE):
+        config = head_kinds.from_dict(described.head)
+    head = head_kinds.make_head(config, backbone.config, task.name)
+    assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
+    return TaskPackage(directory, task, head, described.backbone, described.training)

@@ -1,0 +1,1 @@
+"""From raw rows to packed examples: specs, readers, labels, preprocessing."""

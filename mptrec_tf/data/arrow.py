@@ -1,0 +1,40 @@
+"""Raw rows as Arrow columns, which Beam, TensorFlow Transform and tf.Example coders read."""
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from tfx_bsl.coders import example_coder
+
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.spec import DatasetSpec
+
+
+def raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
+    """Returns the feature columns of n raw rows: lists [n] of one value each.
+
+    Raises:
+      InputError: for a missing column or a value that the spec does not allow, with its place.
+    """
+    arrays = {f.name: lists(text(block.text(f.name))) for f in spec.text_features}
+    return arrays | {f.name: lists(pa.array(block.numbers(f.name))) for f in spec.numeric}
+
+
+def text(values: np.ndarray) -> pa.Array:
+    """An object array [n] of str as UTF-8 bytes."""
+    return pa.array(values, pa.string()).cast(pa.large_binary())
+
+
+def lists(values: pa.Array, width: int = 1) -> pa.Array:
+    """Values [n * width] as n lists of `width` each."""
+    offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+
+
+def serialized_rows(batch: pa.RecordBatch) -> list[bytes]:
+    """Serializes n rows as tf.Examples; equal rows give equal bytes, in every process.
+
+    The encoder alone writes the features of each row in another order: fingerprints of rows, and
+    the order in which training holds them, are made of the bytes.
+    """
+    encoded = example_coder.RecordBatchToExamplesEncoder().encode(batch)
+    return [tf.train.Example.FromString(e).SerializeToString(deterministic=True) for e in encoded]

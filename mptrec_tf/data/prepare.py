@@ -1,0 +1,290 @@
+"""Prepares a data set on Beam: raw rows to packed examples with labels, in one pipeline.
+
+Runs wherever Beam runs: on this machine, Flink, Spark or Dataflow.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.public import tfxio
+from tfx_bsl.tfxio import tensor_representation_util
+
+from mptrec_tf.data.arrow import lists, raw_features, serialized_rows
+from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.prepared import (
+    PreparedData,
+    examples_prefix,
+    save_description,
+    transform_directory,
+)
+from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.survey import MergeSurveys, survey_block
+from mptrec_tf.data.transform.graph import (
+    embedding_rows,
+    has_schema,
+    make_preprocessing_fn,
+    raw_metadata,
+    schema_directory,
+)
+from mptrec_tf.errors import InputError
+from mptrec_tf.storage.directories import copy_directory, written_aside
+
+_STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+# The outputs of reading.
+_ROWS, _SURVEY = "rows", "survey"
+# Marks what goes past the preprocessing graph; a feature's name never has a tab.
+_ASIDE = "\t"
+
+# What `prepare` calls with rows that were read, by run, for runners that work in this process: a
+# step of a pipeline is pickled, a callback cannot be.
+_on_rows: dict[str, Callable[[int], Any]] = {}
+
+
+def prepare(
+    source: Source,
+    output_dir: str,
+    *,
+    transform_dir: str | None = None,
+    beam_args: Sequence[str] = (),
+    on_rows: Callable[[int], Any] = lambda rows: None,
+) -> PreparedData:
+    """Reads every split of a source, fits the preprocessing on train, and writes packed examples.
+
+    Args:
+      source: Where the raw rows come from.
+      output_dir: A directory that does not exist yet. It appears when everything is in it.
+      transform_dir: A preprocessing graph to use as it is, a backbone's, instead of fitting one:
+        for the data of a task that joins that backbone.
+      beam_args: The Beam runner's own flags.
+      on_rows: Called with the number of rows after each block that is read, where the runner
+        works in this process.
+
+    Returns:
+      What was prepared.
+
+    Raises:
+      InputError: for raw rows that the spec does not fit, an empty split, flags that the runner
+        does not take, or a directory that already exists.
+    """
+    check_beam_args(beam_args)
+    if transform_dir and not tf.io.gfile.isdir(transform_dir):
+        raise InputError(f"there is no preprocessing graph in {transform_dir}.")
+    with written_aside(output_dir) as aside:
+        for split in SPLITS:
+            _check_start(source, split)
+        run = uuid.uuid4().hex[:8]
+        _on_rows[run] = on_rows
+        try:
+            _run(run, source, aside, transform_dir, beam_args)
+        except Exception as error:
+            mistake = users_mistake(error)
+            if mistake is None:
+                raise
+            raise mistake from error
+        finally:
+            del _on_rows[run]
+        surveys = {split: _read_survey(aside, split) for split in SPLITS}
+        ids = embedding_rows(source.spec, tft.TFTransformOutput(transform_directory(aside)))
+        save_description(aside, with_types(source.spec, surveys["train"]), ids, surveys)
+    return PreparedData(output_dir)
+
+
+def check_beam_args(beam_args: Sequence[str]) -> None:
+    """Refuses flags that Beam or its runner would stumble over, or ignore.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    options = PipelineOptions(list(beam_args))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # where argparse puts its message before it exits
+            given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit as error:
+        message = said.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(
+            f"Beam does not take the flags {' '.join(beam_args)}: {message}."
+        ) from error
+    runner = options.view_as(StandardOptions).runner
+    try:
+        create_runner(runner or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
+    # Other runners may hand a flag that Beam does not know to a job server that does.
+    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
+    if unknown and runner in (None, "DirectRunner"):
+        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+
+
+def _check_start(source: Source, split: str) -> None:
+    """Finds what is wrong with all rows of a split before an engine is started for them."""
+    blocks = (block for shard in source.shards(split) for block in source.read(shard))
+    block = next(filter(len, blocks), None)
+    if block is None:
+        raise InputError(
+            f"data set {source.spec.name!r} has no {split} rows; every split needs some."
+        )
+    record_batch(source.spec, block)
+
+
+def _run(
+    run: str, source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]
+) -> None:
+    spec = source.spec
+    raw_config = _raw_config(spec, transform_dir)
+    passthrough = {name for name, _ in _passthrough(spec)}
+    temporary = f"{output}/tmp-{run}"
+    with (
+        beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
+        tft_beam.Context(temp_dir=temporary, passthrough_keys=passthrough),
+    ):
+        batches = {}
+        for split in SPLITS:
+            batches[split] = (
+                pipeline
+                | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
+                | f"Spread/{split}" >> beam.Reshuffle()
+                | f"Read/{split}"
+                >> beam.ParDo(_Read(source, run)).with_outputs(_SURVEY, main=_ROWS)
+            )
+            _ = (
+                batches[split][_SURVEY]
+                | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
+                | f"Json/{split}" >> beam.Map(lambda survey: json.dumps(survey.to_dict(spec)))
+                | f"WriteSurvey/{split}"
+                >> beam.io.WriteToText(_survey_file(output, split), shard_name_template="")
+            )
+        if transform_dir:
+            transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
+        else:
+            transform = (batches["train"][_ROWS], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
+                make_preprocessing_fn(spec)
+            )
+        _ = transform | "WriteGraph" >> tft_beam.WriteTransformFn(transform_directory(output))
+        for split in SPLITS:
+            packed, _ = ((batches[split][_ROWS], raw_config), transform) | (
+                f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
+            )
+            _ = (
+                packed
+                | f"Encode/{split}" >> beam.ParDo(_Encode())
+                | f"Write/{split}"
+                >> beam.io.WriteToTFRecord(
+                    examples_prefix(output, split), file_name_suffix=".tfrecord"
+                )
+            )
+    if transform_dir and has_schema(transform_dir):
+        copy_directory(
+            schema_directory(transform_dir), schema_directory(transform_directory(output))
+        )
+    if tf.io.gfile.exists(temporary):  # a graph that was given needs none
+        tf.io.gfile.rmtree(temporary)
+
+
+def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
+    """How TensorFlow Transform reads the features out of what `record_batch` makes."""
+    text, number = pa.large_list(pa.large_binary()), pa.large_list(pa.float32())
+    fields = [(f.name, text) for f in spec.text_features]
+    fields += [(f.name, number) for f in spec.numeric]
+    names = set(spec.feature_names)
+    fields += [(name, pa.large_list(kind)) for name, kind in _passthrough(spec)]
+    schema = raw_metadata(spec).schema
+    if transform_dir and has_schema(transform_dir):
+        given = tft.TFTransformOutput(transform_dir).raw_metadata.schema
+        schema = schema_pb2.Schema(feature=[f for f in given.feature if f.name in names])
+    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
+    return tfxio.TensorAdapterConfig(pa.schema(fields), representations)
+
+
+def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
+    """What goes past the preprocessing graph to stand beside its outputs."""
+    columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
+    return [(_ASIDE + name, pa.float32()) for name in columns]
+
+
+class _Read(beam.DoFn):
+    """Shards of a source to record batches of raw rows and labels, and their surveys."""
+
+    def __init__(self, source: Source, run: str):
+        self._source = source
+        self._run = run
+
+    def process(self, element):
+        for block in self._source.read(element):
+            yield record_batch(self._source.spec, block)
+            yield beam.pvalue.TaggedOutput(_SURVEY, survey_block(self._source.spec, block))
+            if self._run in _on_rows:
+                _on_rows[self._run](len(block))
+
+
+def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+    """Checks n raw rows and returns them as Arrow columns: features, labels and weight.
+
+    Raises:
+      InputError: for a missing column or a value that the spec does not allow, with its place.
+    """
+    arrays = raw_features(spec, block)
+    labels = [make_labels(task, block, spec.missing_values) for task in spec.tasks]
+    labels = np.stack(labels, axis=1)
+    arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
+    if spec.weight:
+        arrays[_ASIDE + WEIGHT] = lists(pa.array(make_weights(spec.weight, block)))
+    if spec.user_id:
+        block.column(spec.user_id)  # for grouped metrics, which read the raw rows
+    return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
+
+
+class _Encode(beam.DoFn):
+    """Packed record batches to serialized tf.Examples."""
+
+    def process(self, element):
+        batch, _ = element
+        names = [name.removeprefix(_ASIDE) for name in batch.schema.names]
+        batch = pa.RecordBatch.from_arrays(batch.columns, names)
+        yield from serialized_rows(batch)
+
+
+def with_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
+    """Adds to a spec which columns tf.Examples of the training rows had in another type."""
+    types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
+    return dataclasses.replace(spec, example_types=types)
+
+
+def _survey_file(directory: str, split: str) -> str:
+    return f"{directory}/survey-{split}.json"
+
+
+def _read_survey(directory: str, split: str) -> dict[str, Any]:
+    path = _survey_file(directory, split)
+    with tf.io.gfile.GFile(path) as file:
+        survey = json.load(file)
+    tf.io.gfile.remove(path)
+    return survey
+
+
+def users_mistake(error: BaseException) -> InputError | None:
+    """The user's mistake in what a runner raised, without the runner's own notes, if there is one.
+
+    Beam adds the step's name to a worker's error, and other engines wrap it into a text.
+    """
+    if isinstance(error, InputError):
+        return InputError(_STEP_NOTE.sub("", str(error)))
+    found = re.search(r"InputError: (.*)", str(error))
+    return InputError(_STEP_NOTE.sub("", found.group(1))) if found else None

@@ -1,0 +1,285 @@
+"""Looks at prepared data for what makes good numbers and bad models, and says it in sentences.
+
+A feature that gives a label away; validation or test rows that are training rows; values that the
+training rows do not have; numbers that are mostly one value; and what `label_checks` knows.
+"""
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.data.canonical import MISSING
+from mptrec_tf.data.label_checks import label_warnings
+from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
+from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.transform.graph import id_ranges
+from mptrec_tf.data.transform.vocabulary import vocabulary_values
+
+# Of each split at most so many rows are looked at, and so many bytes.
+MOST_ROWS = 500_000
+_MOST_BYTES = 1 << 28
+_READ_ROWS = 10_000
+_BINS = 256  # of a number
+# Where a single feature has this AUC, it knows the label.
+_SEPARATES = 0.995
+# With fewer orders of the labels than so many for each feature, one may be perfect by chance.
+_ORDERS = 1e3
+# Shares of a split's rows that are worth a sentence.
+_MOSTLY = 0.5
+_NEARLY_ALL = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sample:
+    """The first rows of a split: their hashes [n], ids [n, F], numbers [n, N], labels [n, T]."""
+
+    hashes: np.ndarray
+    ids: np.ndarray
+    numbers: np.ndarray
+    labels: np.ndarray
+
+
+class DataChecks:
+    """Checks of prepared data.
+
+    Args:
+      data: The data; of each split the first `MOST_ROWS` rows are read.
+      on_rows: Called with the number of rows after each batch that was read.
+      shared: Files of validation and test that train has, too, see `shared_files`.
+
+    Attributes:
+      unknown: By split and categorical feature with a vocabulary, the share of rows whose value
+        has no id of its own.
+      missing_ids: int. How many features have an id for a missing value.
+    """
+
+    def __init__(
+        self,
+        data: PreparedData,
+        on_rows: Callable[[int], Any] = lambda rows: None,
+        shared: Mapping[str, Sequence[str]] | None = None,
+    ):
+        self._shared = shared or {}
+        self._data = data
+        self._spec = data.spec
+        self._samples = {split: _read(data, split, on_rows) for split in data.splits}
+        self._ranges = []
+        if data.spec.categorical:
+            transform = tft.TFTransformOutput(data.transform_dir)
+            self._ranges = id_ranges(data.spec, transform)
+        self.missing_ids = 0
+        if any(feature.hash_buckets is None for feature in data.spec.categorical):
+            values = vocabulary_values(transform)
+            self.missing_ids = sum(MISSING in of for of in values.values())
+        self.unknown = {split: self._unknown(sample) for split, sample in self._samples.items()}
+
+    def _unknown(self, sample: _Sample) -> dict[str, float]:
+        """Share of rows, by feature with a vocabulary, whose value has no id of its own."""
+        shares = {}
+        for column, first, size in self._ranges:
+            feature = self._spec.categorical[column]
+            if feature.hash_buckets is None:
+                shares[feature.name] = float(np.mean(sample.ids[:, column] == first + size - 1))
+        return shares
+
+    def warnings(self) -> list[str]:
+        """Returns what is worth a sentence, one each."""
+        return [
+            *label_warnings(self._spec, self._data.survey),
+            *self._repeated_rows(),
+            *self._unknown_values(),
+            *self._separating_features(),
+            *self._spiky_numbers(),
+        ]
+
+    def _repeated_rows(self) -> Iterator[str]:
+        for split, files in self._shared.items():
+            if files:
+                yield (
+                    f"the {split} rows of {', '.join(files[:3])} are training rows, too; "
+                    f"metrics on them say nothing of new rows: give --{split}_files rows of their "
+                    "own."
+                )
+        train = self._samples["train"].hashes
+        known, counts = np.unique(train, return_counts=True)
+        # Where most rows have twins anyway, a row that is found again says nothing.
+        if counts.size < _MOSTLY * train.size:
+            same = np.sort(train)
+            for split, sample in self._samples.items():
+                known = split == "train" or self._shared.get(split)
+                if not known and np.array_equal(np.sort(sample.hashes), same):
+                    yield _are_training_rows(split, "all")
+            return
+        for split, sample in self._samples.items():
+            share = float(np.isin(sample.hashes, known).mean())
+            if split != "train" and share >= _NEARLY_ALL and not self._shared.get(split):
+                yield _are_training_rows(split, "all" if share == 1 else f"{share:.0%}")
+
+    def _unknown_values(self) -> Iterator[str]:
+        for split, shares in self.unknown.items():
+            for name, share in shares.items():
+                if share > _MOSTLY and split == "train":
+                    yield (
+                        f"column {name!r}: {share:.0%} of the training rows have values that are "
+                        "too rare for an id of their own; lower its min_count, or use hash_buckets."
+                    )
+                elif share > _MOSTLY:
+                    yield (
+                        f"column {name!r}: {share:.0%} of the {split} rows have values that the "
+                        "training rows do not have (or too few times), which all look alike to the "
+                        "model; is that so in production, too?"
+                    )
+
+    def _separating_features(self) -> Iterator[str]:
+        train, validation = self._samples["train"], self._samples["validation"]
+        for i, task in enumerate(self._spec.tasks):
+            positive = validation.labels[:, i] > 0.5
+            count = int(positive.sum())
+            features = len(self._spec.categorical) + len(self._spec.numeric)
+            if _orders(len(positive), count) < _ORDERS * features:
+                continue
+            for name, fitted, asked in self._bins():
+                value = _alone(fitted, train.labels[:, i], asked, positive)
+                if value >= _SEPARATES:
+                    yield (
+                        f"task {task.name!r}: column {name!r} alone separates its labels (AUC "
+                        f"{value:.4f} on the validation rows); if it is known only after the label "
+                        "is, as a status or a time of delivery, leave it out of the features."
+                    )
+
+    def _bins(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Each feature's values as small numbers, of the training and of the validation rows."""
+        train, validation = self._samples["train"], self._samples["validation"]
+        for column, first, _ in self._ranges:
+            name = self._spec.categorical[column].name
+            yield name, train.ids[:, column] - first, validation.ids[:, column] - first
+        for column, feature in enumerate(self._spec.numeric):
+            values = train.numbers[:, column]
+            edges = _edges(values)
+            yield (
+                feature.name,
+                np.searchsorted(edges, values),
+                np.searchsorted(edges, validation.numbers[:, column]),
+            )
+
+    def _spiky_numbers(self) -> Iterator[str]:
+        survey = self._data.survey["train"]
+        found = []
+        for feature in self._spec.numeric:
+            of = survey["columns"][feature.name]
+            share = of["most_frequent"]["rows"] / survey["rows"]
+            both = any(c.name == feature.name for c in self._spec.categorical)
+            if share > _MOSTLY and of["distinct"] > 2 and not both:
+                found.append(f"{feature.name} ({share:.0%} are {of['most_frequent']['value']:g})")
+        if found:
+            yield (
+                "one value holds more than half of the rows of these numbers: "
+                f"{', '.join(found)}; list them under categorical, too (with a min_count), so that "
+                "the model can tell it, and others, apart."
+            )
+
+
+def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
+    spec = data.spec
+    row_bytes = 8 * (1 + len(spec.categorical)) + 4 * (len(spec.numeric) + len(spec.tasks))
+    most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
+    batches = (
+        tf.data.TFRecordDataset(data.files(split))
+        .take(most)
+        .batch(_READ_ROWS)
+        .map(lambda s: {**data.parse(s), "hash": tf.strings.to_hash_bucket_fast(s, 2**62)})
+        .prefetch(1)
+    )
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in batches.as_numpy_iterator():
+        for name, values in batch.items():
+            parts.setdefault(name, []).append(values)
+        on_rows(len(batch["hash"]))
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    none = np.zeros((len(columns["hash"]), 0))
+    return _Sample(
+        columns["hash"],
+        columns.get(CATEGORICAL, none),
+        columns.get(NUMERIC, none),
+        columns[LABELS],
+    )
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Where bins of about equally many values end: midway between two of them, as trees split."""
+    distinct = np.unique(values).astype(np.float64)
+    ends = np.quantile(values, np.linspace(0, 1, _BINS), method="nearest")
+    places = np.unique(np.searchsorted(distinct, ends))
+    places = places[places < len(distinct) - 1]
+    return (distinct[places] + distinct[places + 1]) / 2
+
+
+def _orders(rows: int, positives: int) -> float:
+    """How many orders of the labels there are; infinite where a float cannot say it."""
+    log = math.lgamma(rows + 1) - math.lgamma(positives + 1) - math.lgamma(rows - positives + 1)
+    return math.exp(log) if log < 700 else math.inf
+
+
+def _alone(
+    fitted: np.ndarray, labels: np.ndarray, asked: np.ndarray, positive: np.ndarray
+) -> float:
+    """AUC on some rows of each value's share of positives among others, ties counting one half.
+
+    Args:
+      fitted: [n] int. Values of the rows that the shares come from.
+      labels: [n].
+      asked: [m] int. Values of the rows to be told apart.
+      positive: [m] bool. Their labels.
+    """
+    size = int(max(fitted.max(), asked.max())) + 1
+    rows = np.bincount(fitted, minlength=size)
+    prior = labels.mean()
+    # A value that was seen a few times only is believed a little.
+    shares = (np.bincount(fitted, labels, size) + prior) / (rows + 1)
+    positives = np.bincount(asked, positive, size)
+    negatives = np.bincount(asked, ~positive, size)
+    _, place = np.unique(shares, return_inverse=True)
+    positives, negatives = (np.bincount(place, n) for n in (positives, negatives))
+    below = np.cumsum(negatives) - negatives
+    return float((positives * (below + negatives / 2)).sum() / positives.sum() / negatives.sum())
+
+
+def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Returns the files, or parts of TFDS data sets, of validation and test that train has, too.
+
+    Args:
+      shards: A source's shards by split.
+    """
+    train = [_file(shard) for shard in shards["train"] if isinstance(shard, str)]
+    found = {}
+    for split, others in shards.items():
+        if split != "train":
+            named = [(o, _file(o)) for o in others if isinstance(o, str)]
+            found[split] = [o for o, file in named if any(_overlap(file, one) for one in train)]
+    return found
+
+
+def _file(shard: str) -> tuple[str, float, float]:
+    """A file, or a data set and the first and the last of its rows (end excluded)."""
+    part = re.fullmatch(r"(tfds:.*)\[(\d+):(\d+)\]", shard)
+    if part:
+        return part[1], int(part[2]), int(part[3])
+    return os.path.realpath(shard) if "://" not in shard else shard, 0, math.inf
+
+
+def _overlap(a: tuple[str, float, float], b: tuple[str, float, float]) -> bool:
+    return a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
+
+
+def _are_training_rows(split: str, share: str) -> str:
+    return (
+        f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
+        f"rows: give --{split}_files rows of their own."
+    )

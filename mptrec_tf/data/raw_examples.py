@@ -1,0 +1,153 @@
+"""Raw rows as tf.Examples with their labels: what TFX pipelines hand from component to component.
+
+    <directory>/
+      examples.json       the spec, rows and positives by split, a fingerprint of the rows
+      Split-train/*       tf.Examples, gzipped TFRecord; the other splits likewise
+
+An example holds the raw feature columns, `label/<task>` for every task of the spec, and the
+columns of user, weight and known probabilities where the spec names them. The columns that make
+labels are left out.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.data.arrow import lists, raw_features, text
+from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.packed import LABELS, WEIGHT, raw_feature_spec
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.transform.graph import Preprocessing, embedding_rows
+from mptrec_tf.errors import InputError
+from mptrec_tf.storage.directories import write_file
+from mptrec_tf.storage.json_files import description
+
+_DESCRIPTION = "examples.json"
+_LABEL_PREFIX = "label/"
+
+
+def label_column(task: str) -> str:
+    """The feature of an example that holds a task's label, 0 or 1."""
+    return f"{_LABEL_PREFIX}{task}"
+
+
+def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+    """Checks n raw rows and returns them as Arrow columns, one per feature of an example.
+
+    Raises:
+      InputError: for a missing column, a value that the spec does not allow, with its place, or a
+        feature that is named like a label.
+    """
+    arrays = raw_features(spec, block)
+    for task in spec.tasks:
+        if label_column(task.name) in arrays:
+            raise InputError(
+                f"column {label_column(task.name)!r} is named like the label of a task; give the "
+                "column another name."
+            )
+        arrays[label_column(task.name)] = lists(
+            pa.array(make_labels(task, block, spec.missing_values))
+        )
+        if task.known_probability:
+            arrays[task.known_probability] = lists(pa.array(block.numbers(task.known_probability)))
+    if spec.weight:
+        arrays[spec.weight] = lists(pa.array(make_weights(spec.weight, block)))
+    if spec.user_id and spec.user_id not in arrays:
+        arrays[spec.user_id] = lists(text(block.canonical_text(spec.user_id)))
+    return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
+
+
+def save_description(
+    directory: str, spec: DatasetSpec, surveys: Mapping[str, Mapping[str, Any]], fingerprint: str
+) -> None:
+    """Writes what `RawExamples` reads; see `survey.Survey.to_dict` for what is known by split."""
+    content = {
+        "spec": json.loads(spec.to_json()),
+        "splits": {s: {k: of[k] for k in ("rows", "positives")} for s, of in surveys.items()},
+        "survey": surveys,
+        "fingerprint": fingerprint,
+    }
+    write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
+
+
+def read_description(directory: str) -> dict[str, Any]:
+    """Returns the `spec`, `splits` and `fingerprint` of raw examples.
+
+    Raises:
+      InputError: if the directory does not hold raw examples.
+    """
+    path = f"{directory}/{_DESCRIPTION}"
+    missing = (
+        f"{directory} holds no raw examples ({_DESCRIPTION} is missing); give what the "
+        "pipelines' example generation wrote."
+    )
+    with description(path, missing, "make the examples again") as content:
+        return {
+            "spec": DatasetSpec.from_json(json.dumps(content["spec"])),
+            "splits": content["splits"],
+            "fingerprint": content["fingerprint"],
+        }
+
+
+def split_files(directory: str, split: str) -> list[str]:
+    """Returns the files of a split, sorted.
+
+    Raises:
+      InputError: if there are none.
+    """
+    found = sorted(tf.io.gfile.glob(f"{directory}/Split-{split}/*"))
+    if not found:
+        raise InputError(f"{directory} holds no {split} examples; make them again.")
+    return found
+
+
+def serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of serialized examples [B], in their stored order."""
+    files = split_files(directory, split)
+    compression = "GZIP" if files[0].endswith(".gz") else ""
+    return tf.data.TFRecordDataset(files, compression).batch(batch_size)
+
+
+class RawExamples(TrainingData):
+    """Raw examples that a preprocessing graph packs as they are read.
+
+    Args:
+      directory: What the pipelines' example generation wrote.
+      transform_dir: Directory of the preprocessing graph; in stage 2 the backbone's.
+
+    Raises:
+      InputError: if the directory does not hold raw examples.
+    """
+
+    def __init__(self, directory: str, transform_dir: str):
+        self.directory = directory.rstrip("/")
+        self.transform_dir = transform_dir
+        description = read_description(self.directory)
+        self.spec: DatasetSpec = description["spec"]
+        self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
+        self.fingerprint: str = description["fingerprint"]
+        self.embedding_rows = embedding_rows(self.spec, tft.TFTransformOutput(transform_dir))
+        self._preprocessing = Preprocessing(transform_dir)
+
+    def files(self, split: str) -> list[str]:
+        """Returns the split's TFRecord files, sorted."""
+        return split_files(self.directory, split)
+
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses and packs [B] examples: features, `labels` [B, T], and `weight` [B] if any."""
+        number = tf.io.FixedLenFeature([], tf.float32)
+        labels = [label_column(task) for task in self.spec.task_names]
+        columns = raw_feature_spec(self.spec) | dict.fromkeys(labels, number)
+        if self.spec.weight:
+            columns[self.spec.weight] = number
+        parsed = tf.io.parse_example(serialized, columns)
+        beside = {LABELS: tf.stack([parsed.pop(label) for label in labels], axis=1)}
+        if self.spec.weight:
+            beside[WEIGHT] = parsed.pop(self.spec.weight)
+        return {**self._preprocessing(parsed), **beside}

@@ -1,0 +1,103 @@
+"""Census-Income (KDD), UCI 117: the data set of the paper, read in its original format.
+
+White, R. (2000), UCI Machine Learning Repository, licensed CC BY 4.0.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.census_income_spec import COLUMNS, DEFAULT_TASKS, make_spec
+from mptrec_tf.data.sources.csv_rows import read_csv
+from mptrec_tf.data.sources.size import estimate_rows
+from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.errors import InputError
+
+_FILES = {"train": "census-income.data", "test": "census-income.test"}
+
+
+def find_file(data_dir: str, name: str) -> str:
+    """Returns the path of an original file, plain or .gz, in `data_dir`.
+
+    Raises:
+      InputError: if it is not there.
+    """
+    for candidate in (name, f"{name}.gz"):
+        path = f"{data_dir.rstrip('/')}/{candidate}"
+        try:
+            if tf.io.gfile.exists(path):
+                return path
+        except tf.errors.OpError as error:
+            raise InputError(f"cannot look into {data_dir}: {error.message}.") from error
+    raise InputError(
+        f"{data_dir} holds neither {name} nor {name}.gz; "
+        "give the directory of the original Census-Income files."
+    )
+
+
+def read_original(path: str) -> Iterator[Block]:
+    """Yields the rows of an original file: no header, 42 columns.
+
+    Raises:
+      InputError: for a row with another number of columns, with file and line.
+    """
+    return read_csv(path, TextFormat(header=COLUMNS))
+
+
+class CensusIncome:
+    """Rows of the original files; the test file is halved into validation and test (the paper's).
+
+    Args:
+      data_dir: Directory of the original files, plain or .gz. By default they are downloaded
+        from UCI, which needs a network.
+      tasks: Names of the tasks, those to pre-train on and those to come.
+
+    Raises:
+      InputError: if the files are not there, or cannot be downloaded.
+    """
+
+    def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
+        self.spec = make_spec(tasks)
+        if not data_dir:
+            from mptrec_tf.data.sources.uci import download  # TFDS is slow to import
+
+            data_dir = download()
+        self._files = {split: find_file(data_dir, name) for split, name in _FILES.items()}
+        self._half: int | None = None
+
+    def shards(self, split: str) -> Sequence[tuple[str, int | None, int | None]]:
+        """Returns one shard: a file, and the first and the last of its rows (end excluded)."""
+        if split == "train":
+            return [(self._files["train"], None, None)]
+        if self._half is None:
+            self._half = sum(map(len, read_original(self._files["test"]))) // 2
+        bounds = {"validation": (None, self._half), "test": (self._half, None)}
+        return [(self._files["test"], *bounds[split])] if split in bounds else []
+
+    def read(self, shard: tuple[str, int | None, int | None]) -> Iterator[Block]:
+        """Yields the rows of a shard."""
+        path, start, stop = shard
+        return _rows_between(read_original(path), start or 0, stop)
+
+    def estimated_rows(self, split: str) -> int:
+        """Returns about how many rows a split has."""
+        if split == "train":
+            return estimate_rows(self._files["train"])
+        return estimate_rows(self._files["test"]) // 2
+
+
+def _rows_between(blocks: Iterator[Block], start: int, stop: int | None) -> Iterator[Block]:
+    first = 0
+    for block in blocks:
+        rows = slice(max(start - first, 0), None if stop is None else max(stop - first, 0))
+        first += len(block)
+        part = Block(
+            {name: column[rows] for name, column in block.columns.items()},
+            block.source,
+            block.lines[rows],
+        )
+        if len(part):
+            yield part
+        if stop is not None and first >= stop:
+            return

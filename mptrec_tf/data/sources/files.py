@@ -1,0 +1,102 @@
+"""Raw rows of files, local or remote: text (CSV) or TFRecord, plain or compressed by gzip."""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.data.sources.bad_rows import OnBadRow
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.csv_rows import read_csv
+from mptrec_tf.data.sources.streams import check_readable, is_blank, is_tfrecord, open_stream
+from mptrec_tf.data.sources.tfrecord_rows import read_tfrecord
+from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.errors import InputError
+
+_TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
+# Bytes that a guess at a file is made from.
+_SMALL = 4096
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+    """Returns the files that match `patterns` (paths or globs), each pattern's in sorted order.
+
+    Files that a glob finds whose names begin with _ or . are none of the data: engines write their
+    marks so (_SUCCESS).
+
+    Raises:
+      InputError: for a pattern that matches no file.
+    """
+    files: dict[str, None] = {}  # keeps the order; a file that two patterns match comes once
+    for pattern in patterns:
+        try:
+            if tf.io.gfile.isdir(pattern):
+                raise InputError(f"{pattern!r} is a directory; give its files: {pattern}/*.csv")
+            found = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
+        except tf.errors.OpError as error:
+            raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
+        found = [f for f in found if f == pattern or not _is_mark(f, pattern)]
+        if not found:
+            raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
+        files |= dict.fromkeys(found)
+    return list(files)
+
+
+def _is_mark(path: str, pattern: str) -> bool:
+    name = os.path.basename(path)
+    return name.startswith(("_", ".")) and not os.path.basename(pattern).startswith(name[0])
+
+
+def read_file(
+    path: str,
+    text_format: TextFormat,
+    on_bad_row: OnBadRow | None = None,
+    needed: Sequence[str] = (),
+) -> Iterator[Block]:
+    """Yields the rows of a file, text or TFRecord by its content; see `tabular.read_file`.
+
+    Raises:
+      InputError: for a file that is neither, or what `read_csv` and `read_tfrecord` reject.
+    """
+    start, layers = _start(path)
+    if is_blank(start):
+        return iter(())
+    if not is_tfrecord(start):
+        check_readable(path, start)
+        if _is_text(path, start):
+            return read_csv(path, text_format, on_bad_row)
+    return read_tfrecord(path, layers, on_bad_row, needed)
+
+
+def _is_text(path: str, start: bytes) -> bool:
+    name = path.lower()
+    while name.endswith(".gz"):
+        name = name.removesuffix(".gz")
+    # What is called text is read as such, so that what is wrong with it is said of a line.
+    return name.endswith(_TEXT_ENDINGS) or not any(byte < 9 for byte in start if byte != 1)
+
+
+def has_rows(path: str, text_format: TextFormat) -> bool:
+    """Whether a file has rows, as far as a quick look shows: what is wrong with it is said later.
+
+    Engines write a file, empty or with a header alone, for each partition without rows.
+    """
+    try:
+        large = tf.io.gfile.stat(path).length > _SMALL
+        if large and is_tfrecord(_start(path)[0]):
+            return True
+        return any(len(block) for block in read_file(path, text_format))
+    except (InputError, tf.errors.OpError):
+        return True
+
+
+def _start(path: str) -> tuple[bytes, int]:
+    """The first bytes of a file, and how often it is compressed."""
+    try:
+        stream, layers = open_stream(path)
+        with stream:
+            return stream.peek(_SMALL)[:_SMALL], layers
+    except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "message", None) or str(error)
+        raise InputError(f"cannot read {path}: {reason}.") from error

@@ -1,0 +1,183 @@
+"""Reads raw rows from data sets of TensorFlow Datasets, in the place of files.
+
+    tfds:movielens/100k-ratings#train[:80%]    a builder's name, as `tfds.builder` takes it
+    tfds:gs://bucket/ratings/1.0.0#test        the directory of data that any builder prepared
+
+After the # comes a split, as `tfds.load` takes it.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from mptrec_tf.data.sources.bad_rows import NOT_UTF8, BadRow, OnBadRow
+from mptrec_tf.data.sources.block import BLOCK_ROWS, Block
+from mptrec_tf.errors import InputError
+
+_PREFIX = "tfds:"
+# Rows of a shard: enough to be worth a machine's trouble.
+_SHARD_ROWS = 50_000
+
+
+def is_tfds(path: str) -> bool:
+    """Whether a path names rows of TensorFlow Datasets."""
+    return path.startswith(_PREFIX)
+
+
+def directory(path: str) -> str:
+    """Returns where the prepared files of the data set are that `path` names.
+
+    Raises:
+      InputError: as `shards` does.
+    """
+    return str(_builder(path).data_path)
+
+
+def shards(path: str) -> list[str]:
+    """Returns paths that together hold the rows of `path`, to be read on different machines.
+
+    A builder whose data are not there yet downloads and prepares them.
+
+    Raises:
+      InputError: for a data set that is not known or cannot be prepared, or a split that it lacks.
+    """
+    builder = _builder(path)
+    return [
+        f"{_PREFIX}{builder.data_path}#{split}[{start}:{min(start + _SHARD_ROWS, stop)}]"
+        for split, first, stop in _runs(builder, path)
+        for start in range(first, stop, _SHARD_ROWS)
+    ]
+
+
+def count_rows(path: str) -> int:
+    """Returns how many rows `path` names."""
+    return sum(stop - start for _, start, stop in _runs(_builder(path), path))
+
+
+def read(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
+    """Yields the rows of `path`.
+
+    Columns are the scalar features: text, numbers, and classes and truth values as integers. Those
+    of nested features are named with a "/" (`user/age`); features with more than one value are
+    left out.
+
+    Args:
+      path: What `shards` takes or returns.
+      on_bad_row: Called with each row that cannot be read, instead of an error.
+
+    Raises:
+      InputError: as `shards` does, and for text that is not UTF-8, with its record.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _builder(path)
+    for split, start, stop in _runs(builder, path):
+        rows = builder.as_dataset(
+            split=f"{split}[{start}:{stop}]", batch_size=BLOCK_ROWS, shuffle_files=False
+        )
+        source = f"{_PREFIX}{builder.data_path}#{split}"
+        for batch in tfds.as_numpy(rows):
+            columns = dict(_scalars(batch))
+            count = len(next(iter(columns.values()), ()))
+            lines = np.arange(start, start + count) + 1
+            if on_bad_row:
+                good = _decodable(columns, source, lines, on_bad_row)
+                columns, lines = {k: v[good] for k, v in columns.items()}, lines[good]
+            named = {name: _column(v, name, source, lines) for name, v in columns.items()}
+            yield Block(named, source, lines, "record")
+            start += count
+
+
+def _builder(path: str):
+    """Opens the builder that `path` names, with its data prepared."""
+    import tensorflow_datasets as tfds
+
+    import mptrec_tf.data.sources.census_income_tfds  # noqa: F401 (registers a builder)
+
+    name, _ = _split_path(path)
+    try:
+        if "://" in name or name.startswith(("/", ".")):
+            return tfds.builder_from_directory(name)
+        builder = tfds.builder(name)
+        if not builder.is_prepared():
+            builder.download_and_prepare()
+        return builder
+    except InputError:
+        raise
+    # TFDS raises of its own and of the libraries that it downloads with.
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        raise InputError(
+            f"{path}: cannot open the TFDS data set {name!r} ({reason}); give the name of a "
+            "builder, or the directory of data that one prepared (it holds dataset_info.json)."
+        ) from error
+
+
+def _runs(builder, path: str) -> list[tuple[str, int, int]]:
+    """Returns runs of records: a split's name, the first record and the one after the last."""
+    import tensorflow_datasets as tfds
+
+    _, split = _split_path(path)
+    splits = builder.info.splits
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: {split!r} is no split of {builder.info.full_name}, which has "
+            f"{', '.join(splits)}; write for example train or train[:80%]."
+        ) from error
+    return [
+        (p.splitname, p.from_ or 0, splits[p.splitname].num_examples if p.to is None else p.to)
+        for p in parts
+    ]
+
+
+def _split_path(path: str) -> tuple[str, str]:
+    name, hash_sign, split = path.removeprefix(_PREFIX).rpartition("#")
+    if not (name and hash_sign and split):
+        raise InputError(
+            f"{path!r} should be {_PREFIX}NAME#SPLIT, for example "
+            f"{_PREFIX}movielens/100k-ratings#train[:80%]."
+        )
+    return name, split
+
+
+def _scalars(batch: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    for name, values in batch.items():
+        if isinstance(values, Mapping):
+            yield from _scalars(values, f"{prefix}{name}/")
+        elif isinstance(values, np.ndarray) and values.ndim == 1:
+            yield prefix + name, values
+
+
+def _column(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np.ndarray:
+    if values.dtype == bool:
+        return values.astype(np.int64)
+    if values.dtype != object:
+        return values
+    text = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        try:
+            text[row] = value.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{source}, record {lines[row]}: feature {name!r} is not UTF-8 text "
+                f"({error.reason})."
+            ) from error
+    return text
+
+
+def _decodable(
+    columns: Mapping[str, np.ndarray], source: str, lines: np.ndarray, on_bad_row: OnBadRow
+) -> np.ndarray:
+    """Which rows [n] hold UTF-8 text alone."""
+    good = np.ones(len(lines), bool)
+    for name, values in columns.items():
+        for row in np.flatnonzero(good) if values.dtype == object else ():
+            try:
+                values[row].decode()
+            except UnicodeDecodeError as error:
+                good[row] = False
+                reason = f"feature {name!r} is {NOT_UTF8} ({error.reason})"
+                on_bad_row(BadRow(source, int(lines[row]), NOT_UTF8, reason))
+    return good

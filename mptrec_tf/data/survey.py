@@ -1,0 +1,226 @@
+"""What raw rows hold: rows, label values and what they became, missing and distinct values.
+
+Taken while rows are read, a block at a time, and merged; of a size that does not grow with the
+rows.
+"""
+
+import dataclasses
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pandas as pd
+
+from mptrec_tf.data.canonical import canonical, is_missing
+from mptrec_tf.data.labels import label_of
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.spec import DatasetSpec, Task
+
+# Label values and numbers that are counted one by one; of more, the rarest are put together.
+MOST_VALUES = 1000
+# Hashes that distinct values are estimated from: exact up to so many, then within 3% or so.
+_SKETCH = 4096
+_NATURAL_TYPES = {"text": "bytes", "number": "float"}
+_TYPES = {"O": "bytes", "U": "bytes", "i": "int64", "f": "float"}
+_canonical = functools.lru_cache(maxsize=1 << 17)(canonical)
+
+
+@dataclasses.dataclass
+class ColumnSurvey:
+    """What is known of a feature's column.
+
+    Attributes:
+      missing: int. Rows without a value.
+      hashes: The smallest of the hashes of all distinct values, ascending.
+      counts: Rows by value, for numbers; of many values the most frequent.
+      types: Types in tf.Examples that are not the feature's own.
+    """
+
+    missing: int = 0
+    hashes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint64))
+    counts: Counter = dataclasses.field(default_factory=Counter)
+    types: frozenset[str] = frozenset()
+
+    def add(self, other: "ColumnSurvey") -> None:
+        """Takes in what is known of other rows."""
+        self.missing += other.missing
+        self.hashes = np.union1d(self.hashes, other.hashes)[:_SKETCH]
+        self.counts.update(other.counts)
+        _shorten(self.counts)
+        self.types |= other.types
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct values there are, canonical forms counted once; about, of many."""
+        if len(self.hashes) < _SKETCH:
+            return len(self.hashes)
+        # The k-th smallest of n uniform numbers is about k / n of the whole.
+        return round((_SKETCH - 1) / (float(self.hashes[-1]) / 2.0**64))
+
+
+@dataclasses.dataclass
+class Survey:
+    """What is known of some rows of a data set.
+
+    Attributes:
+      rows: int.
+      positives: Rows by task.
+      labels: By task, rows by (label value, label); the values of a threshold are put together.
+      ranges: By task with a threshold and by label, the smallest and the largest value.
+      columns: By feature column.
+    """
+
+    rows: int = 0
+    positives: Counter = dataclasses.field(default_factory=Counter)
+    labels: dict[str, Counter] = dataclasses.field(default_factory=dict)
+    ranges: dict[str, dict[float, tuple[float, float]]] = dataclasses.field(default_factory=dict)
+    columns: dict[str, ColumnSurvey] = dataclasses.field(default_factory=dict)
+
+    def add(self, other: "Survey") -> None:
+        """Takes in what is known of other rows."""
+        self.rows += other.rows
+        self.positives.update(other.positives)
+        for task, counts in other.labels.items():
+            mine = self.labels.setdefault(task, Counter())
+            mine.update(counts)
+            _shorten(mine)
+        for task, ranges in other.ranges.items():
+            mine = self.ranges.setdefault(task, {})
+            for label, (low, high) in ranges.items():
+                before = mine.get(label, (low, high))
+                mine[label] = (min(low, before[0]), max(high, before[1]))
+        for name, column in other.columns.items():
+            self.columns.setdefault(name, ColumnSurvey()).add(column)
+
+    def to_dict(self, spec: DatasetSpec) -> dict[str, Any]:
+        """The survey as plain data for a description file."""
+        return {
+            "rows": self.rows,
+            "positives": {task: int(self.positives[task]) for task in spec.task_names},
+            "labels": {task.name: self._labels(task) for task in spec.tasks},
+            "columns": {
+                name: {
+                    "missing": column.missing,
+                    "distinct": column.distinct,
+                    "most_frequent": _most_frequent(column.counts),
+                    "types": sorted(column.types),
+                }
+                for name, column in self.columns.items()
+            },
+        }
+
+    def _labels(self, task: Task) -> list[dict[str, Any]]:
+        found = []
+        for (value, label), rows in self.labels.get(task.name, Counter()).most_common():
+            if task.above is not None:
+                low, high = self.ranges[task.name][label]
+                value = f"{low:g} to {high:g}" if low < high else f"{low:g}"
+            found.append({"value": value, "label": int(label), "rows": rows})
+        return found
+
+
+def survey_block(spec: DatasetSpec, block: Block) -> Survey:
+    """Returns what is known of n raw rows that the spec fits."""
+    survey = Survey(rows=len(block))
+    for task in spec.tasks:
+        _count_labels(survey, task, block, spec.missing_values)
+    text = {feature.name: feature.exact for feature in spec.text_features}
+    for name in spec.feature_names:
+        if name in text:
+            column = _text_column(block.text(name), text[name], spec.missing_values)
+        else:
+            column = _number_column(block.numbers(name))
+        if block.is_examples:
+            own = _NATURAL_TYPES["text" if name in text else "number"]
+            column.types = _types(block.column(name)) - {own}
+        survey.columns[name] = column
+    return survey
+
+
+def _types(values: np.ndarray) -> frozenset[str]:
+    """The types in tf.Examples that values [n] came in."""
+    if values.dtype != object:
+        return frozenset({_TYPES[values.dtype.kind]})
+    return frozenset(_TYPES[np.dtype(kind).kind] for kind in set(map(type, values)))
+
+
+def _count_labels(survey: Survey, task: Task, block: Block, missing_values: Sequence[str]) -> None:
+    counts, positives = Counter(), 0
+    for value, rows in _counted(block.text(task.label)):
+        label = label_of(task, value, missing_values)
+        positives += rows * int(label)
+        if task.above is None:
+            counts[task.form(value), label] += rows
+            continue
+        counts["", label] += rows
+        number = float(value)
+        low, high = survey.ranges.setdefault(task.name, {}).get(label, (math.inf, -math.inf))
+        survey.ranges[task.name][label] = (min(low, number), max(high, number))
+    survey.labels[task.name] = counts
+    survey.positives[task.name] = positives
+
+
+def _counted(values: np.ndarray) -> Iterable[tuple[str, int]]:
+    codes, distinct = pd.factorize(values)
+    return zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist(), strict=True)
+
+
+def _text_column(values: np.ndarray, exact: bool, missing_values: Sequence[str]) -> ColumnSurvey:
+    column, forms = ColumnSurvey(), []
+    for value, rows in _counted(values):
+        form = value if exact else _canonical(value)
+        if (exact and not form) or (not exact and is_missing(form, missing_values)):
+            column.missing += rows
+        else:
+            forms.append(form)
+    if forms:
+        column.hashes = _smallest(pd.util.hash_array(np.array(forms, object), categorize=False))
+    return column
+
+
+def _number_column(values: np.ndarray) -> ColumnSurvey:
+    distinct, rows = np.unique(values, return_counts=True)
+    counts = Counter(dict(zip(distinct.tolist(), rows.tolist(), strict=True)))
+    return ColumnSurvey(hashes=_smallest(pd.util.hash_array(distinct)), counts=counts)
+
+
+def _smallest(hashes: np.ndarray) -> np.ndarray:
+    return np.unique(hashes)[:_SKETCH]
+
+
+def _shorten(counts: Counter) -> None:
+    """Forgets rare values where there are very many; what holds a large share is never one."""
+    if len(counts) > 2 * MOST_VALUES:
+        for value, _ in counts.most_common()[MOST_VALUES:]:
+            del counts[value]
+
+
+def _most_frequent(counts: Mapping[float, int]) -> dict[str, Any] | None:
+    if not counts:
+        return None
+    value, rows = Counter(counts).most_common(1)[0]
+    return {"value": value, "rows": rows}
+
+
+class MergeSurveys(beam.CombineFn):
+    """Surveys of blocks to one."""
+
+    def create_accumulator(self):  # noqa: D102 (Beam's)
+        return Survey()
+
+    def add_input(self, accumulator, survey):  # noqa: D102
+        accumulator.add(survey)
+        return accumulator
+
+    def merge_accumulators(self, accumulators):  # noqa: D102
+        merged = Survey()
+        for accumulator in accumulators:
+            merged.add(accumulator)
+        return merged
+
+    def extract_output(self, accumulator):  # noqa: D102
+        return accumulator

@@ -1,0 +1,1 @@
+"""The preprocessing graph, fitted by TensorFlow Transform and part of every SavedModel."""

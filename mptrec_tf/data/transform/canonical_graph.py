@@ -1,0 +1,65 @@
+"""The canonical form of text (see `canonical`) as TensorFlow operations, for graphs."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.data.canonical import (
+    FALSE,
+    LARGEST,
+    LEADING_ZEROS,
+    MISSING,
+    SCIENTIFIC,
+    TRUE,
+    WHITE_SPACE,
+    WHOLE,
+    ZERO,
+    changing_pattern,
+    missing_pattern,
+)
+
+
+def canonical_text(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
+    """Returns the canonical forms of texts.
+
+    Args:
+      values: [...] string, UTF-8.
+      missing_values: What counts as missing and becomes `MISSING`.
+    """
+    flat = tf.reshape(values, [-1])
+    # Nearly all values are as they should be, and the many steps are for the others alone.
+    changing = tf.where(tf.strings.regex_full_match(flat, changing_pattern(missing_values)))
+    changed = _canonical(tf.gather_nd(flat, changing), missing_values)
+    return tf.reshape(tf.tensor_scatter_nd_update(flat, changing, changed), tf.shape(values))
+
+
+def _canonical(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
+    replace = tf.strings.regex_replace
+    text = _scientific(replace(values, f"^{WHITE_SPACE}|{WHITE_SPACE}$", ""))
+    text = replace(replace(text, ZERO, "0"), WHOLE, r"\1\2")
+    text = replace(text, LEADING_ZEROS, r"\1")
+    text = replace(replace(text, TRUE, "true"), FALSE, "false")
+    return replace(text, missing_pattern(missing_values), MISSING)
+
+
+def _scientific(text: tf.Tensor) -> tf.Tensor:
+    """Numbers like 1.2E3 as 1200, where they are whole."""
+    written_so = tf.strings.regex_full_match(text, SCIENTIFIC)
+    numbers = tf.strings.to_number(tf.where(written_so, text, "0"), tf.float64)
+    whole = written_so & (numbers == tf.floor(numbers)) & (tf.abs(numbers) < LARGEST)
+    return tf.where(whole, tf.strings.as_string(tf.cast(numbers, tf.int64)), text)
+
+
+def number_text(values: tf.Tensor) -> tf.Tensor:
+    """Returns the canonical forms of numbers [...] float32: the shortest text of each.
+
+    `block.number_text` is the same in NumPy.
+    """
+    # Of a whole number every digit; of others so many that reading them gives the number back.
+    text = tf.strings.as_string(values, precision=9, shortest=True)
+    for digits in (8, 7, 6):
+        shorter = tf.strings.as_string(values, precision=digits, shortest=True)
+        same = tf.strings.to_number(shorter, tf.float32) == values
+        text = tf.where(same, shorter, text)
+    whole = (values == tf.floor(values)) & (tf.abs(values) < LARGEST)
+    return tf.where(whole, tf.strings.as_string(tf.cast(values, tf.int64)), text)

@@ -1,0 +1,140 @@
+"""What the versions of an exported model hold, read without TensorFlow."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+from mptrec_tf.artifacts.manifests import (
+    BackboneDescription,
+    PackageDescription,
+    describe_backbone,
+    describe_package,
+)
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.export.versions import (
+    CARD,
+    check_base_path,
+    newest_version,
+    version_directories,
+)
+from mptrec_tf.storage.file_systems import file_system, open_file, trouble
+
+# Of a version: what it was made from.
+PARTS = "assets.extra/parts"
+_Package = TypeVar("_Package")
+
+
+def version_directory(base_path: str, version: int | None = None) -> str:
+    """Returns the directory of a version, by default the newest, in TF Serving's base path.
+
+    Raises:
+      InputError: if there is no such version.
+    """
+    check_base_path(base_path)
+    found = version_directories(base_path)
+    if not found or version not in (None, *found):
+        there = f"there are {', '.join(map(str, found))}" if found else "there is none"
+        wanted = "" if version is None else f" {version}"
+        raise InputError(f"{base_path} holds no version{wanted}: {there}.")
+    return found[max(found) if version is None else version]
+
+
+def parts_directory(version: str) -> str:
+    """Returns where a version keeps what it was made from.
+
+    Raises:
+      InputError: if it does not.
+    """
+    root = os.path.join(version, PARTS)
+    if not file_system(root).isdir(root):
+        raise InputError(
+            f"{version} does not hold the parts that it was made from ({PARTS}); export with "
+            "--backbone and --tasks instead."
+        )
+    return root
+
+
+def package_directories(parts: str) -> list[str]:
+    """Directories of the packages of a version's parts, in the order of the tasks' names."""
+    tasks = os.path.join(parts, "tasks")
+    files = file_system(tasks)
+    names = sorted(files.listdir(tasks)) if files.isdir(tasks) else []
+    return [os.path.join(tasks, name.rstrip("/")) for name in names]
+
+
+def describe_parts(version: str) -> tuple[BackboneDescription, list[PackageDescription]]:
+    """Reads what the parts of a version say of themselves.
+
+    Raises:
+      InputError: if it does not hold them, or a description is damaged.
+    """
+    root = parts_directory(version)
+    backbone = describe_backbone(os.path.join(root, "backbone"))
+    return backbone, [describe_package(folder) for folder in package_directories(root)]
+
+
+def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
+    """Rejects a path that holds no exported model, or names that are no tasks of the model.
+
+    Args:
+      path: A version's directory, or a base path, whose newest version is taken.
+      tasks: Names of tasks.
+
+    Returns:
+      The spec in the version's model card; None where loading will say that it is damaged.
+
+    Raises:
+      InputError: naming the path or the task.
+    """
+    spec = described_spec(newest_version(path))
+    if spec:
+        spec.select_tasks(tasks)
+    return spec
+
+
+def described_spec(version: str) -> DatasetSpec | None:
+    """The spec in a version's model card; None where loading will say that it is damaged."""
+    try:
+        with open_file(os.path.join(version, CARD)) as file:
+            return DatasetSpec.from_json(json.dumps(json.load(file)["spec"]))
+    except Exception as error:
+        if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
+            raise
+        return None
+
+
+def changed(
+    packages: Sequence[_Package],
+    add: Sequence[_Package] = (),
+    replace: Sequence[_Package] = (),
+    remove: Sequence[str] = (),
+) -> list[_Package]:
+    """Returns the packages of the next version, loaded or described.
+
+    Raises:
+      InputError: for a task to add that is there, or one to replace or to remove that is not.
+    """
+    there = {package.task.name: package for package in packages}
+    names = ", ".join(there) or "none"
+    for what, wanted in (
+        ("replace", [package.task.name for package in replace]),
+        ("remove", remove),
+    ):
+        for name in wanted:
+            if name not in there:
+                raise InputError(
+                    f"there is no added task {name!r} to {what}; the added tasks are: {names}"
+                    f"{did_you_mean(name, there)}"
+                )
+    for package in add:
+        if package.task.name in there and package.task.name not in remove:
+            raise InputError(
+                f"task {package.task.name!r} of {package.directory} is in the version already; "
+                "replace it instead (--replace)."
+            )
+    kept = {name: package for name, package in there.items() if name not in remove}
+    for package in replace:
+        kept[package.task.name] = package
+    return [*kept.values(), *add]

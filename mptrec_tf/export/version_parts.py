@@ -1,0 +1,76 @@
+"""The parts of a version, kept in it, so that the next version needs nothing else.
+
+<version>/assets.extra/parts/
+  backbone/        the backbone without its weights: these are the SavedModel's own
+  tasks/<task>/    a package of each task that was added
+"""
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone, save_all_but_weights
+from mptrec_tf.artifacts.task_packages import TaskPackage, load_package, save_package
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.version_contents import (
+    PARTS,
+    changed,
+    package_directories,
+    parts_directory,
+    version_directory,
+)
+from mptrec_tf.models.backbone import Backbone
+
+__all__ = ["changed", "keep_parts", "load_parts"]
+
+
+def keep_parts(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
+    """Writes the parts into a version's directory."""
+    root = os.path.join(directory, PARTS)
+    backbone_dir = os.path.join(root, "backbone")
+    tf.io.gfile.makedirs(backbone_dir)
+    save_all_but_weights(
+        backbone_dir, backbone.backbone, backbone.spec, backbone.transform_dir, backbone.training
+    )
+    for package in packages:
+        folder = os.path.join(root, "tasks", package.task.name)
+        tf.io.gfile.makedirs(folder)
+        save_package(folder, package.task, package.head, package.backbone, package.training)
+
+
+def load_parts(
+    base_path: str, version: int | None = None
+) -> tuple[StoredBackbone, list[TaskPackage]]:
+    """Reads the parts of a version.
+
+    Args:
+      base_path: TF Serving's base path.
+      version: Defaults to the newest.
+
+    Returns:
+      The backbone, and the packages of the tasks that were added, in the order of their names.
+
+    Raises:
+      InputError: if there is no such version, it does not hold its parts, or they were changed.
+    """
+    directory = version_directory(base_path, version)
+    root = parts_directory(directory)
+    variables = os.path.join(directory, "variables", "variables")
+
+    def restore(backbone: Backbone) -> None:
+        try:
+            found = tf.train.Checkpoint(backbone=backbone).read(variables)
+            found.assert_existing_objects_matched().expect_partial()
+        except AssertionError as error:
+            raise InputError(
+                f"the weights in {variables} do not fit their model; they were changed, or written "
+                "by another version of mptrec_tf: export with --backbone and --tasks instead."
+            ) from error
+        except (tf.errors.OpError, ValueError) as error:
+            raise InputError(
+                f"the weights in {variables} are missing or damaged; use an untouched copy."
+            ) from error
+
+    backbone = load_backbone(os.path.join(root, "backbone"), restore)
+    return backbone, [load_package(folder, backbone) for folder in package_directories(root)]

@@ -1,0 +1,1 @@
+"""Predictions of a SavedModel offline: load, score files, compare versions."""

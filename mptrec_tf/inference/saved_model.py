@@ -1,0 +1,72 @@
+"""An exported model loaded in this process, asked by raw columns as TF Serving would ask it."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import CARD, newest_version
+
+__all__ = ["LoadedModel", "newest_version"]
+
+
+class LoadedModel:
+    """A version of an exported model.
+
+    Args:
+      path: A version's directory, or a base path, whose newest version is taken.
+
+    Attributes:
+      path: str. The version's directory.
+      spec: The features, and all tasks that the model answers.
+      card: What `mptrec-export` wrote about the model.
+
+    Raises:
+      InputError: if it cannot be loaded.
+    """
+
+    def __init__(self, path: str):
+        self.path = newest_version(path)
+        try:
+            self._model = tf.saved_model.load(self.path)
+            with tf.io.gfile.GFile(os.path.join(self.path, CARD)) as file:
+                self.card = json.load(file)
+            self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
+            self._inputs: dict[str, str] = self.card["inputs"]
+            self._columns = self._model.signatures["columns"]
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            raise InputError(
+                f"cannot load the model in {self.path}: a file of it is missing or damaged, or it "
+                f"is none that mptrec-export wrote ({type(error).__name__}); export it again."
+            ) from error
+
+    @functools.cached_property
+    def column_types(self) -> Mapping[str, tf.DType]:
+        """The raw columns that a request must hold."""
+        signature = self._columns.structured_input_signature[1]
+        return {column: signature[name].dtype for column, name in self._inputs.items()}
+
+    @property
+    def number_columns(self) -> list[str]:
+        """Those of them that hold numbers."""
+        return [name for name, dtype in self.column_types.items() if dtype != tf.string]
+
+    def predict(self, block: Block) -> dict[str, np.ndarray]:
+        """Returns the probability [n] of every task for n raw rows.
+
+        Raises:
+          InputError: for a column that is missing or holds what is no number where one is due.
+        """
+        request = {}
+        for name, dtype in self.column_types.items():
+            values = block.text(name) if dtype == tf.string else block.numbers(name)
+            request[self._inputs[name]] = tf.constant(values, dtype)
+        return {name: answer.numpy() for name, answer in self._columns(**request).items()}

@@ -1,0 +1,74 @@
+"""Reads the JSON file that says what a directory holds."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.storage.file_systems import is_missing, open_file, trouble
+
+
+@contextlib.contextmanager
+def description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
+    """Yields what a file holds; what goes wrong with it in the block is a sentence, too.
+
+    Args:
+      path: The file.
+      missing: The sentence where there is none.
+      damaged: What to do where it cannot be read, or lacks what the block looks for.
+
+    Raises:
+      InputError: in both cases.
+    """
+    try:
+        with open_file(path) as file:
+            content = json.load(file)
+        yield content
+    except InputError:
+        raise
+    except Exception as error:
+        if is_missing(error):
+            raise InputError(missing) from error
+        if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
+            raise
+        raise InputError(f"{path} is damaged ({error}); {damaged}.") from error
+
+
+def read_description(directory: str, name: str, what: str, program: str) -> dict[str, Any]:
+    """Reads the JSON file that describes what a directory holds.
+
+    Raises:
+      InputError: if it is not there or cannot be read.
+    """
+    path = os.path.join(directory, name)
+    try:
+        with open_file(path) as file:
+            return json.load(file)
+    except Exception as error:
+        if is_missing(error):
+            raise InputError(
+                f"{directory} holds no {what.split()[-1]} ({name} is missing); "
+                f"give a directory that {program} wrote."
+            ) from error
+        if trouble(error) is None and not isinstance(error, ValueError):
+            raise
+        raise InputError(f"cannot read {path} ({error}); make it again.") from error
+
+
+@contextlib.contextmanager
+def understood(directory: str, name: str) -> Iterator[None]:
+    """Turns what goes wrong with the content of a description into a sentence about it.
+
+    Raises:
+      InputError: if a field is missing, or is not of the kind that was written.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{os.path.join(directory, name)} is damaged ({error!r}); use an untouched copy."
+        ) from error

@@ -1,0 +1,87 @@
+"""Runs a pipeline on this machine, shows where it is, and says why it stopped."""
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from mptrec_tf.data.prepare import users_mistake
+from mptrec_tf.errors import InputError
+from pipelines.metadata import Execution, Metadata
+
+_STATES = {"complete": "done", "cached": "cached", "failed": "failed", "running": "killed"}
+
+
+class ComponentError(InputError):
+    """A component that stopped its pipeline; the message is the component's own."""
+
+
+class _ShownRunner(LocalDagRunner):
+    """Runs one component after the other, and prints each."""
+
+    def __init__(self, metadata_path: str):
+        super().__init__()
+        self._metadata_path = metadata_path
+
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
+        """Runs a compiled pipeline."""
+        # One run for all components, each of which is run by itself.
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {"pipeline-run-id": datetime.datetime.now().isoformat()}
+        )
+        name = pipeline.pipeline_info.id
+        nodes = list(pipeline.nodes)
+        for number, node in enumerate(nodes, 1):
+            component = node.pipeline_node.node_info.id
+            print(f"[{number:>2}/{len(nodes)}] {component} ...", flush=True)
+            single = pipeline_pb2.Pipeline()
+            single.CopyFrom(pipeline)
+            del single.nodes[:]
+            single.nodes.append(node)
+            start = time.monotonic()
+            try:
+                super().run_with_ir(single, run_options)
+            except Exception as error:
+                mistake = users_mistake(error)
+                if mistake is None:
+                    raise
+                raise ComponentError(f"{name} stopped at {component}: {mistake}") from error
+            done = Metadata(self._metadata_path).last_run(name).get(component)
+            state = _state(done) if done else "not run"
+            print(f"        {state}, {time.monotonic() - start:.0f} s", flush=True)
+
+
+def run(pipeline: Pipeline, metadata_path: str) -> dict[str, Execution]:
+    """Runs a pipeline on this machine; returns what its components did.
+
+    Raises:
+      ComponentError: if a component refuses its input; nothing after it is run.
+    """
+    print(f"\n=== {pipeline.pipeline_info.pipeline_name}")
+    _ShownRunner(metadata_path).run(pipeline)
+    return Metadata(metadata_path).last_run(pipeline.pipeline_info.pipeline_name)
+
+
+def _state(execution: Execution) -> str:
+    """The state in words; importers note what they found, which ML Metadata calls cached."""
+    if execution.type.endswith(".Importer"):
+        return "imported"
+    return _STATES.get(execution.state, execution.state)
+
+
+def run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
+    """Components with state and seconds, for a table."""
+    return [
+        {
+            "pipeline": e.pipeline,
+            "component": e.node,
+            "state": _state(e),
+            "seconds": 0 if e.state == "cached" else round(e.seconds),
+        }
+        for e in executions.values()
+    ]

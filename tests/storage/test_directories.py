@@ -1,0 +1,138 @@
+import subprocess
+import sys
+
+import pytest
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.storage.directories import (
+    check_absent,
+    file_written_aside,
+    write_file,
+    written_aside,
+)
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_directory_appears_when_the_block_ends(tmp_path, slash):
+    with written_aside(f"{tmp_path}/new{slash}") as aside:
+        write_file(f"{aside}/a.txt", "text")
+        assert not (tmp_path / "new").exists()
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+    assert (tmp_path / "new/a.txt").read_text() == "text"
+
+
+def test_parents_are_made(tmp_path):
+    with written_aside(f"{tmp_path}/a/b/c") as aside:
+        write_file(f"{aside}/x", b"1")
+    assert tree(tmp_path) == ["a", "a/b", "a/b/c", "a/b/c/x"]
+
+
+def test_an_error_leaves_nothing_behind(tmp_path):
+    def write():
+        with written_aside(f"{tmp_path}/new") as aside:
+            write_file(f"{aside}/a.txt", "text")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
+    assert tree(tmp_path) == []
+
+
+def test_an_empty_directory_is_filled(tmp_path):
+    (tmp_path / "new").mkdir()
+    with written_aside(f"{tmp_path}/new") as aside:
+        write_file(f"{aside}/a.txt", "text")
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+
+
+def test_what_is_there_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/a.txt").write_text("mine")
+    message = "old already exists; give another output directory or remove it"
+    with pytest.raises(InputError, match=message), written_aside(f"{tmp_path}/old"):
+        pytest.fail("the block must not run")
+    assert tree(tmp_path) == ["old", "old/a.txt"]
+    assert (tmp_path / "old/a.txt").read_text() == "mine"
+
+
+def test_what_comes_meanwhile_stays(tmp_path):
+    def write():
+        with written_aside(f"{tmp_path}/new"):
+            (tmp_path / "new").mkdir()
+            (tmp_path / "new/a.txt").write_text("another run's")
+
+    with pytest.raises(InputError, match="already exists"):
+        write()
+    assert tree(tmp_path) == ["new", "new/a.txt"]
+
+
+def test_a_file_is_no_output_directory(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file already exists"):
+        check_absent(f"{tmp_path}/file")
+
+
+def test_below_a_file_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(InputError, match=r"cannot .*file/new"),
+        written_aside(f"{tmp_path}/file/new"),
+    ):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_file_system_that_is_not_there():
+    message = "cannot look into nosuch://bucket/new: .*nosuch"
+    with pytest.raises(InputError, match=message), written_aside("nosuch://bucket/new"):
+        pytest.fail("the block must not run")
+
+
+def test_write_file_replaces(tmp_path):
+    write_file(f"{tmp_path}/a", "one")
+    write_file(f"{tmp_path}/a", b"two")
+    assert tree(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"two"
+
+
+def test_write_file_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*none/a"):
+        write_file(f"{tmp_path}/none/a", "text")
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+    write_file(f"{tmp_path}/a", "one")
+
+    def write():
+        with file_written_aside(f"{tmp_path}/a") as file:
+            file.write("two")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
+    assert tree(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "one"
+
+
+def test_local_paths_need_no_tensorflow(tmp_path):
+    code = f"""
+import sys
+from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.directories import written_aside, write_file, copy_directory, held_alone
+from mptrec_tf.storage.directories import check_absent, check_writable
+root = {str(tmp_path)!r}
+check_absent(f"{{root}}/a")
+check_writable(f"{{root}}/b.json")
+with written_aside(f"{{root}}/a") as staging, held_alone(root):
+    write_file(f"{{staging}}/a.json", "[1]")
+copy_directory(f"{{root}}/a", f"{{root}}/c")
+with description(f"{{root}}/c/a.json", "missing", "again") as content:
+    assert content == [1]
+assert "tensorflow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert tree(tmp_path) == ["a", "a/a.json", "c", "c/a.json", "lock"]
