@@ -1,0 +1,95 @@
+"""Registries of what the field keeps inventing: models, heads, features, tasks, data sets.
+
+A kind is one module and one line in a registry; everything else looks it up by its name. A kind of
+one's own is registered by one call:
+
+    from mptrec_tf.models.heads.registry import HEADS
+    HEADS.register(HeadKind("mine", ...))
+
+Modules that do so are named in the environment variable MPTREC_PLUGINS (by commas), or by a
+package's entry point in the group `mptrec_tf.kinds`; they are imported before the first look-up, in
+every process: programs, Beam's workers and TFX's components know the same kinds.
+"""
+
+import functools
+import importlib
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from mptrec_tf.errors import InputError, did_you_mean
+
+PLUGINS = "MPTREC_PLUGINS"
+ENTRY_POINTS = "mptrec_tf.kinds"
+Kind = TypeVar("Kind")
+
+
+class Registry(Generic[Kind]):
+    """Kinds of one sort by name, in the order in which they were added.
+
+    Args:
+      what: What they are, for messages: "head".
+      built_in: Where the project's own kinds are, "module:attribute" by name; each is imported when
+        it is needed.
+    """
+
+    def __init__(self, what: str, built_in: Mapping[str, str]):
+        self._what = what
+        self._places = dict(built_in)
+        self._kinds: dict[str, Kind] = {}
+
+    def register(self, name: str, kind: Kind) -> None:
+        """Adds a kind.
+
+        Raises:
+          ValueError: if another one has this name.
+        """
+        if name in self._places or self._kinds.get(name, kind) is not kind:
+            raise ValueError(f"there is a {self._what} {name!r} already; give it another name.")
+        self._kinds[name] = kind
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all kinds, the project's own first."""
+        _load_plugins()
+        return tuple(dict.fromkeys((*self._places, *self._kinds)))
+
+    def get(self, name: str) -> Kind:
+        """Returns a kind.
+
+        Raises:
+          InputError: for an unknown name.
+        """
+        names = self.names()
+        if name not in names:
+            raise InputError(
+                f"unknown {self._what} {name!r}; there are {', '.join(names)}"
+                f"{did_you_mean(name, names)}"
+            )
+        if name not in self._kinds:
+            module, _, attribute = self._places[name].partition(":")
+            self._kinds[name] = getattr(importlib.import_module(module), attribute)
+        return self._kinds[name]
+
+    def all(self) -> dict[str, Kind]:
+        """All kinds by name."""
+        return {name: self.get(name) for name in self.names()}
+
+
+@functools.cache
+def _load_plugins() -> None:
+    """Imports the modules that register kinds of their own.
+
+    Raises:
+      InputError: for one that cannot be imported.
+    """
+    named = filter(None, os.environ.get(PLUGINS, "").split(","))
+    for module in named:
+        try:
+            importlib.import_module(module.strip())
+        except ImportError as error:
+            raise InputError(
+                f"{PLUGINS} names {module.strip()!r}, which cannot be imported: {error}."
+            ) from error
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        point.load()
