@@ -56,7 +56,7 @@ def run_seed(data_directory: str, seed: int, output: str) -> dict:
     stored = load_backbone(backbone_directory)
     data = PreparedData(data_directory)
     raw = {split: load_rows(data, split, NEW) for split in data.splits}
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     encoded = {split: encode_rows(model, rows, output) for split, rows in raw.items()}
     results = {}
     for task in NEW:
@@ -91,7 +91,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     def learnt(head: str):
         shutil.rmtree(work, ignore_errors=True)
         return learn(
-            stored.backbone,
+            stored.model,
             fewer,
             task,
             NewTaskConfig(head, training={"seed": seed}),
@@ -107,12 +107,12 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     tried = {candidate.kind for candidate in candidates}
     every = candidates + [learnt(kind)[0] for kind in KINDS if kind not in tried]
     heads = {c.kind: c.head for c in every}
-    answers, labels, _ = predictions(stored.backbone, heads, encoded["test"])
+    answers, labels, _ = predictions(stored.model, heads, encoded["test"])
     test = {kind: auc(labels, values) for kind, values in answers.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
         alone, _ = train_single(
-            stored.backbone.config,
+            stored.shape,
             fewer,
             task,
             TrainingConfig(seed=seed),
@@ -127,7 +127,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
         "seconds": seconds,
         "chosen": chosen.kind,
         "candidates": sorted(tried),
-        "share_of_joint": chosen.parameters / joint_training_parameters(stored.backbone),
+        "share_of_joint": chosen.parameters / joint_training_parameters(stored.model),
         "validation": {c.kind: c.validation_auc for c in every},
         "test": {**test, "auto": test[chosen.kind]},
     }

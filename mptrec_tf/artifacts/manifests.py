@@ -11,7 +11,8 @@ from typing import Any
 
 from mptrec_tf.data.spec import DatasetSpec, Task, task_from_dict
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.models.registry import MODELS
+from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.json_files import read_description, understood
 
 BACKBONE, PACKAGE = "backbone.json", "task.json"
@@ -23,14 +24,16 @@ class BackboneDescription:
 
     Attributes:
       directory: str. Where the backbone is.
-      config: Its shape.
+      model: str. The kind of model, a name in `MODELS`.
+      shape: Its shape.
       spec: Spec of the data that it was pre-trained on.
       fingerprint: str. Names the weights and the preprocessing graph.
       training: Settings and results of the training.
     """
 
     directory: str
-    config: BackboneConfig
+    model: str
+    shape: ModelShape
     spec: DatasetSpec
     fingerprint: str
     training: Mapping[str, Any]
@@ -64,9 +67,15 @@ def describe_backbone(directory: str) -> BackboneDescription:
     directory = directory.rstrip("/")
     description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
     with understood(directory, BACKBONE):
+        if "model" not in description:
+            raise InputError(
+                f"backbone {directory} was written by an earlier version of mptrec_tf; pre-train "
+                "it again."
+            )
         return BackboneDescription(
             directory,
-            BackboneConfig.from_json(json.dumps(description["config"])),
+            description["model"],
+            MODELS.get(description["model"]).shape_from_plain(description["shape"]),
             DatasetSpec.from_json(json.dumps(description["spec"])),
             description["fingerprint"],
             description["training"],
@@ -111,7 +120,7 @@ def check_addable(backbone: Any, task: Task) -> None:
     Raises:
       InputError: naming the column or the name.
     """
-    if task.name in backbone.config.tasks:
+    if task.name in backbone.shape.tasks:
         raise InputError(
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."

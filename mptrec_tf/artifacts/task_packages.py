@@ -24,7 +24,7 @@ from mptrec_tf.data.spec import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import named_weights
+from mptrec_tf.models.weights import named_weights
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import understood
@@ -120,6 +120,6 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     task = described.task
     with understood(directory, PACKAGE):
         config = head_kinds.from_dict(described.head)
-    head = head_kinds.make_head(config, backbone.config, task.name)
+    head = head_kinds.make_head(config, backbone.model.layout, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
     return TaskPackage(directory, task, head, described.backbone, described.training)

@@ -22,7 +22,7 @@ from mptrec_tf.data.transform.vocabulary import vocabulary_values
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.prompted import count
+from mptrec_tf.models.weights import count
 from mptrec_tf.storage.directories import write_file
 
 # Of a vocabulary that is larger, the card says the size and the most frequent values alone.
@@ -54,7 +54,7 @@ def model_card(
       packages: The tasks that were added.
       preprocessing: The backbone's preprocessing graph.
     """
-    old = backbone.spec.select_tasks(backbone.backbone.config.tasks)
+    old = backbone.spec.select_tasks(backbone.shape.tasks)
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
@@ -67,7 +67,7 @@ def model_card(
         "mptrec_tf": mptrec_tf.__version__,
         "tensorflow": tf.__version__,
         "backbone": backbone.fingerprint,
-        "backbone_parameters": count(backbone.backbone.parameters),
+        "backbone_parameters": count(backbone.model.parameters),
         "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
         "inputs": input_names(raw_feature_spec(backbone.spec)),
         "features": _features(backbone, preprocessing),

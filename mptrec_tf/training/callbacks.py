@@ -22,22 +22,19 @@ from mptrec_tf.storage.directories import write_file
 from mptrec_tf.training.batches import Rows, ordered_batches, reported
 
 AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum
-LOGS = "logs"  # TensorBoard's, in the directory of a run
 _STATE = "state.json"
 
 
-class RenewEnvironments(keras.callbacks.Callback):
-    """Assigns the environments of all training rows anew, every `cluster_every` epochs."""
+class EndEpoch(keras.callbacks.Callback):
+    """Lets the model do what is due after an epoch, with all training rows at hand."""
 
     def __init__(self, rows: Rows):
         super().__init__()
         self._rows = rows
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Renews the environments where the epoch is the last of its period."""
-        if (epoch + 1) % self.model.config.cluster_every == 0:
-            losses = [self.model.sample_losses(batch) for batch in ordered_batches(self._rows)]
-            self.model.renew_environments(tf.concat(losses, axis=1))
+        """Calls `TrainedModel.end_epoch`."""
+        self.model.end_epoch(epoch, lambda: ordered_batches(self._rows))
 
 
 class Validate(keras.callbacks.Callback):

@@ -12,47 +12,38 @@ import tensorflow as tf
 from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
+from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import saved_state
+from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.representations import encode_task
+from mptrec_tf.training.run_context import RunContext
 
 
 def tune(
-    backbone: Backbone,
+    backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
     heads: Mapping[str, head_kinds.AnyConfig],
-    training: loop.TrainingConfig,
-    *,
-    directory: str,
-    fingerprint: str,
-    logs: str | None = None,
-    title: str | None = None,
-    show_progress: bool = True,
+    training: TrainingConfig,
+    context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
-    memory_limit: int = MEMORY_LIMIT,
 ) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
     """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
 
     Args:
-      backbone: A pre-trained backbone. It is frozen.
+      backbone: A pre-trained model. It is frozen.
       data: Data with the new task's labels.
       task: Name of the new task.
       heads: Shapes by kind.
       training: How long and how fast.
-      directory: Where the state of the run is kept; a run that was killed is continued.
-      fingerprint: Names the backbone, so that a run is continued on the same one alone.
-      logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      title: Which training it is, for the lines that say how far it is. Defaults to the task.
-      show_progress: Whether to say how far it is.
+      context: Where the state of the run is saved, and the backbone's fingerprint.
       encoded: What `encode_task` returned, where several runs read it.
-      memory_limit: Bytes of a split, or of its representations, that are held in memory.
 
     Returns:
       Head and training by kind; the logs of a training name the task.
@@ -64,49 +55,45 @@ def tune(
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
     names = _names(task, heads)
+    [kind_of_task] = data.spec.select_tasks([task])
     for kind, name in names.items():
-        model.add_task(name, heads[kind])
+        model.add_task(kind_of_task, heads[kind], name)
     # Before anything is written where another run may keep what it reads.
-    check_state(directory, data, fingerprint, task, heads, training)
-    train, validation = encoded or encode_task(model, data, [task], directory, memory_limit)
-    results = loop.run(
-        model,
-        {f"val_auc/{name}": model.heads[name].weights for name in names.values()},
-        _label_for_each(train, len(heads)),
-        _label_for_each(validation, len(heads)),
-        list(names.values()),
-        training,
-        directory=directory,
-        settings=_settings(data, fingerprint, task, heads),
-        logs=logs,
-        title=title or task,
-        show_progress=show_progress,
+    check_state(data, task, heads, training, context)
+    train, validation = encoded or encode_task(model, data, [task], context)
+    job = loop.Job(
+        make_model=lambda: model,
+        best_of=lambda model: {f"val_auc/{n}": model.heads[n].weights for n in names.values()},
+        train=_label_for_each(train, len(heads)),
+        validation=_label_for_each(validation, len(heads)),
+        tasks=list(names.values()),
+        settings=_settings(data, task, heads, context),
     )
+    _, results = loop.run(job, training, context)
     trained = {kind: _logs_of(results[f"val_auc/{n}"], n, task) for kind, n in names.items()}
     if training.calibrate:
-        found = calibration(model, _label_for_each(validation, len(heads)))
-        for (kind, name), (scale, shift) in zip(names.items(), found, strict=True):
+        fitted = calibration(model, job.validation)
+        for (kind, name), (scale, shift) in zip(names.items(), fitted, strict=True):
             model.heads[name].rescale(scale, shift)
             trained[kind] = dataclasses.replace(trained[kind], calibration={task: (scale, shift)})
     return {kind: (model.heads[name], trained[kind]) for kind, name in names.items()}
 
 
 def check_state(
-    directory: str,
     data: TrainingData,
-    fingerprint: str,
     task: str,
     heads: Mapping[str, head_kinds.AnyConfig],
-    training: loop.TrainingConfig,
+    training: TrainingConfig,
+    context: RunContext,
 ) -> None:
-    """Refuses a directory that holds the state of another run than `tune` would continue.
+    """Rejects a context whose directory holds the state of another run than `tune` would continue.
 
     Raises:
       InputError: naming the settings that differ.
     """
-    settings = _settings(data, fingerprint, task, heads)
+    settings = _settings(data, task, heads, context)
     names = _names(task, heads).values()
-    saved_state(directory, loop.all_settings(settings, training, list(names)))
+    saved_state(context.directory, loop.all_settings(settings, training, list(names)))
 
 
 def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, str]:
@@ -115,11 +102,14 @@ def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, st
 
 
 def _settings(
-    data: TrainingData, fingerprint: str, task: str, heads: Mapping[str, head_kinds.AnyConfig]
+    data: TrainingData,
+    task: str,
+    heads: Mapping[str, head_kinds.AnyConfig],
+    context: RunContext,
 ) -> dict[str, Any]:
     return {
         "data": data.splits,
-        "backbone": fingerprint,
+        "backbone": context.fingerprint,
         "task": task,
         "heads": {kind: head_kinds.to_dict(head) for kind, head in heads.items()},
     }

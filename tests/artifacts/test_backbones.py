@@ -35,17 +35,17 @@ def test_a_loaded_backbone_is_the_saved_one_bit_for_bit(synthetic_backbone, tmp_
     again = tmp_path / "again"
     again.mkdir()
     fingerprint = backbones.save_backbone(
-        str(again), stored.backbone, stored.spec, stored.transform_dir, stored.training
+        str(again), stored.model, stored.spec, stored.transform_dir, stored.training
     )
     assert fingerprint == stored.fingerprint
     loaded = load_backbone(str(again))
-    assert (loaded.spec, loaded.backbone.config) == (stored.spec, stored.backbone.config)
+    assert (loaded.spec, loaded.backbone.config) == (stored.spec, stored.shape)
     weights = loaded.backbone.named_weights()
-    assert weights.keys() == stored.backbone.named_weights().keys()
-    for name, weight in stored.backbone.named_weights().items():
+    assert weights.keys() == stored.model.named_weights().keys()
+    for name, weight in stored.model.named_weights().items():
         np.testing.assert_array_equal(weight, weights[name])
     features = {CATEGORICAL: tf.zeros((3, 7), tf.int64), NUMERIC: tf.ones((3, 3))}
-    np.testing.assert_array_equal(loaded.backbone(features), stored.backbone(features))
+    np.testing.assert_array_equal(loaded.backbone(features), stored.model(features))
 
 
 def test_changed_weights_are_refused_with_both_fingerprints(synthetic_backbone, copy):
@@ -169,7 +169,7 @@ def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, fini
     stored = load_backbone(str(synthetic_backbone))
     kept = keep_backbone(
         str(tmp_path / "out"),
-        stored.backbone,
+        stored.model,
         PreparedData(str(prepared_synthetic)),
         {"losses": {"gen_weight": 0.9}},
         finished,
@@ -202,7 +202,7 @@ def test_nothing_is_left_where_keeping_fails_half_way(
     with pytest.raises(InputError, match="the disk is full"):
         keep_backbone(
             str(tmp_path / "out"),
-            stored.backbone,
+            stored.model,
             PreparedData(str(prepared_synthetic)),
             {},
             finished,
@@ -221,7 +221,7 @@ def test_data_that_changed_during_the_training_are_refused(
     with pytest.raises(InputError, match="changed during the training; put the data back"):
         keep_backbone(
             str(tmp_path / "out"),
-            stored.backbone,
+            stored.model,
             PreparedData(str(prepared_synthetic)),
             {},
             finished,

@@ -30,7 +30,7 @@ def backbone(synthetic_backbone):
 
 
 def make_head(backbone, **config):
-    shape = backbone.backbone.config
+    shape = backbone.shape
     config = HeadConfig(**{"tower_units": (6, 5), **config})
     return PromptHead(config, shape.input_width, shape.width, name=TASK.name)
 
@@ -59,13 +59,13 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
     assert weights.keys() == named_weights(head).keys()
     for name, weight in named_weights(head).items():
         np.testing.assert_array_equal(weight, weights[name])
-    shape = backbone.backbone.config
+    shape = backbone.shape
     encoded = Encoded(
         tf.random.normal((5, shape.input_width)),
         tf.random.normal((5, shape.width)),
         tf.random.normal((2, 5, shape.width)),
     )
-    prompts = backbone.backbone.prompts.prompts
+    prompts = backbone.model.prompts.prompts
     for ours, theirs in zip(head(encoded, prompts), loaded.head(encoded, prompts), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -61,9 +61,9 @@ def in_another_order(examples, folder, copy_artifact):
 def test_the_pretrainer_writes_a_whole_model(pretrained, model, examples, made):
     assert sorted(os.listdir(model.uri)) == ["Backbone", "Expected", "Format-Serving", "model.json"]
     loaded = model_artifact.load(model.uri)
-    assert loaded.tasks == loaded.backbone.backbone.config.tasks == ("click", "like")
+    assert loaded.tasks == loaded.backbone.shape.tasks == ("click", "like")
     assert (loaded.added, loaded.base, loaded.packages) == (None, None, ())
-    assert loaded.backbone.backbone.config.expert_units == (12, 8)
+    assert loaded.backbone.shape.expert_units == (12, 8)
     training = loaded.backbone.training
     assert training["data"]["splits"]["train"]["rows"] == 1200
     assert training["training"]["seed"] == 4

@@ -18,7 +18,7 @@ def backbone(synthetic_backbone):
 
 
 def package(backbone, name="share", label=None):
-    shape = backbone.backbone.config
+    shape = backbone.shape
     head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name=name)
     task = Task(name, label or name, ("1",), ("0",))
     return TaskPackage(f"tasks/{name}", task, head, backbone.fingerprint, {"seed": 5})

@@ -102,7 +102,7 @@ def test_any_column_names_are_served(source, data, backbone, path):
     [block] = read_file(source.shards("test")[0], SPEC.text_format)
     answers = model.predict(block)
     rows = load_rows(data, "test", ["rich", "old"])
-    expected = backbone.backbone(rows.columns).numpy()
+    expected = backbone.model(rows.columns).numpy()
     for i, task in enumerate(("rich", "old")):
         np.testing.assert_allclose(np.sort(answers[task]), np.sort(expected[:, i]), rtol=1e-5)
 

@@ -165,7 +165,7 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
             epochs=2, batch_size=64, learning_rate=5e-3, seed=4, calibrate=calibrate
         )
         found[calibrate] = tune(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             {"kind": head},
@@ -176,7 +176,7 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
         )["kind"]
     (plain, _), (head, result) = found[False], found[True]
     rows = load_rows(data, "validation", ["share"])
-    answers, labels, _ = predictions(stored.backbone, {"plain": plain, "head": head}, rows)
+    answers, labels, _ = predictions(stored.model, {"plain": plain, "head": head}, rows)
     scale, shift = result.calibration["share"]
     np.testing.assert_allclose(
         answers["head"], expit(scale * logit(answers["plain"]) + shift), rtol=1e-3

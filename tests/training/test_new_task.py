@@ -35,7 +35,7 @@ def stored(synthetic_backbone):
 def learnt(stored, data, directory, head="auto", **training):
     fields = {"epochs": 2, "batch_size": 128, "seed": 4}
     return learn(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         NewTaskConfig(head, {"tower_units": (4,)}, fields | training),
@@ -80,7 +80,7 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
 
     def trained(kinds, folder):
         heads = tune(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             {kind: shapes[kind] for kind in kinds},
@@ -135,7 +135,7 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
         NewTaskConfig("best")
     with pytest.raises(InputError, match="head 'residual' has no tau; leave it out"):
         learn(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             NewTaskConfig("residual", {"tau": 2.0}),
@@ -149,7 +149,7 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
     learnt_from = {}
     for limit in (0, 1 << 30):
         _, learnt_from[limit] = learn(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             config,
@@ -168,7 +168,7 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
 
 def test_reference_points(stored, data, tmp_path):
     head, _ = tune(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         {"fixed": head_config("fixed")},
@@ -178,7 +178,7 @@ def test_reference_points(stored, data, tmp_path):
         show_progress=False,
     )["fixed"]
     rows = compare(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         head,
@@ -201,10 +201,10 @@ def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
     labels[7] = 1
     columns = {k: v for k, v in rows["validation"].columns.items() if k != "row"}
     one = rows_in_memory({**columns, "labels": tf.constant(labels)})
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     encoded = tuple(encode_rows(model, part, "unused") for part in (rows["train"], one))
     chosen, candidates = learn(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         NewTaskConfig(training={"epochs": 1, "batch_size": 512}),

@@ -57,7 +57,7 @@ def short_pretraining(data, directory, assignment="online", training=SHORT, **se
 
 def short_tuning(stored, data, directory, training=SHORT, head=HEAD, **settings):
     return tune(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         {"prompt": head},
@@ -101,7 +101,7 @@ def weighted_rows(data):
 
 
 def test_rows_without_weight_do_not_train(stored, weighted_rows):
-    model = MPTRec(stored.backbone, PretrainingConfig(assignment="online"), training_steps=1)
+    model = MPTRec(stored.model, PretrainingConfig(assignment="online"), training_steps=1)
     columns = {k: v for k, v in weighted_rows.columns.items() if k != "row"}
     only = {k: v[700:] for k, v in columns.items() if k != WEIGHT}
     assert float(model.compute_loss(columns)) == pytest.approx(
@@ -115,14 +115,14 @@ def test_rows_without_weight_do_not_train(stored, weighted_rows):
 
 @pytest.mark.parametrize("memory_limit", [0, 1 << 30])
 def test_weights_go_with_the_representations(stored, weighted_rows, tmp_path, memory_limit):
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     rows = encode_rows(model, weighted_rows, str(tmp_path), memory_limit)
     weights = np.concatenate([batch[WEIGHT] for batch in ordered_batches(rows, 100)])
     np.testing.assert_array_equal(weights, weighted_rows.columns[WEIGHT])
 
 
 def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, monkeypatch):
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     rows = load_rows(data, "train", ("share",))
     held = encode_rows(model, rows, str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -143,7 +143,7 @@ def test_a_directory_that_cannot_be_written_is_named(stored, data, tmp_path):
     (tmp_path / "file").write_text("mine")
     rows = load_rows(data, "train", ("share",))
     with pytest.raises(InputError, match=r"cannot write .*file/train/000000\."):
-        encode_rows(PromptedMPTRec(stored.backbone), rows, str(tmp_path / "file" / "train"), 0)
+        encode_rows(PromptedMPTRec(stored.model), rows, str(tmp_path / "file" / "train"), 0)
 
 
 def test_tuning_on_what_was_spilled_and_going_on_with_it(stored, data, tmp_path):
@@ -178,7 +178,7 @@ def test_another_runs_files_are_left_alone(stored, data, tmp_path):
 
 
 def test_every_row_is_encoded_once_for_all_epochs(stored, data, tmp_path, monkeypatch):
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     rows, encode_once = [], PromptedMPTRec.encode_once
 
     def counted(self, batch):
@@ -207,9 +207,9 @@ def test_tuning_leaves_the_backbone_alone(stored, data, tmp_path, monkeypatch):
         models.append(model)
 
     monkeypatch.setattr(loop, "compile_model", compiled)
-    before = values_of(stored.backbone.named_weights())
+    before = values_of(stored.model.named_weights())
     head, _ = short_tuning(stored, data, tmp_path)
-    assert_same(values_of(stored.backbone.named_weights()), before)
+    assert_same(values_of(stored.model.named_weights()), before)
     [model] = models
     assert {id(w) for w in model.trainable_weights} == {id(w) for w in head.weights}
     # Adam keeps two slots for each weight that it trains, beside its step and learning rate.
