@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.data.spec import DatasetSpec, Task, task_from_dict
+from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
@@ -93,7 +94,7 @@ def describe_package(directory: str) -> PackageDescription:
     with understood(directory, PACKAGE):
         return PackageDescription(
             directory,
-            task_from_dict(description["task"]),
+            task_from_plain(description["task"]),
             description["head"],
             description["backbone"],
             description["training"],
@@ -125,10 +126,8 @@ def check_addable(backbone: Any, task: Task) -> None:
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."
         )
-    for column, what in (
-        (task.label, "makes the label"),
-        (task.known_probability, "is the known probability"),
-    ):
+    others = {column: f"is the {what}" for column, what in task.other_columns().items()}
+    for column, what in ({task.label: "makes the label"} | others).items():
         if column in backbone.spec.feature_names:
             raise InputError(
                 f"column {column!r} {what} of task {task.name!r} and is a feature of "

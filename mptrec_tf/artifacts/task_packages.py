@@ -71,7 +71,7 @@ def save_package(
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
     description = {
         "backbone": backbone,
-        "task": dataclasses.asdict(task),
+        "task": task.to_plain(),
         "head": head_kinds.to_dict(head.config),
         "training": training,
     }

@@ -176,7 +176,7 @@ class PromptedMPTRec(TrainedModel):
         """Returns per-sample values of a batch.
 
         Returns:
-          `probability` [B, N] and `gate` [B, N] (the weight of the specific representation) of
+          `prediction` [B, N] and `gate` [B, N] (the weight of the specific representation) of
           the new tasks.
         """
         return self._report(inputs, tuple(self.heads.values()))
@@ -190,6 +190,6 @@ class PromptedMPTRec(TrainedModel):
             self._predict(name, o.logits) for name, o in zip(self.heads, outputs, strict=True)
         ]
         return {
-            "probability": tf.stack(predictions, axis=1),
+            "prediction": tf.stack(predictions, axis=1),
             "gate": tf.stack([o.gate[:, 0] for o in outputs], axis=1),
         }

@@ -14,14 +14,14 @@ from mptrec_tf.artifacts.task_packages import (
     save_package,
 )
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.backbone import Encoded, named_weights
 from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
 from mptrec_tf.models.prompted import count
 from mptrec_tf.training.loop import Training
 
-TASK = Task("share", "share", ("1",), ("0",), known_probability="probability_share")
+TASK = BinaryTask("share", "share", ("1",), ("0",), known_probability="probability_share")
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def test_an_unknown_task_is_refused(tmp_path, tune, pretrain, examples, model):
 def test_a_task_with_one_class_is_refused(tmp_path, tune, pretrain, examples, model, copy_artifact):
     def all_negative(description):
         for task in ("click", "share"):
-            description["splits"]["validation"]["positives"][task] = 0
+            description["splits"]["validation"]["tasks"][task]["positives"] = 0
 
     other = with_spec(examples, tmp_path / "x", copy_artifact, all_negative)
     with pytest.raises(InputError, match="'share' has one class only in the validation split"):

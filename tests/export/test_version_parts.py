@@ -226,7 +226,7 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
     training = {
         "best_epoch": 1,
         "history": [{"val_auc/four": 0.5}, {"val_auc/four": 0.75, "loss/four": 0.1, "x/three": 1}],
-        "data": {"splits": {"train": {"rows": 1234, "positives": {"four": 56}}}},
+        "data": {"splits": {"train": {"rows": 1234, "tasks": {"four": {"positives": 56}}}}},
     }
     package = make_package(backbone, tmp_path, "four", training=training)
     card = model_card(backbone, [package], Preprocessing(backbone.transform_dir))

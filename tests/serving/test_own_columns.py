@@ -19,7 +19,8 @@ from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sources.block import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.inference.saved_model import LoadedModel
@@ -35,7 +36,10 @@ SPEC = DatasetSpec(
     name="jobs",
     categorical=(Categorical("job title"), Categorical("Größe", hash_buckets=8)),
     numeric=(Numeric("hours per week", "standard"), Numeric("hours_per_week"), Numeric("self")),
-    tasks=(Task("rich", "income", ("1",), ("0",)), Task("old", "age (years)", above=40)),
+    tasks=(
+        BinaryTask("rich", "income", ("1",), ("0",)),
+        BinaryTask("old", "age (years)", above=40),
+    ),
     user_id="user id",
     weight="fnl-wgt",
 )
