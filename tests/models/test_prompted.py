@@ -362,7 +362,8 @@ def test_parameters_of_joint_training_equal_those_of_a_model_of_all_tasks(shape,
 def test_a_checkpoint_goes_on_as_if_nothing_had_happened(backbone, shape, batch, dataset, tmp_path):
     head = HeadConfig(tower_units=(3,), tower_dropout=0.3)
     inputs = batch(6, 2)
-    inputs |= make(backbone()).encode_once(inputs)
+    encoder = make(backbone())
+    inputs |= encoder.encode_once(inputs)
 
     def begin(old):
         model = make(old, "share", "follow", head=head)

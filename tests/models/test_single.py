@@ -111,7 +111,8 @@ def gradients(model, inputs, tasks):
 
 
 def test_changing_one_tasks_labels_changes_no_other_gradient(single, batch, tasks_of):
-    model, inputs = single(), batch()
+    # So wide that something of each task is above 0.
+    model, inputs = single(expert_units=(16, 12), tower_units=(10,)), batch()
     before = gradients(model, inputs, tasks_of(model))
     inputs["labels"][:, 1] = 1 - inputs["labels"][:, 1]
     after = gradients(model, inputs, tasks_of(model))
