@@ -260,14 +260,17 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     import tensorflow as tf
 
     from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
+    from mptrec_tf.data.spec import Task
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.backbone import BackboneConfig
-    from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+    from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+    from mptrec_tf.models.shapes import MPTRecShape
+    from mptrec_tf.models.trainer import Plan
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
-    from mptrec_tf.training.callbacks import RenewEnvironments
+    from mptrec_tf.training.callbacks import EndEpoch
+    from mptrec_tf.training.configurations import TrainingConfig
 
-    class WithIdDropout(MPTRec):
+    class WithIdDropout(MPTRecTrainer):
         rates = None
 
         def compute_loss(self, inputs, training=False):
@@ -299,12 +302,11 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         )
         for part in parts
     )
-    shape = BackboneConfig(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
-    config = loop.TrainingConfig(seed=seed, epochs=EPOCHS)
+    shape = MPTRecShape(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
+    config = TrainingConfig(seed=seed, epochs=EPOCHS)
     steps = train.steps(config.batch_size)
-    model = WithIdDropout(
-        shape, PretrainingConfig(), training_steps=EPOCHS * steps, training_rows=train.count
-    )
+    tasks = [Task(name, name, ("1",)) for name in rows.tasks]
+    model = WithIdDropout(MPTRec(shape), tasks, plan=Plan(EPOCHS * steps, train.count))
     rates = rates_of(way, ids, unknown, counts, rows.ends)
     if rates.any():
         model.rates = tf.constant(rates, tf.float32)
@@ -320,7 +322,7 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         epochs=EPOCHS,
         steps_per_epoch=steps,
         verbose=0,
-        callbacks=[RenewEnvironments(train), Look()],
+        callbacks=[EndEpoch(train), Look()],
     )
     by_auc = int(np.argmax([_mean(one, "validation", "plain", 0) for one in looks]))
     by_loss = int(np.argmin([_mean(one, "validation", "plain", 1) for one in looks]))

@@ -12,6 +12,7 @@ from typing import Any
 from mptrec_tf.data.spec import DatasetSpec, Task
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.errors import InputError
+from mptrec_tf.kinds import PLUGINS
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.json_files import read_description, understood
@@ -68,15 +69,21 @@ def describe_backbone(directory: str) -> BackboneDescription:
     directory = directory.rstrip("/")
     description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
     with understood(directory, BACKBONE):
-        if "model" not in description:
+        if isinstance(description, dict) and "model" not in description:
             raise InputError(
                 f"backbone {directory} was written by an earlier version of mptrec_tf; pre-train "
                 "it again."
             )
+        model, known = description["model"], MODELS.names()
+        if model not in known:
+            raise InputError(
+                f"backbone {directory} is of the model {model!r}, which is unknown here (there are "
+                f"{', '.join(known)}); name the module that registers it in {PLUGINS}."
+            )
         return BackboneDescription(
             directory,
-            description["model"],
-            MODELS.get(description["model"]).shape_from_plain(description["shape"]),
+            model,
+            MODELS.get(model).shape_from_plain(description["shape"]),
             DatasetSpec.from_json(json.dumps(description["spec"])),
             description["fingerprint"],
             description["training"],

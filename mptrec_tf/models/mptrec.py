@@ -159,6 +159,8 @@ class MPTRecTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(model, tasks, losses or MPTRecLosses(), plan, **kwargs)
+        if plan is None and self.loss_weights.adversarial_weight:
+            raise ValueError("plan should be given where there is an adversary. Received: None.")
         count = len(self.tasks)
         self.discriminator = Discriminator(count, name="discriminator")
         self.discriminator.build((None, model.shape.width))

@@ -31,7 +31,7 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
     keras.utils.set_random_seed(seed)
     [task] = backbone.spec.select_tasks(["share"])
     task = type(task)(**{**vars(task), "name": name})
-    head = make_head(head_config(kind), backbone.shape, name)
+    head = make_head(head_config(kind), backbone.model.layout, name)
     folder = folder / f"{name}-{seed}"
     folder.mkdir()
     save_package(str(folder), task, head, backbone.fingerprint, training or {"seed": seed})

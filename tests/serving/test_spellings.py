@@ -23,8 +23,8 @@ from mptrec_tf.export.serving_model import export
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, evaluated_tasks
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.training.pretraining import backbone_config
+from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.training.configurations import PretrainingConfig
 
 SPEC = DatasetSpec(
     name="shop",
@@ -113,9 +113,10 @@ def of_csv(folder):
 @pytest.fixture(scope="module")
 def model(of_examples, folder):
     keras.utils.set_random_seed(1)
-    shape = backbone_config(of_examples, ["buy", "stay"], expert_units=(8, 4), tower_units=(4,))
+    shape = {"expert_units": (8, 4), "tower_units": (4,)}
+    config = PretrainingConfig(("buy", "stay"), shape=shape)
     (folder / "backbone").mkdir()
-    backbone = Backbone(shape)
+    backbone = MPTRec(config.make_shape(of_examples))
     spec, transform_dir = of_examples.spec, of_examples.transform_dir
     save_backbone(f"{folder}/backbone", backbone, spec, transform_dir, {"history": []})
     path, _ = export(load_backbone(f"{folder}/backbone"), [], f"{folder}/model")

@@ -15,11 +15,12 @@ from mptrec_tf.models.head_names import ATTENTIONS
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, rows_in_memory
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
+from mptrec_tf.training.new_task import candidate_kinds, learn
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.reference import compare, in_words
 from mptrec_tf.training.representations import encode_rows
+from mptrec_tf.training.run_context import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,11 @@ def stored(synthetic_backbone):
     return load_backbone(str(synthetic_backbone))
 
 
+def context(stored, directory, **changes):
+    fields = {"show_progress": False, "fingerprint": stored.fingerprint}
+    return RunContext(str(directory), **fields | changes)
+
+
 def learnt(stored, data, directory, head="auto", **training):
     fields = {"epochs": 2, "batch_size": 128, "seed": 4}
     return learn(
@@ -39,9 +45,7 @@ def learnt(stored, data, directory, head="auto", **training):
         data,
         "share",
         NewTaskConfig(head, {"tower_units": (4,)}, fields | training),
-        directory=str(directory),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, directory),
     )
 
 
@@ -85,9 +89,7 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
             "share",
             {kind: shapes[kind] for kind in kinds},
             TrainingConfig(epochs=2, batch_size=128, schedule="cosine"),
-            directory=str(tmp_path / folder),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
+            context(stored, tmp_path / folder),
         )
         return heads["fixed"]
 
@@ -139,8 +141,7 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
             data,
             "share",
             NewTaskConfig("residual", {"tau": 2.0}),
-            directory=str(tmp_path),
-            fingerprint=stored.fingerprint,
+            context(stored, tmp_path),
         )
 
 
@@ -153,10 +154,7 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
             data,
             "share",
             config,
-            directory=str(tmp_path / str(limit)),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
-            memory_limit=limit,
+            context(stored, tmp_path / str(limit), memory_limit=limit),
         )
     assert {"train", "validation", "logs"} <= set(os.listdir(tmp_path / "0"))
     # Few rows are one window either way, but in another order: as good, not the same.
@@ -173,9 +171,7 @@ def test_reference_points(stored, data, tmp_path):
         "share",
         {"fixed": head_config("fixed")},
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "head"),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, tmp_path / "head"),
     )["fixed"]
     rows = compare(
         stored.model,
@@ -183,8 +179,7 @@ def test_reference_points(stored, data, tmp_path):
         "share",
         head,
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "compared"),
-        show_progress=False,
+        context(stored, tmp_path / "compared"),
     )
     assert [row["task"] for row in rows] == ["click", "like", "share"]
     expected = {f"{who}_{split}" for who in ("mptrec", "joint") for split in ("validation", "test")}
@@ -208,10 +203,8 @@ def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
         data,
         "share",
         NewTaskConfig(training={"epochs": 1, "batch_size": 512}),
-        directory=str(tmp_path),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
-        encoded=encoded,
+        context(stored, tmp_path),
+        encoded,
     )
     assert chosen is candidates[0]  # nothing tells them apart, so the smallest
 
