@@ -82,12 +82,13 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
     from mptrec_tf.training.new_task import learn, predictions
     from mptrec_tf.training.pretraining import pretrain
-    from mptrec_tf.training.reference import backbone_aucs, single_config
+    from mptrec_tf.training.reference import backbone_scores, single_config
     from mptrec_tf.training.run_context import RunContext
 
     rows, positives = raw["train"].count, int(raw["train"].columns[LABELS].numpy().sum())
     fewer = copy.copy(data)
-    fewer.splits = {**data.splits, "train": {"rows": rows, "positives": {task: positives}}}
+    labels = {task: {"positives": positives}}
+    fewer.splits = {**data.splits, "train": {"rows": rows, "tasks": labels}}
     [kind_of_task] = data.spec.select_tasks([task])
     context = RunContext(work, show_progress=False, fingerprint=stored.fingerprint)
 
@@ -114,7 +115,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
         shutil.rmtree(work, ignore_errors=True)
         config = single_config(stored.shape, task, TrainingConfig(seed=seed))
         alone, _ = pretrain(fewer, config, context, (raw["train"], raw["validation"]))
-        test["single"] = backbone_aucs(alone, [kind_of_task], raw["test"])[task]
+        test["single"] = backbone_scores(alone, [kind_of_task], raw["test"])[task]
     shutil.rmtree(work, ignore_errors=True)
     return {
         "positives": positives,
@@ -122,7 +123,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
         "chosen": chosen.kind,
         "candidates": sorted(tried),
         "share_of_joint": chosen.parameters / stored.model.joint_parameters(),
-        "validation": {c.kind: c.validation_auc for c in every},
+        "validation": {c.kind: c.score for c in every},
         "test": {**test, "auto": test[chosen.kind]},
     }
 

@@ -45,7 +45,7 @@ def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
     from mptrec_tf.training.pretraining import pretrain
-    from mptrec_tf.training.reference import backbone_aucs
+    from mptrec_tf.training.reference import backbone_scores
     from mptrec_tf.training.run_context import RunContext
 
     shape, training = RECIPES[recipe]
@@ -59,7 +59,7 @@ def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
         found[f"epochs/{what}"] = len(result.history)
         for split in ("validation", "test"):
             rows, kinds = load_rows(data, split, tasks), data.spec.select_tasks(tasks)
-            for task, value in backbone_aucs(backbone, kinds, rows).items():
+            for task, value in backbone_scores(backbone, kinds, rows).items():
                 found[f"{split}/{task}/{what}"] = value
         if what == "frozen":
             found |= add_tasks(data, backbone, seed, work)
@@ -95,7 +95,7 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
             heads = {kind: learnt.head}
             answers, labels, _ = predictions(backbone, kind_of_task, heads, rows["test"])
             found[f"test/{task}/{kind}"] = auc(labels, answers[kind])
-            found[f"validation/{task}/{kind}"] = learnt.validation_auc
+            found[f"validation/{task}/{kind}"] = learnt.score
     return found
 
 

@@ -26,7 +26,7 @@ def main(_) -> None:
     import tensorflow as tf
 
     from mptrec_tf.data.packed import LABELS
-    from mptrec_tf.data.spec import Task
+    from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.keras import keras
     from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
@@ -75,11 +75,11 @@ def main(_) -> None:
     )
     shape = MPTRecShape(_TASKS, _IDS, _CATEGORICAL, _NUMERIC)
     plan = Plan(_EPOCHS.value * rows.steps(_BATCH_SIZE.value), count)
-    tasks = [Task(name, name, ("1",)) for name in _TASKS]
+    tasks = [BinaryTask(name, name, ("1",)) for name in _TASKS]
     model = MPTRecTrainer(MPTRec(shape), tasks, plan=plan)
     speeds = {"1, pre-training": samples_per_second(model, rows)}
     prompted = PromptedMPTRec(model.backbone)
-    prompted.add_task(Task("new", "new", ("1",)))
+    prompted.add_task(BinaryTask("new", "new", ("1",)))
     begin = time.perf_counter()
     encoded = encode_rows(prompted, rows, directory="")
     speeds["encoding, once"] = [count / (time.perf_counter() - begin)]

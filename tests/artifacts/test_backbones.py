@@ -157,7 +157,7 @@ def finished(tmp_path, prepared_synthetic):
     (work / "epoch-0000.index").write_text("state")
     graph = transform_fingerprint(f"{prepared_synthetic}/transform")
     return Training(
-        history=[{"val_auc_sum": float("nan")}],
+        history=[{"val_score_sum": float("nan")}],
         best_epoch=0,
         seconds=1.0,
         steps=1,
@@ -185,7 +185,7 @@ def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, fini
     assert (tmp_path / "out" / "logs" / "train" / "events").read_text() == "seen"
     assert kept.fingerprint == stored.fingerprint
     assert kept.training["losses"] == {"gen_weight": 0.9}
-    assert kept.training["history"] == [{"val_auc_sum": None}]
+    assert kept.training["history"] == [{"val_score_sum": None}]
     assert kept.training["data"]["splits"]["train"]["rows"] == 1500
 
 

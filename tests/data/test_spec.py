@@ -10,9 +10,9 @@ from mptrec_tf.data.spec import (
     DatasetSpec,
     Numeric,
     check_same_features,
-    task_from_plain,
 )
 from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -72,7 +72,7 @@ def test_what_a_version_before_0_2_wrote_is_named():
 
 def test_task_round_trip():
     for task in SPEC.tasks:
-        assert task_from_plain(dataclasses.asdict(task)) == task
+        assert task_from_plain(task.to_plain()) == task
 
 
 def test_label_values_are_compared_in_their_canonical_form():

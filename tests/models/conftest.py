@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.registry import MODELS
 
@@ -132,7 +132,7 @@ def backbone():
 @pytest.fixture
 def tasks_of():
     """Function that makes the tasks of a model."""
-    return lambda model: [Task(name, name, ("1",), ("0",)) for name in model.shape.tasks]
+    return lambda model: [BinaryTask(name, name, ("1",), ("0",)) for name in model.shape.tasks]
 
 
 def make_batch(rows=6, tasks=3, *, weight=False, seed=0):

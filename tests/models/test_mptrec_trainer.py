@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.shapes import MPTRecLosses
@@ -15,7 +15,7 @@ STEPS = 10
 
 
 def tasks_of(backbone):
-    return [Task(name, name, ("1",), ("0",)) for name in backbone.shape.tasks]
+    return [BinaryTask(name, name, ("1",), ("0",)) for name in backbone.shape.tasks]
 
 
 def make(backbone, rows=6, steps=STEPS, **losses):
@@ -29,7 +29,7 @@ def test_task_losses_by_hand():
     labels = tf.constant([[1.0, 0.0], [1.0, 1.0]])  # [B, K]
     # Probabilities 1/2, 3/4 of task 0 (both positive); 1/4 (negative), 1/2 (positive) of task 1.
     expected = [[np.log(2), np.log(4 / 3)], [np.log(4 / 3), np.log(2)]]
-    tasks = [Task("click", "click", ("1",)), Task("buy", "buy", ("1",))]
+    tasks = [BinaryTask("click", "click", ("1",)), BinaryTask("buy", "buy", ("1",))]
     np.testing.assert_allclose(task_losses(tasks, logits, labels), expected, rtol=1e-6)
     expected = [[1 / 2, 3 / 4], [1 / 4, 1 / 2]]
     np.testing.assert_allclose(task_predictions(tasks, logits), expected, rtol=1e-6)
@@ -301,7 +301,7 @@ def test_report_of_a_batch(backbone, batch, plain):
     for rows in (1, 6):
         model, inputs = make(backbone()), batch(rows)
         report, out = model.report(inputs), plain(model.backbone, inputs)
-        np.testing.assert_allclose(report["probability"], model(inputs), rtol=1e-5)
+        np.testing.assert_allclose(report["prediction"], model(inputs), rtol=1e-5)
         np.testing.assert_allclose(report["gate"], out.gates[..., 0].T, rtol=1e-4)
         for k in range(3):
             for b in range(rows):

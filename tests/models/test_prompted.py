@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.heads import ATTENTIONS, HeadConfig
@@ -18,7 +18,7 @@ ONLINE = MPTRecLosses(assignment="online")
 
 
 def a_task(name):
-    return Task(name, name, ("1",), ("0",))
+    return BinaryTask(name, name, ("1",), ("0",))
 
 
 def make(backbone, *tasks, head=SMALL):
@@ -106,11 +106,11 @@ def test_report_of_a_batch(backbone, batch):
         model = make(backbone(), "share", "follow")
         inputs = model.encode_once(batch(rows))
         report = model.report(inputs)
-        assert report["probability"].shape == report["gate"].shape == (rows, 2)
+        assert report["prediction"].shape == report["gate"].shape == (rows, 2)
         encoded = model.encode(inputs)
         for column, (name, head) in enumerate(model.heads.items()):
             np.testing.assert_allclose(
-                report["probability"][:, column], model(inputs)[name], rtol=1e-5
+                report["prediction"][:, column], model(inputs)[name], rtol=1e-5
             )
             gate = head.gate(encoded.x)[0, :, 0]
             np.testing.assert_allclose(report["gate"][:, column], gate, rtol=1e-5)
@@ -264,7 +264,7 @@ def test_what_was_traced_before_does_not_answer_for_other_heads(backbone, batch,
     def check(*tasks):
         answers = model(inputs)
         predicted = model.predict(dataset(inputs), verbose=0)
-        report = model.report(inputs)["probability"].numpy()
+        report = model.report(inputs)["prediction"].numpy()
         assert tuple(predicted) == tasks
         assert report.shape == (6, len(tasks))
         for column, task in enumerate(tasks):

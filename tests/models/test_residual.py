@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
@@ -115,10 +115,12 @@ def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
     model = PromptedMPTRec(old)
     for kind in head_kinds.KINDS:
         config = head_kinds.head_config(kind, ((0, 0, 12), (2, 0, 12)))
-        model.add_task(Task(kind, kind, ("1",)), config)
+        model.add_task(BinaryTask(kind, kind, ("1",)), config)
     together = {name: answer.numpy() for name, answer in model(batch()).items()}
     assert set(together) == set(head_kinds.KINDS)
     for kind in head_kinds.KINDS:
-        alone = PromptedMPTRec(old, {kind: NewTask(Task(kind, kind, ("1",)), model.heads[kind])})
+        alone = PromptedMPTRec(
+            old, {kind: NewTask(BinaryTask(kind, kind, ("1",)), model.heads[kind])}
+        )
         np.testing.assert_array_equal(alone(batch())[kind], together[kind])
     np.testing.assert_array_equal(old(batch()), before)

@@ -106,8 +106,8 @@ def test_report_holds_the_predictions_alone(bottom, batch, plain_bottom, tasks_o
     trainer = Trainer(model, tasks_of(model))
     report = trainer.report(batch())
     _, _, logits = plain_bottom(model, batch())
-    assert set(report) == {"probability"}
-    np.testing.assert_allclose(report["probability"], 1 / (1 + np.exp(-logits.T)), rtol=1e-4)
+    assert set(report) == {"prediction"}
+    np.testing.assert_allclose(report["prediction"], 1 / (1 + np.exp(-logits.T)), rtol=1e-4)
 
 
 def test_l2_terms_by_hand(bottom, batch):

@@ -15,11 +15,11 @@ from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
+from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
 from mptrec_tf.models.heads import HeadConfig
 from mptrec_tf.models.residual import ResidualConfig
 from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
-from mptrec_tf.training.calibration import LEAST_SCALE, scale_and_shift
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
@@ -109,7 +109,7 @@ def pretrained(data, directory, **changes):
 def said(data, backbone, rows):
     model = Trainer(backbone, data.spec.select_tasks(OLD))
     report, labels, _ = reported(model, rows)
-    return report["probability"].astype(np.float64), labels
+    return report["prediction"].astype(np.float64), labels
 
 
 def weights_of(layer):

@@ -61,22 +61,22 @@ def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
     assert {c.kind for c in candidates} == set(KINDS)
     sizes = [c.parameters for c in candidates]
     assert sizes == sorted(sizes)
-    best = max(c.validation_auc for c in candidates)
+    best = max(c.score for c in candidates)
     for c in candidates:
-        assert c.behind == pytest.approx(best - c.validation_auc)
+        assert c.behind == pytest.approx(best - c.score)
     smaller = candidates[: candidates.index(chosen)]
     assert chosen.behind <= chosen.noise
     assert all(c.behind > c.noise for c in smaller)
 
 
 def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
-    positives = data.splits["validation"]["positives"]["share"]
+    positives = data.splits["validation"]["tasks"]["share"]["positives"]
     for c in every_head[1]:
         curve = [logs["val_auc/share"] for logs in c.result.history]
         assert c.result.best_epoch == int(np.argmax(curve))
         # Calibration rounds logits anew: a pair of rows that all but tie may change places.
         pair = 1 / (positives * (400 - positives))
-        assert c.validation_auc == pytest.approx(max(curve), abs=5 * pair)
+        assert c.score == pytest.approx(max(curve), abs=5 * pair)
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
@@ -116,7 +116,7 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
         (1900, KINDS),
         (1901, ATTENTIONS),  # 99 negatives
     ):
-        other.splits = {"train": {"rows": 2000, "positives": {"share": positives}}}
+        other.splits = {"train": {"rows": 2000, "tasks": {"share": {"positives": positives}}}}
         assert candidate_kinds(other, "share") == expected
 
 
