@@ -190,7 +190,7 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
     from mptrec_tf.models.heads import HeadConfig, PromptHead
 
     backbone = load_backbone(backbone_dir)
-    shape = backbone.backbone.config
+    shape = backbone.shape
 
     def package(name: str, seed: int) -> TaskPackage:
         keras.utils.set_random_seed(seed)

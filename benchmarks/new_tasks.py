@@ -56,7 +56,7 @@ def run_seed(data_directory: str, seed: int, output: str) -> dict:
     stored = load_backbone(backbone_directory)
     data = PreparedData(data_directory)
     raw = {split: load_rows(data, split, NEW) for split in data.splits}
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     encoded = {split: encode_rows(model, rows, output) for split, rows in raw.items()}
     results = {}
     for task in NEW:
@@ -79,26 +79,28 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
     from mptrec_tf.models.head_names import KINDS
-    from mptrec_tf.models.prompted import joint_training_parameters
-    from mptrec_tf.training.loop import TrainingConfig
-    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
-    from mptrec_tf.training.reference import backbone_aucs, train_single
+    from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
+    from mptrec_tf.training.new_task import learn, predictions
+    from mptrec_tf.training.pretraining import pretrain
+    from mptrec_tf.training.reference import backbone_scores, single_config
+    from mptrec_tf.training.run_context import RunContext
 
     rows, positives = raw["train"].count, int(raw["train"].columns[LABELS].numpy().sum())
     fewer = copy.copy(data)
-    fewer.splits = {**data.splits, "train": {"rows": rows, "positives": {task: positives}}}
+    labels = {task: {"positives": positives}}
+    fewer.splits = {**data.splits, "train": {"rows": rows, "tasks": labels}}
+    [kind_of_task] = data.spec.select_tasks([task])
+    context = RunContext(work, show_progress=False, fingerprint=stored.fingerprint)
 
     def learnt(head: str):
         shutil.rmtree(work, ignore_errors=True)
         return learn(
-            stored.backbone,
+            stored.model,
             fewer,
             task,
             NewTaskConfig(head, training={"seed": seed}),
-            directory=work,
-            fingerprint=stored.fingerprint,
-            show_progress=False,
-            encoded=(encoded["train"], encoded["validation"]),
+            context,
+            (encoded["train"], encoded["validation"]),
         )
 
     start = time.monotonic()
@@ -107,28 +109,21 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     tried = {candidate.kind for candidate in candidates}
     every = candidates + [learnt(kind)[0] for kind in KINDS if kind not in tried]
     heads = {c.kind: c.head for c in every}
-    answers, labels, _ = predictions(stored.backbone, heads, encoded["test"])
+    answers, labels, _ = predictions(stored.model, kind_of_task, heads, encoded["test"])
     test = {kind: auc(labels, values) for kind, values in answers.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
-        alone, _ = train_single(
-            stored.backbone.config,
-            fewer,
-            task,
-            TrainingConfig(seed=seed),
-            work,
-            rows=(raw["train"], raw["validation"]),
-            show_progress=False,
-        )
-        test["single"] = backbone_aucs(alone, raw["test"])[task]
+        config = single_config(stored.shape, task, TrainingConfig(seed=seed))
+        alone, _ = pretrain(fewer, config, context, (raw["train"], raw["validation"]))
+        test["single"] = backbone_scores(alone, [kind_of_task], raw["test"])[task]
     shutil.rmtree(work, ignore_errors=True)
     return {
         "positives": positives,
         "seconds": seconds,
         "chosen": chosen.kind,
         "candidates": sorted(tried),
-        "share_of_joint": chosen.parameters / joint_training_parameters(stored.backbone),
-        "validation": {c.kind: c.validation_auc for c in every},
+        "share_of_joint": chosen.parameters / stored.model.joint_parameters(),
+        "validation": {c.kind: c.score for c in every},
         "test": {**test, "auto": test[chosen.kind]},
     }
 

@@ -78,7 +78,7 @@ def _servable(backbone, kind: str, count: int, folder: str):
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
         config = head_config(kind, tuple(ranges))
-        head = make_head(config, backbone.backbone.config, task.name)
+        head = make_head(config, backbone.model.layout, task.name)
         packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
     path = f"{folder}/{count}"
     save_model(backbone, packages, path)

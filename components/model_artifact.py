@@ -55,7 +55,7 @@ class ModelArtifact:
     def tasks(self) -> tuple[str, ...]:
         """Names of all tasks that the model answers."""
         return (
-            *self.backbone.backbone.config.tasks,
+            *self.backbone.shape.tasks,
             *(package.task.name for package in self.packages),
         )
 

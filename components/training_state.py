@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from mptrec_tf.storage.directories import copy_directory
-from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.run_context import LOGS
 
 
 @contextlib.contextmanager

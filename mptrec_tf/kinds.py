@@ -30,13 +30,13 @@ class Registry(Generic[Kind]):
 
     Args:
       what: What they are, for messages: "head".
-      built_in: Where the project's own kinds are, "module:attribute" by name; each is imported when
-        it is needed.
+      built_in: The project's own kinds by name, or "module:attribute" of one that is imported
+        when it is needed.
     """
 
-    def __init__(self, what: str, built_in: Mapping[str, str]):
+    def __init__(self, what: str, built_in: Mapping[str, Kind | str]):
         self._what = what
-        self._places = dict(built_in)
+        self._built_in = dict(built_in)
         self._kinds: dict[str, Kind] = {}
 
     def register(self, name: str, kind: Kind) -> None:
@@ -45,14 +45,14 @@ class Registry(Generic[Kind]):
         Raises:
           ValueError: if another one has this name.
         """
-        if name in self._places or self._kinds.get(name, kind) is not kind:
+        if name in self._built_in or self._kinds.get(name, kind) is not kind:
             raise ValueError(f"there is a {self._what} {name!r} already; give it another name.")
         self._kinds[name] = kind
 
     def names(self) -> tuple[str, ...]:
         """Names of all kinds, the project's own first."""
         _load_plugins()
-        return tuple(dict.fromkeys((*self._places, *self._kinds)))
+        return tuple(dict.fromkeys((*self._built_in, *self._kinds)))
 
     def get(self, name: str) -> Kind:
         """Returns a kind.
@@ -67,8 +67,11 @@ class Registry(Generic[Kind]):
                 f"{did_you_mean(name, names)}"
             )
         if name not in self._kinds:
-            module, _, attribute = self._places[name].partition(":")
-            self._kinds[name] = getattr(importlib.import_module(module), attribute)
+            kind = self._built_in[name]
+            if isinstance(kind, str):
+                module, _, attribute = kind.partition(":")
+                kind = getattr(importlib.import_module(module), attribute)
+            self._kinds[name] = kind
         return self._kinds[name]
 
     def all(self) -> dict[str, Kind]:

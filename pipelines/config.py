@@ -8,8 +8,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.data_gate.config import GateConfig
 from components.evaluation.eval_config import Thresholds
 from components.example_gen.source import SourceConfig
-from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.training.configurations import PretrainingConfig
 
 PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
 EVALUATION_SPLIT = "test"
@@ -67,7 +67,7 @@ class PretrainConfig(PipelineConfig):
       may_drop_tasks: bool. Whether to push a model that lacks tasks of the one in production.
     """
 
-    trainer: PretrainerConfig
+    trainer: PretrainingConfig
     schema_file: str | None = None
     may_drop_tasks: bool = False
 

@@ -39,7 +39,7 @@ EPOCHS = flags.DEFINE_integer(
     lower_bound=1,
 )
 PATIENCE = flags.DEFINE_integer(
-    "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+    "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
 # Of the pre-training, and of each kind of head.
 defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in KINDS}})

@@ -81,8 +81,8 @@ def _make_pipeline(beam_args: list[str]) -> Any:
 
     from components.data_gate.config import GateConfig
     from components.evaluation.eval_config import Thresholds
-    from components.pretrainer.config import PretrainerConfig
     from components.prompt_tuner.config import PromptTunerConfig
+    from mptrec_tf.training.configurations import PretrainingConfig
     from mptrec_tf.training.new_task import NewTaskConfig
     from pipelines import add_task, pretrain
     from pipelines.config import AddTaskConfig, PretrainConfig
@@ -111,7 +111,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         source.make_spec().select_tasks(old)
         config = PretrainConfig(
             **common,
-            trainer=PretrainerConfig(tasks=old, training=dataclasses.replace(STAGE_1, **training)),
+            trainer=PretrainingConfig(tasks=old, training=dataclasses.replace(STAGE_1, **training)),
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
         )

@@ -83,7 +83,7 @@ def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, A
         "model": uri,
         "backbone": {
             "fingerprint": model.backbone.fingerprint,
-            "tasks": list(model.backbone.backbone.config.tasks),
+            "tasks": list(model.backbone.shape.tasks),
         },
         "added_tasks": [package.task.name for package in model.packages],
         "versions": {"mptrec_tf": card["mptrec_tf"], "tensorflow": card["tensorflow"]},
@@ -107,7 +107,7 @@ def _training(metadata, uri: str, push=None) -> dict[str, Any]:
         raise InputError(f"ML Metadata in {metadata.path} does not know what made {uri}.")
     model = model_artifact.load(uri)
     inputs = metadata.inputs(made_by)
-    tasks = [model.added] if model.added else list(model.backbone.backbone.config.tasks)
+    tasks = [model.added] if model.added else list(model.backbone.shape.tasks)
     packages = {package.task.name: package.training for package in model.packages}
     record = packages[model.added] if model.added else model.backbone.training
     best = record["history"][record["best_epoch"]]

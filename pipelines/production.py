@@ -57,7 +57,7 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
             f"{production.backbone.fingerprint}; a task joins the backbone in production, or is "
             "pushed to another serving directory."
         )
-    if task in production.backbone.backbone.config.tasks:
+    if task in production.backbone.shape.tasks:
         raise InputError(
             f"task {task!r} was pre-trained with the backbone in production; a new task needs "
             "another name."

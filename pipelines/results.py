@@ -9,7 +9,7 @@ import tensorflow_model_analysis as tfma
 from components import model_artifact
 from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE, Thresholds
 from components.report import read_report
-from mptrec_tf.models.prompted import count, joint_training_parameters
+from mptrec_tf.models.weights import count
 from pipelines.metadata import Artifact, Execution, Metadata
 
 
@@ -116,9 +116,9 @@ class RunResults:
 def trained_share(uri: str) -> list[dict[str, Any]]:
     """A row for each training behind a model: parameters, and their share of joint training."""
     model = model_artifact.load(uri)
-    backbone = model.backbone.backbone
-    joint = joint_training_parameters(backbone)
-    trainings = [(", ".join(backbone.config.tasks), "pre-trained", backbone.parameters)]
+    backbone = model.backbone.model
+    joint = backbone.joint_parameters()
+    trainings = [(", ".join(backbone.shape.tasks), "pre-trained", backbone.parameters)]
     trainings += [(p.task.name, "added", p.head.trainable_weights) for p in model.packages]
     return [
         {

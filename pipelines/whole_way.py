@@ -12,7 +12,6 @@ from tfx.orchestration.pipeline import Pipeline
 from components.data_gate.config import GateConfig
 from components.evaluation.eval_config import Thresholds
 from components.example_gen.source import SourceConfig
-from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
@@ -20,6 +19,7 @@ from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_answers
+from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.new_task import AUTO, NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
@@ -74,7 +74,7 @@ class WholeWay:
         """
         config = PretrainConfig(
             **self._common(),
-            trainer=PretrainerConfig(
+            trainer=PretrainingConfig(
                 tasks=tuple(tasks),
                 training=dataclasses.replace(STAGE_1, **self.training),
             ),

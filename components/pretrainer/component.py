@@ -1,10 +1,12 @@
 """The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
 
+import dataclasses
+
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
 from tfx.v1.components import Trainer
 
-from components.pretrainer.config import PretrainerConfig
+from mptrec_tf.training.configurations import PretrainingConfig
 
 
 class Pretrainer(Trainer):
@@ -28,7 +30,7 @@ class Pretrainer(Trainer):
         examples: BaseChannel,
         transform_graph: BaseChannel,
         schema: BaseChannel,
-        config: PretrainerConfig,
+        config: PretrainingConfig,
         state_dir: str,
     ):
         super().__init__(
@@ -38,5 +40,5 @@ class Pretrainer(Trainer):
             schema=schema,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": config.to_dict(), "state_dir": state_dir},
+            custom_config={"config": dataclasses.asdict(config), "state_dir": state_dir},
         )

@@ -1,18 +1,18 @@
 """What the pre-trainer runs: raw examples and a preprocessing graph in, a model out."""
 
-import dataclasses
 import os
 
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
-from components.pretrainer.config import PretrainerConfig
 from components.training_state import examples_directory, training_state
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
-from mptrec_tf.training.pretraining import backbone_config, pretrain
+from mptrec_tf.training.configurations import PretrainingConfig
+from mptrec_tf.training.pretraining import pretrain
+from mptrec_tf.training.run_context import RunContext
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -21,25 +21,20 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
       InputError: for unknown tasks, one with a single class, or examples that are damaged.
     """
-    config = PretrainerConfig.from_dict(fn_args.custom_config["config"])
+    config = PretrainingConfig.from_plain(fn_args.custom_config["config"])
     data = RawExamples(examples_directory(fn_args), fn_args.transform_graph_path)
     data.task_columns(config.tasks)
     uri = os.path.dirname(fn_args.serving_model_dir)
     with training_state(
         fn_args,
         fn_args.custom_config["state_dir"],
-        config=config.to_dict(),
+        config=fn_args.custom_config["config"],
         rows=data.fingerprint,
         graph=transform_fingerprint(data.transform_dir),
     ) as work:
-        shape = backbone_config(data, config.tasks, **config.shape)
-        backbone, result = pretrain(data, shape, config.losses, config.training, directory=work)
-        record = {
-            "losses": dataclasses.asdict(config.losses),
-            "training": dataclasses.asdict(config.training),
-            **training_record(data, result),
-        }
+        model, result = pretrain(data, config, RunContext(work, title="pre-training"))
+        record = {**config.record(), **training_record(data, result)}
         directory = model_artifact.backbone_directory(uri)
         tf.io.gfile.makedirs(directory)
-        save_backbone(directory, backbone, data.spec, data.transform_dir, record)
+        save_backbone(directory, model, data.spec, data.transform_dir, record)
         model_artifact.write(uri, load_backbone(directory), (), data)

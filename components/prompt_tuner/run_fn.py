@@ -14,6 +14,7 @@ from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
 from mptrec_tf.training.new_task import learn
+from mptrec_tf.training.run_context import RunContext
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -42,12 +43,11 @@ def run_fn(fn_args: FnArgs) -> None:
         backbone=backbone.fingerprint,
     ) as work:
         chosen, candidates = learn(
-            backbone.backbone,
+            backbone.model,
             data,
             task.name,
             config.how,
-            directory=work,
-            fingerprint=backbone.fingerprint,
+            RunContext(work, fingerprint=backbone.fingerprint),
         )
         record = {
             "training": dataclasses.asdict(chosen.training),

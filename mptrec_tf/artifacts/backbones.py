@@ -27,12 +27,13 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.models.multitask import MultiTaskModel
+from mptrec_tf.models.registry import MODELS
+from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
-from mptrec_tf.training.callbacks import LOGS
 from mptrec_tf.training.loop import Training
+from mptrec_tf.training.run_context import LOGS
 
 _WEIGHTS = "weights.npz"
 
@@ -43,22 +44,22 @@ class StoredBackbone:
 
     Attributes:
       directory: str. Where it is.
-      backbone: The model with its weights.
+      model: The model with its weights.
       spec: Spec of the data that it was pre-trained on.
       fingerprint: str. Names the weights and the preprocessing graph.
       training: Settings and results of the training.
     """
 
     directory: str
-    backbone: Backbone
+    model: MultiTaskModel
     spec: DatasetSpec
     fingerprint: str
     training: Mapping[str, Any]
 
     @property
-    def config(self) -> BackboneConfig:
-        """The backbone's shape."""
-        return self.backbone.config
+    def shape(self) -> ModelShape:
+        """The model's shape."""
+        return self.model.shape
 
     @property
     def transform_dir(self) -> str:
@@ -84,30 +85,31 @@ class StoredBackbone:
 
 def save_backbone(
     directory: str,
-    backbone: Backbone,
+    model: MultiTaskModel,
     spec: DatasetSpec,
     transform_dir: str,
     training: Mapping[str, Any],
 ) -> str:
     """Writes a backbone into an existing directory; returns its fingerprint."""
-    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+    weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
-    return save_all_but_weights(directory, backbone, spec, transform_dir, training)
+    return save_all_but_weights(directory, model, spec, transform_dir, training)
 
 
 def save_all_but_weights(
     directory: str,
-    backbone: Backbone,
+    model: MultiTaskModel,
     spec: DatasetSpec,
     transform_dir: str,
     training: Mapping[str, Any],
 ) -> str:
     """What `save_backbone` does, for a directory whose weights are kept elsewhere."""
-    fingerprint = _fingerprint(backbone, transform_dir, spec)
+    fingerprint = _fingerprint(model, transform_dir, spec)
     copy_directory(transform_dir, transform_directory(directory))
     description = {
         "fingerprint": fingerprint,
-        "config": json.loads(backbone.config.to_json()),
+        "model": model.kind,
+        "shape": dataclasses.asdict(model.shape),
         "spec": json.loads(spec.to_json()),
         "training": training,
     }
@@ -115,16 +117,20 @@ def save_all_but_weights(
     return fingerprint
 
 
-def _fingerprint(backbone: Backbone, transform_dir: str, spec: DatasetSpec) -> str:
-    weights = {name: weight.numpy() for name, weight in backbone.named_weights().items()}
+def _fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -> str:
+    weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
     return backbone_fingerprint(
-        weights, transform_dir, backbone.config.to_json(), spec.features_json()
+        weights,
+        transform_dir,
+        model.kind,
+        json.dumps(dataclasses.asdict(model.shape), indent=2),
+        spec.features_json(),
     )
 
 
 def keep_backbone(
     directory: str,
-    backbone: Backbone,
+    model: MultiTaskModel,
     data: TrainingData,
     training: Mapping[str, Any],
     result: Training,
@@ -134,7 +140,7 @@ def keep_backbone(
 
     Args:
       directory: New directory for the backbone; it appears when it is whole.
-      backbone: The pre-trained backbone.
+      model: The pre-trained model.
       data: What it was trained on.
       training: Settings of the training.
       result: What the training did.
@@ -150,7 +156,7 @@ def keep_backbone(
         )
     with kept_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
-        save_backbone(aside, backbone, data.spec, data.transform_dir, description)
+        save_backbone(aside, model, data.spec, data.transform_dir, description)
     return load_backbone(directory)
 
 
@@ -179,7 +185,7 @@ def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
 
 
 def load_backbone(
-    directory: str, restore: Callable[[Backbone], None] | None = None
+    directory: str, restore: Callable[[MultiTaskModel], None] | None = None
 ) -> StoredBackbone:
     """Reads a backbone and checks its fingerprint.
 
@@ -193,19 +199,19 @@ def load_backbone(
     directory = directory.rstrip("/")
     described = describe_backbone(directory)
     spec, expected = described.spec, described.fingerprint
-    backbone = Backbone(described.config)
+    model = MODELS.get(described.model).make(described.shape)
     if restore is None:
         weights = load_arrays(os.path.join(directory, _WEIGHTS))
-        assign_weights(backbone.named_weights(), weights, directory)
+        assign_weights(model.named_weights(), weights, directory)
     else:
-        restore(backbone)
-    found = _fingerprint(backbone, transform_directory(directory), spec)
+        restore(model)
+    found = _fingerprint(model, transform_directory(directory), spec)
     if found != expected:
         raise InputError(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
             f"it should be {expected}; use an untouched copy."
         )
-    return StoredBackbone(directory, backbone, spec, found, described.training)
+    return StoredBackbone(directory, model, spec, found, described.training)
 
 
 def assign_weights(

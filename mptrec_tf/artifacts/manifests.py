@@ -9,9 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.data.spec import DatasetSpec, Task, task_from_dict
+from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.kinds import PLUGINS
+from mptrec_tf.models.registry import MODELS
+from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.json_files import read_description, understood
 
 BACKBONE, PACKAGE = "backbone.json", "task.json"
@@ -23,14 +26,16 @@ class BackboneDescription:
 
     Attributes:
       directory: str. Where the backbone is.
-      config: Its shape.
+      model: str. The kind of model, a name in `MODELS`.
+      shape: Its shape.
       spec: Spec of the data that it was pre-trained on.
       fingerprint: str. Names the weights and the preprocessing graph.
       training: Settings and results of the training.
     """
 
     directory: str
-    config: BackboneConfig
+    model: str
+    shape: ModelShape
     spec: DatasetSpec
     fingerprint: str
     training: Mapping[str, Any]
@@ -64,9 +69,21 @@ def describe_backbone(directory: str) -> BackboneDescription:
     directory = directory.rstrip("/")
     description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
     with understood(directory, BACKBONE):
+        if isinstance(description, dict) and "model" not in description:
+            raise InputError(
+                f"backbone {directory} was written by an earlier version of mptrec_tf; pre-train "
+                "it again."
+            )
+        model, known = description["model"], MODELS.names()
+        if model not in known:
+            raise InputError(
+                f"backbone {directory} is of the model {model!r}, which is unknown here (there are "
+                f"{', '.join(known)}); name the module that registers it in {PLUGINS}."
+            )
         return BackboneDescription(
             directory,
-            BackboneConfig.from_json(json.dumps(description["config"])),
+            model,
+            MODELS.get(model).shape_from_plain(description["shape"]),
             DatasetSpec.from_json(json.dumps(description["spec"])),
             description["fingerprint"],
             description["training"],
@@ -84,7 +101,7 @@ def describe_package(directory: str) -> PackageDescription:
     with understood(directory, PACKAGE):
         return PackageDescription(
             directory,
-            task_from_dict(description["task"]),
+            task_from_plain(description["task"]),
             description["head"],
             description["backbone"],
             description["training"],
@@ -111,15 +128,13 @@ def check_addable(backbone: Any, task: Task) -> None:
     Raises:
       InputError: naming the column or the name.
     """
-    if task.name in backbone.config.tasks:
+    if task.name in backbone.shape.tasks:
         raise InputError(
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."
         )
-    for column, what in (
-        (task.label, "makes the label"),
-        (task.known_probability, "is the known probability"),
-    ):
+    others = {column: f"is the {what}" for column, what in task.other_columns().items()}
+    for column, what in ({task.label: "makes the label"} | others).items():
         if column in backbone.spec.feature_names:
             raise InputError(
                 f"column {column!r} {what} of task {task.name!r} and is a feature of "

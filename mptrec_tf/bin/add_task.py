@@ -65,7 +65,7 @@ def main(_: list[str]) -> None:
         data.spec, described.spec, f"data {data.directory}", f"backbone {described.directory}"
     )
     if _COMPARE.value:
-        check_labels_of(described.config.tasks, data)
+        check_labels_of(described.shape.tasks, data)
     shape = training_flags.shape_fields() | training_flags.given(_TAU, _KL_WEIGHT)
     config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
 
@@ -73,29 +73,31 @@ def main(_: list[str]) -> None:
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import keep_package
     from mptrec_tf.bin.results import comparison_table, new_task_table
+    from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.new_task import learn
     from mptrec_tf.training.reference import compare
+    from mptrec_tf.training.run_context import RunContext
 
     backbone = load_backbone(_BACKBONE.value)
     backbone.check_fits(data)
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
+    context = RunContext(work, fingerprint=backbone.fingerprint)
     chosen, candidates = learn(
-        backbone.backbone,
+        backbone.model,
         data,
         task.name,
         config,
-        directory=work,
-        fingerprint=backbone.fingerprint,
+        context,
     )
     compared = []
     if _COMPARE.value:
         compared = compare(
-            backbone.backbone,
+            backbone.model,
             data,
             task.name,
             chosen.head,
             TrainingConfig(seed=training_flags.SEED.value),
-            directory=f"{work}/compared",
+            context.child("compared"),
         )
     settings = {
         "training": dataclasses.asdict(chosen.training),
@@ -103,10 +105,16 @@ def main(_: list[str]) -> None:
         "compared": compared,
     }
     package = keep_package(
-        _OUTPUT_DIR.value, task, chosen.head, backbone, data, settings, chosen.result, work
+        _OUTPUT_DIR.value,
+        NewTask(task, chosen.head),
+        backbone,
+        data,
+        settings,
+        chosen.result,
+        work,
     )
     new_task_table(backbone, package, chosen, candidates)
-    comparison_table(task.name, compared)
+    comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
 
 
 def run() -> None:

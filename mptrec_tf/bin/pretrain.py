@@ -1,4 +1,4 @@
-"""Pre-trains a multi-task backbone (stage 1 of MPT-Rec).
+"""Pre-trains a multi-task backbone (stage 1 of MPT-Rec, or another model).
 
     mptrec-pretrain --data=DATA --tasks=income,marital --output_dir=BACKBONE --seed=1
 
@@ -6,22 +6,24 @@ A run that was killed is continued by starting it again with the same flags. The
 paper's settings for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
 """
 
-import dataclasses
+from typing import Any
 
 from absl import flags
 
 from mptrec_tf.bin import defaults, program, training_flags
 from mptrec_tf.layers.choices import L2_OVER
-from mptrec_tf.models.configurations import (
-    ASSIGNMENTS,
-    FUSIONS,
-    BackboneConfig,
-    PretrainingConfig,
-)
-from mptrec_tf.training.configurations import TrainingConfig
+from mptrec_tf.models.registry import DEFAULT, MODELS
+from mptrec_tf.models.shapes import ASSIGNMENTS, FUSIONS
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
 _TASKS = flags.DEFINE_list("tasks", None, "Tasks to pre-train on, by commas.")
+_MODEL = flags.DEFINE_enum(
+    "model",
+    DEFAULT,
+    MODELS.names(),
+    "What is trained: MPT-Rec, or a simpler model to compare it with.",
+)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the backbone.")
 _EMBEDDING_WIDTH = flags.DEFINE_integer(
     "embedding_width", None, "Width of each categorical feature's embedding.", lower_bound=1
@@ -68,7 +70,9 @@ _FUSION = flags.DEFINE_enum(
 training_flags.check_units("expert_units")
 flags.mark_flags_as_required(["data", "tasks", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
-defaults.show({"": (BackboneConfig, PretrainingConfig, TrainingConfig)})
+defaults.show(
+    {name: (kind.shape, kind.losses, TrainingConfig) for name, kind in MODELS.all().items()}
+)
 
 
 def main(_: list[str]) -> None:
@@ -80,34 +84,43 @@ def main(_: list[str]) -> None:
     data = PreparedData(_DATA.value)
     data.task_columns(_TASKS.value)
 
+    config = PretrainingConfig(
+        tuple(_TASKS.value),
+        _MODEL.value,
+        _shape_fields(),
+        _losses_fields(),
+        TrainingConfig(**training_flags.training_fields()),
+    )
+    config.check_fields()
+
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.artifacts.backbones import keep_backbone
     from mptrec_tf.bin.results import pretraining_table
-    from mptrec_tf.training.pretraining import backbone_config, pretrain
+    from mptrec_tf.training.pretraining import pretrain
+    from mptrec_tf.training.run_context import RunContext
 
-    shape = backbone_config(
-        data,
-        _TASKS.value,
-        **training_flags.given(
-            _EMBEDDING_WIDTH, _EXPERT_DROPOUT, _L2_EMBEDDING, _L2_EMBEDDING_OVER, _FUSION
-        ),
-        **training_flags.units(_EXPERT_UNITS),
-        **training_flags.shape_fields(),
+    context = RunContext(f"{_OUTPUT_DIR.value.rstrip('/')}.training", title="pre-training")
+    model, result = pretrain(data, config, context)
+    stored = keep_backbone(
+        _OUTPUT_DIR.value, model, data, config.record(), result, context.directory
     )
-    losses = PretrainingConfig(
-        **training_flags.given(
-            _GEN_WEIGHT, _ADVERSARIAL_WEIGHT, _ASSIGNMENT, _CLUSTER_EVERY, _NORMALIZE_LOSSES
-        )
-    )
-    training = TrainingConfig(**training_flags.training_fields())
-    work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
-    backbone, result = pretrain(data, shape, losses, training, directory=work)
-    settings = {
-        "losses": dataclasses.asdict(losses),
-        "training": dataclasses.asdict(training),
-    }
-    stored = keep_backbone(_OUTPUT_DIR.value, backbone, data, settings, result, work)
     pretraining_table(stored, result)
+
+
+def _shape_fields() -> dict[str, Any]:
+    return (
+        training_flags.given(
+            _EMBEDDING_WIDTH, _EXPERT_DROPOUT, _L2_EMBEDDING, _L2_EMBEDDING_OVER, _FUSION
+        )
+        | training_flags.units(_EXPERT_UNITS)
+        | training_flags.shape_fields()
+    )
+
+
+def _losses_fields() -> dict[str, Any]:
+    return training_flags.given(
+        _GEN_WEIGHT, _ADVERSARIAL_WEIGHT, _ASSIGNMENT, _CLUSTER_EVERY, _NORMALIZE_LOSSES
+    )
 
 
 def run() -> None:

@@ -5,17 +5,17 @@ from typing import Any
 
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.models.head_names import KINDS
-from mptrec_tf.models.prompted import (
-    PromptedMPTRec,
-    count,
-    joint_training_parameters,
-    trainable_parameters,
-)
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
+from mptrec_tf.models.weights import count, trainable_parameters
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
 from mptrec_tf.training.reference import SPLITS, in_words
+
+# What models report beside predictions, and what it is called in tables.
+_REPORTED = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
 
 
 def pretraining_table(stored: StoredBackbone, result: Training) -> None:
@@ -23,16 +23,19 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
     best = result.best
     rows = [
         {
-            "task": task,
-            "validation_AUC": best[f"val_auc/{task}"],
-            "training_loss": best[f"loss/{task}"],
-            "specific_gate": best[f"gate/{task}"],
-            "cosine_to_shared": best[f"cosine/{task}"],
+            "task": task.name,
+            task.score_column: best[task.score_log],
+            "training_loss": best[f"loss/{task.name}"],
+            **{
+                shown: best[f"{name}/{task.name}"]
+                for name, shown in _REPORTED.items()
+                if f"{name}/{task.name}" in best
+            },
         }
-        for task in stored.backbone.config.tasks
+        for task in stored.spec.select_tasks(stored.shape.tasks)
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
-    print(f"{count(stored.backbone.parameters):,} parameters, {result.seconds:.0f} s")
+    print(f"{count(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
     print(f"backbone {stored.fingerprint} in {stored.directory}")
 
 
@@ -44,7 +47,7 @@ def new_task_table(
 ) -> None:
     """Prints what adding a task achieved, and what it trained."""
     task, result = package.task.name, chosen.result
-    joint = joint_training_parameters(backbone.backbone, 1)
+    joint = backbone.model.joint_parameters(1)
     if len(candidates) > 1:
         rows = [
             {
@@ -59,17 +62,19 @@ def new_task_table(
     row = {
         "task": task,
         "head": chosen.kind,
-        "validation_AUC": chosen.validation_auc,
+        package.task.score_column: chosen.score,
         "training_loss": result.best[f"loss/{task}"],
         "specific_gate": result.best[f"gate/{task}"],
         "best_epoch": result.best_epoch + 1,
         "epochs": len(result.history),
     }
     print_table([row], f"New task {task} on {backbone.directory}")
-    trainable_parameters(PromptedMPTRec(backbone.backbone, {task: package.head}))
+    trainable_parameters(
+        PromptedMPTRec(backbone.model, {task: NewTask(package.task, package.head)})
+    )
     print(
         f"{chosen.parameters / joint:.2%} of the {joint:,} parameters that joint training of all "
-        f"{len(backbone.backbone.config.tasks) + 1} tasks would train"
+        f"{len(backbone.shape.tasks) + 1} tasks would train"
         + ("" if len(candidates) > 1 else f"; {result.seconds:.0f} s")
     )
     print(f"task package in {package.directory}")
@@ -86,11 +91,17 @@ def _print_runs(candidates: Sequence[Candidate]) -> None:
         print(f"run {run}: {names} trained{side_by_side} in {heads[0].result.seconds:.0f} s")
 
 
-def comparison_table(task: str, compared: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a new task's head beside its reference points, if they were trained."""
+def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a new task's head beside its reference points, if they were trained.
+
+    Args:
+      tasks: The tasks that were compared, the new one last.
+      compared: What `reference.compare` returned.
+    """
     if not compared:
         return
     columns = {"mptrec": "frozen", "joint": "joint", "single": "alone"}
+    task, scores = tasks[-1].name, ", ".join(dict.fromkeys(task.score_name for task in tasks))
     rows = [
         {"task": row["task"]}
         | {
@@ -102,9 +113,9 @@ def comparison_table(task: str, compared: Sequence[Mapping[str, Any]]) -> None:
     ]
     print_table(
         rows,
-        f"AUC of the frozen backbone with {task}, of joint training, and of {task} alone",
+        f"{scores} of the frozen backbone with {task}, of joint training, and of {task} alone",
     )
-    print("\n".join(in_words(compared)))
+    print("\n".join(in_words(compared, tasks)))
 
 
 def export_table(
@@ -113,7 +124,7 @@ def export_table(
     """Prints what a new version is made of."""
     rows = [
         {"task": task, "kind": "pre-trained", "from": backbone.directory}
-        for task in backbone.backbone.config.tasks
+        for task in backbone.shape.tasks
     ]
     rows += [{"task": p.task.name, "kind": "added", "from": p.directory} for p in packages]
     print_table(rows, f"Version {version}")

@@ -2,7 +2,7 @@
 
     categorical  [B, F] int64    ids into one table; the features' ids do not overlap
     numeric      [B, N] float32  scaled
-    labels       [B, T] float32  each 0 or 1
+    labels       [B, T] float32  what each task makes of its column
     weight       [B] float32     where the data have one
     row          [B] int32       a training row's number, where rows are in memory
 

@@ -25,7 +25,7 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
 from mptrec_tf.data.arrow import lists, raw_features, serialized_rows
-from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import (
     PreparedData,
@@ -241,7 +241,7 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
     arrays = raw_features(spec, block)
-    labels = [make_labels(task, block, spec.missing_values) for task in spec.tasks]
+    labels = [task.labels(block, spec.missing_values) for task in spec.tasks]
     labels = np.stack(labels, axis=1)
     arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:

@@ -27,10 +27,6 @@ MOST_ROWS = 500_000
 _MOST_BYTES = 1 << 28
 _READ_ROWS = 10_000
 _BINS = 256  # of a number
-# Where a single feature has this AUC, it knows the label.
-_SEPARATES = 0.995
-# With fewer orders of the labels than so many for each feature, one may be perfect by chance.
-_ORDERS = 1e3
 # Shares of a split's rows that are worth a sentence.
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.9
@@ -138,21 +134,12 @@ class DataChecks:
                     )
 
     def _separating_features(self) -> Iterator[str]:
-        train, validation = self._samples["train"], self._samples["validation"]
+        train, validation = self._samples["train"].labels, self._samples["validation"].labels
+        features = len(self._spec.categorical) + len(self._spec.numeric)
         for i, task in enumerate(self._spec.tasks):
-            positive = validation.labels[:, i] > 0.5
-            count = int(positive.sum())
-            features = len(self._spec.categorical) + len(self._spec.numeric)
-            if _orders(len(positive), count) < _ORDERS * features:
-                continue
-            for name, fitted, asked in self._bins():
-                value = _alone(fitted, train.labels[:, i], asked, positive)
-                if value >= _SEPARATES:
-                    yield (
-                        f"task {task.name!r}: column {name!r} alone separates its labels (AUC "
-                        f"{value:.4f} on the validation rows); if it is known only after the label "
-                        "is, as a status or a time of delivery, leave it out of the features."
-                    )
+            yield from task.separating_features(
+                self._bins(), features, train[:, i], validation[:, i]
+            )
 
     def _bins(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Each feature's values as small numbers, of the training and of the validation rows."""
@@ -219,36 +206,6 @@ def _edges(values: np.ndarray) -> np.ndarray:
     places = np.unique(np.searchsorted(distinct, ends))
     places = places[places < len(distinct) - 1]
     return (distinct[places] + distinct[places + 1]) / 2
-
-
-def _orders(rows: int, positives: int) -> float:
-    """How many orders of the labels there are; infinite where a float cannot say it."""
-    log = math.lgamma(rows + 1) - math.lgamma(positives + 1) - math.lgamma(rows - positives + 1)
-    return math.exp(log) if log < 700 else math.inf
-
-
-def _alone(
-    fitted: np.ndarray, labels: np.ndarray, asked: np.ndarray, positive: np.ndarray
-) -> float:
-    """AUC on some rows of each value's share of positives among others, ties counting one half.
-
-    Args:
-      fitted: [n] int. Values of the rows that the shares come from.
-      labels: [n].
-      asked: [m] int. Values of the rows to be told apart.
-      positive: [m] bool. Their labels.
-    """
-    size = int(max(fitted.max(), asked.max())) + 1
-    rows = np.bincount(fitted, minlength=size)
-    prior = labels.mean()
-    # A value that was seen a few times only is believed a little.
-    shares = (np.bincount(fitted, labels, size) + prior) / (rows + 1)
-    positives = np.bincount(asked, positive, size)
-    negatives = np.bincount(asked, ~positive, size)
-    _, place = np.unique(shares, return_inverse=True)
-    positives, negatives = (np.bincount(place, n) for n in (positives, negatives))
-    below = np.cumsum(negatives) - negatives
-    return float((positives * (below + negatives / 2)).sum() / positives.sum() / negatives.sum())
 
 
 def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:

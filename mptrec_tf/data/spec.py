@@ -6,17 +6,17 @@ from a file.
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mptrec_tf.data.canonical import MISSING_VALUES, canonical
+from mptrec_tf.data.canonical import MISSING_VALUES
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError, did_you_mean
 
 SCALES = ("min_max", "standard", "log")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _LINE_OR_TAB = re.compile(r"[\t\r\n]")
 
 
@@ -53,41 +53,6 @@ class Numeric:
 
     name: str
     scale: str = "min_max"
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A binary task: how a raw column makes its label.
-
-    Attributes:
-      name: str. What the task is called in models, reports and served outputs.
-      label: str. The raw column that makes the label.
-      positive: Values that count as 1 (compared in their canonical form), or a single one. Empty
-        for a threshold.
-      negative: Values that count as 0. Empty means every other value that is not missing.
-      above: Optional float. Instead of `positive`: numbers greater than this count as 1.
-      known_probability: Optional str. A column with the true probability of a positive, where
-        data are simulated or randomised, so that the best reachable AUC can be reported.
-      exact: bool. Compare values as they are instead of in their canonical form.
-    """
-
-    name: str
-    label: str
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    above: float | None = None
-    known_probability: str | None = None
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        for field in ("positive", "negative"):
-            values = getattr(self, field)
-            values = (values,) if isinstance(values, str | int | float) else values
-            object.__setattr__(self, field, tuple(self.form(v) for v in values))
-
-    def form(self, value: Any) -> str:
-        """The text that a label value is compared by."""
-        return str(value) if self.exact else canonical(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +139,11 @@ class DatasetSpec:
 
     def to_json(self) -> str:
         """The whole spec as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        return json.dumps(self.to_plain(), indent=2)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The whole spec as plain data, which `from_dict` reads."""
+        return dataclasses.asdict(self) | {"tasks": [task.to_plain() for task in self.tasks]}
 
     @classmethod
     def from_json(cls, text: str) -> "DatasetSpec":
@@ -183,7 +152,7 @@ class DatasetSpec:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "DatasetSpec":
-        """Reads what `dataclasses.asdict` and JSON made of a spec.
+        """Reads what `to_plain` and JSON made of a spec.
 
         Raises:
           InputError: for what a version before 0.2 wrote: it took text in another way.
@@ -198,7 +167,7 @@ class DatasetSpec:
             name=raw["name"],
             categorical=tuple(Categorical(**f) for f in raw["categorical"]),
             numeric=tuple(Numeric(**f) for f in raw["numeric"]),
-            tasks=tuple(task_from_dict(t) for t in raw["tasks"]),
+            tasks=tuple(task_from_plain(t) for t in raw["tasks"]),
             user_id=raw["user_id"],
             weight=raw["weight"],
             missing_values=tuple(raw["missing_values"]),
@@ -207,17 +176,12 @@ class DatasetSpec:
         )
 
 
-def task_from_dict(raw: Mapping[str, Any]) -> Task:
-    """Reads a `Task` from what `dataclasses.asdict` and JSON made of it."""
-    return Task(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
-
-
 def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
     """Everything wrong in `spec`, as (the object it is about, sentence) pairs."""
     found: list[tuple[Any, str]] = []
     features = (*spec.categorical, *spec.numeric)
     labels = {t.label: t.name for t in spec.tasks}
-    truths = {t.known_probability for t in spec.tasks} - {None}
+    others = {column: what for t in spec.tasks for column, what in t.other_columns().items()}
     if not features:
         found.append((spec, "it has no feature; list at least one under categorical or numeric"))
     if not spec.tasks:
@@ -241,10 +205,9 @@ def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
                     "so it cannot be a feature; remove it from the features",
                 )
             )
-        if feature.name in truths:
-            found.append(
-                (feature, f"column {feature.name!r} is a known probability, not a feature")
-            )
+        if feature.name in others:
+            what = others[feature.name]
+            found.append((feature, f"column {feature.name!r} is a {what}, not a feature"))
         if feature.name == spec.weight:
             found.append((feature, f"column {feature.name!r} is the weight, not a feature"))
     for feature in spec.categorical:
@@ -276,25 +239,9 @@ def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
             )
     names: set[str] = set()
     for task in spec.tasks:
-        found += [(task, text) for text in _task_problems(task, names)]
+        found += [(task, text) for text in task.problems(names)]
         names.add(task.name)
     return found
-
-
-def _task_problems(task: Task, names: set[str]) -> Iterable[str]:
-    if not _NAME.match(task.name):
-        yield f"task name {task.name!r} must be letters, digits and _ and begin with a letter"
-    if task.name in names:
-        yield f"task {task.name!r} is listed twice"
-    if bool(task.positive) == (task.above is not None):
-        yield f"task {task.name!r}: say what counts as positive, by either positive or above"
-    if task.above is not None and not math.isfinite(task.above):
-        yield f"task {task.name!r}: above must be a finite number, not {task.above}"
-    if task.negative and task.above is not None:
-        yield f"task {task.name!r}: negative goes with positive, not with above"
-    both = set(task.positive) & set(task.negative)
-    if both:
-        yield f"task {task.name!r}: {sorted(both)[0]!r} is both positive and negative"
 
 
 def check_same_features(spec: DatasetSpec, other: DatasetSpec, what: str, than: str) -> None:

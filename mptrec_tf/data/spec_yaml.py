@@ -1,12 +1,17 @@
 """Reads a DatasetSpec from YAML, keeping the line of everything for the error messages."""
 
+import dataclasses
 import os
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from mptrec_tf.data.spec import SCALES, Categorical, DatasetSpec, Numeric, Task, problems
+from mptrec_tf.data.spec import SCALES, Categorical, DatasetSpec, Numeric, problems
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import DEFAULT, TASKS
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -15,17 +20,10 @@ _VALUES, _ONE_VALUE, _TEXTS = "a value or a list of them", "a single value", "a 
 _FIELDS = {
     Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE, "exact": _TRUTH},
     Numeric: {"name": _TEXT, "scale": _TEXT},
-    Task: {
-        "name": _TEXT,
-        "label": _TEXT,
-        "positive": _VALUES,
-        "negative": _VALUES,
-        "above": _NUMBER,
-        "known_probability": _TEXT,
-        "exact": _TRUTH,
-    },
 }
-_REQUIRED = {Categorical: ("name",), Numeric: ("name",), Task: ("name", "label")}
+_REQUIRED = {Categorical: ("name",), Numeric: ("name",)}
+# What a key must be, by the type of a field.
+_OF_TYPE = {str: _TEXT, int: _WHOLE, float: _NUMBER, bool: _TRUTH, tuple[str, ...]: _VALUES}
 _SECTIONS = {"categorical": Categorical, "numeric": Numeric, "tasks": Task}
 _TEXTS_OF_SPEC = {"name": _TEXT, "user_id": _TEXT, "weight": _TEXT, "missing_values": _TEXTS}
 _FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS}
@@ -96,16 +94,38 @@ class _Reader:
             return _stand_in(kind, key, node)
 
     def item(self, node: yaml.Node, cls: type) -> Any:
-        what = f"a {'task' if cls is Task else cls.__name__.lower() + ' feature'}"
-        if isinstance(node, yaml.ScalarNode) and cls is not Task and not _is_null(node):
+        if cls is Task:
+            return self.task(node)
+        what = f"a {cls.__name__.lower()} feature"
+        if isinstance(node, yaml.ScalarNode) and not _is_null(node):
             made = cls(node.value)
-        else:
-            entries = self.mapping(node, _FIELDS[cls], what)
-            missing = [k for k in _REQUIRED[cls] if k not in entries]
-            if missing and isinstance(node, yaml.MappingNode):
-                self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
-            fields = {k: self.value(v, _FIELDS[cls][k], k) for k, v in entries.items()}
-            made = cls(**({k: _stand_in(_TEXT, k, node) for k in missing} | fields))
+            self.lines[id(made)] = _line(node)
+            return made
+        return self.made(node, cls, _FIELDS[cls], _REQUIRED[cls], what)
+
+    def task(self, node: yaml.Node) -> Task | None:
+        """Reads a task of any kind; None for an unknown kind."""
+        kind = _entry(node, "kind")
+        name = DEFAULT if kind is None else self.value(kind, _TEXT, "kind")
+        try:
+            cls = TASKS.get(name)
+        except InputError as error:
+            self.problem(_line(kind), str(error).rstrip(".?"))
+            return None
+        required = [f.name for f in dataclasses.fields(cls) if _is_required(f)]
+        return self.made(node, cls, _keys(cls), required, "a task")
+
+    def made(
+        self, node: yaml.Node, cls: type, kinds: Mapping[str, str], required: Any, what: str
+    ) -> Any:
+        """Makes an object of the keys of a mapping."""
+        entries = self.mapping(node, kinds, what)
+        missing = [k for k in required if k not in entries]
+        if missing and isinstance(node, yaml.MappingNode):
+            self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
+        fields = {k: self.value(v, kinds[k], k) for k, v in entries.items()}
+        fields.pop("kind", None)
+        made = cls(**({k: _stand_in(kinds[k], k, node) for k in missing} | fields))
         self.lines[id(made)] = _line(node)
         return made
 
@@ -117,6 +137,30 @@ def _stand_in(kind: str, key: str, node: yaml.Node) -> Any:
     if key in _FORMAT:
         return None
     return SCALES[0] if key == "scale" else f"line_{_line(node)}"
+
+
+def _keys(cls: type[Task]) -> dict[str, str]:
+    """What each key of a task of this kind must be."""
+    types_of = typing.get_type_hints(cls)
+    keys = {f.name: _OF_TYPE[_without_none(types_of[f.name])] for f in dataclasses.fields(cls)}
+    return keys | {"kind": _TEXT}
+
+
+def _without_none(annotation: Any) -> Any:
+    if isinstance(annotation, types.UnionType):
+        [annotation] = set(typing.get_args(annotation)) - {type(None)}
+    return annotation
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _entry(node: yaml.Node, key: str) -> yaml.Node | None:
+    """The value of a key, where there is one."""
+    entries = node.value if isinstance(node, yaml.MappingNode) else []
+    of = [value for k, value in entries if k.value == key and not _is_null(value)]
+    return of[0] if of else None
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -163,12 +207,15 @@ def parse(text: str, file: str) -> DatasetSpec:
     reader = _Reader(file)
     entries: Mapping[str, yaml.Node] = reader.mapping(root, _TOP, "the spec")
     sections: dict[str, tuple[Any, ...]] = {}
+    unknown = False  # a kind of task: what would be missing then is not
     for key, cls in _SECTIONS.items():
         node = entries.get(key)
         if node is not None and not isinstance(node, yaml.SequenceNode):
             reader.problem(_line(node), f"{key} must be a list")
             node = None
-        sections[key] = tuple(reader.item(n, cls) for n in node.value) if node else ()
+        items = [reader.item(n, cls) for n in node.value] if node else []
+        sections[key] = tuple(item for item in items if item is not None)
+        unknown = unknown or None in items
     texts, text_format = (
         {k: reader.value(entries[k], kind, k) for k, kind in kinds.items() if k in entries}
         for kinds in (_TEXTS_OF_SPEC, _FORMAT)
@@ -180,7 +227,7 @@ def parse(text: str, file: str) -> DatasetSpec:
     reader.lines[id(made)] = min((_line(entries[key]) for key in text_format), default=1)
     texts["text_format"] = made
     unchecked = _Unchecked(**({"name": "unnamed"} | texts), **sections)
-    for about, sentence in problems(unchecked):
+    for about, sentence in () if unknown else problems(unchecked):
         reader.problem(reader.lines.get(id(about), 1), sentence)
     if reader.found:
         lines = [f"{file}, line {line}: {text}." for line, text in sorted(set(reader.found))]

@@ -16,13 +16,14 @@ from mptrec_tf.data.canonical import MISSING
 from mptrec_tf.data.input_names import input_names
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.transform.graph import Preprocessing
 from mptrec_tf.data.transform.numeric_domains import numeric_domains
 from mptrec_tf.data.transform.vocabulary import vocabulary_values
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.prompted import count
+from mptrec_tf.models.weights import count
 from mptrec_tf.storage.directories import write_file
 
 # Of a vocabulary that is larger, the card says the size and the most frequent values alone.
@@ -54,7 +55,7 @@ def model_card(
       packages: The tasks that were added.
       preprocessing: The backbone's preprocessing graph.
     """
-    old = backbone.spec.select_tasks(backbone.backbone.config.tasks)
+    old = backbone.spec.select_tasks(backbone.shape.tasks)
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
@@ -67,7 +68,7 @@ def model_card(
         "mptrec_tf": mptrec_tf.__version__,
         "tensorflow": tf.__version__,
         "backbone": backbone.fingerprint,
-        "backbone_parameters": count(backbone.backbone.parameters),
+        "backbone_parameters": count(backbone.model.parameters),
         "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
         "inputs": input_names(raw_feature_spec(backbone.spec)),
         "features": _features(backbone, preprocessing),
@@ -118,29 +119,36 @@ def _features(backbone: StoredBackbone, preprocessing: Preprocessing) -> list[di
 def to_markdown(card: Mapping[str, Any]) -> str:
     """Returns a card for people."""
     spec = card["spec"]
-    labels = {task["name"]: task for task in spec["tasks"]}
+    tasks = {raw["name"]: task_from_plain(raw) for raw in spec["tasks"]}
+    outputs = " or ".join(dict.fromkeys(task.output for task in tasks.values()))
+    scores = list(dict.fromkeys(task.score_name for task in tasks.values()))
+    known = list(dict.fromkeys(name for task in card["tasks"] for name in _trained_on(task)[1]))
+    columns = ["task", "kind", "label", *(f"validation {score}" for score in scores)]
+    columns += ["training rows", *known, "own parameters"]
     lines = [
         f"# Model card: {spec['name']}",
         "",
         f"Multi-task model of mptrec-tf {card['mptrec_tf']} on TensorFlow {card['tensorflow']}: "
-        "raw columns in, one probability per task out.",
+        f"raw columns in, one {outputs} per task out.",
         "",
         f"Backbone `{card['backbone']}`, {card['backbone_parameters']:,} parameters, frozen.",
         "",
         "## Tasks",
         "",
-        "| task | kind | label | validation AUC | training rows | positives | own parameters |",
-        "|---|---|---|---|---|---|---|",
+        _row(columns),
+        "|" + "---|" * len(columns),
     ]
     for task in card["tasks"]:
-        rows, positives = _trained_on(task)
+        rows, labels = _trained_on(task)
+        of = tasks[task["name"]]
+        score = task["metrics"].get(f"val_{of.score_key}")
         cells = (
             task["name"],
             task["kind"],
-            _label(labels[task["name"]]),
-            _number(task["metrics"].get("val_auc")),
-            rows,
-            positives,
+            of.describe_label(),
+            *(_number(score if of.score_name == name else None) for name in scores),
+            "" if rows is None else f"{rows:,}",
+            *(f"{labels[name]:,}" if name in labels else "" for name in known),
             f"{task['parameters']:,}" if "parameters" in task else "",
         )
         lines.append(_row(cells))
@@ -151,17 +159,10 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _trained_on(task: Mapping[str, Any]) -> tuple[str, str]:
+def _trained_on(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
+    """How many training rows there were, and what is known of their labels, see `Task.summary`."""
     split = task["training"].get("data", {}).get("splits", {}).get("train", {})
-    positives = split.get("positives", {}).get(task["name"])
-    rows = split.get("rows")
-    return tuple("" if value is None else f"{value:,}" for value in (rows, positives))
-
-
-def _label(task: Mapping[str, Any]) -> str:
-    if task.get("above") is not None:
-        return f"{task['label']} > {task['above']:g}"
-    return f"{task['label']} is {' or '.join(task['positive'])}"
+    return split.get("rows"), split.get("tasks", {}).get(task["name"], {})
 
 
 def _domain(feature: Mapping[str, Any]) -> str:

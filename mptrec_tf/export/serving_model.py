@@ -7,8 +7,8 @@ Signatures, each with outputs by name:
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
     spec_columns      the same by the spec's own names, where these differ; for servers, see
                       `export.spec_columns`
-    encode            serialized tf.Examples [B]               -> x [B, D], shared [B, H],
-                                                                  specific [B, K, H]
+    encode            serialized tf.Examples [B]               -> representations by name: x [B, D],
+                                                                  shared [B, H], ...
 Beside them, in `assets.extra`: what the model is made of (`model_card`), requests that warm a
 server up (`warmup`), and the parts that the next version can be made from (`composing`).
 """
@@ -29,8 +29,9 @@ from mptrec_tf.export.spec_columns import add_spec_columns
 from mptrec_tf.export.version_parts import keep_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
-from mptrec_tf.models.backbone import Encoded
+from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.head_banks import head_banks
+from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import written_aside
 
 # What the names of a SavedModel's variables begin with that are the backbone's: its attribute in
@@ -54,7 +55,7 @@ class ServingModel(tf.Module):
         self.spec = backbone.spec
         self.examples = ExampleParser(backbone.spec)
         self.preprocessing = Preprocessing(backbone.transform_dir)
-        self.backbone = backbone.backbone
+        self.backbone = backbone.model
         self.backbone.trainable = False
         heads = {}
         for package in packages:
@@ -64,16 +65,17 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-        self.banks = head_banks(heads, self.backbone.prompts.prompts.numpy())
+        self.banks = head_banks(heads, self.backbone.prompts_of_tasks().numpy())
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the probability [B] of every task, for raw feature columns [B]."""
-        encoded = self.backbone.complete(self._encode(columns))
-        old = tf.unstack(tf.sigmoid(encoded.logits), num=len(self.backbone.config.tasks))
-        answers = dict(zip(self.backbone.config.tasks, old, strict=True))
+        inputs = self.backbone.head_inputs(self._encode(columns))
+        names = self.backbone.shape.tasks
+        old = task_predictions(self.spec.select_tasks(names), inputs.logits)
+        predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
-            answers |= bank(encoded)
-        return answers
+            predictions |= bank(inputs)
+        return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
         return self.backbone.encode(self.preprocessing(columns))
@@ -102,11 +104,7 @@ class ServingModel(tf.Module):
         @tf.function(input_signature=[examples])
         def encode(examples):
             encoded = self._encode(self.examples(examples))
-            return {
-                "x": encoded.x,
-                "shared": encoded.shared,
-                "specific": tf.transpose(encoded.specific, [1, 0, 2]),
-            }
+            return self.backbone.representations(encoded)
 
         return {"serving_default": serving_default, "columns": columns, "encode": encode}
 

@@ -20,7 +20,7 @@ from mptrec_tf.export.version_contents import (
     parts_directory,
     version_directory,
 )
-from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.multitask import MultiTaskModel
 
 __all__ = ["changed", "keep_parts", "load_parts"]
 
@@ -31,7 +31,7 @@ def keep_parts(directory: str, backbone: StoredBackbone, packages: Sequence[Task
     backbone_dir = os.path.join(root, "backbone")
     tf.io.gfile.makedirs(backbone_dir)
     save_all_but_weights(
-        backbone_dir, backbone.backbone, backbone.spec, backbone.transform_dir, backbone.training
+        backbone_dir, backbone.model, backbone.spec, backbone.transform_dir, backbone.training
     )
     for package in packages:
         folder = os.path.join(root, "tasks", package.task.name)
@@ -58,9 +58,9 @@ def load_parts(
     root = parts_directory(directory)
     variables = os.path.join(directory, "variables", "variables")
 
-    def restore(backbone: Backbone) -> None:
+    def restore(model: MultiTaskModel) -> None:
         try:
-            found = tf.train.Checkpoint(backbone=backbone).read(variables)
+            found = tf.train.Checkpoint(backbone=model).read(variables)
             found.assert_existing_objects_matched().expect_partial()
         except AssertionError as error:
             raise InputError(

@@ -104,7 +104,7 @@ class _Bank(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class ExpertBank(_Bank):
-    """Experts, all on the same input: h_e = relu(... relu(x W_e1 + b_e1) ...).
+    """Experts, all on the same input (or each on its own): h_e = relu(... relu(x W_e1 + b_e1) ...).
 
     The first layer is one [D, count * units] product, the later ones one batched product each.
 
@@ -122,13 +122,16 @@ class ExpertBank(_Bank):
         super().build(input_shape)
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns the representations [E, B, H] of x [B, D]."""
+        """Returns the representations [E, B, H] of x [B, D], or of [E, B, D], one for each."""
         self._add_l2()
         first = self.kernels[0]
-        width, units = first.shape[1:]
-        together = tf.reshape(tf.transpose(first, [1, 0, 2]), [width, self.count * units])
-        h = tf.reshape(x @ together, [-1, self.count, units])
-        h = self._activate(tf.transpose(h, [1, 0, 2]) + self.biases[0], training)
+        if x.shape.rank == 3:
+            h = x @ first
+        else:
+            width, units = first.shape[1:]
+            together = tf.reshape(tf.transpose(first, [1, 0, 2]), [width, self.count * units])
+            h = tf.transpose(tf.reshape(x @ together, [-1, self.count, units]), [1, 0, 2])
+        h = self._activate(h + self.biases[0], training)
         for kernel, bias in zip(self.kernels[1:], self.biases[1:], strict=True):
             h = self._activate(h @ kernel + bias, training)
         return h

@@ -22,9 +22,10 @@ import tensorflow as tf
 
 from mptrec_tf.layers.prompts import EPSILON
 from mptrec_tf.layers.statistics import id_places
-from mptrec_tf.models.backbone import Encoded, named_weights
+from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.head_kinds import AnyConfig, AnyHead
 from mptrec_tf.models.heads import HeadConfig
+from mptrec_tf.models.weights import named_weights
 
 # What matters in training alone.
 _TRAINING = ("tower_dropout", "l2_dense", "kl_weight")
@@ -97,13 +98,13 @@ class HeadBank(tf.Module):
         kernel, bias = (_of_tower(what, layer)(w) for what in ("kernel", "bias"))
         return self._left_out(w, layer - 1) @ kernel + bias
 
-    def __call__(self, encoded: Encoded) -> dict[str, tf.Tensor]:
+    def __call__(self, inputs: HeadInputs) -> dict[str, tf.Tensor]:
         """Returns the probabilities [B] by task, for what the backbone says of a batch."""
-        h = self._first_layer(encoded)
+        h = self._first_layer(inputs)
         # relu(h + b) = max(h, -b) + b, and this b goes with the bias of the layer that follows.
         for low, kernel in zip(self._lows, self._kernels, strict=True):
             h = tf.maximum(h, low) @ kernel
-        logits = tf.squeeze(h + self._last, axis=2) + self._added(encoded)
+        logits = tf.squeeze(h + self._last, axis=2) + self._added(inputs)
         answers = tf.unstack(_in_whole_vectors(tf.sigmoid, logits), num=self._count)
         return dict(zip(self.tasks, answers, strict=False))
 
@@ -111,7 +112,7 @@ class HeadBank(tf.Module):
         """Makes the variables of `_first_layer` and `_added`."""
         raise NotImplementedError
 
-    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
+    def _first_layer(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns [N, B, units]: the tower's first layer before activation, without its bias."""
         raise NotImplementedError
 
@@ -119,9 +120,9 @@ class HeadBank(tf.Module):
         """[1, units]: that bias."""
         return _of_tower("bias", 0)(w)
 
-    def _added(self, encoded: Encoded) -> tf.Tensor | float:
+    def _added(self, inputs: HeadInputs) -> tf.Tensor | float:
         """Returns what is added to the logits [N, B]."""
-        del encoded
+        del inputs
         return 0.0
 
     def _by_vectors(self, weights: Sequence[_Weights]) -> tf.Variable:
@@ -175,12 +176,12 @@ class PromptBank(HeadBank):
         self._gates = self._by_vectors(weights)
         self._kernel = self._stack(weights, _of_tower("kernel", 0))
 
-    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        gate = self._gate(encoded.x, self._gates)
+    def _first_layer(self, inputs: HeadInputs) -> tf.Tensor:
+        gate = self._gate(inputs.x, self._gates)
         if self._config.attention != "prompt":
             scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
         else:
-            v = tf.nn.relu(encoded.x[tf.newaxis] @ self._hidden)
+            v = tf.nn.relu(inputs.x[tf.newaxis] @ self._hidden)
             second = v @ self._second
             length = tf.raw_ops.EuclideanNorm(input=second, axis=2)
             plain = second[..., : self._scores.shape[1]] @ self._scores
@@ -190,8 +191,8 @@ class PromptBank(HeadBank):
         weights = _in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
         weights *= gate / tf.add_n(tf.unstack(weights, num=self._old_tasks))
         # [B, N, H], where products by row do most of the work.
-        aware = _mixed(weights, encoded.specific) * self._prompts
-        shared = tf.transpose(1 - gate)[..., tf.newaxis] @ encoded.shared[:, tf.newaxis]
+        aware = _mixed(weights, inputs.specific) * self._prompts
+        shared = tf.transpose(1 - gate)[..., tf.newaxis] @ inputs.shared[0][:, tf.newaxis]
         return tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
 
 
@@ -267,8 +268,8 @@ class ResidualBank(HeadBank):
         if self._config.id_ranges:
             self._ids = self._stack(weights, lambda w: w["ids/weights"], axis=1)  # [V, N]
 
-    def _first_layer(self, encoded: Encoded) -> tf.Tensor:
-        x, shared, specific, logits = encoded.standard
+    def _first_layer(self, inputs: HeadInputs) -> tf.Tensor:
+        x, shared, specific, logits = inputs.standard
         gate = self._gate(x, self._gates)[..., tf.newaxis]
         specific = tf.concat([specific, logits], axis=1)[tf.newaxis] @ self._specific
         shared = tf.concat([shared, logits], axis=1)[tf.newaxis] @ self._shared
@@ -292,10 +293,10 @@ class ResidualBank(HeadBank):
     def _left_out_first(self, w: _Weights) -> np.ndarray:
         return super()._left_out_first(w) + w["expert/bias_0"][0] @ self._of_first(w)[1]
 
-    def _added(self, encoded: Encoded) -> tf.Tensor | float:
+    def _added(self, inputs: HeadInputs) -> tf.Tensor | float:
         if not self._config.id_ranges:
             return 0.0
-        places = id_places(encoded.ids, self._config.id_ranges)
+        places = id_places(inputs.ids, self._config.id_ranges)
         rows, count = tf.unstack(tf.shape(places))
         # A sum that makes no copy of what it adds.
         added = tf.raw_ops.SparseSegmentSumWithNumSegments(

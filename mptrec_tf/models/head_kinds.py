@@ -6,11 +6,11 @@ from typing import Any
 
 from mptrec_tf.models.configurations import (
     AnyConfig,
-    BackboneConfig,
     HeadConfig,
     ResidualConfig,
     head_config,
 )
+from mptrec_tf.models.encoded import Layout
 from mptrec_tf.models.head_names import KINDS
 from mptrec_tf.models.heads import PromptHead
 from mptrec_tf.models.residual import ResidualHead
@@ -22,12 +22,11 @@ AnyHead = PromptHead | ResidualHead
 _TYPES = {"prompt": HeadConfig, "residual": ResidualConfig}
 
 
-def make_head(config: AnyConfig, backbone: BackboneConfig, name: str) -> AnyHead:
-    """Makes a head with fresh weights that fits a backbone."""
+def make_head(config: AnyConfig, layout: Layout, name: str) -> AnyHead:
+    """Makes a head with fresh weights that fits a model."""
     if isinstance(config, ResidualConfig):
-        old_tasks = len(backbone.tasks)
-        return ResidualHead(config, backbone.input_width, backbone.width, old_tasks, name=name)
-    return PromptHead(config, backbone.input_width, backbone.width, name=name)
+        return ResidualHead(config, layout.input_width, layout.width, layout.tasks, name=name)
+    return PromptHead(config, layout.input_width, layout.width, name=name)
 
 
 def to_dict(config: AnyConfig) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import InstanceQuery, TaskPrompts
-from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.configurations import HeadConfig
+from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.head_names import ATTENTIONS
 
 __all__ = ["ATTENTIONS", "HeadConfig", "HeadOutputs", "PromptHead"]
@@ -67,20 +67,18 @@ class PromptHead(keras.layers.Layer):
             self.query.build((None, input_width))
         self.built = True
 
-    def call(
-        self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
-    ) -> HeadOutputs:
+    def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
         """Returns the head's outputs.
 
         Args:
-          encoded: The frozen backbone's representations of a batch.
-          prompts: [K, H]. The existing tasks' prompts.
+          inputs: What the frozen model makes of a batch.
           training: Whether to drop units.
         """
-        attention = self._attention(encoded.x, prompts)
-        mixed = tf.einsum("bk,kbh->bh", attention, encoded.specific)
-        gate = self.gate(encoded.x)
-        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), encoded.shared)
+        prompts = inputs.prompts
+        attention = self._attention(inputs.x, prompts)
+        mixed = tf.einsum("bk,kbh->bh", attention, inputs.specific)
+        gate = self.gate(inputs.x)
+        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), inputs.shared[0])
         logits = self.tower(fused, training=training)[0]
         if self.config.kl_weight and self.trainable:
             count = tf.cast(tf.shape(prompts)[0], tf.float32)

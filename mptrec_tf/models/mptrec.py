@@ -1,103 +1,199 @@
-"""Stage 1: multi-task pre-training with an adversary on what is shared.
+"""MPT-Rec's stage 1: shared and specific experts, and an adversary on what is shared.
+
+    h_0, h_1 .. h_K = experts(x)          shared and specific representations
+    s_k = h_k * p_k                       task-aware (task prompts)
+    f_k = a_k[0] s_k + a_k[1] h_0         fused (gates)
+    q_k = sigmoid(T_k(f_k))               prediction of task k (towers)
 
     loss = sum_k BCE(q_k, y_k) + gen_weight * sum_k BCE(g_k, y_k)
          + adversarial_weight * NLL(c, z) + L2 terms
 
-g_k is what task k's tower says of the shared representation alone, c the discriminator's guess of
-the environment z.
+g_k is what task k's tower predicts from the shared representation alone, c the discriminator's
+guess of the environment z. Bai et al., *Efficient Multi-task Prompt Tuning for Recommendation*,
+TOIS 2025, https://arxiv.org/abs/2408.17214; the symbols are the paper's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
+from mptrec_tf.data.spec import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.configurations import BackboneConfig, PretrainingConfig
+from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.layers.gates import GateBank, fuse
+from mptrec_tf.layers.prompts import TaskPrompts
+from mptrec_tf.models.encoded import Encoded
+from mptrec_tf.models.multitask import MultiTaskModel
+from mptrec_tf.models.shapes import MPTRecLosses, MPTRecShape
+from mptrec_tf.models.task_outputs import task_losses
+from mptrec_tf.models.trainer import Plan, Trainer, mean_over_batch
+from mptrec_tf.models.weights import count
 
 
-def task_losses(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Binary cross entropy of each task on each sample.
+class TaskOutputs(NamedTuple):
+    """What the pre-trained tasks make of a batch.
 
-    Args:
-      logits: [K, B].
-      labels: [B, K], each 0 or 1.
-
-    Returns:
-      [K, B].
+    Attributes:
+      logits: [K, B]. Of q_k, the predictions.
+      shared_logits: [K, B]. Of g_k, each tower on h_0 alone.
+      gates: [K, B, 2]. Weights of (specific, shared).
     """
-    return tf.nn.sigmoid_cross_entropy_with_logits(tf.transpose(labels), logits)
+
+    logits: tf.Tensor
+    shared_logits: tf.Tensor
+    gates: tf.Tensor
 
 
-def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    """The mean over the last axis, weighted by `weight` [B] where it is given."""
-    if weight is None:
-        return tf.reduce_mean(values, axis=-1)
-    total = tf.reduce_sum(values * weight, axis=-1)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+@keras.utils.register_keras_serializable("mptrec_tf")
+class MPTRec(MultiTaskModel):
+    """Embedding, experts, and prompts, gates and towers of the pre-trained tasks.
 
-
-class MPTRec(tfrs.Model):
-    """A backbone in pre-training.
+    Heads of new tasks read x, the shared representation h_0, the specific ones h_1 .. h_K, the
+    prompts, and the tasks' logits.
 
     Args:
-      backbone: The backbone, or the configuration to make one of.
-      config: Weights of the losses. Defaults to the paper's.
-      training_steps: int. All planned steps, for the schedule of the gradient reversal.
-      training_rows: int. With periodic assignment: how many training rows there are. Batches
-        then hold `row` [B], each sample's number in [0, training_rows).
+      shape: The shape.
+
+    Example:
+      >>> shape = MPTRecShape(("click", "like"), 1000, categorical_features=5, numeric_features=0)
+      >>> model = MPTRec(shape)
+      >>> logits = model({"categorical": tf.zeros([3, 5], tf.int64)})  # [3, 2]
+    """
+
+    kind = "mptrec"
+    shape_type = MPTRecShape
+
+    def __init__(self, shape: MPTRecShape, **kwargs):
+        super().__init__(shape, **kwargs)
+        tasks = len(shape.tasks)
+        self.experts = ExpertBank(
+            1 + tasks, shape.expert_units, shape.expert_dropout, shape.l2_dense, name="experts"
+        )
+        self.prompts = TaskPrompts(tasks, name="prompts")
+        self.gates = GateBank(tasks, name="gates")
+        self.towers = TowerBank(
+            tasks, shape.tower_units, shape.tower_dropout, shape.l2_dense, name="towers"
+        )
+        self.finish(shared=1, specific=tasks)
+
+    def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
+        """Returns the representations of packed features: h_0 shared, h_1 .. h_K specific."""
+        x, ids = self.embed(features)
+        h = self.experts(x, training=training)
+        return Encoded(x, ids, h[:1], h[1:])
+
+    def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
+        """Returns what the pre-trained tasks make of the representations."""
+        shared = tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
+        gates = self.gates(encoded.x)
+        aware = self.prompts(encoded.specific)
+        if self.shape.fusion == "share_only":
+            fused = shared
+        elif self.shape.fusion == "specific_only":
+            fused = aware
+        else:
+            fused = fuse(gates, aware, encoded.shared[0])
+        # One product serves both predictions of a tower.
+        logits, shared_logits = tf.split(
+            self.towers(tf.concat([fused, shared], axis=1), training=training), 2, axis=1
+        )
+        return TaskOutputs(logits, shared_logits, gates)
+
+    def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        self.towers.rescale(scale, shift)
+
+    def prompts_of_tasks(self) -> tf.Tensor:
+        """Returns the prompts [K, H]."""
+        return tf.convert_to_tensor(self.prompts.prompts)
+
+    def report(self, encoded: Encoded, outputs: TaskOutputs) -> dict[str, tf.Tensor]:
+        """Returns what shows whether the parts do their work.
+
+        Returns:
+          `gate` [B, K], the weight of the specific representation; `cosine` [B, K], between h_0
+          and each h_k.
+        """
+        cosine = tf.reduce_sum(
+            tf.math.l2_normalize(encoded.specific, -1) * tf.math.l2_normalize(encoded.shared, -1),
+            axis=-1,
+        )
+        return {"gate": tf.transpose(outputs.gates[..., 0]), "cosine": tf.transpose(cosine)}
+
+    def joint_parameters(self, new_tasks: int = 1) -> int:
+        """How many parameters stage 1 would train on the tasks and `new_tasks` more.
+
+        Embeddings, experts, prompts, gates, towers and discriminator.
+        """
+        existing = len(self.shape.tasks)
+        tasks = existing + new_tasks
+        expert = count(self.experts.weights) // (1 + existing)
+        banks = (self.prompts, self.gates, self.towers)
+        task = sum(count(bank.weights) for bank in banks) // existing
+        embeddings = self.parameters_beside((self.experts, *banks))
+        discriminator = (self.shape.width + 1) * tasks
+        return embeddings + (1 + tasks) * expert + tasks * task + discriminator
+
+
+class MPTRecTrainer(Trainer):
+    """MPT-Rec in pre-training.
+
+    Args:
+      model: The model.
+      tasks: Its tasks, in the order of its shape.
+      losses: Weights of the losses. Defaults to the paper's.
+      plan: How long the training is planned to be: its steps set the schedule of the gradient
+        reversal. With periodic assignment batches hold `row` [B], each sample's number below
+        `plan.rows`.
     """
 
     def __init__(
         self,
-        backbone: Backbone | BackboneConfig,
-        config: PretrainingConfig | None = None,
-        *,
-        training_steps: int,
-        training_rows: int = 0,
+        model: MPTRec,
+        tasks: Sequence[Task],
+        losses: MPTRecLosses | None = None,
+        plan: Plan | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        if training_steps < 1:
-            raise ValueError(f"training_steps should be 1 or more. Received: {training_steps}.")
-        self.backbone = backbone if isinstance(backbone, Backbone) else Backbone(backbone)
-        self.config = config or PretrainingConfig()
-        # XLA needs to know how many rows of the table a step touches.
-        self.fixed_shapes = self.backbone.config.l2_embedding_over == "table"
-        self.training_steps = training_steps
-        self.training_rows = training_rows
-        self.tasks = self.backbone.config.tasks
+        super().__init__(model, tasks, losses or MPTRecLosses(), plan, **kwargs)
+        if plan is None and self.loss_weights.adversarial_weight:
+            raise ValueError("plan should be given where there is an adversary. Received: None.")
         count = len(self.tasks)
         self.discriminator = Discriminator(count, name="discriminator")
-        self.discriminator.build((None, self.backbone.config.width))
+        self.discriminator.build((None, model.shape.width))
         self.steps_done = self.add_weight(
             "steps_done", (), tf.int64, initializer="zeros", trainable=False
         )
-        if self.config.assignment == "periodic" and self.config.adversarial_weight:
-            if training_rows < 1:
-                raise ValueError(
-                    "training_rows should be given for periodic assignment. "
-                    f"Received: {training_rows}."
-                )
+        if self._is_periodic(self.loss_weights):
             self.environments = self.add_weight(
                 "environments",
-                (training_rows,),
+                (plan.rows,),
                 tf.int32,
                 initializer=lambda shape, dtype: tf.random.uniform(shape, 0, count, dtype),
                 trainable=False,
             )
+
+    @staticmethod
+    def _is_periodic(losses: MPTRecLosses) -> bool:
+        return losses.assignment == "periodic" and losses.adversarial_weight > 0
+
+    @classmethod
+    def rows_in_memory(cls, losses: MPTRecLosses) -> str:
+        """Why a training with these losses needs its rows in memory; empty where it does not."""
+        if not cls._is_periodic(losses):
+            return ""
+        return "periodic assignment keeps an environment for each; use --assignment=online"
+
+    def mean_names(self) -> list[str]:
+        """Names of what `compute_loss` takes the means of over an epoch, for the logs."""
         names = [f"{kind}/{task}" for kind in ("loss", "shared_loss") for task in self.tasks]
-        if self.config.adversarial_weight:
+        if self.loss_weights.adversarial_weight:
             names += ["discriminator/loss", "discriminator/accuracy"]
             names += [f"environment/{task}" for task in self.tasks]
-        self._means = {name: keras.metrics.Mean(name) for name in names}
-
-    def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Returns the probabilities [B, K]."""
-        return self.backbone(features, training=training)
+        return names
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Returns the loss of a batch, without the L2 terms, which Keras adds.
@@ -110,26 +206,26 @@ class MPTRec(tfrs.Model):
         encoded = self.backbone.encode(inputs, training)
         outputs = self.backbone.predict_tasks(encoded, training)
         weight = inputs.get(WEIGHT)
-        losses = task_losses(outputs.logits, inputs[LABELS])
+        losses = self.losses_of(outputs, inputs)
         mean = mean_over_batch(losses, weight)
-        shared_mean = mean_over_batch(task_losses(outputs.shared_logits, inputs[LABELS]), weight)
-        loss = tf.reduce_sum(mean) + self.config.gen_weight * tf.reduce_sum(shared_mean)
-        for i, task in enumerate(self.tasks):
-            self._means[f"loss/{task}"].update_state(mean[i])
-            self._means[f"shared_loss/{task}"].update_state(shared_mean[i])
-        if self.config.adversarial_weight:
-            loss += self.config.adversarial_weight * self._adversarial_loss(
-                encoded.shared, tf.stop_gradient(losses), inputs, weight
+        shared_losses = task_losses(self.task_kinds, outputs.shared_logits, inputs[LABELS])
+        shared_mean = mean_over_batch(shared_losses, weight)
+        loss = tf.reduce_sum(mean) + self.loss_weights.gen_weight * tf.reduce_sum(shared_mean)
+        self.record("loss", mean)
+        self.record("shared_loss", shared_mean)
+        if self.loss_weights.adversarial_weight:
+            loss += self.loss_weights.adversarial_weight * self._adversarial_loss(
+                encoded.shared[0], tf.stop_gradient(losses), inputs, weight
             )
         if training:
             self.steps_done.assign_add(1)
         return loss
 
     def _adversarial_loss(self, shared, losses, inputs, weight) -> tf.Tensor:
-        progress = tf.minimum(tf.cast(self.steps_done, tf.float32) / self.training_steps, 1.0)
+        progress = tf.minimum(tf.cast(self.steps_done, tf.float32) / self.plan.steps, 1.0)
         guess = self.discriminator(shared, strength=reversal_strength(progress))
-        if self.config.assignment == "online":
-            environment = assign_environments(losses, self.config.normalize_losses)
+        if self.loss_weights.assignment == "online":
+            environment = assign_environments(losses, self.loss_weights.normalize_losses)
         else:
             environment = tf.gather(self.environments, inputs[ROW])
         truth = tf.one_hot(environment, len(self.tasks))
@@ -137,41 +233,32 @@ class MPTRec(tfrs.Model):
         right = tf.equal(tf.argmax(guess, axis=1, output_type=tf.int32), environment)
         self._means["discriminator/loss"].update_state(loss)
         self._means["discriminator/accuracy"].update_state(right)
-        shares = tf.reduce_mean(truth, axis=0)
-        for i, task in enumerate(self.tasks):
-            self._means[f"environment/{task}"].update_state(shares[i])
+        self.record("environment", tf.reduce_mean(truth, axis=0))
         return loss
 
     @tf.function
     def sample_losses(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns BCE(q_k, y_k) of each task on each sample, [K, B]."""
+        """Returns the loss of q_k of each task on each sample, [K, B]."""
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs))
-        return task_losses(outputs.logits, inputs[LABELS])
+        return self.losses_of(outputs, inputs)
+
+    def end_epoch(
+        self, epoch: int, batches: Callable[[], Iterable[Mapping[str, tf.Tensor]]]
+    ) -> None:
+        """Renews the environments of all training rows where the epoch ends a period.
+
+        Args:
+          epoch: Its number, counted from 0.
+          batches: Function that returns all training rows in their stored order.
+        """
+        losses = self.loss_weights
+        if self._is_periodic(losses) and (epoch + 1) % losses.cluster_every == 0:
+            self.renew_environments(tf.concat([self.sample_losses(b) for b in batches()], axis=1))
 
     def renew_environments(self, losses: tf.Tensor) -> None:
         """Assigns every training row's environment anew.
 
         Args:
-          losses: [K, training_rows]. `sample_losses` of all training rows, in order of `row`.
+          losses: [K, rows]. `sample_losses` of all training rows, in order of `row`.
         """
-        self.environments.assign(assign_environments(losses, self.config.normalize_losses))
-
-    @tf.function
-    def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns what a report on validation rows needs: per-sample values of a batch.
-
-        Returns:
-          `probability` [B, K]; `gate` [B, K], the weight of the specific representation;
-          `cosine` [B, K], between h_0 and each h_k.
-        """
-        encoded = self.backbone.encode(inputs)
-        outputs = self.backbone.predict_tasks(encoded)
-        cosine = tf.reduce_sum(
-            tf.math.l2_normalize(encoded.specific, -1) * tf.math.l2_normalize(encoded.shared, -1),
-            axis=-1,
-        )
-        return {
-            "probability": tf.sigmoid(tf.transpose(outputs.logits)),
-            "gate": tf.transpose(outputs.gates[..., 0]),
-            "cosine": tf.transpose(cosine),
-        }
+        self.environments.assign(assign_environments(losses, self.loss_weights.normalize_losses))

@@ -18,8 +18,8 @@ from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.statistics import IdWeights
-from mptrec_tf.models.backbone import Encoded
 from mptrec_tf.models.configurations import ResidualConfig
+from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.heads import HeadOutputs
 
 
@@ -65,24 +65,21 @@ class ResidualHead(keras.layers.Layer):
             self.ids.build((None, None))
         self.built = True
 
-    def call(
-        self, encoded: Encoded, prompts: tf.Tensor, training: bool | None = None
-    ) -> HeadOutputs:
+    def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
         """Returns the head's outputs.
 
         Args:
-          encoded: What the frozen backbone says of a batch, ids and standardised values among it.
-          prompts: Not read: every existing task helps alike.
+          inputs: What the frozen model makes of a batch; ids and standardised values are read.
           training: Whether to drop units.
         """
-        x, shared, specific, logits = encoded.standard
+        x, shared, specific, logits = inputs.standard
         gate = self.gate(x)
         fused = fuse(gate, self.prompt(specific[None]), shared)
         logit = self.tower(
             tf.concat([fused, self.expert(x), logits[None]], axis=2), training=training
         )[0]
         if self.config.id_ranges:
-            logit += self.ids(encoded.ids)
+            logit += self.ids(inputs.ids)
         even = tf.fill([tf.shape(x)[0], self.old_tasks], 1 / self.old_tasks)
         return HeadOutputs(logit, even, gate[0])
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
+from mptrec_tf.training.run_context import MEMORY_LIMIT
 
-MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
 PREDICTION_BATCH = 4096
 _READ_ROWS = 65_536

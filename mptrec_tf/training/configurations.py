@@ -7,9 +7,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.configurations import head_config
 from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
+from mptrec_tf.models.registry import DEFAULT, MODELS
+from mptrec_tf.models.shapes import ModelShape
 
 SCHEDULES = ("constant", "cosine")
 
@@ -20,7 +23,7 @@ class TrainingConfig:
 
     Attributes:
       epochs: int. At most so many.
-      patience: int. Stop after so many epochs without a better sum of validation AUCs.
+      patience: int. Stop after so many epochs without a better sum of validation scores.
       batch_size: int. Rows of a step.
       learning_rate: float. Of Adam.
       seed: int. Of the weights, the order of rows, and everything else that is random.
@@ -43,6 +46,71 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule should be one of {SCHEDULES}. Received: {self.schedule!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig:
+    """Which model is pre-trained, and how. The defaults are the paper's for Census-Income.
+
+    Attributes:
+      tasks: Names of the tasks to pre-train on.
+      model: A name in `MODELS`.
+      shape: Fields of the model's shape that differ from its defaults: `embedding_width`,
+        `expert_units`, ...
+      losses: Fields of what weighs the model's losses that differ from its defaults.
+      training: How long and how fast.
+    """
+
+    tasks: tuple[str, ...]
+    model: str = DEFAULT
+    shape: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    losses: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    def make_shape(self, data: TrainingData) -> ModelShape:
+        """Returns the shape of a model that fits prepared data."""
+        return MODELS.get(self.model).shape(
+            tasks=tuple(task.name for task in data.spec.select_tasks(self.tasks)),
+            embedding_rows=data.embedding_rows,
+            categorical_features=len(data.spec.categorical),
+            numeric_features=len(data.spec.numeric),
+            **self.shape,
+        )
+
+    def check_fields(self) -> None:
+        """Rejects fields that the model's shape and losses do not have.
+
+        Raises:
+          InputError: naming the first.
+        """
+        kind = MODELS.get(self.model)
+        for given, of in ((self.shape, kind.shape), (self.losses, kind.losses)):
+            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(of)})
+            if unknown:
+                raise InputError(f"model {self.model!r} has no {unknown[0]}; leave it out.")
+
+    def make_losses(self) -> Any:
+        """Returns what weighs the model's losses."""
+        return MODELS.get(self.model).losses(**self.losses)
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> "PretrainingConfig":
+        """Reads what `dataclasses.asdict` and JSON made of a configuration."""
+        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["shape"].items()}
+        return cls(
+            tuple(raw["tasks"]),
+            raw["model"],
+            shape,
+            raw["losses"],
+            TrainingConfig(**raw["training"]),
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What is saved of the settings with a pre-trained model."""
+        return {
+            "losses": dataclasses.asdict(self.make_losses()),
+            "training": dataclasses.asdict(self.training),
+        }
 
 
 @dataclasses.dataclass(frozen=True)

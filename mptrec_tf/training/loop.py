@@ -2,16 +2,18 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
+from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.storage.directories import held_alone
 from mptrec_tf.training.batches import Rows, training_batches
 from mptrec_tf.training.callbacks import (
-    LOGS,
+    EndEpoch,
     KeepBest,
     ProgressBar,
     SaveProgress,
@@ -19,6 +21,7 @@ from mptrec_tf.training.callbacks import (
     Validate,
 )
 from mptrec_tf.training.configurations import TrainingConfig
+from mptrec_tf.training.run_context import RunContext
 
 # Steps that Keras runs before it comes back to Python; the progress bar moves as often.
 STEPS_PER_EXECUTION = 32
@@ -82,67 +85,70 @@ def _learning_rate(config: TrainingConfig, steps: int):
 
 
 def all_settings(
-    settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[str]
+    settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Returns all that must be equal for a run to be continued."""
-    return {**settings, **dataclasses.asdict(config), "tasks": list(tasks)}
+    return {**settings, **dataclasses.asdict(config), "tasks": [task.to_plain() for task in tasks]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the loop trains, and on what.
+
+    Attributes:
+      make_model: Makes the model. A function, so that a distribution strategy's scope can be opened
+        round it.
+      best_of: Returns what is saved of a model's best epoch, by the log that is largest in it.
+        Parts that know nothing of one another have best epochs of their own.
+      train: Training rows.
+      validation: Rows that choose the best epoch.
+      tasks: The tasks, in the order of the labels; the model reports under their names.
+      settings: What must be equal for a run to be continued, beside the `TrainingConfig`.
+    """
+
+    make_model: Callable[[], TrainedModel]
+    best_of: Callable[[TrainedModel], Mapping[str, Sequence[tf.Variable]]]
+    train: Rows
+    validation: Rows
+    tasks: Sequence[Task]
+    settings: Mapping[str, Any]
 
 
 def run(
-    model: keras.Model,
-    best_of: Mapping[str, Sequence[tf.Variable]],
-    train: Rows,
-    validation: Rows,
-    tasks: Sequence[str],
-    config: TrainingConfig,
-    *,
-    directory: str,
-    settings: Mapping[str, Any],
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    logs: str | None = None,
-    title: str = "training",
-    show_progress: bool = True,
-) -> dict[str, Training]:
+    job: Job, config: TrainingConfig, context: RunContext
+) -> tuple[TrainedModel, dict[str, Training]]:
     """Trains a model and leaves its parts with the weights of their best epochs.
 
     Args:
-      model: A `tfrs.Model` with a `report`.
-      best_of: What is kept of a best epoch, by the log that is largest in it. Parts that know
-        nothing of one another have best epochs of their own.
-      train: Training rows.
-      validation: Rows that choose the best epoch.
-      tasks: Names of the tasks, in the order of the labels.
+      job: What is trained, and on what.
       config: How long and how fast.
-      directory: Where the state of the run is kept; a run that was killed is continued.
-      settings: What must be equal for a run to be continued.
-      callbacks: More callbacks, which come first.
-      logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      title: Which training it is, for the lines that say how far it is.
-      show_progress: Whether to say how far it is.
+      context: Where the run's state is, and whether to say how far it is.
 
     Returns:
-      What the training did, by the keys of `best_of`.
+      The model, and what the training did, by the keys of `best_of`.
 
     Raises:
-      InputError: if `directory` holds the state of another run, another process is at work in
-        it, or training diverges.
+      InputError: if the context's directory holds the state of another run, another process is at
+        work in it, or training diverges.
     """
     start = time.monotonic()
-    settings = all_settings(settings, config, tasks)
-    steps = train.steps(config.batch_size)
+    settings = all_settings(job.settings, config, job.tasks)
+    steps = job.train.steps(config.batch_size)
+    model = job.make_model()
     compile_model(model, config, steps)
+    best_of = job.best_of(model)
     bests = {key: KeepBest(weights, config.patience, key) for key, weights in best_of.items()}
-    progress = SaveProgress(directory, model, list(bests.values()), settings)
-    with held_alone(directory):
+    progress = SaveProgress(context.directory, model, list(bests.values()), settings)
+    with held_alone(context.directory):
         first = progress.resume()
         if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
             bars = []
-            if show_progress:
-                bars = [ProgressBar(title, config.epochs, steps, first, tasks)]
+            if context.show_progress:
+                bars = [ProgressBar(context.title, config.epochs, steps, first, job.tasks)]
             try:
                 model.fit(
                     training_batches(
-                        train,
+                        job.train,
                         config.batch_size,
                         seed=config.seed,
                         epochs=config.epochs,
@@ -153,12 +159,12 @@ def run(
                     steps_per_epoch=steps,
                     verbose=0,
                     callbacks=[
-                        *callbacks,
-                        Validate(validation, tasks),
+                        EndEpoch(job.train),
+                        Validate(job.validation, job.tasks),
                         *bests.values(),
                         StopInTime(list(bests.values())),
                         keras.callbacks.TensorBoard(
-                            logs or f"{directory}/{LOGS}", profile_batch=0, write_graph=False
+                            context.logs, profile_batch=0, write_graph=False
                         ),
                         progress,
                         *bars,
@@ -178,4 +184,4 @@ def run(
             steps=(len(progress.history) - first) * steps,
             settings=settings,
         )
-    return results
+    return model, results

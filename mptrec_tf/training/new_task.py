@@ -5,32 +5,32 @@ its own learns noise, with many it pays.
 """
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_transform as tft
 
+from mptrec_tf.data.spec import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import id_ranges
-from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import Backbone
 from mptrec_tf.models.configurations import MOST_IDS, head_config
 from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
-from mptrec_tf.models.prompted import PromptedMPTRec, count
+from mptrec_tf.models.multitask import MultiTaskModel
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
+from mptrec_tf.models.weights import count
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import MEMORY_LIMIT, Rows, reported
-from mptrec_tf.training.callbacks import LOGS
+from mptrec_tf.training.batches import Rows, reported
 from mptrec_tf.training.configurations import NewTaskConfig, check_fields, recipe
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
+from mptrec_tf.training.run_context import RunContext
 
-# With fewer positive (or negative) training rows than this, the paper's heads are the candidates: a
-# task's own expert would learn noise (docs/results.md).
+# With fewer informative training rows than this (of a binary task, positives or negatives), the
+# paper's heads are the candidates: a task's own expert would learn noise (docs/results.md).
 FEW_LABELS = 100
-# A smaller head is as good if its AUC is below the best one's by at most so many standard errors.
+# A smaller head is as good if its score is below the best one's by at most so many standard errors.
 _NOISE = 1.0
 
 
@@ -44,8 +44,9 @@ class Candidate:
       training: How it was trained.
       run: int. Counted from 1; heads that are trained in the same way share one, and its seconds.
       result: What the training did.
-      validation_auc: float.
-      behind: float. How far the AUC is below that of the best candidate.
+      task: The task.
+      score: float. On the validation rows, see `Task.score`.
+      behind: float. How far the score is below that of the best candidate.
       noise: float. The standard error of that.
     """
 
@@ -54,7 +55,8 @@ class Candidate:
     training: loop.TrainingConfig
     run: int
     result: loop.Training
-    validation_auc: float
+    task: Task
+    score: float
     behind: float = 0.0
     noise: float = 0.0
 
@@ -70,7 +72,7 @@ class Candidate:
             "parameters": self.parameters,
             "run": self.run,
             "run_seconds": self.result.seconds,
-            "validation_AUC": self.validation_auc,
+            self.task.score_column: self.score,
             "behind_best": self.behind,
             "noise": self.noise,
         }
@@ -78,20 +80,17 @@ class Candidate:
 
 def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:
     """Which kinds of heads are worth a try with the labels that there are."""
-    rows, positives = data.splits["train"]["rows"], data.splits["train"]["positives"][task]
-    return ATTENTIONS if min(positives, rows - positives) < FEW_LABELS else KINDS
+    [known], train = data.spec.select_tasks([task]), data.splits["train"]
+    informative = known.informative_rows(train["tasks"][task], train["rows"])
+    return ATTENTIONS if informative < FEW_LABELS else KINDS
 
 
 def learn(
-    backbone: Backbone,
+    backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
     config: NewTaskConfig,
-    *,
-    directory: str,
-    fingerprint: str,
-    show_progress: bool = True,
-    memory_limit: int = MEMORY_LIMIT,
+    context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
 ) -> tuple[Candidate, list[Candidate]]:
     """Trains the candidates and chooses one.
@@ -101,10 +100,7 @@ def learn(
       data: Data with the new task's labels.
       task: Name of the new task.
       config: Which heads, and how.
-      directory: Where the state of the runs is kept; a run that was killed is continued.
-      fingerprint: Names the backbone.
-      show_progress: Whether to show progress bars.
-      memory_limit: Bytes of a split, or of its representations, that are held in memory.
+      context: Where the state of the runs is saved, and the backbone's fingerprint.
       encoded: What `encode_task` returned, where it is read more than once.
 
     Returns:
@@ -120,37 +116,30 @@ def learn(
     for kind in kinds:
         how = dataclasses.replace(recipe(kind), **config.training)
         together.setdefault(how, {})[kind] = shapes[kind]
-    runs = dict.fromkeys(together, directory)
+    context = dataclasses.replace(context, title=task, logs_directory=context.logs)
+    runs = dict.fromkeys(together, context)
     if len(together) > 1:
-        runs = {how: os.path.join(directory, next(iter(heads))) for how, heads in together.items()}
+        runs = {
+            how: context.child(next(iter(heads)), title=f"{task}, run {number} of {len(together)}")
+            for number, (how, heads) in enumerate(together.items(), 1)
+        }
     for how, heads in together.items():
-        check_state(runs[how], data, fingerprint, task, heads, how)
+        check_state(data, task, heads, how, runs[how])
     if encoded is None:
-        encoded = encode_task(PromptedMPTRec(backbone), data, [task], directory, memory_limit)
-    found = []
+        encoded = encode_task(PromptedMPTRec(backbone), data, [task], context)
+    trained = []
     for number, (how, heads) in enumerate(together.items(), 1):
-        trained = tune(
-            backbone,
-            data,
-            task,
-            heads,
-            how,
-            directory=runs[how],
-            fingerprint=fingerprint,
-            logs=os.path.join(directory, LOGS),
-            title=f"{task}, run {number} of {len(together)}" if len(together) > 1 else task,
-            show_progress=show_progress,
-            encoded=encoded,
-        )
-        found += [(kind, head, how, number, result) for kind, (head, result) in trained.items()]
-    return _choose(backbone, encoded[1], found)
+        results = tune(backbone, data, task, heads, how, runs[how], encoded)
+        trained += [(kind, head, how, number, result) for kind, (head, result) in results.items()]
+    [kind_of_task] = data.spec.select_tasks([task])
+    return _choose(backbone, kind_of_task, encoded[1], trained)
 
 
 def _shapes(
-    kinds: Sequence[str], backbone: Backbone, data: TrainingData, changes: Mapping[str, Any]
+    kinds: Sequence[str], backbone: MultiTaskModel, data: TrainingData, changes: Mapping[str, Any]
 ) -> dict[str, head_kinds.AnyConfig]:
     ranges = ()
-    if backbone.config.categorical_features:
+    if backbone.shape.categorical_features:
         transform = tft.TFTransformOutput(data.transform_dir)
         ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
     check_fields(kinds, changes)
@@ -165,36 +154,37 @@ def _shapes(
 
 
 def _choose(
-    backbone: Backbone,
+    backbone: MultiTaskModel,
+    task: Task,
     validation: Rows,
     found: Sequence[tuple[str, head_kinds.AnyHead, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, *_ in found}
-    probabilities, labels, weight = predictions(backbone, heads, validation)
-    aucs = {kind: auc(labels, probabilities[kind], weight) for kind in heads}
-    best = max(aucs, key=aucs.get)
-    counted = slice(None) if weight is None else weight > 0
+    predicted, labels, weight = predictions(backbone, task, heads, validation)
+    scores = {kind: task.score(labels, predicted[kind], weight) for kind in heads}
+    best = max(scores, key=scores.get)
     candidates = []
     for kind, head, how, run, result in found:
-        _, noise = auc_difference(
-            labels[counted], probabilities[best][counted], probabilities[kind][counted]
-        )
-        behind = aucs[best] - aucs[kind]
-        candidates.append(Candidate(kind, head, how, run, result, aucs[kind], behind, noise))
+        _, noise = task.score_difference(labels, predicted[best], predicted[kind], weight)
+        score = scores[kind]
+        behind = scores[best] - score
+        candidates.append(Candidate(kind, head, how, run, result, task, score, behind, noise))
     candidates.sort(key=lambda candidate: candidate.parameters)
     chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
     return chosen, candidates
 
 
 def predictions(
-    backbone: Backbone, heads: Mapping[str, head_kinds.AnyHead], rows: Rows
+    backbone: MultiTaskModel, task: Task, heads: Mapping[str, head_kinds.AnyHead], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns what heads of one task say of rows, encoded or not, and their labels and weights.
 
     Returns:
-      Probabilities [n] by the names of `heads`, labels [n], and weights [n] if there are any.
+      Predictions [n] by the names of `heads`, labels [n], and weights [n] if there are any.
     """
-    model = PromptedMPTRec(backbone, {f"{name}/": head for name, head in heads.items()})
+    # A head may be called like one of the backbone's tasks.
+    new = {f"{name}/": NewTask(task, head) for name, head in heads.items()}
+    model = PromptedMPTRec(backbone, new)
     report, labels, weight = reported(model, rows)
-    by_name = {name: report["probability"][:, i] for i, name in enumerate(heads)}
+    by_name = {name: report["prediction"][:, i] for i, name in enumerate(heads)}
     return by_name, labels[:, 0], weight

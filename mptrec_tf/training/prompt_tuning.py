@@ -10,116 +10,111 @@ from typing import Any
 import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import MEMORY_LIMIT, Rows
+from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.calibration import calibration
 from mptrec_tf.training.callbacks import saved_state
+from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.representations import encode_task
+from mptrec_tf.training.run_context import RunContext
 
 
 def tune(
-    backbone: Backbone,
+    backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
     heads: Mapping[str, head_kinds.AnyConfig],
-    training: loop.TrainingConfig,
-    *,
-    directory: str,
-    fingerprint: str,
-    logs: str | None = None,
-    title: str | None = None,
-    show_progress: bool = True,
+    training: TrainingConfig,
+    context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
-    memory_limit: int = MEMORY_LIMIT,
 ) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
     """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
 
     Args:
-      backbone: A pre-trained backbone. It is frozen.
+      backbone: A pre-trained model. It is frozen.
       data: Data with the new task's labels.
       task: Name of the new task.
       heads: Shapes by kind.
       training: How long and how fast.
-      directory: Where the state of the run is kept; a run that was killed is continued.
-      fingerprint: Names the backbone, so that a run is continued on the same one alone.
-      logs: Where TensorBoard's logs go. Defaults to `logs` in the directory.
-      title: Which training it is, for the lines that say how far it is. Defaults to the task.
-      show_progress: Whether to say how far it is.
+      context: Where the state of the run is saved, and the backbone's fingerprint.
       encoded: What `encode_task` returned, where several runs read it.
-      memory_limit: Bytes of a split, or of its representations, that are held in memory.
 
     Returns:
       Head and training by kind; the logs of a training name the task.
 
     Raises:
-      InputError: for a task with one class only, one that the backbone has already, data that
+      InputError: for a task with one label only, one that the backbone has already, data that
         are damaged, or a directory that holds the state of another run.
     """
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
-    names = _names(task, heads)
-    for kind, name in names.items():
-        model.add_task(name, heads[kind])
+    named = _named(data, task, heads)
+    for kind, one in named.items():
+        model.add_task(one, heads[kind])
     # Before anything is written where another run may keep what it reads.
-    check_state(directory, data, fingerprint, task, heads, training)
-    train, validation = encoded or encode_task(model, data, [task], directory, memory_limit)
-    results = loop.run(
-        model,
-        {f"val_auc/{name}": model.heads[name].weights for name in names.values()},
-        _label_for_each(train, len(heads)),
-        _label_for_each(validation, len(heads)),
-        list(names.values()),
-        training,
-        directory=directory,
-        settings=_settings(data, fingerprint, task, heads),
-        logs=logs,
-        title=title or task,
-        show_progress=show_progress,
+    check_state(data, task, heads, training, context)
+    train, validation = encoded or encode_task(model, data, [task], context)
+    job = loop.Job(
+        make_model=lambda: model,
+        best_of=lambda model: {t.score_log: model.heads[t.name].weights for t in named.values()},
+        train=_label_for_each(train, len(heads)),
+        validation=_label_for_each(validation, len(heads)),
+        tasks=list(named.values()),
+        settings=_settings(data, task, heads, context),
     )
-    trained = {kind: _logs_of(results[f"val_auc/{n}"], n, task) for kind, n in names.items()}
+    _, results = loop.run(job, training, context)
+    trained = {k: _logs_of(results[t.score_log], t.name, task) for k, t in named.items()}
     if training.calibrate:
-        found = calibration(model, _label_for_each(validation, len(heads)))
-        for (kind, name), (scale, shift) in zip(names.items(), found, strict=True):
-            model.heads[name].rescale(scale, shift)
-            trained[kind] = dataclasses.replace(trained[kind], calibration={task: (scale, shift)})
-    return {kind: (model.heads[name], trained[kind]) for kind, name in names.items()}
+        fitted = calibration(model, job.validation, job.tasks)
+        for (kind, one), by in zip(named.items(), fitted, strict=True):
+            if by is not None:
+                model.heads[one.name].rescale(*by)
+                trained[kind] = dataclasses.replace(trained[kind], calibration={task: by})
+    return {kind: (model.heads[one.name], trained[kind]) for kind, one in named.items()}
 
 
 def check_state(
-    directory: str,
     data: TrainingData,
-    fingerprint: str,
     task: str,
     heads: Mapping[str, head_kinds.AnyConfig],
-    training: loop.TrainingConfig,
+    training: TrainingConfig,
+    context: RunContext,
 ) -> None:
-    """Refuses a directory that holds the state of another run than `tune` would continue.
+    """Rejects a context whose directory holds the state of another run than `tune` would continue.
 
     Raises:
       InputError: naming the settings that differ.
     """
-    settings = _settings(data, fingerprint, task, heads)
-    names = _names(task, heads).values()
-    saved_state(directory, loop.all_settings(settings, training, list(names)))
+    settings = _settings(data, task, heads, context)
+    named = list(_named(data, task, heads).values())
+    saved_state(context.directory, loop.all_settings(settings, training, named))
 
 
-def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, str]:
-    """What the heads are called while they train: one alone as the task."""
-    return {kind: task if len(heads) == 1 else f"{task}/{kind}" for kind in heads}
+def _named(
+    data: TrainingData, task: str, heads: Mapping[str, head_kinds.AnyConfig]
+) -> dict[str, Task]:
+    """The task by the names that its heads have while they train: one alone has the task's."""
+    [one] = data.spec.select_tasks([task])
+    alone = len(heads) == 1
+    return {k: one if alone else dataclasses.replace(one, name=f"{task}/{k}") for k in heads}
 
 
 def _settings(
-    data: TrainingData, fingerprint: str, task: str, heads: Mapping[str, head_kinds.AnyConfig]
+    data: TrainingData,
+    task: str,
+    heads: Mapping[str, head_kinds.AnyConfig],
+    context: RunContext,
 ) -> dict[str, Any]:
     return {
         "data": data.splits,
-        "backbone": fingerprint,
+        "backbone": context.fingerprint,
         "task": task,
         "heads": {kind: head_kinds.to_dict(head) for kind, head in heads.items()},
     }

@@ -10,28 +10,27 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import (
-    MEMORY_LIMIT,
     Rows,
     load_rows,
     ordered_batches,
     rows_in_memory,
 )
+from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
 
 def encode_task(
     model: PromptedMPTRec,
     data: TrainingData,
     tasks: Sequence[str],
-    directory: str,
-    memory_limit: int = MEMORY_LIMIT,
+    context: RunContext,
 ) -> tuple[Rows, Rows]:
     """Encodes the training and the validation rows with the labels of some tasks."""
     return tuple(
         encode_rows(
             model,
-            load_rows(data, split, tasks, memory_limit),
-            os.path.join(directory, split),
-            memory_limit,
+            load_rows(data, split, tasks, context.memory_limit),
+            os.path.join(context.directory, split),
+            context.memory_limit,
         )
         for split in ("train", "validation")
     )
@@ -54,11 +53,8 @@ def encode_rows(
     Raises:
       InputError: if they do not fit in memory, and `directory` cannot be written.
     """
-    shape = model.backbone.config
-    width = shape.input_width + (1 + len(shape.tasks)) * shape.width + len(shape.tasks)
-    width += 2 * shape.categorical_features  # ids of 8 bytes
     encoded = (_encode(model, batch) for batch in ordered_batches(rows))
-    if rows.count * width * 4 <= memory_limit:
+    if rows.count * model.backbone.layout.row_bytes <= memory_limit:
         chunks = list(encoded)
         return rows_in_memory({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
     return _on_disk(encoded, rows.count, directory)

@@ -14,14 +14,14 @@ from mptrec_tf.artifacts.task_packages import (
     save_package,
 )
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.backbone import Encoded, named_weights
+from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
-from mptrec_tf.models.prompted import count
+from mptrec_tf.models.weights import count, named_weights
 from mptrec_tf.training.loop import Training
 
-TASK = Task("share", "share", ("1",), ("0",), known_probability="probability_share")
+TASK = BinaryTask("share", "share", ("1",), ("0",), known_probability="probability_share")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def backbone(synthetic_backbone):
 
 
 def make_head(backbone, **config):
-    shape = backbone.backbone.config
+    shape = backbone.shape
     config = HeadConfig(**{"tower_units": (6, 5), **config})
     return PromptHead(config, shape.input_width, shape.width, name=TASK.name)
 
@@ -59,14 +59,17 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
     assert weights.keys() == named_weights(head).keys()
     for name, weight in named_weights(head).items():
         np.testing.assert_array_equal(weight, weights[name])
-    shape = backbone.backbone.config
-    encoded = Encoded(
+    shape = backbone.shape
+    inputs = HeadInputs(
         tf.random.normal((5, shape.input_width)),
-        tf.random.normal((5, shape.width)),
+        None,
+        tf.random.normal((1, 5, shape.width)),
         tf.random.normal((2, 5, shape.width)),
+        backbone.model.prompts_of_tasks(),
+        None,
+        None,
     )
-    prompts = backbone.backbone.prompts.prompts
-    for ours, theirs in zip(head(encoded, prompts), loaded.head(encoded, prompts), strict=True):
+    for ours, theirs in zip(head(inputs), loaded.head(inputs), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -155,7 +155,6 @@ def test_metrics_are_those_of_the_predictions(way):
 
 
 def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
-    from mptrec_tf.data.labels import make_labels
     from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.inference.scoring import evaluate
 
@@ -165,7 +164,7 @@ def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
     (block,) = source.read(source.shards("test")[0])
     expected = versions[3].predict(block)
     for task, values in evaluate(versions[3], source, "test").items():
-        labels = make_labels(versions[3].spec.select_tasks([task])[0], block, ())
+        labels = versions[3].spec.select_tasks([task])[0].labels(block, ())
         assert values["auc"] == pytest.approx(auc(labels, expected[task]))
 
 

@@ -19,14 +19,15 @@ from components.data_gate.config import GateConfig
 from components.report import read_report
 from mptrec_tf.data.raw_examples import save_description
 from mptrec_tf.data.sources.block import SPLITS
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "shop",
     (Categorical("color"),),
     (Numeric("price"),),
-    (Task("buy", "bought", ("yes",)), Task("stay", "seconds", above=30)),
+    (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
 )
 # 60 red and 40 blue; prices 0 to 99; a half of the labels is positive.
 GOOD = {

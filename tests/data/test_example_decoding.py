@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.example_decoding import ExampleParser
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 
 NATURAL = DatasetSpec(
     "shop",
     (Categorical("city"), Categorical("both")),
     (Numeric("price"), Numeric("both")),
-    (Task("buy", "bought", positive="1"),),
+    (BinaryTask("buy", "bought", positive="1"),),
 )
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import ServingModel, export, input_names
 from mptrec_tf.models.heads import HeadConfig, PromptHead
@@ -18,9 +18,9 @@ def backbone(synthetic_backbone):
 
 
 def package(backbone, name="share", label=None):
-    shape = backbone.backbone.config
+    shape = backbone.shape
     head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name=name)
-    task = Task(name, label or name, ("1",), ("0",))
+    task = BinaryTask(name, label or name, ("1",), ("0",))
     return TaskPackage(f"tasks/{name}", task, head, backbone.fingerprint, {"seed": 5})
 
 

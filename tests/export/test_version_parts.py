@@ -31,7 +31,7 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
     keras.utils.set_random_seed(seed)
     [task] = backbone.spec.select_tasks(["share"])
     task = type(task)(**{**vars(task), "name": name})
-    head = make_head(head_config(kind), backbone.backbone.config, name)
+    head = make_head(head_config(kind), backbone.model.layout, name)
     folder = folder / f"{name}-{seed}"
     folder.mkdir()
     save_package(str(folder), task, head, backbone.fingerprint, training or {"seed": seed})
@@ -107,8 +107,8 @@ def test_a_version_needs_nothing_but_itself(base, backbone, packages, tmp_path, 
     assert [package.task.name for package in load_parts(moved)[1]] == ["three", "two"]
     assert stored.fingerprint == backbone.fingerprint
     assert [package.task.name for package in there] == ["three", "two"]
-    for name, weight in backbone.backbone.named_weights().items():
-        np.testing.assert_array_equal(stored.backbone.named_weights()[name], weight)
+    for name, weight in backbone.model.named_weights().items():
+        np.testing.assert_array_equal(stored.model.named_weights()[name], weight)
 
 
 def test_an_older_version_can_be_changed(base):
@@ -226,7 +226,7 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
     training = {
         "best_epoch": 1,
         "history": [{"val_auc/four": 0.5}, {"val_auc/four": 0.75, "loss/four": 0.1, "x/three": 1}],
-        "data": {"splits": {"train": {"rows": 1234, "positives": {"four": 56}}}},
+        "data": {"splits": {"train": {"rows": 1234, "tasks": {"four": {"positives": 56}}}}},
     }
     package = make_package(backbone, tmp_path, "four", training=training)
     card = model_card(backbone, [package], Preprocessing(backbone.transform_dir))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.comparing import compare
 
@@ -19,7 +20,7 @@ def answering(name, answers, tasks=("buy",)):
         name="shop",
         categorical=(),
         numeric=(Numeric("price"),),
-        tasks=tuple(Task(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
+        tasks=tuple(BinaryTask(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
     )
     rows = iter(np.array(answers, np.float32).T)
 

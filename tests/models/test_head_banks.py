@@ -10,35 +10,36 @@ import tensorflow as tf
 
 from mptrec_tf.models import head_banks as head_banks_module
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import BackboneConfig, Encoded, Standardized, named_weights
+from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
 from mptrec_tf.models.head_banks import head_banks
+from mptrec_tf.models.weights import named_weights
 
-SHAPE = BackboneConfig(("a", "b", "c"), 40, 5, 3, expert_units=(32, 16))
+LAYOUT = Layout(5 * 4 + 3, shared=1, specific=3, width=16, tasks=3, ids=5)
 RANGES = ((0, 0, 7), (2, 20, 9))
 
 
-def make(kind, number, backbone=SHAPE):
+def make(kind, number, layout=LAYOUT):
     """A head with random weights."""
     shape = head_kinds.head_config(kind, RANGES)
-    head = head_kinds.make_head(shape, backbone, f"{kind}_{number}")
+    head = head_kinds.make_head(shape, layout, f"{kind}_{number}")
     rng = np.random.default_rng(number)
     for name, weight in named_weights(head).items():
         weight.assign(rng.uniform(0.2 if name == "query/scale" else -0.5, 0.5, weight.shape))
     return head
 
 
-def inputs(rows, shape=SHAPE):
+def make_inputs(rows, layout=LAYOUT):
     rng = np.random.default_rng(rows)
-    k, width = len(shape.tasks), shape.width
+    k, width = layout.tasks, layout.width
     x, shared, specific, logits, prompts, *standard = (
         tf.constant(rng.normal(size=size).astype(np.float32))
         for size in (
-            (rows, shape.input_width),
+            (rows, layout.input_width),
             (rows, width),
             (k, rows, width),
             (k, rows),
             (k, width),
-            (rows, shape.input_width),
+            (rows, layout.input_width),
             (rows, width),
             (rows, width),
             (rows, k),
@@ -48,19 +49,20 @@ def inputs(rows, shape=SHAPE):
         [rng.integers(0, 7, rows), rng.integers(7, 20, rows), rng.integers(20, 29, rows)]
     )
     ids = tf.constant(ids.T)
-    return Encoded(x, shared, specific, ids, logits, Standardized(*standard)), prompts
+    shared = shared[tf.newaxis]
+    return HeadInputs(x, ids, shared, specific, prompts, logits, Standardized(*standard))
 
 
 @pytest.mark.parametrize("kind", head_kinds.KINDS)
 @pytest.mark.parametrize("rows", [1, 9])
 def test_a_bank_says_what_each_head_says(kind, rows):
     heads = {f"task{n}": make(kind, n) for n in range(5)}
-    encoded, prompts = inputs(rows)
-    [bank] = head_banks(heads, prompts.numpy())
-    answers = bank(encoded)
+    inputs = make_inputs(rows)
+    [bank] = head_banks(heads, inputs.prompts.numpy())
+    answers = bank(inputs)
     assert tuple(answers) == tuple(heads)
     for task, head in heads.items():
-        alone = tf.sigmoid(head(encoded, prompts).logits)
+        alone = tf.sigmoid(head(inputs).logits)
         np.testing.assert_allclose(answers[task], alone, rtol=2e-5, atol=1e-6)
     different = {tuple(values.numpy()) for values in answers.values()}
     assert len(different) == 5
@@ -71,11 +73,11 @@ def test_a_bank_says_what_each_head_says(kind, rows):
 def test_tasks_that_come_and_go_change_no_bit_of_another(kind, rows):
     heads = {f"task{n}": make(kind, n) for n in range(17)}
     every = list(heads)
-    encoded, prompts = inputs(rows)
+    inputs = make_inputs(rows)
 
     def ask(some):
-        [bank] = head_banks({task: heads[task] for task in some}, prompts.numpy())
-        return tf.function(bank)(encoded)
+        [bank] = head_banks({task: heads[task] for task in some}, inputs.prompts.numpy())
+        return tf.function(bank)(inputs)
 
     whole = ask(every)
     for some in (every[3:4], every[:2], every[5:8], every[::-1]):
@@ -87,19 +89,18 @@ def test_tasks_that_come_and_go_change_no_bit_of_another(kind, rows):
 @pytest.mark.parametrize("kind", head_kinds.KINDS)
 @pytest.mark.parametrize("old_tasks", [1, 2, 17])
 def test_any_number_of_old_tasks_and_real_widths(kind, old_tasks):
-    tasks = tuple(f"old{n}" for n in range(old_tasks))
-    shape = dataclasses.replace(SHAPE, tasks=tasks, expert_units=(256, 128))
-    made = [make(kind, n, shape) for n in range(5)]
+    layout = dataclasses.replace(LAYOUT, specific=old_tasks, width=128, tasks=old_tasks)
+    made = [make(kind, n, layout) for n in range(5)]
     heads = {f"task{n}": made[n % 5] for n in range(64)}
-    encoded, prompts = inputs(37, shape)
+    inputs = make_inputs(37, layout)
 
     def ask(some):
-        [bank] = head_banks({task: heads[task] for task in some}, prompts.numpy())
-        return tf.function(bank)(encoded)
+        [bank] = head_banks({task: heads[task] for task in some}, inputs.prompts.numpy())
+        return tf.function(bank)(inputs)
 
     answers = ask(heads)
     for task, head in list(heads.items())[:5]:
-        alone = tf.sigmoid(head(encoded, prompts).logits)
+        alone = tf.sigmoid(head(inputs).logits)
         np.testing.assert_allclose(answers[task], alone, rtol=1e-4, atol=1e-6)
     for count in (1, 3, 17):
         some = list(heads)[60 - count : 60]
@@ -126,7 +127,7 @@ def test_heads_share_a_bank_if_their_shapes_agree():
     heads = {kind: make(kind, 1) for kind in head_kinds.KINDS}
     other = head_kinds.head_config("residual_small", RANGES)
     other = type(other)(**{**vars(other), "tower_dropout": 0.5, "l2_dense": 0.1})
-    heads["dropped_more"] = head_kinds.make_head(other, SHAPE, "dropped_more")
+    heads["dropped_more"] = head_kinds.make_head(other, LAYOUT, "dropped_more")
     heads["second_prompt"] = make("prompt", 2)
     banks = head_banks(heads, np.zeros((3, 16)))
     assert sorted(bank.tasks for bank in banks) == [

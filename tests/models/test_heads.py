@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.models.backbone import Encoded
+from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
 
 D, H, K = 7, 4, 3
@@ -29,33 +29,34 @@ def make_inputs(rows):
         tf.constant(rng.normal(size=shape).astype(np.float32))
         for shape in ((rows, D), (rows, H), (K, rows, H), (K, H))
     )
-    return Encoded(x, shared, specific), prompts
+    # Neither ids nor logits nor standardised values are read.
+    return HeadInputs(x, None, shared[tf.newaxis], specific, prompts, None, None)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_equals_the_equations_of_stage_2(attention, rows):
     head = make(attention=attention)
-    encoded, prompts = make_inputs(rows)
-    outputs = head(encoded, prompts)
+    inputs = make_inputs(rows)
+    outputs = head(inputs)
     assert outputs.logits.shape == (rows,)
     assert outputs.attention.shape == (rows, K)
     assert outputs.gate.shape == (rows, 2)
     p_n = head.prompt.prompts.numpy()[0]
     for b in range(rows):
-        x = encoded.x.numpy()[b]
+        x = inputs.x.numpy()[b]
         if attention == "prompt":
             v = np.maximum(x @ head.query.hidden.numpy(), 0) @ head.query.output_kernel.numpy()
             v = (v - v.mean()) / np.sqrt(v.var() + 1e-5)
             u = v * head.query.scale.numpy() + head.query.shift.numpy()
-            w = softmax(np.array([u @ p_k for p_k in prompts.numpy()]) / 2.0)
+            w = softmax(np.array([u @ p_k for p_k in inputs.prompts.numpy()]) / 2.0)
         elif attention == "fixed":
             w = np.full(K, 1 / K)
         else:
-            w = softmax(np.array([p_n @ p_k for p_k in prompts.numpy()]) / 2.0)
-        h_n = sum(w[k] * encoded.specific.numpy()[k, b] for k in range(K))
+            w = softmax(np.array([p_n @ p_k for p_k in inputs.prompts.numpy()]) / 2.0)
+        h_n = sum(w[k] * inputs.specific.numpy()[k, b] for k in range(K))
         gate = softmax(x @ head.gate.kernel.numpy())
-        h = gate[0] * (h_n * p_n) + gate[1] * encoded.shared.numpy()[b]
+        h = gate[0] * (h_n * p_n) + gate[1] * inputs.shared.numpy()[0, b]
         for i in range(3):
             h = h @ head.tower.kernels[i].numpy()[0] + head.tower.biases[i].numpy()[0, 0]
             h = np.maximum(h, 0) if i < 2 else h
@@ -67,12 +68,14 @@ def test_equals_the_equations_of_stage_2(attention, rows):
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_permuted_old_tasks_change_nothing(attention):
     head = make(attention=attention)
-    encoded, prompts = make_inputs(6)
+    inputs = make_inputs(6)
     order = [2, 0, 1]
     permuted = head(
-        encoded._replace(specific=tf.gather(encoded.specific, order)), tf.gather(prompts, order)
+        inputs._replace(
+            specific=tf.gather(inputs.specific, order), prompts=tf.gather(inputs.prompts, order)
+        )
     )
-    outputs = head(encoded, prompts)
+    outputs = head(inputs)
     np.testing.assert_allclose(permuted.logits, outputs.logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(permuted.attention, outputs.attention.numpy()[:, order], rtol=1e-5)
 
@@ -81,10 +84,9 @@ def three_to_one(kl_weight, log_ratio=1.0986123):
     """A head that gives the first of two tasks 3/4 and the second 1/4: scores ln 3 and 0."""
     head = make(attention="task_similarity", tau=4.0, kl_weight=kl_weight, l2_dense=0.0)
     head.prompt.prompts.assign([[1, 0, 0, 0]])
-    encoded, _ = make_inputs(6)
-    encoded = encoded._replace(specific=encoded.specific[:2])
+    inputs = make_inputs(6)
     prompts = tf.constant([[4.0 * log_ratio, 0, 0, 0], [0, 5.0, 0, 0]], tf.float32)
-    return head, head(encoded, prompts)
+    return head, head(inputs._replace(specific=inputs.specific[:2], prompts=prompts))
 
 
 def test_divergence_from_even_attention_by_hand():
@@ -96,7 +98,7 @@ def test_divergence_from_even_attention_by_hand():
 
 def test_no_divergence_where_attention_is_even_or_kl_weight_is_zero():
     head = make(attention="fixed", kl_weight=2.0, l2_dense=0.0)
-    head(*make_inputs(6))
+    head(make_inputs(6))
     np.testing.assert_allclose(sum(head.losses), 0, atol=1e-6)
     head, _ = three_to_one(kl_weight=0.0)
     assert head.losses == []
@@ -104,13 +106,13 @@ def test_no_divergence_where_attention_is_even_or_kl_weight_is_zero():
 
 def test_divergence_pulls_attention_towards_even():
     head = make(attention="task_similarity", tau=4.0, kl_weight=2.0, l2_dense=0.0)
-    encoded, prompts = make_inputs(6)
+    inputs = make_inputs(6)
     for _ in range(200):
         with tf.GradientTape() as tape:
-            head(encoded, prompts)
+            head(inputs)
             loss = head.losses[0]
         head.prompt.prompts.assign_sub(tape.gradient(loss, head.prompt.prompts))
-    np.testing.assert_allclose(head(encoded, prompts).attention, 1 / 3, atol=0.02)
+    np.testing.assert_allclose(head(inputs).attention, 1 / 3, atol=0.02)
 
 
 def test_divergence_of_attention_to_one_task_alone_is_finite():
@@ -123,7 +125,7 @@ def test_divergence_of_attention_to_one_task_alone_is_finite():
 
 def test_l2_of_the_tower_alone():
     head = make(l2_dense=0.5)
-    head(*make_inputs(6))
+    head(make_inputs(6))
     expected = 0.25 * sum((kernel.numpy() ** 2).sum() for kernel in head.tower.kernels)
     np.testing.assert_allclose(sum(head.losses), expected, rtol=1e-5)
 
@@ -147,26 +149,26 @@ def test_config_round_trip(attention):
     assert copy.get_config() == config
     copy.set_weights(head.get_weights())
     inputs = make_inputs(6)
-    np.testing.assert_array_equal(copy(*inputs).logits, head(*inputs).logits)
+    np.testing.assert_array_equal(copy(inputs).logits, head(inputs).logits)
 
 
 def test_checkpoint_saves_and_loads(tmp_path):
     head, inputs = make(tower_dropout=0.5), make_inputs(6)
-    head(*inputs, training=True)
+    head(inputs, training=True)
     path = tf.train.Checkpoint(head=head).write(f"{tmp_path}/checkpoint")
     loaded = PromptHead(head.config, D, H)
     tf.train.Checkpoint(head=loaded).read(path).assert_consumed()
-    np.testing.assert_array_equal(loaded(*inputs).logits, head(*inputs).logits)
+    np.testing.assert_array_equal(loaded(inputs).logits, head(inputs).logits)
     np.testing.assert_array_equal(
-        loaded(*inputs, training=True).logits, head(*inputs, training=True).logits
+        loaded(inputs, training=True).logits, head(inputs, training=True).logits
     )
 
 
 def test_dropout_in_training_alone():
     head, inputs = make(tower_dropout=0.5), make_inputs(6)
-    plain = head(*inputs).logits.numpy()
-    np.testing.assert_array_equal(head(*inputs, training=False).logits, plain)
-    assert not np.array_equal(head(*inputs, training=True).logits, plain)
+    plain = head(inputs).logits.numpy()
+    np.testing.assert_array_equal(head(inputs, training=False).logits, plain)
+    assert not np.array_equal(head(inputs, training=True).logits, plain)
 
 
 @pytest.mark.parametrize(

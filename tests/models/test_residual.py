@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.models import head_kinds
-from mptrec_tf.models.backbone import BackboneConfig, Encoded, Standardized, named_weights
-from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.residual import ResidualConfig, ResidualHead
+from mptrec_tf.models.weights import named_weights
 
 D, H, K, F = 7, 4, 3, 2
 RANGES = ((0, 0, 3), (1, 5, 2))  # ids 3 and 4 are those of a feature that is too large
@@ -36,17 +38,18 @@ def make_inputs(rows):
         )
     )
     ids = tf.constant(np.stack([rng.integers(0, 3, rows), rng.integers(5, 7, rows)], 1))
-    return Encoded(None, None, None, ids, None, standard), tf.zeros([K, H])
+    # Only ids and standardised values are read.
+    return HeadInputs(None, ids, None, None, None, None, standard)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
 def test_equals_the_equations(rows):
     head = make()
-    encoded, prompts = make_inputs(rows)
-    outputs = head(encoded, prompts)
+    inputs = make_inputs(rows)
+    outputs = head(inputs)
     w = {name: weight.numpy() for name, weight in named_weights(head).items()}
     for b in range(rows):
-        x, h_0, h, old = (values.numpy()[b] for values in encoded.standard)
+        x, h_0, h, old = (values.numpy()[b] for values in inputs.standard)
         g = np.exp(x @ w["gate/kernel"]) / np.exp(x @ w["gate/kernel"]).sum()
         z = g[0] * h * w["prompt/prompts"][0] + g[1] * h_0
         r = np.maximum(x @ w["expert/kernel_0"][0] + w["expert/bias_0"][0, 0], 0)
@@ -54,7 +57,7 @@ def test_equals_the_equations(rows):
         for i in range(3):
             v = v @ w[f"tower/kernel_{i}"][0] + w[f"tower/bias_{i}"][0, 0]
             v = np.maximum(v, 0) if i < 2 else v
-        first, second = encoded.ids.numpy()[b]
+        first, second = inputs.ids.numpy()[b]
         own = w["ids/weights"][first] + w["ids/weights"][3 + second - 5]
         np.testing.assert_allclose(outputs.logits[b], v[0] + own, rtol=2e-3, atol=1e-3)
         np.testing.assert_allclose(outputs.gate[b], g, rtol=1e-3)
@@ -66,10 +69,10 @@ def test_equals_the_equations(rows):
     [("residual", 20_388), ("residual_small", 10_596), ("prompt", 27_063), ("fixed", 10_743)],
 )
 def test_parameters_on_census_income(kind, parameters):
-    shape = BackboneConfig(("income", "marital"), 493, 28, 11)
+    layout = Layout(28 * 4 + 11, shared=1, specific=2, width=128, tasks=2, ids=28)
     # 28 features of 493 ids, as education left out has them; what matters is their sum.
     ranges = ((0, 0, 250), (1, 250, 243))
-    head = head_kinds.make_head(head_kinds.head_config(kind, ranges), shape, "education")
+    head = head_kinds.make_head(head_kinds.head_config(kind, ranges), layout, "education")
     assert sum(int(tf.size(w)) for w in head.trainable_weights) == parameters
 
 
@@ -91,7 +94,7 @@ def test_config_round_trip():
     copy = ResidualHead.from_config(json.loads(json.dumps(head.get_config())))
     assert copy.config == head.config
     copy.set_weights(head.get_weights())
-    np.testing.assert_array_equal(copy(*inputs).logits, head(*inputs).logits)
+    np.testing.assert_array_equal(copy(inputs).logits, head(inputs).logits)
 
 
 def test_ids_too_many_for_weights_of_their_own():
@@ -101,9 +104,9 @@ def test_ids_too_many_for_weights_of_their_own():
 
 def test_dropout_in_training_alone():
     head, inputs = make(tower_dropout=0.5), make_inputs(6)
-    plain = head(*inputs).logits.numpy()
-    np.testing.assert_array_equal(head(*inputs, training=False).logits, plain)
-    assert not np.array_equal(head(*inputs, training=True).logits, plain)
+    plain = head(inputs).logits.numpy()
+    np.testing.assert_array_equal(head(inputs, training=False).logits, plain)
+    assert not np.array_equal(head(inputs, training=True).logits, plain)
 
 
 def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
@@ -111,10 +114,13 @@ def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
     before = old(batch()).numpy()
     model = PromptedMPTRec(old)
     for kind in head_kinds.KINDS:
-        model.add_task(kind, head_kinds.head_config(kind, ((0, 0, 12), (2, 0, 12))))
+        config = head_kinds.head_config(kind, ((0, 0, 12), (2, 0, 12)))
+        model.add_task(BinaryTask(kind, kind, ("1",)), config)
     together = {name: answer.numpy() for name, answer in model(batch()).items()}
     assert set(together) == set(head_kinds.KINDS)
     for kind in head_kinds.KINDS:
-        alone = PromptedMPTRec(old, {kind: model.heads[kind]})
+        alone = PromptedMPTRec(
+            old, {kind: NewTask(BinaryTask(kind, kind, ("1",)), model.heads[kind])}
+        )
         np.testing.assert_array_equal(alone(batch())[kind], together[kind])
     np.testing.assert_array_equal(old(batch()), before)

@@ -124,7 +124,7 @@ def test_a_backbone_that_was_changed_by_one_bit(gone_way, production, monkeypatc
 
 def test_statistics_do_not_count_as_trained(gone_way):
     uri = gone_way.results[2].artifact("PromptTuner", "model").uri
-    backbone = model_artifact.load(uri).backbone.backbone
+    backbone = model_artifact.load(uri).backbone.model
     pretrained, *_ = trained_share(uri)
     backbone.trainable = True
     trained = sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights)

@@ -20,7 +20,7 @@ def exported(synthetic_backbone, tmp_path_factory):
     from mptrec_tf.models.heads import HeadConfig, PromptHead
 
     backbone = load_backbone(str(synthetic_backbone))
-    shape = backbone.backbone.config
+    shape = backbone.shape
     keras.utils.set_random_seed(2)
     head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name="share")
     [task] = backbone.spec.select_tasks(["share"])

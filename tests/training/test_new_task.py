@@ -15,11 +15,12 @@ from mptrec_tf.models.head_names import ATTENTIONS
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, rows_in_memory
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
+from mptrec_tf.training.new_task import candidate_kinds, learn
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.reference import compare, in_words
 from mptrec_tf.training.representations import encode_rows
+from mptrec_tf.training.run_context import RunContext
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +33,19 @@ def stored(synthetic_backbone):
     return load_backbone(str(synthetic_backbone))
 
 
+def context(stored, directory, **changes):
+    fields = {"show_progress": False, "fingerprint": stored.fingerprint}
+    return RunContext(str(directory), **fields | changes)
+
+
 def learnt(stored, data, directory, head="auto", **training):
     fields = {"epochs": 2, "batch_size": 128, "seed": 4}
     return learn(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         NewTaskConfig(head, {"tower_units": (4,)}, fields | training),
-        directory=str(directory),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, directory),
     )
 
 
@@ -57,22 +61,22 @@ def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
     assert {c.kind for c in candidates} == set(KINDS)
     sizes = [c.parameters for c in candidates]
     assert sizes == sorted(sizes)
-    best = max(c.validation_auc for c in candidates)
+    best = max(c.score for c in candidates)
     for c in candidates:
-        assert c.behind == pytest.approx(best - c.validation_auc)
+        assert c.behind == pytest.approx(best - c.score)
     smaller = candidates[: candidates.index(chosen)]
     assert chosen.behind <= chosen.noise
     assert all(c.behind > c.noise for c in smaller)
 
 
 def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
-    positives = data.splits["validation"]["positives"]["share"]
+    positives = data.splits["validation"]["tasks"]["share"]["positives"]
     for c in every_head[1]:
         curve = [logs["val_auc/share"] for logs in c.result.history]
         assert c.result.best_epoch == int(np.argmax(curve))
         # Calibration rounds logits anew: a pair of rows that all but tie may change places.
         pair = 1 / (positives * (400 - positives))
-        assert c.validation_auc == pytest.approx(max(curve), abs=5 * pair)
+        assert c.score == pytest.approx(max(curve), abs=5 * pair)
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
@@ -80,14 +84,12 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
 
     def trained(kinds, folder):
         heads = tune(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             {kind: shapes[kind] for kind in kinds},
             TrainingConfig(epochs=2, batch_size=128, schedule="cosine"),
-            directory=str(tmp_path / folder),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
+            context(stored, tmp_path / folder),
         )
         return heads["fixed"]
 
@@ -114,7 +116,7 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
         (1900, KINDS),
         (1901, ATTENTIONS),  # 99 negatives
     ):
-        other.splits = {"train": {"rows": 2000, "positives": {"share": positives}}}
+        other.splits = {"train": {"rows": 2000, "tasks": {"share": {"positives": positives}}}}
         assert candidate_kinds(other, "share") == expected
 
 
@@ -135,12 +137,11 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
         NewTaskConfig("best")
     with pytest.raises(InputError, match="head 'residual' has no tau; leave it out"):
         learn(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             NewTaskConfig("residual", {"tau": 2.0}),
-            directory=str(tmp_path),
-            fingerprint=stored.fingerprint,
+            context(stored, tmp_path),
         )
 
 
@@ -149,14 +150,11 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
     learnt_from = {}
     for limit in (0, 1 << 30):
         _, learnt_from[limit] = learn(
-            stored.backbone,
+            stored.model,
             data,
             "share",
             config,
-            directory=str(tmp_path / str(limit)),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
-            memory_limit=limit,
+            context(stored, tmp_path / str(limit), memory_limit=limit),
         )
     assert {"train", "validation", "logs"} <= set(os.listdir(tmp_path / "0"))
     # Few rows are one window either way, but in another order: as good, not the same.
@@ -168,23 +166,20 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
 
 def test_reference_points(stored, data, tmp_path):
     head, _ = tune(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         {"fixed": head_config("fixed")},
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "head"),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, tmp_path / "head"),
     )["fixed"]
     rows = compare(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         head,
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "compared"),
-        show_progress=False,
+        context(stored, tmp_path / "compared"),
     )
     assert [row["task"] for row in rows] == ["click", "like", "share"]
     expected = {f"{who}_{split}" for who in ("mptrec", "joint") for split in ("validation", "test")}
@@ -201,17 +196,15 @@ def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
     labels[7] = 1
     columns = {k: v for k, v in rows["validation"].columns.items() if k != "row"}
     one = rows_in_memory({**columns, "labels": tf.constant(labels)})
-    model = PromptedMPTRec(stored.backbone)
+    model = PromptedMPTRec(stored.model)
     encoded = tuple(encode_rows(model, part, "unused") for part in (rows["train"], one))
     chosen, candidates = learn(
-        stored.backbone,
+        stored.model,
         data,
         "share",
         NewTaskConfig(training={"epochs": 1, "batch_size": 512}),
-        directory=str(tmp_path),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
-        encoded=encoded,
+        context(stored, tmp_path),
+        encoded,
     )
     assert chosen is candidates[0]  # nothing tells them apart, so the smallest
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError, did_you_mean
 
 COLUMNS = (
@@ -21,12 +22,12 @@ NUMERIC = (
 TASKS = {
     task.name: task
     for task in (
-        Task("income", "income_50k", positive=("50000+.",), negative=("- 50000.",)),
-        Task("marital", "marital_stat", positive=("Never married",)),
-        Task("education", "education", positive=("Bachelors degree(BA AB BS)",)),
-        Task("weeks_worked", "weeks_worked", positive=("52",)),
-        Task("tax_filer_stat", "tax_filer_stat", positive=("Joint both under 65",)),
-        Task("capital_gains", "capital_gains", above=0.0),
+        BinaryTask("income", "income_50k", positive=("50000+.",), negative=("- 50000.",)),
+        BinaryTask("marital", "marital_stat", positive=("Never married",)),
+        BinaryTask("education", "education", positive=("Bachelors degree(BA AB BS)",)),
+        BinaryTask("weeks_worked", "weeks_worked", positive=("52",)),
+        BinaryTask("tax_filer_stat", "tax_filer_stat", positive=("Joint both under 65",)),
+        BinaryTask("capital_gains", "capital_gains", above=0.0),
     )
 }
 DEFAULT_TASKS = ("income", "marital", "education")

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError, did_you_mean
 
 TASKS = ("click", "like", "share", "purchase")
@@ -32,7 +33,7 @@ def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
         categorical=(*(Categorical(name) for name in categorical), Categorical("hour")),
         numeric=(Numeric("user_age"), Numeric("item_price", "log"), Numeric("item_freshness")),
         tasks=tuple(
-            Task(t, t, ("1",), ("0",), known_probability=probability_column(t)) for t in tasks
+            BinaryTask(t, t, ("1",), ("0",), known_probability=probability_column(t)) for t in tasks
         ),
         user_id="user_id",
     )

@@ -14,7 +14,8 @@ from mptrec_tf.data.canonical import MISSING
 from mptrec_tf.data.packed import NUMERIC, raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sources.tabular import Tabular
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.transform.graph import Preprocessing, make_preprocessing_fn
 from mptrec_tf.data.transform.numeric_domains import numeric_domains
 
@@ -34,7 +35,7 @@ SPEC = DatasetSpec(
         Numeric("same"),
         Numeric("same_too", "standard"),
     ),
-    tasks=(Task("buy", "bought", positive="1"),),
+    tasks=(BinaryTask("buy", "bought", positive="1"),),
 )
 E2 = math.exp(2) - 1  # log(1 + E2) = 2
 ROWS = {
@@ -203,7 +204,7 @@ def test_ends_of_a_range_are_found(low, high):
         scaled = (tf.cast(columns["price"], tf.float64) - low) / (high - low)
         return {NUMERIC: tf.cast(tf.clip_by_value(scaled, 0, 1), tf.float32)[:, tf.newaxis]}
 
-    spec = DatasetSpec("one", (), (Numeric("price"),), (Task("buy", "bought", positive="1"),))
+    spec = DatasetSpec("one", (), (Numeric("price"),), (BinaryTask("buy", "bought", positive="1"),))
     found = numeric_domains(spec, graph)["price"]
     assert found == pytest.approx({"low": low, "high": high}, abs=2e-7 * (high - low))
     if low == 0:
@@ -220,7 +221,7 @@ def test_means_and_deviations_of_all_sizes_are_found(mean, deviation):
         return {NUMERIC: tf.cast(scaled, tf.float32)[:, tf.newaxis]}
 
     price = Numeric("price", "standard")
-    spec = DatasetSpec("one", (), (price,), (Task("buy", "bought", positive="1"),))
+    spec = DatasetSpec("one", (), (price,), (BinaryTask("buy", "bought", positive="1"),))
     found = numeric_domains(spec, graph)["price"]
     assert found == pytest.approx({"mean": mean, "deviation": deviation}, rel=1e-6, abs=0)
 

@@ -1,0 +1,75 @@
+"""The models that can be pre-trained, by name: a line each."""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mptrec_tf.kinds import Registry
+from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
+
+if TYPE_CHECKING:
+    from mptrec_tf.models.multitask import MultiTaskModel
+    from mptrec_tf.models.trainer import Trainer
+
+DEFAULT = "mptrec"
+_TRAINER = "mptrec_tf.models.trainer:Trainer"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelKind:
+    """A kind of model.
+
+    Attributes:
+      model: The subclass of `MultiTaskModel`, or "module:name" of one that is imported, and
+        TensorFlow with it, when it is needed.
+      shape: Dataclass of its shape, `ModelShape` or a subclass. Imports no TensorFlow.
+      losses: Dataclass of what weighs its losses. Imports no TensorFlow.
+      trainer: The subclass of `Trainer` that pre-trains it, or "module:name".
+      offers: What heads of new tasks can read of it: "shared", "specific", "prompts".
+    """
+
+    model: "type[MultiTaskModel] | str"
+    shape: type[ModelShape] = ModelShape
+    losses: type = PlainLosses
+    trainer: "type[Trainer] | str" = _TRAINER
+    offers: frozenset[str] = frozenset({"shared"})
+
+    def make(self, shape: ModelShape) -> "MultiTaskModel":
+        """Makes a model with fresh weights."""
+        return _load(self.model)(shape)
+
+    def make_trainer(self, *args: Any) -> "Trainer":
+        """Makes what pre-trains a model; see `Trainer` for the arguments."""
+        return _load(self.trainer)(*args)
+
+    def rows_in_memory(self, losses: Any) -> str:
+        """Why a training needs its rows in memory, see `Trainer`; empty where it does not."""
+        return _load(self.trainer).rows_in_memory(losses)
+
+    def shape_from_plain(self, raw: Mapping[str, Any]) -> ModelShape:
+        """Reads what `dataclasses.asdict` and JSON made of a shape."""
+        return self.shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def _load(place: type | str) -> type:
+    if not isinstance(place, str):
+        return place
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+MODELS: Registry[ModelKind] = Registry(
+    "model",
+    {
+        "mptrec": ModelKind(
+            "mptrec_tf.models.mptrec:MPTRec",
+            MPTRecShape,
+            MPTRecLosses,
+            "mptrec_tf.models.mptrec:MPTRecTrainer",
+            frozenset({"shared", "specific", "prompts"}),
+        ),
+        "single": ModelKind("mptrec_tf.models.single:Single", offers=frozenset({"specific"})),
+        "shared_bottom": ModelKind("mptrec_tf.models.shared_bottom:SharedBottom"),
+    },
+)

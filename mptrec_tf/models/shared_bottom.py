@@ -1,0 +1,78 @@
+"""Shared-Bottom: one expert that all tasks share, and a tower for each task.
+
+    h_0 = expert(x)
+    q_k = sigmoid(T_k(h_0))
+
+Caruana, *Multitask Learning*, Machine Learning 28, 1997.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.models.encoded import Encoded
+from mptrec_tf.models.multitask import MultiTaskModel
+from mptrec_tf.models.shapes import ModelShape
+from mptrec_tf.models.weights import count
+
+
+class TowerOutputs(NamedTuple):
+    """What towers make of a batch.
+
+    Attributes:
+      logits: [K, B].
+    """
+
+    logits: tf.Tensor
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class SharedBottom(MultiTaskModel):
+    """Embedding, one expert, and a tower for each task.
+
+    Heads of new tasks read x, the shared representation h_0, and the tasks' logits.
+
+    Args:
+      shape: The shape; `expert_units` is the bottom's.
+    """
+
+    kind = "shared_bottom"
+
+    def __init__(self, shape: ModelShape, **kwargs):
+        super().__init__(shape, **kwargs)
+        self.experts = ExpertBank(
+            1, shape.expert_units, shape.expert_dropout, shape.l2_dense, name="experts"
+        )
+        self.towers = TowerBank(
+            len(shape.tasks),
+            shape.tower_units,
+            shape.tower_dropout,
+            shape.l2_dense,
+            name="towers",
+        )
+        self.finish(shared=1, specific=0)
+
+    def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
+        """Returns the representations of packed features: h_0, which all tasks share."""
+        x, ids = self.embed(features)
+        h = self.experts(x, training=training)
+        return Encoded(x, ids, h, h[:0])
+
+    def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TowerOutputs:
+        """Returns what the towers make of h_0."""
+        batch, width = tf.unstack(tf.shape(encoded.shared)[1:])
+        shared = tf.broadcast_to(encoded.shared, [len(self.shape.tasks), batch, width])
+        return TowerOutputs(self.towers(shared, training=training))
+
+    def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        self.towers.rescale(scale, shift)
+
+    def joint_parameters(self, new_tasks: int = 1) -> int:
+        """How many parameters would be trained on the tasks and `new_tasks` more."""
+        existing = len(self.shape.tasks)
+        tower = count(self.towers.weights) // existing
+        return self.parameters_beside([self.towers]) + (existing + new_tasks) * tower

@@ -1,0 +1,79 @@
+"""Single: a network of its own for each task, from its embeddings to its tower.
+
+    x_k = [embedding_k(ids), numbers]
+    h_k = expert_k(x_k)
+    q_k = sigmoid(T_k(h_k))
+
+What a model of several tasks has to be better than.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from mptrec_tf.data.packed import NUMERIC
+from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.models.encoded import Encoded
+from mptrec_tf.models.multitask import MultiTaskModel
+from mptrec_tf.models.shapes import ModelShape
+from mptrec_tf.models.shared_bottom import TowerOutputs
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class Single(MultiTaskModel):
+    """Embedding, expert and tower of each task; nothing is shared.
+
+    Heads of new tasks read the embeddings of all tasks (x), the specific representations h_1 ..
+    h_K, and the tasks' logits.
+
+    Args:
+      shape: The shape; widths are those of each task's own network.
+    """
+
+    kind = "single"
+
+    def __init__(self, shape: ModelShape, **kwargs):
+        tasks = len(shape.tasks)
+        super().__init__(shape, tables=tasks, **kwargs)
+        self.experts = ExpertBank(
+            tasks, shape.expert_units, shape.expert_dropout, shape.l2_dense, name="experts"
+        )
+        self.towers = TowerBank(
+            tasks, shape.tower_units, shape.tower_dropout, shape.l2_dense, name="towers"
+        )
+        self.finish(shared=0, specific=tasks)
+
+    def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
+        """Returns the representations of packed features: h_1 .. h_K, one for each task."""
+        x, ids = self.embed(features)
+        h = self.experts(self._by_task(x, features), training=training)
+        return Encoded(x, ids, h[:0], h)
+
+    def _by_task(self, x: tf.Tensor, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Takes apart x [B, D] into what each task's network reads, [K, B, .]."""
+        shape, tasks = self.shape, len(self.shape.tasks)
+        parts = []
+        if shape.categorical_features:
+            sizes = [-1, shape.categorical_features, tasks, shape.embedding_width]
+            embedded = tf.reshape(x[:, : x.shape[1] - shape.numeric_features], sizes)
+            embedded = tf.transpose(embedded, [2, 0, 1, 3])
+            width = shape.categorical_features * shape.embedding_width
+            parts.append(tf.reshape(embedded, [tasks, -1, width]))
+        if shape.numeric_features:
+            numbers = features[NUMERIC]
+            parts.append(tf.tile(numbers[tf.newaxis], [tasks, 1, 1]))
+        return tf.concat(parts, axis=2)
+
+    def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TowerOutputs:
+        """Returns what each task's tower makes of its own representation."""
+        return TowerOutputs(self.towers(encoded.specific, training=training))
+
+    def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        self.towers.rescale(scale, shift)
+
+    def joint_parameters(self, new_tasks: int = 1) -> int:
+        """How many parameters would be trained on the tasks and `new_tasks` more."""
+        existing = len(self.shape.tasks)
+        return self.parameters_beside([]) // existing * (existing + new_tasks)
