@@ -11,6 +11,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.data_gate.config import GateConfig
+from mptrec_tf.data.features.base import TEXT
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
@@ -58,7 +59,7 @@ def schema_problems(
     Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
     """
     found = []
-    text = {feature.name for feature in spec.text_features}
+    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     if anomalies.data_missing:
         found.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
@@ -123,7 +124,7 @@ def drift(
     if odd:
         raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
     schema = copy.deepcopy(schema)
-    text = {feature.name for feature in spec.text_features}
+    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:

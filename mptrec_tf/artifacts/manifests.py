@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import PLUGINS

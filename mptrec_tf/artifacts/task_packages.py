@@ -20,7 +20,7 @@ from mptrec_tf.artifacts.backbones import (
     training_record,
 )
 from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_on, describe_package
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.models import head_kinds

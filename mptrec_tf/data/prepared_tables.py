@@ -16,11 +16,8 @@ def feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]
     """Unknown, missing and distinct values of each feature by split, for a table."""
     splits: Sequence[str] = list(data.splits)
     kinds: dict[str, list[str]] = {}
-    for feature in data.spec.categorical:
-        hashed = feature.hash_buckets is not None
-        kinds.setdefault(feature.name, []).append("hashed" if hashed else "category")
-    for feature in data.spec.numeric:
-        kinds.setdefault(feature.name, []).append("number")
+    for feature in data.spec.features:
+        kinds.setdefault(feature.name, []).append(feature.short_kind)
     table = []
     for name, kind in kinds.items():
         of = [data.survey[split]["columns"][name] for split in splits]

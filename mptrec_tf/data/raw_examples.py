@@ -18,15 +18,17 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.arrow import lists, raw_features, text
+from mptrec_tf.data.features.registry import table_rows
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT, raw_feature_spec
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
-from mptrec_tf.data.transform.graph import Preprocessing, embedding_rows
+from mptrec_tf.data.transform.graph import Preprocessing, input_shapes
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.plain import from_plain, to_plain
 
 _DESCRIPTION = "examples.json"
 _LABEL_PREFIX = "label/"
@@ -66,7 +68,7 @@ def save_description(
 ) -> None:
     """Writes what `RawExamples` reads; see `survey.Survey.to_dict` for what is known by split."""
     content = {
-        "spec": json.loads(spec.to_json()),
+        "spec": to_plain(spec),
         "splits": {s: {k: of[k] for k in SPLIT_FIELDS} for s, of in surveys.items()},
         "survey": surveys,
         "fingerprint": fingerprint,
@@ -87,7 +89,7 @@ def read_description(directory: str) -> dict[str, Any]:
     )
     with description(path, missing, "make the examples again") as content:
         return {
-            "spec": DatasetSpec.from_json(json.dumps(content["spec"])),
+            "spec": from_plain(DatasetSpec, content["spec"]),
             "splits": checked_splits(content["splits"]),
             "fingerprint": content["fingerprint"],
         }
@@ -130,7 +132,8 @@ class RawExamples(TrainingData):
         self.spec: DatasetSpec = description["spec"]
         self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
         self.fingerprint: str = description["fingerprint"]
-        self.embedding_rows = embedding_rows(self.spec, tft.TFTransformOutput(transform_dir))
+        self.inputs = input_shapes(self.spec, tft.TFTransformOutput(transform_dir))
+        self.embedding_rows = table_rows(self.inputs)
         self._preprocessing = Preprocessing(transform_dir)
 
     def files(self, split: str) -> list[str]:

@@ -5,7 +5,6 @@ rows.
 """
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,16 +13,15 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 
-from mptrec_tf.data.canonical import canonical, is_missing
+from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.label_survey import LabelSurvey, shorten
 
 # Hashes that distinct values are estimated from: exact up to so many, then within 3% or so.
 _SKETCH = 4096
-_NATURAL_TYPES = {"text": "bytes", "number": "float"}
+_NATURAL_TYPES = {TEXT: "bytes", NUMBER: "float"}
 _TYPES = {"O": "bytes", "U": "bytes", "i": "int64", "f": "float"}
-_canonical = functools.lru_cache(maxsize=1 << 17)(canonical)
 
 
 @dataclasses.dataclass
@@ -108,15 +106,14 @@ def survey_block(spec: DatasetSpec, block: Block) -> Survey:
     for task in spec.tasks:
         counted = _counted(block.text(task.label))
         survey.labels[task.name] = task.survey(counted, spec.missing_values)
-    text = {feature.name: feature.exact for feature in spec.text_features}
     for name in spec.feature_names:
-        if name in text:
-            column = _text_column(block.text(name), text[name], spec.missing_values)
+        feature = spec.raw_columns[name]
+        if feature.raw_type(spec) == TEXT:
+            column = _text_column(block.text(name), feature, spec.missing_values)
         else:
             column = _number_column(block.numbers(name))
         if block.is_examples:
-            own = _NATURAL_TYPES["text" if name in text else "number"]
-            column.types = _types(block.column(name)) - {own}
+            column.types = _types(block.column(name)) - {_NATURAL_TYPES[feature.raw_type(spec)]}
         survey.columns[name] = column
     return survey
 
@@ -133,11 +130,13 @@ def _counted(values: np.ndarray) -> Iterable[tuple[str, int]]:
     return zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist(), strict=True)
 
 
-def _text_column(values: np.ndarray, exact: bool, missing_values: Sequence[str]) -> ColumnSurvey:
+def _text_column(
+    values: np.ndarray, feature: Feature, missing_values: Sequence[str]
+) -> ColumnSurvey:
     column, forms = ColumnSurvey(), []
     for value, rows in _counted(values):
-        form = value if exact else _canonical(value)
-        if (exact and not form) or (not exact and is_missing(form, missing_values)):
+        form = feature.counted_form(value, missing_values)
+        if form is None:
             column.missing += rows
         else:
             forms.append(form)

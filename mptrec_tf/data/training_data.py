@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 
@@ -27,6 +28,7 @@ class TrainingData(Protocol):
       directory: str. Where they are.
       transform_dir: str. Directory of the preprocessing graph.
       spec: The data set's spec.
+      inputs: What a model is told of the features of each kind, in the order of x.
       embedding_rows: int. Ids of all categorical features together.
       splits: Rows (`rows`) and what is known of the labels by task (`tasks`, see `Task.summary`) of
         each split.
@@ -35,6 +37,7 @@ class TrainingData(Protocol):
     directory: str
     transform_dir: str
     spec: DatasetSpec
+    inputs: tuple[InputShape, ...]
     embedding_rows: int
     splits: Mapping[str, Mapping[str, Any]]
 

@@ -140,7 +140,7 @@ def save_model(
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
     add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
-    write_card(directory, backbone, packages, model.preprocessing)
+    write_card(directory, backbone, packages)
     write_warmup(directory, backbone.spec)
     keep_parts(directory, backbone, packages)
     return model

@@ -8,7 +8,7 @@ import numpy as np
 
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block, Source, read_split
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.rejects import Rejects
@@ -126,9 +126,8 @@ def _check_features(model: LoadedModel, source: Source) -> None:
                 f"{has} has feature {odd[0]!r}, which {lacks} lacks: evaluate with the spec of the "
                 "data that the model was trained on."
             )
-    texts = [{f.name for f in spec.text_features} for spec in (mine, theirs)]
     common = {*mine.feature_names} & {*theirs.feature_names}
-    odd = sorted((texts[0] ^ texts[1]) & common)
+    odd = sorted(name for name in common if mine.column_types[name] != theirs.column_types[name])
     if odd:
         raise InputError(
             f"column {odd[0]!r} is text in one and a number in the other of data set "

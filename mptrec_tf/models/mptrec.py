@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
 from mptrec_tf.layers.banks import ExpertBank, TowerBank

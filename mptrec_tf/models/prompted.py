@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mptrec_tf.data.packed import CATEGORICAL, LABELS, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from mptrec_tf.data.packed import LABELS, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
 from mptrec_tf.models.shapes import PlainLosses

@@ -72,10 +72,19 @@ def fields_from_plain(kind: type[Made], raw: Mapping[str, Any]) -> Made:
     Raises:
       TypeError: as `from_plain` does.
     """
+    return kind(**values_from_plain(kind, raw))
+
+
+def values_from_plain(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns values of some fields of a dataclass by name, for its constructor.
+
+    Raises:
+      TypeError: as `from_plain` does.
+    """
     if not isinstance(raw, Mapping):
         raise TypeError(f"{kind.__name__} should be a mapping of its fields. Received: {raw!r}.")
     hints = _hints(kind)
-    return kind(**{k: from_plain(hints[k], v) if k in hints else v for k, v in raw.items()})
+    return {k: from_plain(hints[k], v) if k in hints else v for k, v in raw.items()}
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow_transform as tft
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.models import head_kinds

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData, check_labels_of
 from mptrec_tf.models import head_kinds
 from mptrec_tf.models.multitask import MultiTaskModel

@@ -89,7 +89,12 @@ def there(tmp_path):
         describe(model / version, parts, **package, task=by_name["share"])
         (model / version / "saved_model.pb").write_bytes(b"")
     (tmp_path / "rows.csv").write_text("hour\n1\n")
-    data = {"spec": spec, "embedding_rows": 900, "splits": splits, "survey": {}}
+    data = {
+        "spec": spec,
+        "inputs": [{"kind": "categorical", "columns": 7, "rows": 900}],
+        "splits": splits,
+        "survey": {},
+    }
     return {
         "data": describe(tmp_path / "data", "data.json", **data),
         "backbone": describe(tmp_path / "backbone", "backbone.json", **backbone),

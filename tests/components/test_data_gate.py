@@ -17,16 +17,17 @@ from components.data_gate.checks import (
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
 from components.report import read_report
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.raw_examples import save_description
 from mptrec_tf.data.sources.block import SPLITS
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("color"),),
-    (Numeric("price"),),
+    (Categorical("color"), Numeric("price")),
     (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
 )
 # 60 red and 40 blue; prices 0 to 99; a half of the labels is positive.

@@ -10,7 +10,8 @@ from tfx.v1.components import Evaluator
 from components.evaluation.eval_config import Thresholds, make_eval_config
 from components.evaluation.exact_auc import ExactAuc, _Count, area
 from components.model_artifact import serving_directory
-from mptrec_tf.data.spec import DatasetSpec, Numeric
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
@@ -18,7 +19,6 @@ from mptrec_tf.inference.scoring import evaluate
 
 SPEC = DatasetSpec(
     "shop",
-    (),
     (Numeric("price"), Numeric("size")),
     (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
     weight="importance",

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import check_beam_args, prepare
 from mptrec_tf.data.prepared import PreparedData, summary_rows
 from mptrec_tf.data.sources.block import SPLITS, read_split
@@ -13,14 +15,13 @@ from mptrec_tf.data.sources.census_income import CensusIncome
 from mptrec_tf.data.sources.registry import open_tabular
 from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.data.sources.tabular import Tabular
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "small",
-    (Categorical("c"),),
-    (Numeric("x"),),
+    (Categorical("c"), Numeric("x")),
     (BinaryTask("t", "y", positive="1", negative="0"),),
 )
 CSV = "c,x,y\na,1,1\nb,2,0\n"
@@ -335,10 +336,10 @@ def test_no_files_for_a_split(tmp_path):
 def test_a_missing_user_or_a_negative_weight(tmp_path):
     row = "c,x,y,u,w\na,1,1,ann,-0.5\n"
     source = small_source(tmp_path, train=row)
-    source.spec = DatasetSpec(SPEC.name, SPEC.categorical, SPEC.numeric, SPEC.tasks, "user", None)
+    source.spec = DatasetSpec(SPEC.name, SPEC.features, SPEC.tasks, "user", None)
     with pytest.raises(InputError, match=r"train.csv has no column 'user'; it has c, x, y, u, w"):
         prepare(source, f"{tmp_path}/data")
-    source.spec = DatasetSpec(SPEC.name, SPEC.categorical, SPEC.numeric, SPEC.tasks, "u", "w")
+    source.spec = DatasetSpec(SPEC.name, SPEC.features, SPEC.tasks, "u", "w")
     message = "line 2, column 'w': the weight -0.5 is negative; it must be 0 or more"
     with pytest.raises(InputError, match=message):
         prepare(source, f"{tmp_path}/data")

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
 from mptrec_tf.data.prepared_checks import DataChecks, _alone, _edges
 from mptrec_tf.data.prepared_tables import feature_rows, label_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask
 
@@ -25,7 +27,7 @@ def checks(tmp_path):
         task = task or BinaryTask("buy", "y", positive="1")
         features = [Categorical("c", hash_buckets=BUCKETS)]
         features += [Categorical("x", hash_buckets=BUCKETS)] if both else []
-        spec = DatasetSpec("shop", tuple(features), (Numeric("x"),), (task,))
+        spec = DatasetSpec("shop", (*features, Numeric("x")), (task,))
         surveys = {}
         for split in SPLITS:
             columns = rows[split]

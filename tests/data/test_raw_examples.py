@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.arrow import serialized_rows
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.raw_examples import (
     label_column,
     read_description,
@@ -14,14 +16,13 @@ from mptrec_tf.data.raw_examples import (
     split_files,
 )
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("color"),),
-    (Numeric("price"),),
+    (Categorical("color"), Numeric("price")),
     (
         BinaryTask("buy", "bought", ("yes",), ("no",), known_probability="truth"),
         BinaryTask("stay", "seconds", above=30),
@@ -102,7 +103,7 @@ def test_a_column_that_nobody_uses_is_left_out():
 
 def test_the_user_may_be_a_feature():
     spec = DatasetSpec(
-        "shop", (Categorical("user"),), (), (BinaryTask("buy", "bought", ("yes",)),), user_id="user"
+        "shop", (Categorical("user"),), (BinaryTask("buy", "bought", ("yes",)),), user_id="user"
     )
     assert record_batch(spec, block()).schema.names == ["user", "label/buy"]
 
@@ -129,7 +130,7 @@ def test_a_missing_column_is_named():
 
 def test_a_feature_is_not_mistaken_for_a_label():
     spec = DatasetSpec(
-        "shop", (), (Numeric(label_column("buy")),), (BinaryTask("buy", "bought", ("yes",)),)
+        "shop", (Numeric(label_column("buy")),), (BinaryTask("buy", "bought", ("yes",)),)
     )
     with pytest.raises(InputError, match="column 'label/buy' is named like the label of a task"):
         record_batch(spec, block(**{"label/buy": ["1", "2"]}))

@@ -5,12 +5,9 @@ import sys
 
 import pytest
 
-from mptrec_tf.data.spec import (
-    Categorical,
-    DatasetSpec,
-    Numeric,
-    check_same_features,
-)
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
@@ -18,8 +15,12 @@ from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     name="shop",
-    categorical=(Categorical("color", min_count=2), Categorical("shop", hash_buckets=7)),
-    numeric=(Numeric("price", "log"), Numeric("age")),
+    features=(
+        Categorical("color", min_count=2),
+        Categorical("shop", hash_buckets=7),
+        Numeric("price", "log"),
+        Numeric("age"),
+    ),
     tasks=(
         BinaryTask("buy", "bought", positive=("1",), negative=("0",), known_probability="p_buy"),
         BinaryTask("long_stay", "seconds", above=30.5),
@@ -31,7 +32,9 @@ SPEC = DatasetSpec(
 
 
 def change(**fields):
-    return dataclasses.replace(SPEC, **fields)
+    categorical = fields.pop("categorical", SPEC.categorical)
+    numeric = fields.pop("numeric", SPEC.numeric)
+    return dataclasses.replace(SPEC, features=(*categorical, *numeric), **fields)
 
 
 def test_importing_the_spec_imports_no_tensorflow():
@@ -91,7 +94,13 @@ def test_a_column_may_be_a_category_and_a_number():
     both = Categorical("price", min_count=3)
     spec = change(categorical=(*SPEC.categorical, both))
     assert spec.feature_names == ("color", "shop", "price", "age")
-    assert spec.text_features == SPEC.categorical
+    assert [both.raw_type(spec), SPEC.features[0].raw_type(spec)] == ["number", "text"]
+    assert spec.raw_columns == {
+        "color": SPEC.features[0],
+        "shop": SPEC.features[1],
+        "price": SPEC.features[2],
+        "age": SPEC.features[3],
+    }
 
 
 def test_names():

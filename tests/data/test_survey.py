@@ -4,16 +4,22 @@ import json
 import numpy as np
 import pytest
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.label_survey import MOST_VALUES
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("city"), Categorical("code", exact=True), Categorical("price", min_count=2)),
-    (Numeric("price"),),
+    (
+        Categorical("city"),
+        Categorical("code", exact=True),
+        Categorical("price", min_count=2),
+        Numeric("price"),
+    ),
     (BinaryTask("buy", "bought", positive="yes"), BinaryTask("stay", "seconds", above=30)),
 )
 ROWS = {

@@ -7,8 +7,9 @@ import types
 import numpy as np
 import pytest
 
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.comparing import compare
@@ -18,8 +19,7 @@ def answering(name, answers, tasks=("buy",)):
     """A model that answers `answers` in turn."""
     spec = DatasetSpec(
         name="shop",
-        categorical=(),
-        numeric=(Numeric("price"),),
+        features=(Numeric("price"),),
         tasks=tuple(BinaryTask(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
     )
     rows = iter(np.array(answers, np.float32).T)

@@ -14,12 +14,14 @@ from sklearn.metrics import log_loss, roc_auc_score
 from tensorflow.python.saved_model import fingerprinting_utils
 
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sources.block import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
@@ -34,8 +36,13 @@ from mptrec_tf.training.run_context import RunContext
 
 SPEC = DatasetSpec(
     name="jobs",
-    categorical=(Categorical("job title"), Categorical("Größe", hash_buckets=8)),
-    numeric=(Numeric("hours per week", "standard"), Numeric("hours_per_week"), Numeric("self")),
+    features=(
+        Categorical("job title"),
+        Categorical("Größe", hash_buckets=8),
+        Numeric("hours per week", "standard"),
+        Numeric("hours_per_week"),
+        Numeric("self"),
+    ),
     tasks=(
         BinaryTask("rich", "income", ("1",), ("0",)),
         BinaryTask("old", "age (years)", above=40),

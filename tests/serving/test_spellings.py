@@ -10,13 +10,15 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.prepared_tables import feature_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
@@ -28,14 +30,15 @@ from mptrec_tf.training.configurations import PretrainingConfig
 
 SPEC = DatasetSpec(
     name="shop",
-    categorical=(
+    features=(
         Categorical("user"),
         Categorical("city"),
         Categorical("code", exact=True),
         Categorical("price", min_count=2),
         Categorical("shop", hash_buckets=50),
+        Numeric("price", "log"),
+        Numeric("items"),
     ),
-    numeric=(Numeric("price", "log"), Numeric("items")),
     tasks=(BinaryTask("buy", "bought", positive="1"), BinaryTask("stay", "seconds", above=30)),
 )
 INTEGERS = ("user", "price", "items", "shop", "bought", "seconds")
@@ -293,15 +296,15 @@ def test_fewer_tasks_are_evaluated_alone(model, folder):
     ("changes", "sentence"),
     [
         (
-            {"numeric": (*SPEC.numeric, Numeric("height"))},
+            {"features": (*SPEC.features, Numeric("height"))},
             r"^data set 'shop' has feature 'height', which the model in .* lacks: evaluate with",
         ),
         (
-            {"categorical": SPEC.categorical[1:]},
+            {"features": SPEC.features[1:]},
             r"^the model in .* has feature 'user', which data set 'shop' lacks: evaluate with",
         ),
         (
-            {"categorical": (*SPEC.categorical, Categorical("items")), "numeric": SPEC.numeric[:1]},
+            {"features": (*SPEC.features[:-1], Categorical("items"))},
             r"^column 'items' is text in one and a number in the other of data set 'shop' and the",
         ),
         (

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError, did_you_mean
 
@@ -53,7 +55,6 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
     features = [c for c in COLUMNS if c not in labels]
     return DatasetSpec(
         name="census_income",
-        categorical=tuple(Categorical(c) for c in features if c not in NUMERIC),
-        numeric=tuple(Numeric(c) for c in features if c in NUMERIC),
+        features=tuple(Numeric(c) if c in NUMERIC else Categorical(c) for c in features),
         tasks=tuple(TASKS[name] for name in tasks),
     )

@@ -5,18 +5,19 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources import tfds_rows
 from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.tabular import Tabular, estimated_rows
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 NAMES = ["ann", "bob", "eve", "kai", "zoë"]
 SPEC = DatasetSpec(
     "ratings",
-    (Categorical("user/name"), Categorical("kind")),
-    (Numeric("price"),),
+    (Categorical("user/name"), Categorical("kind"), Numeric("price")),
     (BinaryTask("liked", "liked", positive="1"),),
 )
 
