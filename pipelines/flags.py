@@ -24,9 +24,12 @@ FILES = {
 SCHEMA = flags.DEFINE_string(
     "schema", None, "A curated schema (text proto). Default: inferred from the training rows."
 )
-LEAST_AUC = flags.DEFINE_list("least_auc", [], "Lower bounds, as task=0.8, by commas.")
+LEAST = flags.DEFINE_list(
+    "least_score", [], "Lower bounds of scores (of a binary task, the AUC), as task=0.8, by commas."
+)
+flags.DEFINE_alias("least_auc", "least_score")
 MARGIN = flags.DEFINE_float(
-    "margin", 0.005, "How much lower than in production a task's AUC may be.", lower_bound=0.0
+    "margin", 0.005, "How much lower than in production a task's score may be.", lower_bound=0.0
 )
 MAX_DRIFT = flags.DEFINE_list(
     "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."

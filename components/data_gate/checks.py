@@ -14,6 +14,7 @@ from components.data_gate.config import GateConfig
 from mptrec_tf.data.features.base import TEXT
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 
 _UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
@@ -22,26 +23,26 @@ _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
-def label_problems(statistics: Statistics, split: str, tasks: Sequence[str]) -> list[str]:
+def label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
     """Labels that are missing, or all the same."""
     features = _features(statistics)
     found = []
     for task in tasks:
-        feature = features.get(label_column(task))
+        feature = features.get(label_column(task.name))
         if feature is None:
-            found.append(f"no {split} row has a label for task {task!r}; add its label column")
+            found.append(f"no {split} row has a label for task {task.name!r}; add its label column")
             continue
         common = feature.num_stats.common_stats
         if common.num_missing:
             total = common.num_missing + common.num_non_missing
             found.append(
-                f"{common.num_missing} of {total} {split} rows have no label for task {task!r}; "
-                "leave them out, or label them"
+                f"{common.num_missing} of {total} {split} rows have no label for task "
+                f"{task.name!r}; leave them out, or label them"
             )
         if feature.num_stats.min == feature.num_stats.max:
             found.append(
-                f"task {task!r} has one class only in the {split} split: every label is "
-                f"{feature.num_stats.min:g}; check what counts as positive"
+                f"task {task.name!r} has {task.one_label} in the {split} split: every label is "
+                f"{feature.num_stats.min:g}; {task.label_hint}"
             )
     return found
 

@@ -1,9 +1,9 @@
-"""The SavedModel: raw columns in, one probability per task out; the preprocessing is inside.
+"""The SavedModel: raw columns in, one prediction per task out; the preprocessing is inside.
 
 Signatures, each with outputs by name:
-    serving_default   serialized tf.Examples [B]               -> probability [B] per task
+    serving_default   serialized tf.Examples [B]               -> prediction [B] per task
     columns           one tensor per raw feature column, [B] or [1] for one value that all rows
-                      share (a column of the user)             -> probability [B] per task
+                      share (a column of the user)             -> prediction [B] per task
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
     spec_columns      the same by the spec's own names, where these differ; for servers, see
                       `export.spec_columns`
@@ -30,7 +30,7 @@ from mptrec_tf.export.version_parts import keep_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.models.encoded import Encoded
-from mptrec_tf.models.head_banks import head_banks
+from mptrec_tf.models.head_banks import head_banks, in_whole_vectors
 from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import written_aside
 
@@ -66,15 +66,18 @@ class ServingModel(tf.Module):
                 )
             heads[package.task.name] = package.head
         self.banks = head_banks(heads, self.backbone.prompts_of_tasks().numpy())
+        self._new_tasks = {package.task.name: package.task for package in packages}
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns the probability [B] of every task, for raw feature columns [B]."""
+        """Returns the prediction [B] of every task, for raw feature columns [B]."""
         inputs = self.backbone.head_inputs(self._encode(columns))
         names = self.backbone.shape.tasks
         old = task_predictions(self.spec.select_tasks(names), inputs.logits)
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
-            predictions |= bank(inputs)
+            tasks = [self._new_tasks[name] for name in bank.tasks]
+            new = task_predictions(tasks, bank(inputs), in_whole_vectors)
+            predictions |= zip(bank.tasks, tf.unstack(new, num=len(tasks)), strict=True)
         return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:

@@ -9,7 +9,7 @@ Products are batched by head, or by 16 heads that fill a vector register, or hav
 their order is the same for any number of heads. TensorFlow multiplies a batch of one in another
 way than larger ones: a head that is alone stands in its bank twice, and a single row gets company
 where products are batched by row. It takes exponentials of whole vector registers in another way
-than those of the rest: see `_in_whole_vectors`. It sums a dimension of 16 and more in an order that
+than those of the rest: see `in_whole_vectors`. It sums a dimension of 16 and more in an order that
 depends on the others: `add_n` does not. And it changes the order of products of several factors, or
 of sums, that widen each other: here are none.
 """
@@ -98,15 +98,18 @@ class HeadBank(tf.Module):
         kernel, bias = (_of_tower(what, layer)(w) for what in ("kernel", "bias"))
         return self._left_out(w, layer - 1) @ kernel + bias
 
-    def __call__(self, inputs: HeadInputs) -> dict[str, tf.Tensor]:
-        """Returns the probabilities [B] by task, for what the backbone says of a batch."""
+    def __call__(self, inputs: HeadInputs) -> tf.Tensor:
+        """Returns the logits [N, B] of `tasks`, for what the backbone makes of a batch.
+
+        For predictions whose bits do not depend on the other tasks and rows, link functions go
+        through `in_whole_vectors`.
+        """
         h = self._first_layer(inputs)
         # relu(h + b) = max(h, -b) + b, and this b goes with the bias of the layer that follows.
         for low, kernel in zip(self._lows, self._kernels, strict=True):
             h = tf.maximum(h, low) @ kernel
         logits = tf.squeeze(h + self._last, axis=2) + self._added(inputs)
-        answers = tf.unstack(_in_whole_vectors(tf.sigmoid, logits), num=self._count)
-        return dict(zip(self.tasks, answers, strict=False))
+        return logits[: len(self.tasks)]
 
     def _fold(self, weights: Sequence[_Weights], prompts: np.ndarray) -> None:
         """Makes the variables of `_first_layer` and `_added`."""
@@ -136,7 +139,7 @@ class HeadBank(tf.Module):
         """Returns the weights [N, B] of the specific representations, for x [B, D]."""
         gate = tf.transpose(x[tf.newaxis] @ gates, [0, 2, 1])  # [G, 16, B]
         gate = tf.reshape(gate, [-1, tf.shape(gate)[2]])[: self._count]
-        return _in_whole_vectors(tf.sigmoid, gate)
+        return in_whole_vectors(tf.sigmoid, gate)
 
 
 def _of_tower(what: str, layer: int) -> Callable[[_Weights], np.ndarray]:
@@ -185,10 +188,10 @@ class PromptBank(HeadBank):
             second = v @ self._second
             length = tf.raw_ops.EuclideanNorm(input=second, axis=2)
             plain = second[..., : self._scores.shape[1]] @ self._scores
-            scale = _in_whole_vectors(tf.math.rsqrt, tf.square(length) + EPSILON)
+            scale = in_whole_vectors(tf.math.rsqrt, tf.square(length) + EPSILON)
             scores = tf.transpose(plain, [2, 0, 1]) * scale + self._shift
         # A softmax over the old tasks.
-        weights = _in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
+        weights = in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
         weights *= gate / tf.add_n(tf.unstack(weights, num=self._old_tasks))
         # [B, N, H], where products by row do most of the work.
         aware = _mixed(weights, inputs.specific) * self._prompts
@@ -196,7 +199,7 @@ class PromptBank(HeadBank):
         return tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
 
 
-def _in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+def in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
     """Applies a function of single values to [..., B], with B filled up to whole vectors."""
     rows = tf.shape(values)[-1]
     ends = [[0, 0]] * (values.shape.rank - 1) + [[0, -rows % _VECTOR]]

@@ -68,7 +68,9 @@ def describe(directory, name, **content):
 def there(tmp_path):
     """What stands in a user's folder, as far as its descriptions go."""
     spec = json.loads(SPEC.to_json())
-    counts = {"rows": 100, "positives": {"click": 40, "like": 30, "share": 20, "purchase": 100}}
+    positives = {"click": 40, "like": 30, "share": 20, "purchase": 100}
+    labels = {task: {"positives": count} for task, count in positives.items()}
+    counts = {"rows": 100, "tasks": labels}
     splits = dict.fromkeys(("train", "validation", "test"), counts)
     shape = MPTRecShape(("click", "like"), 900, 7, 3)
     backbone = {

@@ -9,12 +9,13 @@ import tensorflow as tf
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
-from mptrec_tf.data.prepared_checks import DataChecks, _alone, _edges
+from mptrec_tf.data.prepared_checks import DataChecks, _edges
 from mptrec_tf.data.prepared_tables import feature_rows, label_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.separation import _alone
 
 BUCKETS = 5000
 

@@ -269,7 +269,7 @@ REFUSED = [
     (["--docker"], "Kubeflow's compiler knows no InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
-    (["--least_auc=click"], "--least_auc=click: 'click' is not of the form name=number"),
+    (["--least_score=click"], "--least_score=click: 'click' is not of the form name=number"),
     (["--no_flag=1"], "unknown flag --no_flag"),
     (["--output=job.txt"], "job.txt ends neither in .json (a job) nor in .yaml"),
 ]

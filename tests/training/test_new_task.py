@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.head_kinds import KINDS, head_config
 from mptrec_tf.models.head_names import ATTENTIONS
@@ -223,7 +224,8 @@ def test_what_was_compared_is_said_in_words():
         },
         {"task": "buy", "mptrec_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
     ]
-    assert in_words(compared) == [
+    tasks = [BinaryTask(row["task"], row["task"], ("1",)) for row in compared]
+    assert in_words(compared, tasks) == [
         "click: joint training would be better by 0.0031 of test AUC (standard error 0.0012)",
         "like: joint training would make no difference beyond noise "
         "(+0.0023 of test AUC, standard error 0.0012)",
