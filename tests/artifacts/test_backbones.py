@@ -14,6 +14,8 @@ from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.models.registry import MODELS, ModelKind
+from mptrec_tf.models.shapes import MPTRecShape
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.training.loop import Training
 
@@ -240,5 +242,48 @@ def test_data_that_changed_during_the_training_are_refused(
 )
 def test_how_the_weights_are_used_is_part_of_the_fingerprint(copy, change):
     change_description(copy, change)
+    with pytest.raises(InputError, match="was changed since it was written"):
+        load_backbone(str(copy))
+
+
+def test_a_backbone_names_its_model_and_its_shape(synthetic_backbone):
+    description = json.loads((synthetic_backbone / "backbone.json").read_text())
+    stored = load_backbone(str(synthetic_backbone))
+    assert description["model"] == stored.model.kind == "mptrec"
+    assert isinstance(stored.model, MPTRec)
+    shape = json.loads(json.dumps(dataclasses.asdict(stored.shape)))
+    assert description["shape"] == shape
+    assert shape["expert_units"] == [12, 8]
+
+
+def test_a_backbone_from_before_models_had_names_is_named(copy):
+    change_description(copy, lambda d: d.pop("model"))
+    with pytest.raises(InputError) as refusal:
+        load_backbone(str(copy))
+    assert str(refusal.value) == (
+        f"backbone {copy} was written by an earlier version of mptrec_tf; pre-train it again."
+    )
+
+
+def test_a_model_that_is_unknown_here_is_named(copy):
+    change_description(copy, lambda d: d.update(model="mine"))
+    with pytest.raises(InputError) as refusal:
+        load_backbone(str(copy))
+    assert str(refusal.value) == (
+        f"backbone {copy} is of the model 'mine', which is unknown here (there are mptrec, single, "
+        "shared_bottom); name the module that registers it in MPTREC_PLUGINS."
+    )
+
+
+class Other(MPTRec):
+    """Has the weights of another kind of model."""
+
+    kind = "other"
+
+
+def test_which_model_it_is_is_part_of_the_fingerprint(copy, monkeypatch):
+    monkeypatch.setattr(MODELS, "_kinds", dict(MODELS._kinds))
+    MODELS.register("other", ModelKind(Other, MPTRecShape))
+    change_description(copy, lambda d: d.update(model="other"))
     with pytest.raises(InputError, match="was changed since it was written"):
         load_backbone(str(copy))

@@ -7,8 +7,7 @@ from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.shapes import MPTRecLosses
-from mptrec_tf.models.task_outputs import task_losses, task_predictions
-from mptrec_tf.models.trainer import Plan, mean_over_batch
+from mptrec_tf.models.trainer import Plan
 from mptrec_tf.models.weights import trainable_parameters
 
 STEPS = 10
@@ -22,25 +21,6 @@ def make(backbone, rows=6, steps=STEPS, **losses):
     model = MPTRecTrainer(backbone, tasks_of(backbone), MPTRecLosses(**losses), Plan(steps, rows))
     model.discriminator.bias.assign(np.linspace(-0.5, 0.5, len(model.tasks)))
     return model
-
-
-def test_task_losses_by_hand():
-    logits = tf.constant([[0.0, np.log(3.0)], [-np.log(3.0), 0.0]])  # K = 2, B = 2
-    labels = tf.constant([[1.0, 0.0], [1.0, 1.0]])  # [B, K]
-    # Probabilities 1/2, 3/4 of task 0 (both positive); 1/4 (negative), 1/2 (positive) of task 1.
-    expected = [[np.log(2), np.log(4 / 3)], [np.log(4 / 3), np.log(2)]]
-    tasks = [BinaryTask("click", "click", ("1",)), BinaryTask("buy", "buy", ("1",))]
-    np.testing.assert_allclose(task_losses(tasks, logits, labels), expected, rtol=1e-6)
-    expected = [[1 / 2, 3 / 4], [1 / 4, 1 / 2]]
-    np.testing.assert_allclose(task_predictions(tasks, logits), expected, rtol=1e-6)
-
-
-def test_mean_over_batch_by_hand():
-    values = tf.constant([[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]])
-    np.testing.assert_allclose(mean_over_batch(values, None), [3, 1])
-    weight = tf.constant([2.0, 1.0, 1.0])
-    np.testing.assert_allclose(mean_over_batch(values, weight), [10 / 4, 3 / 4])
-    np.testing.assert_allclose(mean_over_batch(values, tf.zeros(3)), [0, 0])
 
 
 def plain_stage_1(model, batch, plain, plain_bce):
@@ -401,12 +381,8 @@ def test_wrong_settings_are_named(config, message):
         MPTRecLosses(**config)
 
 
-def test_wrong_numbers_of_steps_and_rows_are_named(backbone):
-    with pytest.raises(ValueError, match=r"steps should be 1 or more. Received: 0"):
-        Plan(steps=0, rows=5)
-    with pytest.raises(ValueError, match=r"rows should be 1 or more. Received: 0"):
-        Plan(steps=1, rows=0)
+@pytest.mark.parametrize("assignment", ["periodic", "online"])
+def test_an_adversary_needs_a_plan(backbone, assignment):
     model = backbone()
-    for assignment in ("periodic", "online"):
-        with pytest.raises(ValueError, match=r"plan should be given .* Received: None"):
-            MPTRecTrainer(model, tasks_of(model), MPTRecLosses(assignment=assignment))
+    with pytest.raises(ValueError, match=r"plan should be given .* Received: None"):
+        MPTRecTrainer(model, tasks_of(model), MPTRecLosses(assignment=assignment))
