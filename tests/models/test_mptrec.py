@@ -39,7 +39,7 @@ def test_mean_over_batch_by_hand():
 
 
 def plain_stage_1(model, batch, plain, plain_bce):
-    """The loss of method.md, and what is reported of the discriminator, with loops."""
+    """The loss of stage 1, and what is reported of the discriminator, with loops."""
     out, config, labels = plain(model.backbone, batch), model.config, batch["labels"]
     rows, count = labels.shape
     weight = batch.get("weight", np.ones(rows))
