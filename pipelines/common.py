@@ -10,8 +10,7 @@ from tfx.v1.components import InfraValidator
 from components.example_gen.component import RawExampleGen
 from components.serving_check.component import ServingCheck
 from pipelines.config import PipelineConfig
-
-_TF_SERVING_TAG = "latest"
+from pipelines.defaults import TF_SERVING_TAG
 
 
 def serving_check(
@@ -24,7 +23,7 @@ def serving_check(
         model=model,
         examples=examples.outputs["examples"],
         serving_spec=infra_validator_pb2.ServingSpec(
-            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[_TF_SERVING_TAG]),
+            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[TF_SERVING_TAG]),
             local_docker=infra_validator_pb2.LocalDockerConfig(),
         ),
         request_spec=infra_validator_pb2.RequestSpec(

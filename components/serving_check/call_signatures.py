@@ -1,6 +1,6 @@
 """Asks a SavedModel through every signature, with nothing but TensorFlow: run in a fresh process.
 
-    python ask.py <examples.tfrecord> <columns.npz> <answers.npz> <SavedModel>
+    python call_signatures.py <examples.tfrecord> <columns.npz> <answers.npz> <SavedModel>
 
 The raw columns [n] stand under the names that the signature `columns` takes; the answers under
 `<signature>/<batch>/<output>`, for the whole batch and for the first row alone.

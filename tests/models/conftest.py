@@ -1,4 +1,4 @@
-"""Tiny models, their batches, and the equations of method.md as plain loops in NumPy."""
+"""Tiny models, their batches, and the equations of the method as plain loops in NumPy."""
 
 import dataclasses
 

@@ -24,7 +24,7 @@ def make(backbone, rows=6, steps=STEPS, **losses):
 
 
 def plain_stage_1(model, batch, plain, plain_bce):
-    """The loss of method.md, and what is reported of the discriminator, with loops."""
+    """The loss of stage 1, and what is reported of the discriminator, with loops."""
     out, config, labels = plain(model.backbone, batch), model.loss_weights, batch["labels"]
     rows, count = labels.shape
     weight = batch.get("weight", np.ones(rows))
