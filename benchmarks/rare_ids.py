@@ -299,7 +299,13 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         )
         for part in parts
     )
-    shape = MPTRecShape(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
+    shape = MPTRecShape(
+        rows.tasks,
+        (
+            InputShape(CATEGORICAL, ids.shape[1], len(counts)),
+            InputShape(NUMERIC, rows.numeric.shape[1]),
+        ),
+    )
     config = TrainingConfig(seed=seed, epochs=EPOCHS)
     steps = train.steps(config.batch_size)
     tasks = [BinaryTask(name, name, ("1",)) for name in rows.tasks]

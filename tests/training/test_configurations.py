@@ -124,7 +124,8 @@ def test_what_is_saved_of_the_settings():
 
 # What a new task is measured against.
 
-SHAPE = MPTRecShape(("a", "b"), 100, 5, 3, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")
+INPUTS = (InputShape("categorical", 5, 100), InputShape("numeric", 3))
+SHAPE = MPTRecShape(("a", "b"), INPUTS, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")
 
 
 def test_fields_that_do_not_follow_from_the_data():
