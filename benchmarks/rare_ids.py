@@ -256,6 +256,7 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     """Trains, and looks at the epochs with the best AUC and with the least log loss."""
     import tensorflow as tf
 
+    from mptrec_tf.data.features.base import InputShape
     from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
     from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.keras import keras

@@ -209,7 +209,7 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
     other = copy.copy(data)
     other.inputs = (InputShape("categorical", 3, known + 1 + jobs + items),)
     features = data.spec.categorical[:3]
-    other.spec = dataclasses.replace(data.spec, categorical=features, numeric=())
+    other.spec = dataclasses.replace(data.spec, features=features)
     config = PretrainingConfig(
         OLD,
         shape={"expert_units": (64, 32), "tower_units": (16,)},
