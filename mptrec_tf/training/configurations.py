@@ -31,7 +31,7 @@ class TrainingConfig:
       schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
-      calibrate: bool. Fit the probabilities of the best epoch to the validation rows, see
+      calibrate: bool. Fit the predictions of the best epoch to the validation rows, see
         `calibration`; False is the paper's.
     """
 
