@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.models.mptrec import PretrainingConfig
-from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.models.configurations import PretrainingConfig
+from mptrec_tf.training.configurations import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
