@@ -1,7 +1,9 @@
 """Parts that both pipelines have."""
 
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2
 from tfx.types.channel import BaseChannel
@@ -34,6 +36,11 @@ def serving_check(
             num_examples=8,
         ),
     )
+
+
+def import_artifact(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:
+    """Returns a component that hands on an artifact that is there already, with its lineage."""
+    return Importer(source_uri=uri, artifact_type=artifact_type).with_id(name)
 
 
 def make_pipeline(name: str, config: PipelineConfig, components: list[BaseComponent]) -> Pipeline:
