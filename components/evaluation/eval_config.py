@@ -9,7 +9,8 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.tasks.base import EvaluatorMetric, Task
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.errors import InputError
 
 CANDIDATE, BASELINE = "candidate", "baseline"
