@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
 from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.models.registry import DEFAULT
 from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig
 from pipelines.defaults import STAGE_1
 
@@ -113,7 +114,11 @@ class AddTaskConfig(PipelineConfig):
 
 
 def pretrain_config(
-    common: PipelineConfig, tasks: Sequence[str], training: Mapping[str, Any], **fields: Any
+    common: PipelineConfig,
+    tasks: Sequence[str],
+    training: Mapping[str, Any],
+    model: str = DEFAULT,
+    **fields: Any,
 ) -> PretrainConfig:
     """Returns the configuration of the pre-training pipeline.
 
@@ -121,9 +126,11 @@ def pretrain_config(
       common: What both pipelines need.
       tasks: Tasks to pre-train on.
       training: Fields of `TrainingConfig` that differ from `defaults.STAGE_1`.
+      model: Which model, a name in `MODELS`.
       **fields: Fields of `PretrainConfig` that both pipelines do not have.
     """
-    trainer = PretrainingConfig(tuple(tasks), training=dataclasses.replace(STAGE_1, **training))
+    how = dataclasses.replace(STAGE_1, **training)
+    trainer = PretrainingConfig(tuple(tasks), model, training=how)
     return PretrainConfig(**_fields(common), trainer=trainer, **fields)
 
 

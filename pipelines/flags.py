@@ -13,6 +13,7 @@ from components.evaluation.thresholds import Thresholds
 from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, recipe
 from pipelines.config import PipelineConfig, PretrainConfig
 from pipelines.defaults import STAGE_1
@@ -60,6 +61,9 @@ PATIENCE = flags.DEFINE_integer(
 )
 # Of the pre-training, and of each kind of head.
 defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in KINDS}})
+MODEL = flags.DEFINE_enum(
+    "model", DEFAULT, MODELS.names(), "What is pre-trained, see mptrec-pretrain --help."
+)
 HEAD = flags.DEFINE_enum(
     "head",
     NewTaskConfig.head,

@@ -113,6 +113,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
             common,
             tasks,
             pipeline_flags.training_fields(),
+            pipeline_flags.MODEL.value,
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
             production_model=parameter("production_model") if old else None,

@@ -69,6 +69,7 @@ def main(beam_args: list[str]) -> None:
         pipeline_flags.pipeline_config(root, serving_dir, source, beam_args),
         pipeline_flags.training_fields(),
         pipeline_flags.HEAD.value,
+        pipeline_flags.MODEL.value,
     )
     try:
         if _RUN.value != "add_task":

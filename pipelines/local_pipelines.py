@@ -15,6 +15,7 @@ from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_answers
+from mptrec_tf.models.registry import DEFAULT
 from mptrec_tf.training.configurations import NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
@@ -40,11 +41,13 @@ class LocalPipelines:
       config: What both need.
       training: Fields of `TrainingConfig` that differ from the pipelines' own.
       head: The new task's head, see `NewTaskConfig`.
+      model: What is pre-trained, a name in `MODELS`.
     """
 
     config: PipelineConfig
     training: Mapping[str, int] = dataclasses.field(default_factory=dict)
     head: str = NewTaskConfig.head
+    model: str = DEFAULT
 
     def __post_init__(self) -> None:
         self._start = time.time()
@@ -66,6 +69,7 @@ class LocalPipelines:
             self.config,
             tasks,
             self.training,
+            self.model,
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
             production_model=now and now.model,
