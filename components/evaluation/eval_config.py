@@ -8,12 +8,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluation.thresholds import Thresholds
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
-<<<<<<< HEAD
-from mptrec_tf.data.tasks.base import EvaluatorMetric
-=======
-from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
->>>>>>> h-tasks
 from mptrec_tf.errors import InputError
 
 CANDIDATE, BASELINE = "candidate", "baseline"
