@@ -17,7 +17,8 @@ from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.features.registry import FEATURES
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.registry import DATASETS, DataSet
+from mptrec_tf.data.sources.data_set import DataSet
+from mptrec_tf.data.sources.registry import DATASETS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -255,4 +256,4 @@ MODELS.register("two_towers", ModelKind(TwoTowers, TwoTowersShape))
 HEADS.register("line", HeadKind(LineConfig, LineHead, reads=frozenset({"shared"})))
 FEATURES.register("hours", Hour)
 TASKS.register("count", CountTask)
-DATASETS.register("toy", DataSet(make_spec, Toy, TASK_NAMES))
+DATASETS.register("toy", DataSet("toy", make_spec, Toy, TASK_NAMES))
