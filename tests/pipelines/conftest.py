@@ -25,7 +25,7 @@ def small_way(root, **changes):
     fields = {
         "root": str(root),
         "serving_dir": f"{root}/saved_models/mptrec",
-        "source": SourceConfig(dataset="synthetic", rows=ROWS),
+        "source": SourceConfig(dataset="synthetic", options={"rows": ROWS}),
         "training": {"epochs": 2},
         "head": "prompt",
     }
