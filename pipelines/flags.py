@@ -193,16 +193,8 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
         )
     files = {split: absolute(flag.value) for split, flag in FILES.items() if flag.value}
     if spec:
-        for flag in (data_flags.DATA_DIR, data_flags.ROWS):
-            if flag.present:
-                raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
+        data_flags.check_no_options()
         return SourceConfig(spec=load(spec), files=files)
     if files:
         raise InputError(f"--{next(iter(files))}_files goes with --spec, not with --dataset.")
-    return SourceConfig(
-        dataset=dataset,
-        data_dir=data_flags.DATA_DIR.value,
-        tasks=tasks,
-        rows=data_flags.ROWS.value,
-        seed=data_flags.DATA_SEED.value,
-    )
+    return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.options())

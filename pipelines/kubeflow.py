@@ -58,7 +58,8 @@ def _check_reachable() -> None:
             f"--pipeline_root={root} is no object store, where Kubeflow keeps artifacts; give "
             "gs://BUCKET/..., s3://BUCKET/... or minio://BUCKET/..."
         )
-    paths = (_SERVING_DIR, data_flags.DATA_DIR, pipeline_flags.SCHEMA)
+    of_data = [f for f in data_flags.OPTIONS.values() if isinstance(f.value, str)]
+    paths = (_SERVING_DIR, *of_data, pipeline_flags.SCHEMA)
     for flag in (*paths, *pipeline_flags.FILES.values()):
         path = flag.value
         if path and "://" not in path and not os.path.isabs(path):

@@ -15,15 +15,10 @@ listed here go to Beam.
 from absl import flags
 
 from mptrec_tf.bin import data_flags, program
+from mptrec_tf.data.sources.registry import DATASETS
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
 from pipelines.config import PIPELINES
-
-# Tasks to pre-train on, and the new one.
-_TASKS = {
-    "synthetic": (("click", "like", "share"), "purchase"),
-    "census_income": (("income", "marital"), "education"),
-}
 
 _RUN = flags.DEFINE_enum(
     "run", "both", ["both", *PIPELINES], "Which pipelines to run, in this order."
@@ -44,7 +39,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints what they did."""
     dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or "synthetic"
-    old, new = _TASKS.get(dataset, ((), None))
+    old, new = _default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
     if not old and _RUN.value != "add_task":
         raise InputError("name the tasks to pre-train on by --tasks.")
@@ -80,6 +75,14 @@ def main(beam_args: list[str]) -> None:
         pipelines.query()
     finally:
         pipelines.print_tables()
+
+
+def _default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
+    """A data set's tasks to pre-train on, and the one to add."""
+    if dataset is None:
+        return (), None
+    of = DATASETS.get(dataset)
+    return tuple(task for task in of.tasks if task != of.new_task), of.new_task
 
 
 def run() -> None:

@@ -12,14 +12,10 @@ from mptrec_tf.data.sources.block import SPLITS, Source
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
+from mptrec_tf.storage.plain import from_plain, to_plain
 
 # What TFX fingerprints of a data set that comes from no file.
 _NO_FILE = "no-file"
-_CENSUS_FILES = {
-    "train": "census-income.data*",
-    "validation": "census-income.test*",
-    "test": "census-income.test*",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +23,10 @@ class SourceConfig:
     """A data set: a built-in one, or a user's own spec and files.
 
     Attributes:
-      dataset: Optional str. "synthetic" or "census_income".
-      data_dir: Optional str. census_income: directory of the original files.
-      tasks: Built-in data sets: names of the tasks, known ones and those to come. Empty for the
-        data set's own.
-      rows: Optional int. synthetic: training rows.
-      seed: int. synthetic: same seed, same rows.
+      dataset: Optional str. The name of one that the registry knows.
+      tasks: With `dataset`: names of the tasks, known ones and those to come. Empty for the data
+        set's own.
+      options: With `dataset`: what it is told, by name.
       spec: Optional. A user's own data: what the columns are.
       files: A user's own data: a path or glob by split. `{SPAN}` or `{YYYY}-{MM}-{DD}` in each
         takes the newest, as TFX's example generation does. "tfds:NAME#SPLIT" is read by TensorFlow
@@ -40,10 +34,8 @@ class SourceConfig:
     """
 
     dataset: str | None = None
-    data_dir: str | None = None
     tasks: tuple[str, ...] = ()
-    rows: int | None = None
-    seed: int = 1
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     spec: DatasetSpec | None = None
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -78,9 +70,8 @@ class SourceConfig:
             fixed = re.match(r"[^*?\[{]*", common)[0]
             base = fixed[: fixed.rfind("/") + 1]
             return base or ".", {split: p.removeprefix(base) for split, p in paths.items()}
-        if self.dataset == "census_income" and self.data_dir:
-            return self.data_dir, dict(_CENSUS_FILES)
-        return _NO_FILE, dict.fromkeys(SPLITS, _NO_FILE)
+        read = registry.DATASETS.get(self.dataset).files(self.options)
+        return read or (_NO_FILE, dict.fromkeys(SPLITS, _NO_FILE))
 
     def open(self, patterns: Mapping[str, str]) -> Source:
         """Opens the data set.
@@ -95,24 +86,16 @@ class SourceConfig:
             # TFX looks at the files of a TFDS data set; TFDS reads them.
             tfds = {s: path for s, path in self.files.items() if tfds_rows.is_tfds(path)}
             return Tabular(self.spec, {s: [path] for s, path in {**patterns, **tfds}.items()})
-        return registry.open_source(
-            self.dataset,
-            data_dir=self.data_dir,
-            tasks=self.tasks or None,
-            rows=self.rows,
-            seed=self.seed,
-        )
+        return registry.open_source(self.dataset, tasks=self.tasks or None, **self.options)
 
     def to_json(self) -> str:
         """The configuration as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self) | {"spec": self.spec and self.spec.to_plain()})
+        return json.dumps(to_plain(self))
 
     @classmethod
     def from_json(cls, text: str) -> "SourceConfig":
         """Reads what `to_json` wrote."""
-        raw: dict[str, Any] = json.loads(text)
-        spec = raw["spec"] and DatasetSpec.from_json(json.dumps(raw["spec"]))
-        return cls(**raw | {"spec": spec, "tasks": tuple(raw["tasks"])})
+        return from_plain(cls, json.loads(text))
 
 
 def _on_disk(path: str) -> str:

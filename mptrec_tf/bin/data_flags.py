@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mptrec_tf.bin import format_flags
-from mptrec_tf.data.sources import census_income_spec, synthetic_spec
+from mptrec_tf.data.sources import registry
+from mptrec_tf.data.sources.data_set import Option
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.file_systems import file_system
@@ -17,31 +18,75 @@ from mptrec_tf.storage.file_systems import file_system
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
 
-# The tasks of the built-in data sets, where none are named.
-DEFAULT_TASKS = (
-    f"synthetic: {','.join(synthetic_spec.TASKS)}; "
-    f"census_income: {','.join(census_income_spec.DEFAULT_TASKS)}"
+# The tasks of the data sets, where none are named.
+DEFAULT_TASKS = "; ".join(
+    f"{name}: {','.join(dataset.tasks)}" for name, dataset in registry.DATASETS.all().items()
 )
 
 DATASET = flags.DEFINE_string(
-    "dataset", None, "A built-in data set: synthetic or census_income. For your own, see --spec."
-)
-DATA_DIR = flags.DEFINE_string(
-    "data_dir",
+    "dataset",
     None,
-    "census_income: directory of the original files; without it they are downloaded from UCI.",
+    f"A data set that is known by its name: {' or '.join(registry.DATASETS.names())}. "
+    "For your own, see --spec.",
 )
-ROWS = flags.DEFINE_integer(
-    "rows",
-    None,
-    f"synthetic: number of training rows. Default: {synthetic_spec.DEFAULT_ROWS['train']}.",
-    lower_bound=100,
-)
-DATA_SEED = flags.DEFINE_integer("data_seed", 1, "synthetic: same seed, same rows.", lower_bound=0)
+
+
+def _option_flags() -> dict[str, flags.FlagHolder]:
+    """Defines a flag for each option of the data sets; those of one name share it."""
+    by_name: dict[str, list[tuple[str, Option]]] = {}
+    for name, dataset in registry.DATASETS.all().items():
+        for option_name, option in dataset.options.items():
+            by_name.setdefault(option_name, []).append((name, option))
+    defined = {}
+    for name, of in by_name.items():
+        first = of[0][1]
+        text = "; ".join(f"{dataset}: {option.help}" for dataset, option in of) + "."
+        flag = first.flag or name
+        if first.type is int:
+            defined[name] = flags.DEFINE_integer(flag, first.default, text, lower_bound=first.least)
+        else:
+            defined[name] = flags.DEFINE_string(flag, first.default, text)
+    return defined
+
+
+# The options' flags by the options' names.
+OPTIONS = _option_flags()
 SPEC = flags.DEFINE_string(
     "spec", None, "Your own data: YAML file that says which columns are features and labels."
 )
 flags.adopt_module_key_flags(format_flags)
+
+
+def options() -> dict[str, Any]:
+    """Returns the options that the flags give, by name; those with their default are left out."""
+    return {n: flag.value for n, flag in OPTIONS.items() if flag.value != flag.default}
+
+
+def check_no_options() -> None:
+    """Rejects options of data sets beside a spec.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    for flag in OPTIONS.values():
+        if flag.present:
+            raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
+
+
+def check_options(dataset: str) -> None:
+    """Rejects options that a data set does not have, and directories that are not there.
+
+    Raises:
+      InputError: naming the option or its flag.
+    """
+    of = registry.DATASETS.get(dataset)
+    of.check_options(options())
+    for name, value in options().items():
+        if of.options[name].is_directory and not file_system(value).isdir(value):
+            raise InputError(
+                f"--{OPTIONS[name].name}: there is no directory {value}; give that of the original "
+                "files."
+            )
 
 
 def files_flag(split: str) -> flags.FlagHolder:
@@ -70,7 +115,6 @@ def spec_from_flags(
     Raises:
       InputError: if the flags name no data set, or two, or what is not there.
     """
-    from mptrec_tf.data.sources import registry
     from mptrec_tf.data.spec_yaml import load
 
     if bool(DATASET.value) == bool(SPEC.value):
@@ -82,15 +126,9 @@ def spec_from_flags(
             raise InputError(f"--{_files(split)} goes with --spec, not with --dataset.")
         if format_flags.DELIMITER.present:
             raise InputError("--delimiter goes with --spec, not with --dataset.")
-        if DATA_DIR.value and not file_system(DATA_DIR.value).isdir(DATA_DIR.value):
-            raise InputError(
-                f"--data_dir: there is no directory {DATA_DIR.value}; give that of the original "
-                "files."
-            )
+        check_options(DATASET.value)
         return registry.built_in_spec(DATASET.value, tasks or None)
-    for flag in (DATA_DIR, ROWS):
-        if flag.present:
-            raise InputError(f"--{flag.name} goes with --dataset, not with --spec.")
+    check_no_options()
     missing = [split for split in patterns if split not in given]
     if missing:
         raise InputError(f"--spec needs --{_files(missing[0])} too.")
@@ -113,17 +151,9 @@ def open_from_flags(
     Raises:
       InputError: as `spec_from_flags` does, or if the data set cannot be opened.
     """
-    from mptrec_tf.data.sources import registry
-
     spec = spec_from_flags(patterns, tasks)
     if SPEC.value:
         from mptrec_tf.data.sources.tabular import Tabular
 
         return Tabular(spec, patterns)
-    return registry.open_source(
-        DATASET.value,
-        data_dir=DATA_DIR.value,
-        tasks=tasks or None,
-        rows=ROWS.value,
-        seed=DATA_SEED.value,
-    )
+    return registry.open_source(DATASET.value, tasks=tasks or None, **options())

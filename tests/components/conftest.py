@@ -78,7 +78,7 @@ def synthetic():
     """The synthetic data set: 1,200 training rows, 200 validation rows, 400 test rows."""
     from components.example_gen.source import SourceConfig
 
-    return SourceConfig(dataset="synthetic", rows=ROWS)
+    return SourceConfig(dataset="synthetic", options={"rows": ROWS})
 
 
 @pytest.fixture(scope="session")

@@ -225,7 +225,7 @@ def test_a_split_without_rows_is_named(tmp_path, generate):
 
 
 def test_census_income(small_census, generate):
-    source = SourceConfig(dataset="census_income", data_dir=str(small_census))
+    source = SourceConfig(dataset="census_income", options={"data_dir": str(small_census)})
     examples = generate(source)
     description = read_description(examples.uri)
     rows = {split: counts["rows"] for split, counts in description["splits"].items()}
@@ -244,7 +244,9 @@ def test_census_income(small_census, generate):
 
 def test_labels_are_those_of_the_spec(small_census, synthetic):
     """A label is a function of its raw column alone."""
-    spec = SourceConfig(dataset="census_income", data_dir=str(small_census)).make_spec()
+    spec = SourceConfig(
+        dataset="census_income", options={"data_dir": str(small_census)}
+    ).make_spec()
     column = np.array(["50000+.", "- 50000."], object)
     block = Block({"income_50k": column}, "two rows", np.array([1, 2]))
     [task] = spec.select_tasks(["income"])
@@ -255,7 +257,7 @@ def test_labels_are_those_of_the_spec(small_census, synthetic):
 def test_a_data_set_goes_through_json(tmp_path):
     for source in (
         write_shop(tmp_path / "shop"),
-        SourceConfig(dataset="synthetic", rows=600, seed=3, tasks=("click",)),
+        SourceConfig(dataset="synthetic", tasks=("click",), options={"rows": 600, "seed": 3}),
     ):
         assert SourceConfig.from_json(source.to_json()) == source
 
@@ -281,7 +283,7 @@ def test_what_makes_no_data_set_is_refused():
         SourceConfig(dataset="synthetic", spec=SPEC)
     with pytest.raises(InputError, match=r"need files for train, validation, test; received test"):
         SourceConfig(spec=SPEC, files={"test": "x.csv"})
-    with pytest.raises(InputError, match="unknown data set 'news': built in are synthetic and"):
+    with pytest.raises(InputError, match="unknown data set 'news'; there are synthetic, cen"):
         SourceConfig(dataset="news").make_spec()
 
 
@@ -294,6 +296,6 @@ def test_a_tfds_data_set_is_read_as_the_original_files_are(small_census, tmp_pat
     spec = census_income.make_spec()
     files = {split: f"tfds:{builder.data_path}#{split}" for split in SPLITS}
     generated = generate(SourceConfig(spec=spec, files=files))
-    original = generate(SourceConfig("census_income", data_dir=str(small_census)))
+    original = generate(SourceConfig("census_income", options={"data_dir": str(small_census)}))
     fingerprints = [e.get_string_custom_property("rows_fingerprint") for e in (generated, original)]
     assert fingerprints[0] == fingerprints[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
@@ -45,7 +46,11 @@ def checks(tmp_path):
                     label = float(value > "3") if task.above else float(value in task.positive)
                     ids = [id_, BUCKETS + id_] if both else [id_]
                     writer.write(example(ids, number, label))
-        save_description(str(tmp_path), spec, BUCKETS, surveys)
+        inputs = (
+            InputShape("categorical", len(spec.categorical), BUCKETS * len(spec.categorical)),
+            InputShape("numeric", 1),
+        )
+        save_description(str(tmp_path), spec, inputs, surveys)
         return DataChecks(PreparedData(str(tmp_path)))
 
     return make

@@ -26,7 +26,7 @@ def small_pipelines(root, **changes):
     config = PipelineConfig(
         root=str(root),
         serving_dir=f"{root}/saved_models/mptrec",
-        source=SourceConfig(dataset="synthetic", rows=ROWS),
+        source=SourceConfig(dataset="synthetic", options={"rows": ROWS}),
     )
     return changed(LocalPipelines(config, {"epochs": 2}, "prompt"), **changes)
 

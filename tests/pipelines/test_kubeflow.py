@@ -173,7 +173,7 @@ def test_what_cannot_be_compiled_leaves_the_file_as_it_was(tmp_path):
 
 
 def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
-    source = SourceConfig(dataset="synthetic", rows=200)
+    source = SourceConfig(dataset="synthetic", options={"rows": 200})
     config = dataclasses.replace(PRETRAIN, source=source, beam_args=[])
     (tmp_path / "job").mkdir()
     spec, _ = compiled(pretrain.create_pipeline(config), tmp_path / "job")

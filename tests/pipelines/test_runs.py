@@ -249,7 +249,9 @@ def test_nothing_in_production(make_pipelines, tmp_path):
 
 
 def test_a_killed_pipeline_goes_on_where_it_was(make_pipelines, rows, tmp_path):
-    source = SourceConfig(dataset="synthetic", rows=rows, tasks=("click", "like", "purchase"))
+    source = SourceConfig(
+        dataset="synthetic", tasks=("click", "like", "purchase"), options={"rows": rows}
+    )
     way = make_pipelines(
         tmp_path / "root", source=source, training={"epochs": 30, "patience": 30, "seed": 1}
     )

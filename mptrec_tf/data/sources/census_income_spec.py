@@ -1,12 +1,16 @@
-"""What the columns of Census-Income are; imports neither TensorFlow nor NumPy, as flags need it."""
+"""What the columns of Census-Income are; imports no TensorFlow, as flags need it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.sources.data_set import DataSet, Files, Option, check_tasks
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
-from mptrec_tf.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from mptrec_tf.data.sources.block import Source
 
 COLUMNS = (
     "age class_worker det_ind_code det_occ_code education wage_per_hour hs_college marital_stat "
@@ -44,12 +48,7 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
     Raises:
       InputError: for a task that this data set does not have.
     """
-    for name in tasks:
-        if name not in TASKS:
-            raise InputError(
-                f"unknown task {name!r}: data set 'census_income' has {', '.join(TASKS)}"
-                f"{did_you_mean(name, TASKS)}"
-            )
+    check_tasks("census_income", tasks, list(TASKS))
     # The income column is an answer, not a feature, whether or not a task asks for it.
     labels = {"income_50k", *(TASKS[name].label for name in tasks)}
     features = [c for c in COLUMNS if c not in labels]
@@ -58,3 +57,37 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
         features=tuple(Numeric(c) if c in NUMERIC else Categorical(c) for c in features),
         tasks=tuple(TASKS[name] for name in tasks),
     )
+
+
+def _open(tasks: Sequence[str], data_dir: str | None = None) -> "Source":
+    from mptrec_tf.data.sources.census_income import CensusIncome
+
+    return CensusIncome(data_dir, tasks)
+
+
+def _files(options: Mapping[str, Any]) -> Files | None:
+    if not options.get("data_dir"):
+        return None
+    test = "census-income.test*"
+    return options["data_dir"], {
+        "train": "census-income.data*",
+        "validation": test,
+        "test": test,
+    }
+
+
+CENSUS_INCOME = DataSet(
+    "census_income",
+    make_spec,
+    _open,
+    DEFAULT_TASKS,
+    new_task="education",
+    options={
+        "data_dir": Option(
+            str,
+            "directory of the original files; without it they are downloaded from UCI",
+            is_directory=True,
+        )
+    },
+    files=_files,
+)

@@ -1,12 +1,17 @@
-"""What the built-in synthetic data hold; imports neither TensorFlow nor NumPy, as flags need it."""
+"""What the built-in synthetic data hold; imports no TensorFlow, as flags need it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.sources.data_set import DataSet, Option, check_tasks
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
-from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from mptrec_tf.data.sources.block import Source
 
 TASKS = ("click", "like", "share", "purchase")
 DEFAULT_ROWS = {"train": 60_000, "validation": 10_000, "test": 20_000}
@@ -23,12 +28,7 @@ def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
     Raises:
       InputError: for a task that this data set does not have.
     """
-    for name in tasks:
-        if name not in TASKS:
-            raise InputError(
-                f"unknown task {name!r}: data set 'synthetic' has {', '.join(TASKS)}"
-                f"{did_you_mean(name, TASKS)}"
-            )
+    check_tasks("synthetic", tasks, TASKS)
     categorical = (
         "user_id",
         "user_segment",
@@ -51,3 +51,30 @@ def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
         ),
         user_id="user_id",
     )
+
+
+def _open(tasks: Sequence[str], rows: int | None = None, seed: int = 1) -> "Source":
+    """Opens the data; validation and test have a sixth and a third of the training rows."""
+    from mptrec_tf.data.sources.synthetic import Synthetic
+
+    counts = None
+    if rows is not None:
+        if rows < 6:
+            raise InputError(f"the number of rows must be 6 or more, not {rows}.")
+        counts = {"train": rows, "validation": rows // 6, "test": rows // 3}
+    return Synthetic(counts, seed, tasks)
+
+
+SYNTHETIC = DataSet(
+    "synthetic",
+    make_spec,
+    _open,
+    TASKS,
+    new_task="purchase",
+    options={
+        "rows": Option(
+            int, f"number of training rows. Default: {DEFAULT_ROWS['train']}", least=100
+        ),
+        "seed": Option(int, "same seed, same rows", default=1, least=0, flag="data_seed"),
+    },
+)

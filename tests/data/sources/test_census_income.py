@@ -149,10 +149,18 @@ def test_opened_by_name(small_census):
 @pytest.mark.parametrize(
     ("dataset", "options", "message"),
     [
-        ("census_income", {"rows": 10}, "number of rows can be chosen for the synthetic data set"),
-        ("synthetic", {"data_dir": "d"}, "synthetic data set is made, not read: it takes no"),
+        (
+            "census_income",
+            {"rows": 10},
+            "data set 'census_income' takes no rows; it takes data_dir",
+        ),
+        (
+            "synthetic",
+            {"data_dir": "d"},
+            "data set 'synthetic' takes no data_dir; it takes rows, seed",
+        ),
         ("synthetic", {"rows": 5}, "the number of rows must be 6 or more, not 5"),
-        ("movielens", {}, "unknown data set 'movielens': built in are synthetic and census_income"),
+        ("movielens", {}, "unknown data set 'movielens'; there are synthetic, census_income"),
     ],
 )
 def test_options_that_do_not_fit(dataset, options, message):
