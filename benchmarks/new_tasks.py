@@ -78,15 +78,21 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     """Returns what --head=auto chose, and the test AUC of every head and of the task alone."""
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
-    from mptrec_tf.models.head_names import KINDS
-    from mptrec_tf.models.prompted import joint_training_parameters
-    from mptrec_tf.training.loop import TrainingConfig
+    from mptrec_tf.models.heads.registry import fitting
+    from mptrec_tf.models.registry import MODELS
+    from mptrec_tf.training.configurations import TrainingConfig
     from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
-    from mptrec_tf.training.reference import backbone_aucs, train_single
+    from mptrec_tf.training.pretraining import pretrain
+    from mptrec_tf.training.reference import backbone_aucs, single_config
+    from mptrec_tf.training.run_context import RunContext
 
     rows, positives = raw["train"].count, int(raw["train"].columns[LABELS].numpy().sum())
     fewer = copy.copy(data)
     fewer.splits = {**data.splits, "train": {"rows": rows, "positives": {task: positives}}}
+
+    offers = MODELS.get(stored.model.kind).offers
+    [kind_of_task] = data.spec.select_tasks([task])
+    context = RunContext(work, fingerprint=stored.fingerprint, show_progress=False)
 
     def learnt(head: str):
         shutil.rmtree(work, ignore_errors=True)
@@ -95,9 +101,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
             fewer,
             task,
             NewTaskConfig(head, training={"seed": seed}),
-            directory=work,
-            fingerprint=stored.fingerprint,
-            show_progress=False,
+            context,
             encoded=(encoded["train"], encoded["validation"]),
         )
 
@@ -105,29 +109,22 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     chosen, candidates = learnt("auto")
     seconds = time.monotonic() - start
     tried = {candidate.kind for candidate in candidates}
-    every = candidates + [learnt(kind)[0] for kind in KINDS if kind not in tried]
+    every = candidates + [learnt(kind)[0] for kind in fitting(offers) if kind not in tried]
     heads = {c.kind: c.head for c in every}
-    answers, labels, _ = predictions(stored.model, heads, encoded["test"])
+    answers, labels, _ = predictions(stored.model, kind_of_task, heads, encoded["test"])
     test = {kind: auc(labels, values) for kind, values in answers.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
-        alone, _ = train_single(
-            stored.shape,
-            fewer,
-            task,
-            TrainingConfig(seed=seed),
-            work,
-            rows=(raw["train"], raw["validation"]),
-            show_progress=False,
-        )
-        test["single"] = backbone_aucs(alone, raw["test"])[task]
+        single = single_config(stored.shape, task, TrainingConfig(seed=seed))
+        alone, _ = pretrain(fewer, single, context, (raw["train"], raw["validation"]))
+        test["single"] = backbone_aucs(alone, [kind_of_task], raw["test"])[task]
     shutil.rmtree(work, ignore_errors=True)
     return {
         "positives": positives,
         "seconds": seconds,
         "chosen": chosen.kind,
         "candidates": sorted(tried),
-        "share_of_joint": chosen.parameters / joint_training_parameters(stored.model),
+        "share_of_joint": chosen.parameters / stored.model.joint_parameters(1),
         "validation": {c.kind: c.validation_auc for c in every},
         "test": {**test, "auto": test[chosen.kind]},
     }

@@ -6,14 +6,14 @@ from typing import Any
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.evaluation.report import print_table
-from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.weights import count, trainable_parameters
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
 from mptrec_tf.training.reference import SPLITS, in_words
 
-# What models report beside predictions, and what it is called in tables.
+# What models and heads report beside predictions, and what it is called in tables.
 _REPORTED = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
 
 
@@ -25,17 +25,18 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
             "task": task,
             "validation_AUC": best[f"val_auc/{task}"],
             "training_loss": best[f"loss/{task}"],
-            **{
-                shown: best[f"{name}/{task}"]
-                for name, shown in _REPORTED.items()
-                if f"{name}/{task}" in best
-            },
+            **_reported(result, task),
         }
         for task in stored.shape.tasks
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
     print(f"{count(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
     print(f"backbone {stored.fingerprint} in {stored.directory}")
+
+
+def _reported(result: Training, task: str) -> dict[str, float]:
+    best = {shown: result.best.get(f"{name}/{task}") for name, shown in _REPORTED.items()}
+    return {shown: value for shown, value in best.items() if value is not None}
 
 
 def new_task_table(
@@ -63,7 +64,7 @@ def new_task_table(
         "head": chosen.kind,
         "validation_AUC": chosen.validation_auc,
         "training_loss": result.best[f"loss/{task}"],
-        "specific_gate": result.best[f"gate/{task}"],
+        **_reported(result, task),
         "best_epoch": result.best_epoch + 1,
         "epochs": len(result.history),
     }
@@ -82,7 +83,8 @@ def new_task_table(
 def _print_runs(candidates: Sequence[Candidate]) -> None:
     """Prints the seconds of each run: heads that are trained side by side have them in common."""
     runs: dict[int, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.run, KINDS.index(c.kind))):
+    order = HEADS.names().index
+    for candidate in sorted(candidates, key=lambda c: (c.run, order(c.kind))):
         runs.setdefault(candidate.run, []).append(candidate)
     for run, heads in runs.items():
         names = ", ".join(head.kind for head in heads)

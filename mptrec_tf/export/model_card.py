@@ -21,7 +21,7 @@ from mptrec_tf.data.transform.numeric_domains import numeric_domains
 from mptrec_tf.data.transform.vocabulary import vocabulary_values
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.registry import to_plain
 from mptrec_tf.models.weights import count
 from mptrec_tf.storage.directories import write_file
 
@@ -58,7 +58,7 @@ def model_card(
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
-            "head": head_kinds.to_dict(package.head.config),
+            "head": to_plain(package.head.config),
             "parameters": count(package.head.trainable_weights),
         }
         tasks.append(_task(package.task, "added", package.training) | own)

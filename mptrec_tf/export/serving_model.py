@@ -14,6 +14,7 @@ server up (`warmup`), and the parts that the next version can be made from (`com
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import tensorflow as tf
 
@@ -29,8 +30,9 @@ from mptrec_tf.export.spec_columns import add_spec_columns
 from mptrec_tf.export.version_parts import keep_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
+from mptrec_tf.layers.stable_ops import in_whole_vectors
 from mptrec_tf.models.encoded import Encoded
-from mptrec_tf.models.head_banks import head_banks
+from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import written_aside
 
@@ -57,7 +59,7 @@ class ServingModel(tf.Module):
         self.preprocessing = Preprocessing(backbone.transform_dir)
         self.backbone = backbone.model
         self.backbone.trainable = False
-        heads = {}
+        heads, self._new_tasks = {}, {}
         for package in packages:
             check_addable(backbone, package.task)
             if package.task.name in heads:
@@ -65,7 +67,8 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-        self.banks = head_banks(heads, self.backbone.prompts_of_tasks().numpy())
+            self._new_tasks[package.task.name] = package.task
+        self.banks = make_banks(heads, self.backbone.prompts_of_tasks().numpy())
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the probability [B] of every task, for raw feature columns [B]."""
@@ -74,7 +77,9 @@ class ServingModel(tf.Module):
         old = task_predictions(self.spec.select_tasks(names), inputs.logits)
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
-            predictions |= bank(inputs)
+            tasks = [self._new_tasks[name] for name in bank.tasks]
+            added = in_whole_vectors(partial(task_predictions, tasks), bank(inputs))
+            predictions |= dict(zip(bank.tasks, tf.unstack(added, num=len(tasks)), strict=True))
         return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:

@@ -72,7 +72,9 @@ class Validate(keras.callbacks.Callback):
                 )
             logs[f"val_auc/{task}"] = aucs[-1]
             for name, values in report.items():
-                logs[f"{name}/{task}"] = float(values[:, i].mean())
+                mean = float(values[:, i].mean())
+                if not np.isnan(mean):  # a head that does not report this
+                    logs[f"{name}/{task}"] = mean
         logs[AUC_SUM] = sum(aucs)
 
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.base import Head
+from mptrec_tf.models.heads.registry import to_plain
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
@@ -27,11 +28,11 @@ def tune(
     backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
-) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
+) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
@@ -82,7 +83,7 @@ def tune(
 def check_state(
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
 ) -> None:
@@ -96,7 +97,7 @@ def check_state(
     saved_state(context.directory, loop.all_settings(settings, training, list(names)))
 
 
-def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, str]:
+def _names(task: str, heads: Mapping[str, Any]) -> dict[str, str]:
     """What the heads are called while they train: one alone as the task."""
     return {kind: task if len(heads) == 1 else f"{task}/{kind}" for kind in heads}
 
@@ -104,14 +105,14 @@ def _names(task: str, heads: Mapping[str, head_kinds.AnyConfig]) -> dict[str, st
 def _settings(
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     context: RunContext,
 ) -> dict[str, Any]:
     return {
         "data": data.splits,
         "backbone": context.fingerprint,
         "task": task,
-        "heads": {kind: head_kinds.to_dict(head) for kind, head in heads.items()},
+        "heads": {kind: to_plain(head) for kind, head in heads.items()},
     }
 
 
