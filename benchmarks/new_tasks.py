@@ -80,19 +80,20 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     from mptrec_tf.evaluation.metrics import auc
     from mptrec_tf.models.heads.registry import fitting
     from mptrec_tf.models.registry import MODELS
-    from mptrec_tf.training.configurations import TrainingConfig
-    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
+    from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
+    from mptrec_tf.training.new_task import learn, predictions
     from mptrec_tf.training.pretraining import pretrain
-    from mptrec_tf.training.reference import backbone_aucs, single_config
+    from mptrec_tf.training.reference import backbone_scores, single_config
     from mptrec_tf.training.run_context import RunContext
 
     rows, positives = raw["train"].count, int(raw["train"].columns[LABELS].numpy().sum())
     fewer = copy.copy(data)
-    fewer.splits = {**data.splits, "train": {"rows": rows, "positives": {task: positives}}}
+    labels = {task: {"positives": positives}}
+    fewer.splits = {**data.splits, "train": {"rows": rows, "tasks": labels}}
+    [kind_of_task] = data.spec.select_tasks([task])
+    context = RunContext(work, show_progress=False, fingerprint=stored.fingerprint)
 
     offers = MODELS.get(stored.model.kind).offers
-    [kind_of_task] = data.spec.select_tasks([task])
-    context = RunContext(work, fingerprint=stored.fingerprint, show_progress=False)
 
     def learnt(head: str):
         shutil.rmtree(work, ignore_errors=True)
@@ -102,7 +103,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
             task,
             NewTaskConfig(head, training={"seed": seed}),
             context,
-            encoded=(encoded["train"], encoded["validation"]),
+            (encoded["train"], encoded["validation"]),
         )
 
     start = time.monotonic()
@@ -115,17 +116,17 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     test = {kind: auc(labels, values) for kind, values in answers.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
-        single = single_config(stored.shape, task, TrainingConfig(seed=seed))
-        alone, _ = pretrain(fewer, single, context, (raw["train"], raw["validation"]))
-        test["single"] = backbone_aucs(alone, [kind_of_task], raw["test"])[task]
+        config = single_config(stored.shape, task, TrainingConfig(seed=seed))
+        alone, _ = pretrain(fewer, config, context, (raw["train"], raw["validation"]))
+        test["single"] = backbone_scores(alone, [kind_of_task], raw["test"])[task]
     shutil.rmtree(work, ignore_errors=True)
     return {
         "positives": positives,
         "seconds": seconds,
         "chosen": chosen.kind,
         "candidates": sorted(tried),
-        "share_of_joint": chosen.parameters / stored.model.joint_parameters(1),
-        "validation": {c.kind: c.validation_auc for c in every},
+        "share_of_joint": chosen.parameters / stored.model.joint_parameters(),
+        "validation": {c.kind: c.score for c in every},
         "test": {**test, "auto": test[chosen.kind]},
     }
 

@@ -130,7 +130,6 @@ def visitors(seed: int) -> Rows:
 
 def _of_source(source, tasks: tuple[str, ...]) -> Rows:
     """Rows of one of the package's data sets; numbers to [0, 1], or standardised logarithms."""
-    from mptrec_tf.data.labels import make_labels
     from mptrec_tf.data.sources.block import SPLITS, read_split
 
     spec = source.spec
@@ -143,9 +142,7 @@ def _of_source(source, tasks: tuple[str, ...]) -> Rows:
                 parts[feature.name].append(block.text(feature.name).astype(str))
             for feature in spec.numeric:
                 parts[feature.name].append(block.numbers(feature.name).astype(np.float64))
-            made = [
-                make_labels(task, block, spec.missing_values) for task in spec.select_tasks(tasks)
-            ]
+            made = [task.labels(block, spec.missing_values) for task in spec.select_tasks(tasks)]
             labels.append(np.stack(made, 1))
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     numeric = []
@@ -230,8 +227,8 @@ def look(model, validation, test, tasks) -> dict[str, list[float]]:
     """AUC, relative log loss and calibration ratio by "split/task/plain or calibrated"."""
     from scipy.special import expit, logit
 
+    from mptrec_tf.evaluation.platt import scale_and_shift
     from mptrec_tf.training.batches import reported
-    from mptrec_tf.training.calibration import scale_and_shift
 
     def calibrated(p, found):
         return expit(found[0] * logit(np.clip(p, 1e-7, 1 - 1e-7)) + found[1])
@@ -240,7 +237,7 @@ def look(model, validation, test, tasks) -> dict[str, list[float]]:
     for split, rows in (("validation", validation), ("test", test)):
         report, labels, _ = reported(model, rows)
         for i, task in enumerate(tasks):
-            y, p = labels[:, i], report["probability"][:, i].astype(np.float64)
+            y, p = labels[:, i], report["prediction"][:, i].astype(np.float64)
             if split == "validation":
                 half, whole = len(y) // 2, scale_and_shift(p, y)
                 parts = (slice(half), slice(half, None))
@@ -260,14 +257,17 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     import tensorflow as tf
 
     from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
+    from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.backbone import BackboneConfig
-    from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+    from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+    from mptrec_tf.models.shapes import MPTRecShape
+    from mptrec_tf.models.trainer import Plan
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
-    from mptrec_tf.training.callbacks import RenewEnvironments
+    from mptrec_tf.training.callbacks import EndEpoch
+    from mptrec_tf.training.configurations import TrainingConfig
 
-    class WithIdDropout(MPTRec):
+    class WithIdDropout(MPTRecTrainer):
         rates = None
 
         def compute_loss(self, inputs, training=False):
@@ -299,12 +299,11 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         )
         for part in parts
     )
-    shape = BackboneConfig(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
-    config = loop.TrainingConfig(seed=seed, epochs=EPOCHS)
+    shape = MPTRecShape(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
+    config = TrainingConfig(seed=seed, epochs=EPOCHS)
     steps = train.steps(config.batch_size)
-    model = WithIdDropout(
-        shape, PretrainingConfig(), training_steps=EPOCHS * steps, training_rows=train.count
-    )
+    tasks = [BinaryTask(name, name, ("1",)) for name in rows.tasks]
+    model = WithIdDropout(MPTRec(shape), tasks, plan=Plan(EPOCHS * steps, train.count))
     rates = rates_of(way, ids, unknown, counts, rows.ends)
     if rates.any():
         model.rates = tf.constant(rates, tf.float32)
@@ -320,7 +319,7 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         epochs=EPOCHS,
         steps_per_epoch=steps,
         verbose=0,
-        callbacks=[RenewEnvironments(train), Look()],
+        callbacks=[EndEpoch(train), Look()],
     )
     by_auc = int(np.argmax([_mean(one, "validation", "plain", 0) for one in looks]))
     by_loss = int(np.argmin([_mean(one, "validation", "plain", 1) for one in looks]))

@@ -94,16 +94,17 @@ def _backbone(root: Path) -> str:
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.backbone import Backbone
-    from mptrec_tf.training.pretraining import backbone_config
+    from mptrec_tf.models.mptrec import MPTRec
+    from mptrec_tf.training.configurations import PretrainingConfig
 
     prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(root / "data"))
     data = PreparedData(str(root / "data"))
     keras.utils.set_random_seed(1)
-    shape = backbone_config(data, ("click", "like"), expert_units=(12, 8), tower_units=(4,))
+    shape = {"expert_units": (12, 8), "tower_units": (4,)}
+    model = MPTRec(PretrainingConfig(("click", "like"), shape=shape).make_shape(data))
     folder = root / "backbone"
     folder.mkdir()
-    save_backbone(str(folder), Backbone(shape), data.spec, data.transform_dir, {})
+    save_backbone(str(folder), model, data.spec, data.transform_dir, {})
     return str(folder)
 
 

@@ -42,27 +42,24 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/stage1_recipes", "Where e
 
 def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
     """Returns test and validation AUC by "task/what was trained"."""
-    from mptrec_tf.models.mptrec import PretrainingConfig
     from mptrec_tf.training.batches import load_rows
-    from mptrec_tf.training.loop import TrainingConfig
-    from mptrec_tf.training.pretraining import backbone_config, pretrain
-    from mptrec_tf.training.reference import backbone_aucs
+    from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
+    from mptrec_tf.training.pretraining import pretrain
+    from mptrec_tf.training.reference import backbone_scores
+    from mptrec_tf.training.run_context import RunContext
 
     shape, training = RECIPES[recipe]
     found = {}
     for what, tasks in (("frozen", OLD), ("joint", (*OLD, *NEW))):
         shutil.rmtree(work, ignore_errors=True)
-        backbone, result = pretrain(
-            data,
-            backbone_config(data, list(tasks), **shape),
-            PretrainingConfig(),
-            TrainingConfig(seed=seed, **training),
-            directory=work,
-            show_progress=False,
+        config = PretrainingConfig(
+            tasks, shape=shape, training=TrainingConfig(seed=seed, **training)
         )
+        backbone, result = pretrain(data, config, RunContext(work, show_progress=False))
         found[f"epochs/{what}"] = len(result.history)
         for split in ("validation", "test"):
-            for task, value in backbone_aucs(backbone, load_rows(data, split, tasks)).items():
+            rows, kinds = load_rows(data, split, tasks), data.spec.select_tasks(tasks)
+            for task, value in backbone_scores(backbone, kinds, rows).items():
                 found[f"{split}/{task}/{what}"] = value
         if what == "frozen":
             found |= add_tasks(data, backbone, seed, work)
@@ -75,13 +72,15 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
     from mptrec_tf.evaluation.metrics import auc
     from mptrec_tf.models.prompted import PromptedMPTRec
     from mptrec_tf.training.batches import load_rows
-    from mptrec_tf.training.new_task import NewTaskConfig, learn, predictions
+    from mptrec_tf.training.configurations import NewTaskConfig
+    from mptrec_tf.training.new_task import learn, predictions
     from mptrec_tf.training.representations import encode_rows
+    from mptrec_tf.training.run_context import RunContext
 
     model = PromptedMPTRec(backbone)
     encoded = {s: encode_rows(model, load_rows(data, s, NEW), work) for s in data.splits}
     found = {}
-    for task in NEW:
+    for task, kind_of_task in zip(NEW, data.spec.select_tasks(NEW), strict=True):
         rows = rows_of_task(encoded, task, 1.0, seed)
         for kind in HEADS:
             shutil.rmtree(work, ignore_errors=True)
@@ -90,14 +89,13 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
                 data,
                 task,
                 NewTaskConfig(kind, training={"seed": seed}),
-                directory=work,
-                fingerprint="",
-                show_progress=False,
-                encoded=(rows["train"], rows["validation"]),
+                RunContext(work, show_progress=False),
+                (rows["train"], rows["validation"]),
             )
-            answers, labels, _ = predictions(backbone, {kind: learnt.head}, rows["test"])
+            heads = {kind: learnt.head}
+            answers, labels, _ = predictions(backbone, kind_of_task, heads, rows["test"])
             found[f"test/{task}/{kind}"] = auc(labels, answers[kind])
-            found[f"validation/{task}/{kind}"] = learnt.validation_auc
+            found[f"validation/{task}/{kind}"] = learnt.score
     return found
 
 

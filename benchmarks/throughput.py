@@ -26,13 +26,16 @@ def main(_) -> None:
     import tensorflow as tf
 
     from mptrec_tf.data.packed import LABELS
+    from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.backbone import BackboneConfig
-    from mptrec_tf.models.mptrec import MPTRec
+    from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
     from mptrec_tf.models.prompted import PromptedMPTRec
+    from mptrec_tf.models.shapes import MPTRecShape
+    from mptrec_tf.models.trainer import Plan
     from mptrec_tf.training import loop
     from mptrec_tf.training.batches import rows_in_memory, training_batches
+    from mptrec_tf.training.configurations import TrainingConfig
     from mptrec_tf.training.representations import encode_rows
 
     class EpochTimes(keras.callbacks.Callback):
@@ -47,7 +50,7 @@ def main(_) -> None:
     def samples_per_second(model, rows) -> list[float]:
         times = EpochTimes()
         steps = rows.steps(_BATCH_SIZE.value)
-        loop.compile_model(model, loop.TrainingConfig(), steps)
+        loop.compile_model(model, TrainingConfig(), steps)
         batches = training_batches(rows, _BATCH_SIZE.value, seed=1, epochs=_EPOCHS.value)
         model.fit(
             batches,
@@ -70,15 +73,13 @@ def main(_) -> None:
             LABELS: tf.constant(random.integers(2, size=(count, len(_TASKS))), tf.float32),
         }
     )
-    shape = BackboneConfig(_TASKS, _IDS, _CATEGORICAL, _NUMERIC)
-    model = MPTRec(
-        shape,
-        training_steps=_EPOCHS.value * rows.steps(_BATCH_SIZE.value),
-        training_rows=count,
-    )
+    shape = MPTRecShape(_TASKS, _IDS, _CATEGORICAL, _NUMERIC)
+    plan = Plan(_EPOCHS.value * rows.steps(_BATCH_SIZE.value), count)
+    tasks = [BinaryTask(name, name, ("1",)) for name in _TASKS]
+    model = MPTRecTrainer(MPTRec(shape), tasks, plan=plan)
     speeds = {"1, pre-training": samples_per_second(model, rows)}
     prompted = PromptedMPTRec(model.backbone)
-    prompted.add_task("new")
+    prompted.add_task(BinaryTask("new", "new", ("1",)))
     begin = time.perf_counter()
     encoded = encode_rows(prompted, rows, directory="")
     speeds["encoding, once"] = [count / (time.perf_counter() - begin)]

@@ -1,7 +1,7 @@
 """What a Model artifact of these pipelines holds, beside TFX's own place for the SavedModel.
 
     <uri>/
-      Format-Serving/    the SavedModel: raw columns in, a probability per task out
+      Format-Serving/    the SavedModel: raw columns in, a prediction per task out
       Backbone/          the backbone, which stage 2 needs (`mptrec_tf.artifacts.backbones`)
       Tasks/<task>/      a package of each task that was added (`mptrec_tf.artifacts.task_packages`)
       Expected/          some rows and what the trainer's own model says of them
@@ -22,6 +22,7 @@ from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage, load_package
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import ServingModel, save_model
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
@@ -53,11 +54,14 @@ class ModelArtifact:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of all tasks that the model answers."""
-        return (
-            *self.backbone.shape.tasks,
-            *(package.task.name for package in self.packages),
-        )
+        """Names of all tasks that the model predicts."""
+        return tuple(self.tasks_by_name)
+
+    @property
+    def tasks_by_name(self) -> dict[str, Task]:
+        """All tasks that the model predicts, the pre-trained ones first."""
+        old = self.backbone.spec.select_tasks(self.backbone.shape.tasks)
+        return {task.name: task for task in (*old, *(p.task for p in self.packages))}
 
 
 def serving_directory(uri: str) -> str:
@@ -159,7 +163,7 @@ def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
 
 
 def expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
-    """Returns serialized examples, and the probabilities [n] by task that a server should answer.
+    """Returns serialized examples, and the predictions [n] by task that a server should answer.
 
     Raises:
       InputError: if they are missing or damaged.

@@ -7,7 +7,7 @@ from absl import flags
 
 from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.training.configurations import recipe
 from pipelines.defaults import STAGE_1
 
@@ -24,9 +24,12 @@ FILES = {
 SCHEMA = flags.DEFINE_string(
     "schema", None, "A curated schema (text proto). Default: inferred from the training rows."
 )
-LEAST_AUC = flags.DEFINE_list("least_auc", [], "Lower bounds, as task=0.8, by commas.")
+LEAST = flags.DEFINE_list(
+    "least_score", [], "Lower bounds of scores (of a binary task, the AUC), as task=0.8, by commas."
+)
+flags.DEFINE_alias("least_auc", "least_score")
 MARGIN = flags.DEFINE_float(
-    "margin", 0.005, "How much lower than in production a task's AUC may be.", lower_bound=0.0
+    "margin", 0.005, "How much lower than in production a task's score may be.", lower_bound=0.0
 )
 MAX_DRIFT = flags.DEFINE_list(
     "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."
@@ -39,14 +42,14 @@ EPOCHS = flags.DEFINE_integer(
     lower_bound=1,
 )
 PATIENCE = flags.DEFINE_integer(
-    "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+    "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
 # Of the pre-training, and of each kind of head.
-defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in KINDS}})
+defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in HEADS.names()}})
 HEAD = flags.DEFINE_enum(
     "head",
     AUTO,
-    [AUTO, *KINDS],
+    [AUTO, *HEADS.names()],
     "The new task's head, see mptrec-add-task --help; auto: the best of them.",
 )
 SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)

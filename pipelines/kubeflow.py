@@ -99,7 +99,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         "source": source,
         "gate": GateConfig(max_drift_of=pipeline_flags.numbers(pipeline_flags.MAX_DRIFT)),
         "thresholds": Thresholds(
-            pipeline_flags.numbers(pipeline_flags.LEAST_AUC), margin=pipeline_flags.MARGIN.value
+            pipeline_flags.numbers(pipeline_flags.LEAST), margin=pipeline_flags.MARGIN.value
         ),
         "slices": pipeline_flags.slices(),
         "beam_args": beam_args,

@@ -120,7 +120,7 @@ def _training(metadata, uri: str, push=None) -> dict[str, Any]:
         "run": _run(made_by),
         "model": uri,
         "package": model.added and model_artifact.package_directory(uri, model.added),
-        "validation_auc": {task: best[f"val_auc/{task}"] for task in tasks},
+        "validation_scores": _validation_scores(model.tasks_by_name, tasks, best),
         "best_epoch": record["best_epoch"] + 1,
         "data": _data(examples, tasks),
         "inputs": {
@@ -131,13 +131,24 @@ def _training(metadata, uri: str, push=None) -> dict[str, Any]:
         "base_model": model.base,
         "tfx": artifact.properties.get("tfx_version"),
         "evaluations": [
-            {"run": _run(e), "auc": _aucs(metadata, e)} for e, _ in checks if e.node == "Evaluator"
+            {"run": _run(e), "scores": _scores(metadata, e, model)}
+            for e, _ in checks
+            if e.node == "Evaluator"
         ],
         "blessings": [
             {"by": e.node, "run": _run(e), "blessed": bool(blessing.properties["blessed"])}
             for e, blessing in checks
         ],
     }
+
+
+def _validation_scores(known, tasks: list[str], best: Mapping[str, float]) -> dict[str, Any]:
+    """What the best epoch's logs hold of tasks: by the name of the score, and by task."""
+    scores: dict[str, dict[str, float]] = {}
+    for task in tasks:
+        of = known[task]
+        scores.setdefault(of.score_name, {})[task] = best[of.score_log]
+    return scores
 
 
 def _checks(metadata, model, push) -> list[tuple[Any, Any]]:
@@ -189,8 +200,8 @@ def _data(examples, tasks: list[str]) -> dict[str, Any]:
         "uri": examples.uri,
         "rows_fingerprint": description["fingerprint"],
         "rows": {split: counts["rows"] for split, counts in description["splits"].items()},
-        "positives": {
-            split: {task: counts["positives"][task] for task in tasks}
+        "labels": {
+            split: {task: counts["tasks"][task] for task in tasks}
             for split, counts in description["splits"].items()
         },
     }
@@ -220,13 +231,14 @@ def _read(path: str) -> bytes:
         raise InputError(f"cannot read {path}: {error.message}.") from error
 
 
-def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
-    """AUC by task of the candidate and, where there was one, of the model in production."""
+def _scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
+    """Score by task of the candidate and, where there was one, of the model in production."""
     import tensorflow as tf
 
-    from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE
+    from components.evaluation.eval_config import BASELINE, CANDIDATE
     from pipelines.results import RunResults
 
+    keys = {name: task.score_key for name, task in model.tasks_by_name.items()}
     results = RunResults(metadata, {"Evaluator": evaluator})
     models = [CANDIDATE]
     if "baseline_model" in metadata.inputs(evaluator):
@@ -236,7 +248,11 @@ def _aucs(metadata, evaluator) -> dict[str, dict[str, float]]:
         raise InputError(f"cannot read the evaluation in {uri}: it is gone; restore it.")
     try:
         return {
-            name: {task: values[AUC] for task, values in results.metrics(name).items()}
+            name: {
+                task: values[keys[task]]
+                for task, values in results.metrics(name).items()
+                if task in keys
+            }
             for name in models
         }
     except (ValueError, OSError, tf.errors.OpError) as error:
@@ -254,32 +270,36 @@ def tree(lineage: Mapping[str, Any]):
     for training in lineage["trainings"]:
         what = "added" if training["package"] else "pre-trained"
         node = root.add(f"{', '.join(training['tasks'])}: {what} by {_when(training['run'])}")
-        aucs = _scores(training["validation_auc"])
-        node.add(f"best epoch {training['best_epoch']}: validation AUC {aucs}")
+        scores = "; ".join(
+            f"{name} {_by_task(values)}" for name, values in training["validation_scores"].items()
+        )
+        node.add(f"best epoch {training['best_epoch']}: validation {scores}")
         if training["package"]:
             node.add(f"task package {training['package']}")
         data = training["data"]
         rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
         under = node.add(f"data {data['data_set']}: {rows} rows   {data['uri']}")
         under.add(f"fingerprint {data['rows_fingerprint']}")
-        for split, counts in data["positives"].items():
-            positives = ", ".join(f"{task} {count:,}" for task, count in counts.items())
-            under.add(f"{split} positives: {positives}")
+        for split, labels in data["labels"].items():
+            for what in dict.fromkeys(key for of in labels.values() for key in of):
+                counts = {task: of[what] for task, of in labels.items() if what in of}
+                shown = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+                under.add(f"{split} {what}: {shown}")
         for key, value in training["inputs"].items():
             node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
         node.add(f"tfx {training['tfx']}")
         for evaluation in training["evaluations"]:
             under = node.add(f"evaluated by {_when(evaluation['run'])}")
-            for model, values in evaluation["auc"].items():
-                under.add(f"{model}: {_scores(values)}")
+            for model, values in evaluation["scores"].items():
+                under.add(f"{model}: {_by_task(values)}")
         for blessing in training["blessings"]:
             verdict = "blessed" if blessing["blessed"] else "not blessed"
             node.add(f"{verdict} by {blessing['by']}, {_when(blessing['run'])}")
     return root
 
 
-def _scores(values: Mapping[str, float | None]) -> str:
-    """AUC by task; there is none where all labels are the same."""
+def _by_task(values: Mapping[str, float | None]) -> str:
+    """Score by task; there may be none where all labels are the same."""
     known = {name: value for name, value in values.items() if value is not None}
     return ", ".join(f"{k} {known[k]:.4f}" if k in known else f"{k} -" for k in values)
 

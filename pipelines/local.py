@@ -67,7 +67,7 @@ def main(beam_args: list[str]) -> None:
         root=root,
         serving_dir=pipeline_flags.absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec"),
         source=source,
-        least_auc=pipeline_flags.numbers(pipeline_flags.LEAST_AUC),
+        least=pipeline_flags.numbers(pipeline_flags.LEAST),
         margin=pipeline_flags.MARGIN.value,
         max_drift=pipeline_flags.numbers(pipeline_flags.MAX_DRIFT),
         slices=pipeline_flags.slices(),

@@ -7,8 +7,9 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components import model_artifact
-from components.evaluation.eval_config import AUC, BASELINE, CANDIDATE, Thresholds
+from components.evaluation.eval_config import BASELINE, CANDIDATE, Thresholds
 from components.report import read_report
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.models.weights import count
 from pipelines.metadata import Artifact, Execution, Metadata
 
@@ -53,10 +54,13 @@ class RunResults:
             if by_key.get("")
         }
 
-    def auc_rows(self, thresholds: Thresholds, old: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """A row per task: its AUC, what it must reach, and production before and after.
+    def score_rows(
+        self, tasks: Sequence[Task], thresholds: Thresholds, old: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """A row per task: its score, what it must reach, and production before and after.
 
         Args:
+          tasks: All tasks of the data.
           thresholds: What every task must reach.
           old: Tasks of the model in production before the run.
         """
@@ -64,36 +68,42 @@ class RunResults:
         theirs = self.metrics(BASELINE) if old else {}
         pushed = bool(self.pushed.properties["pushed"])
         rows = []
-        for task, metrics in mine.items():
-            before = theirs.get(task, {}).get(AUC, math.nan)
-            least = thresholds.least(task)
+        known = {task.name: task for task in tasks}
+        for name, metrics in mine.items():
+            task = known[name]
+            score = metrics[task.score_key]
+            before = theirs.get(name, {}).get(task.score_key, math.nan)
+            least = thresholds.least_of(task)
             if not math.isnan(before):
                 least = max(least, before - thresholds.margin)
             rows.append(
                 {
-                    "task": task,
-                    "AUC": metrics[AUC],
+                    "task": name,
+                    task.score_name: score,
                     "threshold": least,
                     "production_before": before,
-                    "production_after": metrics[AUC] if pushed else before,
+                    "production_after": score if pushed else before,
                 }
             )
         return rows
 
-    def refusals(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    def refusals(self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was.
 
         Args:
-          rows: What `auc_rows` returned.
+          rows: What `score_rows` returned.
+          tasks: All tasks of the data.
         """
+        names = {task.name: task.score_name for task in tasks}
         properties = self.pushed.properties
         if properties["pushed"]:
             return []
         found = [
-            f"task {row['task']!r} has AUC {row['AUC']:.4f}, below its threshold "
-            f"{row['threshold']:.4f} by {row['threshold'] - row['AUC']:.4f}"
+            f"task {row['task']!r} has {name} {row[name]:.4f}, below its threshold "
+            f"{row['threshold']:.4f} by {row['threshold'] - row[name]:.4f}"
             for row in rows
-            if not row["AUC"] >= row["threshold"]
+            for name in [names[row["task"]]]
+            if not row[name] >= row["threshold"]
         ]
         refused_by = properties["refused_by"].split(",")
         if "evaluation" in refused_by and not found:

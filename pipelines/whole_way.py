@@ -44,7 +44,7 @@ class WholeWay:
     root: str
     serving_dir: str
     source: SourceConfig
-    least_auc: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
     margin: float = 0.005
     max_drift: Mapping[str, float] = dataclasses.field(default_factory=dict)
     slices: Sequence[Sequence[str]] = ()
@@ -54,7 +54,7 @@ class WholeWay:
     head: str = AUTO
 
     def __post_init__(self) -> None:
-        self._thresholds = Thresholds(self.least_auc, margin=self.margin)
+        self._thresholds = Thresholds(self.least, margin=self.margin)
         self._start = time.time()
         self._ran: list[str] = []
         self._tables: list[tuple[str, list[dict[str, Any]]]] = []
@@ -160,9 +160,10 @@ class WholeWay:
         self._ran.append(name)
         executions = run(pipeline, self.metadata_path)
         results = RunResults(Metadata(self.metadata_path), executions)
-        rows = results.auc_rows(self._thresholds, old)
+        tasks = self.source.make_spec().tasks
+        rows = results.score_rows(tasks, self._thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        refusals = results.refusals(rows)
+        refusals = results.refusals(rows, tasks)
         if refusals:
             raise InputError(f"{name} pushed nothing: {'; '.join(refusals)}.")
         return results

@@ -79,17 +79,17 @@ def synthetic_backbone(prepared_synthetic, tmp_path_factory):
     from mptrec_tf.artifacts.backbones import save_backbone
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.backbone import Backbone
+    from mptrec_tf.models.mptrec import MPTRec
     from mptrec_tf.training.batches import load_rows
-    from mptrec_tf.training.pretraining import backbone_config
-    from mptrec_tf.training.statistics import statistics
+    from mptrec_tf.training.configurations import PretrainingConfig
+    from mptrec_tf.training.statistics import compute_statistics
 
     folder = tmp_path_factory.mktemp("synthetic_backbone") / "backbone"
     folder.mkdir()
     data = PreparedData(str(prepared_synthetic))
     keras.utils.set_random_seed(1)
-    shape = backbone_config(data, ("click", "like"), expert_units=(12, 8), tower_units=(4,))
-    backbone = Backbone(shape)
-    backbone.set_statistics(*statistics(backbone, load_rows(data, "train", ("click", "like"))))
-    save_backbone(str(folder), backbone, data.spec, data.transform_dir, {"history": []})
+    shape = {"expert_units": (12, 8), "tower_units": (4,)}
+    model = MPTRec(PretrainingConfig(("click", "like"), shape=shape).make_shape(data))
+    model.set_statistics(compute_statistics(model, load_rows(data, "train", ("click", "like"))))
+    save_backbone(str(folder), model, data.spec, data.transform_dir, {"history": []})
     return folder

@@ -11,8 +11,10 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.data_gate.config import GateConfig
+from mptrec_tf.data.features.base import TEXT
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 
 _UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
@@ -21,26 +23,26 @@ _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
-def label_problems(statistics: Statistics, split: str, tasks: Sequence[str]) -> list[str]:
+def label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
     """Labels that are missing, or all the same."""
     features = _features(statistics)
     found = []
     for task in tasks:
-        feature = features.get(label_column(task))
+        feature = features.get(label_column(task.name))
         if feature is None:
-            found.append(f"no {split} row has a label for task {task!r}; add its label column")
+            found.append(f"no {split} row has a label for task {task.name!r}; add its label column")
             continue
         common = feature.num_stats.common_stats
         if common.num_missing:
             total = common.num_missing + common.num_non_missing
             found.append(
-                f"{common.num_missing} of {total} {split} rows have no label for task {task!r}; "
-                "leave them out, or label them"
+                f"{common.num_missing} of {total} {split} rows have no label for task "
+                f"{task.name!r}; leave them out, or label them"
             )
         if feature.num_stats.min == feature.num_stats.max:
             found.append(
-                f"task {task!r} has one class only in the {split} split: every label is "
-                f"{feature.num_stats.min:g}; check what counts as positive"
+                f"task {task.name!r} has {task.one_label} in the {split} split: every label is "
+                f"{feature.num_stats.min:g}; {task.label_hint}"
             )
     return found
 
@@ -58,7 +60,7 @@ def schema_problems(
     Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
     """
     found = []
-    text = {feature.name for feature in spec.text_features}
+    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     if anomalies.data_missing:
         found.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
@@ -123,7 +125,7 @@ def drift(
     if odd:
         raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
     schema = copy.deepcopy(schema)
-    text = {feature.name for feature in spec.text_features}
+    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:

@@ -37,13 +37,13 @@ class Executor(base_executor.BaseExecutor):
         tasks = json.loads(exec_properties["tasks"])
         spec = read_description(uri("examples"))["spec"]
         schema = tfdv.load_schema_text(io_utils.get_only_uri_in_dir(uri("schema")))
-        spec.select_tasks(tasks)
+        chosen = spec.select_tasks(tasks)
         found, splits = [], {}
         for split in SPLITS:
             splits[split] = statistics("statistics", split)
             with tf.io.gfile.GFile(f"{uri('anomalies')}/Split-{split}/SchemaDiff.pb", "rb") as file:
                 anomalies = anomalies_pb2.Anomalies.FromString(file.read())
-            found += label_problems(splits[split], split, tasks)
+            found += label_problems(splits[split], split, chosen)
             found += schema_problems(anomalies, splits[split], schema, split, spec, config)
         drifts = []
         if input_dict.get("baseline_statistics"):

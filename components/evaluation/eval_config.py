@@ -1,16 +1,18 @@
 """The EvalConfig of TFX's Evaluator for a model with many tasks."""
 
 import dataclasses
+import json
+import math
 from collections.abc import Mapping, Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import EvaluatorMetric, Task
 from mptrec_tf.errors import InputError
 
 CANDIDATE, BASELINE = "candidate", "baseline"
-AUC = "auc"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,18 +20,20 @@ class Thresholds:
     """What a model must reach to be blessed.
 
     Attributes:
-      least_auc: Lower bound of the AUC by task; `least_auc_of_all` where a task has none.
-      least_auc_of_all: float. Lower bound of every other task's AUC.
-      margin: float. How much lower than the model in production a task's AUC may be.
+      least: Lower bound of the score by task.
+      least_of_all: Optional float. Lower bound of every other task's score. Defaults to that of
+        the task's kind.
+      margin: float. How much lower than the model in production a task's score may be.
     """
 
-    least_auc: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    least_auc_of_all: float = 0.5
+    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    least_of_all: float | None = None
     margin: float = 0.005
 
-    def least(self, task: str) -> float:
-        """The lower bound of a task."""
-        return self.least_auc.get(task, self.least_auc_of_all)
+    def least_of(self, task: Task) -> float:
+        """The lower bound of a task; -inf where neither it nor its kind has one."""
+        bounds = (self.least.get(task.name), self.least_of_all, task.least_score)
+        return next((bound for bound in bounds if bound is not None), -math.inf)
 
 
 def make_eval_config(
@@ -40,7 +44,7 @@ def make_eval_config(
     baseline_tasks: Sequence[str] | None = None,
     slices: Sequence[Sequence[str]] = (),
 ) -> config_pb2.EvalConfig:
-    """Returns the configuration: AUC, calibration and example counts for every task.
+    """Returns the configuration: score, example count and what else each kind of task measures.
 
     Args:
       spec: Of the raw examples.
@@ -55,8 +59,8 @@ def make_eval_config(
       InputError: for an unknown task, a threshold of a task that is not evaluated, or a slice by
         what is no feature.
     """
-    spec.select_tasks(tasks)
-    odd = sorted(set(thresholds.least_auc) - set(spec.task_names))
+    chosen = spec.select_tasks(tasks)
+    odd = sorted(set(thresholds.least) - set(spec.task_names))
     if odd:
         raise InputError(
             f"a threshold is given for {odd[0]!r}, which is no task of data set {spec.name!r}."
@@ -76,21 +80,26 @@ def make_eval_config(
             model.example_weight_key = spec.weight
         for task in tasks:
             model.label_keys[task] = label_column(task)
-    for task in tasks:
-        compared = baseline_tasks is not None and task in baseline_tasks
+    for task in chosen:
+        compared = baseline_tasks is not None and task.name in baseline_tasks
         metrics = config.metrics_specs.add(
-            output_names=[task],
+            output_names=[task.name],
             model_names=[CANDIDATE, BASELINE] if compared else [CANDIDATE],
         )
-        auc = metrics.metrics.add(class_name="ExactAuc", module="components.evaluation.exact_auc")
-        auc.config = f'"name": "{AUC}"'
-        auc.threshold.value_threshold.lower_bound.value = thresholds.least(task)
+        score, *_ = (_add(metrics, metric) for metric in task.evaluator_metrics())
+        score.threshold.value_threshold.lower_bound.value = thresholds.least_of(task)
         if compared:
-            auc.threshold.change_threshold.absolute.value = -thresholds.margin
-            auc.threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-        for name in ("Calibration", "ExampleCount"):
-            metrics.metrics.add(class_name=name)
+            score.threshold.change_threshold.absolute.value = -thresholds.margin
+            score.threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
     config.slicing_specs.add()
     for columns in slices:
         config.slicing_specs.add(feature_keys=list(columns))
     return config
+
+
+def _add(metrics: config_pb2.MetricsSpec, metric: EvaluatorMetric) -> config_pb2.MetricConfig:
+    added = metrics.metrics.add(class_name=metric.class_name, module=metric.module)
+    if metric.config:
+        # Without the braces: the library puts its own round it.
+        added.config = json.dumps(dict(metric.config))[1:-1]
+    return added

@@ -105,7 +105,7 @@ class SourceConfig:
 
     def to_json(self) -> str:
         """The configuration as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(dataclasses.asdict(self) | {"spec": self.spec and self.spec.to_plain()})
 
     @classmethod
     def from_json(cls, text: str) -> "SourceConfig":

@@ -79,8 +79,8 @@ def _differences(
     problems = []
     for signature in ("serving_default", "columns"):
         for batch, rows in (("all", slice(None)), ("one", slice(1))):
-            for task, probabilities in expected.items():
-                wanted = probabilities[rows]
+            for task, predictions in expected.items():
+                wanted = predictions[rows]
                 found = answers.get(f"{signature}/{batch}/{task}")
                 where = f"signature {signature}, task {task!r}, {len(wanted)} rows"
                 if found is None:

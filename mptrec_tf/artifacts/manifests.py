@@ -9,8 +9,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.data.spec import DatasetSpec, Task, task_from_dict
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.errors import InputError
+from mptrec_tf.kinds import PLUGINS
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.json_files import read_description, understood
@@ -46,7 +49,7 @@ class PackageDescription:
     Attributes:
       directory: str. Where the package is.
       task: What the task is.
-      head: The shape of its head, see `heads.registry.from_plain`.
+      head: The shape of its head, see `heads.registry.shape_from_plain`.
       backbone: str. Fingerprint of the backbone that it was trained on.
       training: Settings and results of the training.
     """
@@ -67,15 +70,21 @@ def describe_backbone(directory: str) -> BackboneDescription:
     directory = directory.rstrip("/")
     description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
     with understood(directory, BACKBONE):
-        if "model" not in description:
+        if isinstance(description, dict) and "model" not in description:
             raise InputError(
                 f"backbone {directory} was written by an earlier version of mptrec_tf; pre-train "
                 "it again."
             )
+        model, known = description["model"], MODELS.names()
+        if model not in known:
+            raise InputError(
+                f"backbone {directory} is of the model {model!r}, which is unknown here (there are "
+                f"{', '.join(known)}); name the module that registers it in {PLUGINS}."
+            )
         return BackboneDescription(
             directory,
-            description["model"],
-            MODELS.get(description["model"]).shape_from_plain(description["shape"]),
+            model,
+            MODELS.get(model).shape_from_plain(description["shape"]),
             DatasetSpec.from_json(json.dumps(description["spec"])),
             description["fingerprint"],
             description["training"],
@@ -93,7 +102,7 @@ def describe_package(directory: str) -> PackageDescription:
     with understood(directory, PACKAGE):
         return PackageDescription(
             directory,
-            task_from_dict(description["task"]),
+            task_from_plain(description["task"]),
             description["head"],
             description["backbone"],
             description["training"],
@@ -125,10 +134,8 @@ def check_addable(backbone: Any, task: Task) -> None:
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."
         )
-    for column, what in (
-        (task.label, "makes the label"),
-        (task.known_probability, "is the known probability"),
-    ):
+    others = {column: f"is the {what}" for column, what in task.other_columns().items()}
+    for column, what in ({task.label: "makes the label"} | others).items():
         if column in backbone.spec.feature_names:
             raise InputError(
                 f"column {column!r} {what} of task {task.name!r} and is a feature of "

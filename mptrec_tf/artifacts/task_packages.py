@@ -20,11 +20,11 @@ from mptrec_tf.artifacts.backbones import (
     training_record,
 )
 from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_on, describe_package
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.models.heads.base import Head
-from mptrec_tf.models.heads.registry import from_plain, make_head, to_plain
+from mptrec_tf.models.heads.registry import make_head, shape_from_plain, shape_to_plain
 from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.models.weights import named_weights
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
@@ -72,8 +72,8 @@ def save_package(
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
     description = {
         "backbone": backbone,
-        "task": dataclasses.asdict(task),
-        "head": to_plain(head.config),
+        "task": task.to_plain(),
+        "head": shape_to_plain(head.config),
         "training": training,
     }
     write_file(os.path.join(directory, PACKAGE), to_json(description))
@@ -119,7 +119,7 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     check_trained_on(described, backbone)
     task = described.task
     with understood(directory, PACKAGE):
-        config = from_plain(described.head)
+        config = shape_from_plain(described.head)
     head = make_head(config, backbone.model.layout, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
     return TaskPackage(directory, task, head, described.backbone, described.training)

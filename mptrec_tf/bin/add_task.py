@@ -113,7 +113,7 @@ def main(_: list[str]) -> None:
         work,
     )
     new_task_table(backbone, package, chosen, candidates)
-    comparison_table(task.name, compared)
+    comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
 
 
 def run() -> None:

@@ -3,9 +3,9 @@
     mptrec-compare --a=saved_models/mptrec/1 --b=saved_models/mptrec/2 --input=rows.csv
 
 Per task: whether the predictions are the same to the last bit, the largest difference and where it
-is, the rank correlation, and each version's AUC where the rows have labels. The input is CSV with
-a header, or TFRecord of tf.Examples. With --require_identical the exit status is not 0 if one of
-these tasks differs: for a script that lets a version go live.
+is, the rank correlation, and each version's score (of a binary task, its AUC) where the rows have
+labels. The input is CSV with a header, or TFRecord of tf.Examples. With --require_identical the
+exit status is not 0 if one of these tasks differs: for a script that lets a version go live.
 """
 
 from absl import flags

@@ -81,12 +81,11 @@ def main(beam_args: list[str]) -> None:
         f"Features ({splits})",
     )
     print_table(summary_rows(data), f"Prepared in {data.directory}")
-    print(
-        f"{len(data.spec.categorical)} categorical features with "
-        f"{data.embedding_rows - checks.missing_ids:,} ids"
-        + (f" and {checks.missing_ids} for missing values" if checks.missing_ids else "")
-        + f", {len(data.spec.numeric)} numeric features"
-    )
+    counts = [
+        kind.describe_count(features, shape.rows, checks.missing_ids[kind.section])
+        for (kind, features), shape in zip(data.spec.by_kind().items(), data.inputs, strict=True)
+    ]
+    print(", ".join(counts))
     program.print_empty(source)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)

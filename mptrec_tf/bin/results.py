@@ -5,6 +5,7 @@ from typing import Any
 
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
@@ -22,12 +23,12 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
     best = result.best
     rows = [
         {
-            "task": task,
-            "validation_AUC": best[f"val_auc/{task}"],
-            "training_loss": best[f"loss/{task}"],
-            **_reported(result, task),
+            "task": task.name,
+            task.score_column: best[task.score_log],
+            "training_loss": best[f"loss/{task.name}"],
+            **_reported(result, task.name),
         }
-        for task in stored.shape.tasks
+        for task in stored.spec.select_tasks(stored.shape.tasks)
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
     print(f"{count(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
@@ -62,7 +63,7 @@ def new_task_table(
     row = {
         "task": task,
         "head": chosen.kind,
-        "validation_AUC": chosen.validation_auc,
+        package.task.score_column: chosen.score,
         "training_loss": result.best[f"loss/{task}"],
         **_reported(result, task),
         "best_epoch": result.best_epoch + 1,
@@ -92,11 +93,17 @@ def _print_runs(candidates: Sequence[Candidate]) -> None:
         print(f"run {run}: {names} trained{side_by_side} in {heads[0].result.seconds:.0f} s")
 
 
-def comparison_table(task: str, compared: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a new task's head beside its reference points, if they were trained."""
+def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a new task's head beside its reference points, if they were trained.
+
+    Args:
+      tasks: The tasks that were compared, the new one last.
+      compared: What `reference.compare` returned.
+    """
     if not compared:
         return
     columns = {"mptrec": "frozen", "joint": "joint", "single": "alone"}
+    task, scores = tasks[-1].name, ", ".join(dict.fromkeys(task.score_name for task in tasks))
     rows = [
         {"task": row["task"]}
         | {
@@ -108,9 +115,9 @@ def comparison_table(task: str, compared: Sequence[Mapping[str, Any]]) -> None:
     ]
     print_table(
         rows,
-        f"AUC of the frozen backbone with {task}, of joint training, and of {task} alone",
+        f"{scores} of the frozen backbone with {task}, of joint training, and of {task} alone",
     )
-    print("\n".join(in_words(compared)))
+    print("\n".join(in_words(compared, tasks)))
 
 
 def export_table(

@@ -12,7 +12,7 @@ choices are the setting's. Its default is none: what is not given is as the data
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
@@ -20,8 +20,12 @@ from absl import flags
 from mptrec_tf.settings import Setting, setting_of
 
 
-def define(*classes: type) -> None:
+def define(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of all fields of some dataclasses.
+
+    Args:
+      *classes: The dataclasses.
+      flag_values: Where to define them.
 
     Raises:
       ValueError: if fields of one name differ in type or choices, or a type has no flag.
@@ -34,13 +38,13 @@ def define(*classes: type) -> None:
                 f"fields of one name should have one type and the same choices. Received: {name!r} "
                 f"as {made[name]} and {(type_, setting.choices)}."
             )
-        if name not in flags.FLAGS:
-            _definition(type_, setting)(name, setting)
+        if name not in flag_values:
+            _define(name, type_, setting, flag_values)
 
 
-def given(*classes: type) -> dict[str, Any]:
+def given(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
     """Returns the fields that the flags give, as values of the fields."""
-    values = {name: (type_, flags.FLAGS[name].value) for name, type_, _ in _fields(classes)}
+    values = {name: (type_, flag_values[name].value) for name, type_, _ in _fields(classes)}
     return {
         name: tuple(map(int, value)) if type_ == tuple[int, ...] else value
         for name, (type_, value) in values.items()
@@ -57,27 +61,27 @@ def _fields(classes: tuple[type, ...]) -> Iterator[tuple[str, Any, Setting]]:
                 yield field.name, types[field.name], setting_of(field)
 
 
-def _definition(type_: Any, setting: Setting) -> Callable[[str, Setting], Any]:
+def _define(name: str, type_: Any, setting: Setting, flag_values: flags.FlagValues) -> None:
+    text, bounds = setting.help, (setting.low, setting.high)
     if type_ is str and setting.choices:
-        return lambda name, s: flags.DEFINE_enum(name, None, list(s.choices), s.help)
-    definitions = {
-        bool: lambda name, s: flags.DEFINE_bool(name, None, s.help),
-        int: lambda name, s: flags.DEFINE_integer(name, None, s.help, s.low, s.high),
-        float: lambda name, s: flags.DEFINE_float(name, None, s.help, s.low, s.high),
-        str: lambda name, s: flags.DEFINE_string(name, None, s.help),
-        tuple[int, ...]: _define_whole_numbers,
-    }
-    if type_ not in definitions:
-        raise ValueError(f"a flag should be of one of {list(definitions)}. Received: {type_}.")
-    return definitions[type_]
-
-
-def _define_whole_numbers(name: str, setting: Setting) -> None:
-    """Defines a flag of positive whole numbers by commas."""
-    flags.DEFINE_list(name, None, setting.help)
-    flags.register_validator(
-        name, _are_positive, message=f"--{name} must be positive whole numbers, such as 64,32"
-    )
+        flags.DEFINE_enum(name, None, list(setting.choices), text, flag_values)
+    elif type_ is str:
+        flags.DEFINE_string(name, None, text, flag_values)
+    elif type_ is bool:
+        flags.DEFINE_bool(name, None, text, flag_values)
+    elif type_ is int:
+        flags.DEFINE_integer(name, None, text, *bounds, flag_values)
+    elif type_ is float:
+        flags.DEFINE_float(name, None, text, *bounds, flag_values)
+    elif type_ == tuple[int, ...]:
+        flags.DEFINE_list(name, None, text, flag_values)
+        message = f"--{name} must be positive whole numbers, such as 64,32"
+        flags.register_validator(name, _are_positive, message, flag_values)
+    else:
+        raise ValueError(
+            "a flag should be of int, float, bool, str or tuple[int, ...]. "
+            f"Received: {name!r} of {type_}."
+        )
 
 
 def _are_positive(values: list[str] | None) -> bool:

@@ -10,7 +10,7 @@ from mptrec_tf.training.configurations import TrainingConfig
 # shows it.
 EPOCHS = flags.DEFINE_integer("epochs", None, "Train for at most so many epochs.", lower_bound=1)
 PATIENCE = flags.DEFINE_integer(
-    "patience", None, "Stop after so many epochs without a better validation AUC.", lower_bound=1
+    "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Rows of a training step.", lower_bound=1)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of Adam.", lower_bound=1e-9)

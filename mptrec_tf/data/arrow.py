@@ -15,8 +15,7 @@ def raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
     Raises:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
-    arrays = {f.name: lists(text(block.text(f.name))) for f in spec.text_features}
-    return arrays | {f.name: lists(pa.array(block.numbers(f.name))) for f in spec.numeric}
+    return {name: feature.read(spec, block) for name, feature in spec.raw_columns.items()}
 
 
 def text(values: np.ndarray) -> pa.Array:

@@ -25,7 +25,8 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
 from mptrec_tf.data.arrow import lists, raw_features, serialized_rows
-from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.features.base import NUMBER, TEXT
+from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import (
     PreparedData,
@@ -37,8 +38,8 @@ from mptrec_tf.data.sources.block import SPLITS, Block, Source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import MergeSurveys, survey_block
 from mptrec_tf.data.transform.graph import (
-    embedding_rows,
     has_schema,
+    input_shapes,
     make_preprocessing_fn,
     raw_metadata,
     schema_directory,
@@ -101,8 +102,8 @@ def prepare(
         finally:
             del _on_rows[run]
         surveys = {split: _read_survey(aside, split) for split in SPLITS}
-        ids = embedding_rows(source.spec, tft.TFTransformOutput(transform_directory(aside)))
-        save_description(aside, with_types(source.spec, surveys["train"]), ids, surveys)
+        shapes = input_shapes(source.spec, tft.TFTransformOutput(transform_directory(aside)))
+        save_description(aside, with_types(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)
 
 
@@ -200,11 +201,11 @@ def _run(
 
 def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
     """How TensorFlow Transform reads the features out of what `record_batch` makes."""
-    text, number = pa.large_list(pa.large_binary()), pa.large_list(pa.float32())
-    fields = [(f.name, text) for f in spec.text_features]
-    fields += [(f.name, number) for f in spec.numeric]
+    values = {TEXT: pa.large_binary(), NUMBER: pa.float32()}
+    kinds = {name: values[feature.raw_type(spec)] for name, feature in spec.raw_columns.items()}
+    kinds |= dict(_passthrough(spec))
+    fields = [(name, pa.large_list(kind)) for name, kind in kinds.items()]
     names = set(spec.feature_names)
-    fields += [(name, pa.large_list(kind)) for name, kind in _passthrough(spec)]
     schema = raw_metadata(spec).schema
     if transform_dir and has_schema(transform_dir):
         given = tft.TFTransformOutput(transform_dir).raw_metadata.schema
@@ -241,7 +242,7 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
     arrays = raw_features(spec, block)
-    labels = [make_labels(task, block, spec.missing_values) for task in spec.tasks]
+    labels = [task.labels(block, spec.missing_values) for task in spec.tasks]
     labels = np.stack(labels, axis=1)
     arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:

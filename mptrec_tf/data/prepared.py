@@ -1,7 +1,7 @@
 """What `mptrec-prepare` wrote: packed examples by split, the spec, and the preprocessing graph.
 
     <directory>/
-      data.json            the spec, how many ids there are, rows and positives by split, and a
+      data.json            the spec, the shapes of packed features, rows and labels by split, and a
                            survey of what the raw rows held
       transform/           the preprocessing graph (TensorFlow Transform's output)
       train-*.tfrecord     packed examples; validation-* and test-* likewise
@@ -13,14 +13,17 @@ wrong with the description is said at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.registry import table_rows
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,14 +44,14 @@ def examples_prefix(directory: str, split: str) -> str:
 def save_description(
     directory: str,
     spec: DatasetSpec,
-    embedding_rows: int,
+    inputs: Sequence[InputShape],
     surveys: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Writes what `PreparedData` reads; see `survey.Survey.to_dict` for what is known by split."""
     content = {
-        "spec": json.loads(spec.to_json()),
-        "embedding_rows": embedding_rows,
-        "splits": {s: {k: of[k] for k in ("rows", "positives")} for s, of in surveys.items()},
+        "spec": to_plain(spec),
+        "inputs": to_plain(inputs),
+        "splits": {s: {k: of[k] for k in SPLIT_FIELDS} for s, of in surveys.items()},
         "survey": surveys,
     }
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
@@ -73,9 +76,10 @@ class PreparedData(TrainingData):
             "give a directory that mptrec-prepare wrote."
         )
         with description(path, missing, "prepare the data again") as content:
-            self.spec = DatasetSpec.from_json(json.dumps(content["spec"]))
-            self.embedding_rows = content["embedding_rows"]
-            self.splits = content["splits"]
+            self.spec = from_plain(DatasetSpec, content["spec"])
+            self.inputs = from_plain(tuple[InputShape, ...], content["inputs"])
+            self.embedding_rows = table_rows(self.inputs)
+            self.splits = checked_splits(content["splits"])
             self.survey = content["survey"]
 
     def files(self, split: str) -> list[str]:
@@ -95,15 +99,14 @@ class PreparedData(TrainingData):
 
 
 def summary_rows(data: PreparedData) -> list[dict[str, Any]]:
-    """Rows and share of positives by split and task, for a table."""
+    """Rows, and what is known of the labels, by split and task, for a table."""
     return [
         {
-            "task": task,
+            "task": task.name,
             "split": split,
             "rows": counts["rows"],
-            "positives": counts["positives"][task],
-            "share": counts["positives"][task] / counts["rows"],
+            **task.summary_columns(counts["tasks"][task.name], counts["rows"]),
         }
-        for task in data.spec.task_names
+        for task in data.spec.tasks
         for split, counts in data.splits.items()
     ]

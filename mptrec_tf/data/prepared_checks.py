@@ -15,22 +15,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from mptrec_tf.data.canonical import MISSING
+from mptrec_tf.data.features.base import Feature
 from mptrec_tf.data.label_checks import label_warnings
-from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
+from mptrec_tf.data.packed import LABELS, packed_bytes
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.transform.graph import id_ranges
-from mptrec_tf.data.transform.vocabulary import vocabulary_values
 
 # Of each split at most so many rows are looked at, and so many bytes.
 MOST_ROWS = 500_000
 _MOST_BYTES = 1 << 28
 _READ_ROWS = 10_000
 _BINS = 256  # of a number
-# Where a single feature has this AUC, it knows the label.
-_SEPARATES = 0.995
-# With fewer orders of the labels than so many for each feature, one may be perfect by chance.
-_ORDERS = 1e3
 # Shares of a split's rows that are worth a sentence.
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.9
@@ -38,11 +32,10 @@ _NEARLY_ALL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class _Sample:
-    """The first rows of a split: their hashes [n], ids [n, F], numbers [n, N], labels [n, T]."""
+    """The first rows of a split: their hashes [n], features [n, ...] by kind, labels [n, T]."""
 
     hashes: np.ndarray
-    ids: np.ndarray
-    numbers: np.ndarray
+    features: Mapping[str, np.ndarray]
     labels: np.ndarray
 
 
@@ -55,9 +48,9 @@ class DataChecks:
       shared: Files of validation and test that train has, too, see `shared_files`.
 
     Attributes:
-      unknown: By split and categorical feature with a vocabulary, the share of rows whose value
+      unknown: By split and feature that has an id for unknown values, the share of rows whose value
         has no id of its own.
-      missing_ids: int. How many features have an id for a missing value.
+      missing_ids: By kind, how many features have an id for a missing value.
     """
 
     def __init__(
@@ -70,23 +63,23 @@ class DataChecks:
         self._data = data
         self._spec = data.spec
         self._samples = {split: _read(data, split, on_rows) for split in data.splits}
-        self._ranges = []
-        if data.spec.categorical:
-            transform = tft.TFTransformOutput(data.transform_dir)
-            self._ranges = id_ranges(data.spec, transform)
-        self.missing_ids = 0
-        if any(feature.hash_buckets is None for feature in data.spec.categorical):
-            values = vocabulary_values(transform)
-            self.missing_ids = sum(MISSING in of for of in values.values())
+        transform = tft.TFTransformOutput(data.transform_dir)
+        self._columns = []
+        self.missing_ids: dict[str, int] = {}
+        for kind, features in data.spec.by_kind().items():
+            self._columns += _columns(
+                kind, features, kind.id_ranges(data.spec, features, transform)
+            )
+            self.missing_ids[kind.section] = kind.missing_ids(features, transform)
         self.unknown = {split: self._unknown(sample) for split, sample in self._samples.items()}
 
     def _unknown(self, sample: _Sample) -> dict[str, float]:
-        """Share of rows, by feature with a vocabulary, whose value has no id of its own."""
+        """Share of rows, by feature with an id for them, whose value has no id of its own."""
         shares = {}
-        for column, first, size in self._ranges:
-            feature = self._spec.categorical[column]
-            if feature.hash_buckets is None:
-                shares[feature.name] = float(np.mean(sample.ids[:, column] == first + size - 1))
+        for at in self._columns:
+            if at.size and at.feature.has_unknown:
+                last = at.first + at.size - 1
+                shares[at.feature.name] = float(np.mean(at.values(sample) == last))
         return shares
 
     def warnings(self) -> list[str]:
@@ -96,7 +89,7 @@ class DataChecks:
             *self._repeated_rows(),
             *self._unknown_values(),
             *self._separating_features(),
-            *self._spiky_numbers(),
+            *self._of_kinds(),
         ]
 
     def _repeated_rows(self) -> Iterator[str]:
@@ -138,57 +131,70 @@ class DataChecks:
                     )
 
     def _separating_features(self) -> Iterator[str]:
-        train, validation = self._samples["train"], self._samples["validation"]
+        train, validation = self._samples["train"].labels, self._samples["validation"].labels
+        features = len(self._spec.features)
         for i, task in enumerate(self._spec.tasks):
-            positive = validation.labels[:, i] > 0.5
-            count = int(positive.sum())
-            features = len(self._spec.categorical) + len(self._spec.numeric)
-            if _orders(len(positive), count) < _ORDERS * features:
-                continue
-            for name, fitted, asked in self._bins():
-                value = _alone(fitted, train.labels[:, i], asked, positive)
-                if value >= _SEPARATES:
-                    yield (
-                        f"task {task.name!r}: column {name!r} alone separates its labels (AUC "
-                        f"{value:.4f} on the validation rows); if it is known only after the label "
-                        "is, as a status or a time of delivery, leave it out of the features."
-                    )
+            yield from task.separating_features(
+                self._bins(), features, train[:, i], validation[:, i]
+            )
 
     def _bins(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Each feature's values as small numbers, of the training and of the validation rows."""
         train, validation = self._samples["train"], self._samples["validation"]
-        for column, first, _ in self._ranges:
-            name = self._spec.categorical[column].name
-            yield name, train.ids[:, column] - first, validation.ids[:, column] - first
-        for column, feature in enumerate(self._spec.numeric):
-            values = train.numbers[:, column]
-            edges = _edges(values)
-            yield (
-                feature.name,
-                np.searchsorted(edges, values),
-                np.searchsorted(edges, validation.numbers[:, column]),
-            )
+        for at in self._columns:
+            fitted, other = at.values(train), at.values(validation)
+            if at.size:
+                yield at.feature.name, fitted - at.first, other - at.first
+            elif not at.has_ids:
+                edges = _edges(fitted)
+                yield (
+                    at.feature.name,
+                    np.searchsorted(edges, fitted),
+                    np.searchsorted(edges, other),
+                )
 
-    def _spiky_numbers(self) -> Iterator[str]:
-        survey = self._data.survey["train"]
-        found = []
-        for feature in self._spec.numeric:
-            of = survey["columns"][feature.name]
-            share = of["most_frequent"]["rows"] / survey["rows"]
-            both = any(c.name == feature.name for c in self._spec.categorical)
-            if share > _MOSTLY and of["distinct"] > 2 and not both:
-                found.append(f"{feature.name} ({share:.0%} are {of['most_frequent']['value']:g})")
-        if found:
-            yield (
-                "one value holds more than half of the rows of these numbers: "
-                f"{', '.join(found)}; list them under categorical, too (with a min_count), so that "
-                "the model can tell it, and others, apart."
-            )
+    def _of_kinds(self) -> Iterator[str]:
+        for kind, features in self._spec.by_kind().items():
+            yield from kind.warnings(self._spec, features, self._data.survey["train"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """A column of a packed tensor.
+
+    Attributes:
+      feature: Whose it is.
+      column: int. Its number in the packed tensor.
+      has_ids: bool. Whether it holds ids.
+      first: int. The first of its ids.
+      size: int. How many ids it has; 0 where that is not known, or it holds numbers.
+    """
+
+    feature: Feature
+    column: int
+    has_ids: bool
+    first: int = 0
+    size: int = 0
+
+    def values(self, sample: _Sample) -> np.ndarray:
+        """Returns the column's values [n]."""
+        return sample.features[self.feature.section][:, self.column]
+
+
+def _columns(
+    kind: type[Feature], features: Sequence[Feature], ranges: Sequence[tuple[int, int, int]]
+) -> Iterator[_Column]:
+    """Yields the columns of a packed tensor; each feature has equally many, one after the other."""
+    of_ids = {column: (first, size) for column, first, size in ranges}
+    count = kind.columns(features)
+    for column in range(count):
+        feature = features[column * len(features) // count]
+        yield _Column(feature, column, kind.dtype == "int64", *of_ids.get(column, ()))
 
 
 def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
     spec = data.spec
-    row_bytes = 8 * (1 + len(spec.categorical)) + 4 * (len(spec.numeric) + len(spec.tasks))
+    row_bytes = 8 + packed_bytes(spec) + 4 * len(spec.tasks)
     most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
     batches = (
         tf.data.TFRecordDataset(data.files(split))
@@ -203,13 +209,8 @@ def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sam
             parts.setdefault(name, []).append(values)
         on_rows(len(batch["hash"]))
     columns = {name: np.concatenate(values) for name, values in parts.items()}
-    none = np.zeros((len(columns["hash"]), 0))
-    return _Sample(
-        columns["hash"],
-        columns.get(CATEGORICAL, none),
-        columns.get(NUMERIC, none),
-        columns[LABELS],
-    )
+    features = {kind.section: columns[kind.section] for kind in spec.by_kind()}
+    return _Sample(columns["hash"], features, columns[LABELS])
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
@@ -219,36 +220,6 @@ def _edges(values: np.ndarray) -> np.ndarray:
     places = np.unique(np.searchsorted(distinct, ends))
     places = places[places < len(distinct) - 1]
     return (distinct[places] + distinct[places + 1]) / 2
-
-
-def _orders(rows: int, positives: int) -> float:
-    """How many orders of the labels there are; infinite where a float cannot say it."""
-    log = math.lgamma(rows + 1) - math.lgamma(positives + 1) - math.lgamma(rows - positives + 1)
-    return math.exp(log) if log < 700 else math.inf
-
-
-def _alone(
-    fitted: np.ndarray, labels: np.ndarray, asked: np.ndarray, positive: np.ndarray
-) -> float:
-    """AUC on some rows of each value's share of positives among others, ties counting one half.
-
-    Args:
-      fitted: [n] int. Values of the rows that the shares come from.
-      labels: [n].
-      asked: [m] int. Values of the rows to be told apart.
-      positive: [m] bool. Their labels.
-    """
-    size = int(max(fitted.max(), asked.max())) + 1
-    rows = np.bincount(fitted, minlength=size)
-    prior = labels.mean()
-    # A value that was seen a few times only is believed a little.
-    shares = (np.bincount(fitted, labels, size) + prior) / (rows + 1)
-    positives = np.bincount(asked, positive, size)
-    negatives = np.bincount(asked, ~positive, size)
-    _, place = np.unique(shares, return_inverse=True)
-    positives, negatives = (np.bincount(place, n) for n in (positives, negatives))
-    below = np.cumsum(negatives) - negatives
-    return float((positives * (below + negatives / 2)).sum() / positives.sum() / negatives.sum())
 
 
 def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """Raw rows as tf.Examples with their labels: what TFX pipelines hand from component to component.
 
     <directory>/
-      examples.json       the spec, rows and positives by split, a fingerprint of the rows
+      examples.json       the spec, rows and labels by split, a fingerprint of the rows
       Split-train/*       tf.Examples, gzipped TFRecord; the other splits likewise
 
 An example holds the raw feature columns, `label/<task>` for every task of the spec, and the
@@ -18,22 +18,24 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.arrow import lists, raw_features, text
-from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.features.registry import table_rows
+from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT, raw_feature_spec
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.data.transform.graph import Preprocessing, embedding_rows
+from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
+from mptrec_tf.data.transform.graph import Preprocessing, input_shapes
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.plain import from_plain, to_plain
 
 _DESCRIPTION = "examples.json"
 _LABEL_PREFIX = "label/"
 
 
 def label_column(task: str) -> str:
-    """The feature of an example that holds a task's label, 0 or 1."""
+    """The feature of an example that holds a task's label."""
     return f"{_LABEL_PREFIX}{task}"
 
 
@@ -51,11 +53,9 @@ def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
                 f"column {label_column(task.name)!r} is named like the label of a task; give the "
                 "column another name."
             )
-        arrays[label_column(task.name)] = lists(
-            pa.array(make_labels(task, block, spec.missing_values))
-        )
-        if task.known_probability:
-            arrays[task.known_probability] = lists(pa.array(block.numbers(task.known_probability)))
+        arrays[label_column(task.name)] = lists(pa.array(task.labels(block, spec.missing_values)))
+        for column in task.other_columns():
+            arrays[column] = lists(pa.array(block.numbers(column)))
     if spec.weight:
         arrays[spec.weight] = lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id and spec.user_id not in arrays:
@@ -68,8 +68,8 @@ def save_description(
 ) -> None:
     """Writes what `RawExamples` reads; see `survey.Survey.to_dict` for what is known by split."""
     content = {
-        "spec": json.loads(spec.to_json()),
-        "splits": {s: {k: of[k] for k in ("rows", "positives")} for s, of in surveys.items()},
+        "spec": to_plain(spec),
+        "splits": {s: {k: of[k] for k in SPLIT_FIELDS} for s, of in surveys.items()},
         "survey": surveys,
         "fingerprint": fingerprint,
     }
@@ -89,8 +89,8 @@ def read_description(directory: str) -> dict[str, Any]:
     )
     with description(path, missing, "make the examples again") as content:
         return {
-            "spec": DatasetSpec.from_json(json.dumps(content["spec"])),
-            "splits": content["splits"],
+            "spec": from_plain(DatasetSpec, content["spec"]),
+            "splits": checked_splits(content["splits"]),
             "fingerprint": content["fingerprint"],
         }
 
@@ -132,7 +132,8 @@ class RawExamples(TrainingData):
         self.spec: DatasetSpec = description["spec"]
         self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
         self.fingerprint: str = description["fingerprint"]
-        self.embedding_rows = embedding_rows(self.spec, tft.TFTransformOutput(transform_dir))
+        self.inputs = input_shapes(self.spec, tft.TFTransformOutput(transform_dir))
+        self.embedding_rows = table_rows(self.inputs)
         self._preprocessing = Preprocessing(transform_dir)
 
     def files(self, split: str) -> list[str]:

@@ -5,89 +5,34 @@ from a file.
 """
 
 import dataclasses
+import functools
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mptrec_tf.data.canonical import MISSING_VALUES, canonical
+from mptrec_tf.data.canonical import MISSING_VALUES
+from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
+from mptrec_tf.data.features.registry import FEATURES
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain, values_from_plain
 
-SCALES = ("min_max", "standard", "log")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _LINE_OR_TAB = re.compile(r"[\t\r\n]")
 
 
-@dataclasses.dataclass(frozen=True)
-class Categorical:
-    """A categorical feature.
+class SpecError(InputError):
+    """A spec that is wrong.
 
     Attributes:
-      name: str. The raw column, read as text. A column that is a numeric feature, too, is read as
-        a number, and each number is a category.
-      min_count: int. Values seen fewer times in the training rows share the out-of-vocabulary id.
-      hash_buckets: Optional int. Hash values into this many buckets instead of keeping a
-        vocabulary; for columns whose values are too many or always new.
-      exact: bool. Take every text as it is, white space included, instead of its canonical form
-        (see `canonical`); nothing counts as missing then but empty text.
+      problems: All that is wrong, as (the object it is about, sentence) pairs.
     """
 
-    name: str
-    min_count: int = 1
-    hash_buckets: int | None = None
-    exact: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Numeric:
-    """A numeric feature.
-
-    Attributes:
-      name: str. The raw column, read as a finite float.
-      scale: str. "min_max" to [0, 1] (clipped to it), "standard" for (v - mean) / deviation, or
-        "log" for the standard score of sign(v) * log(1 + |v|). Statistics come from the
-        training rows; a column that is constant there becomes 0.
-    """
-
-    name: str
-    scale: str = "min_max"
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A binary task: how a raw column makes its label.
-
-    Attributes:
-      name: str. What the task is called in models, reports and served outputs.
-      label: str. The raw column that makes the label.
-      positive: Values that count as 1 (compared in their canonical form), or a single one. Empty
-        for a threshold.
-      negative: Values that count as 0. Empty means every other value that is not missing.
-      above: Optional float. Instead of `positive`: numbers greater than this count as 1.
-      known_probability: Optional str. A column with the true probability of a positive, where
-        data are simulated or randomised, so that the best reachable AUC can be reported.
-      exact: bool. Compare values as they are instead of in their canonical form.
-    """
-
-    name: str
-    label: str
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    above: float | None = None
-    known_probability: str | None = None
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        for field in ("positive", "negative"):
-            values = getattr(self, field)
-            values = (values,) if isinstance(values, str | int | float) else values
-            object.__setattr__(self, field, tuple(self.form(v) for v in values))
-
-    def form(self, value: Any) -> str:
-        """The text that a label value is compared by."""
-        return str(value) if self.exact else canonical(value)
+    def __init__(self, message: str, problems: Sequence[tuple[Any, str]] = ()):
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +41,13 @@ class DatasetSpec:
 
     Attributes:
       name: str. The data set's name.
-      categorical: The categorical features, in the order in which they are packed.
-      numeric: The numeric features, in the order in which they are packed.
+      features: The features of all kinds; they are put in the order in which they are packed, that
+        of the kinds in the registry, and within a kind as they are given.
       tasks: All tasks, those that a model is pre-trained on and those declared to come. None of
         their label columns may be a feature.
       user_id: Optional str. Column that groups rows for grouped AUC.
       weight: Optional str. Column with a non-negative weight of each row in losses and metrics.
-      missing_values: Texts of labels and categorical columns that count as missing, in upper or
+      missing_values: Texts of labels and text columns that count as missing, in upper or
         lower case; empty text always does. A label that a task's `positive` or `negative` lists
         is none of them.
       text_format: How text files are written.
@@ -110,12 +55,20 @@ class DatasetSpec:
         came as tf.Examples that have another one than the feature's own. Not a user's to give.
 
     Raises:
-      InputError: naming everything that is wrong.
+      SpecError: naming everything that is wrong.
+
+    Example:
+      >>> spec = DatasetSpec(
+      ...     "shop",
+      ...     features=(Categorical("city"), Numeric("price", "log")),
+      ...     tasks=(BinaryTask("buy", "bought", positive="1"),),
+      ... )
+      >>> spec.feature_names
+      ('city', 'price')
     """
 
     name: str
-    categorical: tuple[Categorical, ...]
-    numeric: tuple[Numeric, ...]
+    features: tuple[Feature, ...]
     tasks: tuple[Task, ...]
     user_id: str | None = None
     weight: str | None = None
@@ -124,20 +77,61 @@ class DatasetSpec:
     example_types: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        found = problems(self)
+        order = FEATURES.names()
+        for feature in self.features:
+            FEATURES.get(feature.section)
+        by_kind = sorted(self.features, key=lambda feature: order.index(feature.section))
+        object.__setattr__(self, "features", tuple(by_kind))
+        found = _problems(self)
         if found:
-            raise InputError(f"data set {self.name!r}: " + "; ".join(text for _, text in found))
+            sentences = "; ".join(text for _, text in found)
+            raise SpecError(f"data set {self.name!r}: {sentences}", found)
+
+    def by_kind(self) -> dict[type[Feature], tuple[Feature, ...]]:
+        """The features of each kind that there are some of, in the order of the registry."""
+        kinds: dict[type[Feature], tuple[Feature, ...]] = {}
+        for feature in self.features:
+            kind = FEATURES.get(feature.section)
+            kinds[kind] = (*kinds.get(kind, ()), feature)
+        return kinds
+
+    def section(self, name: str) -> tuple[Feature, ...]:
+        """The features of one section, "numeric" for example."""
+        return tuple(f for f in self.features if f.section == name)
+
+    @property
+    def categorical(self) -> tuple[Feature, ...]:
+        """The categorical features."""
+        return self.section("categorical")
+
+    @property
+    def numeric(self) -> tuple[Feature, ...]:
+        """The numeric features."""
+        return self.section("numeric")
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of all feature columns, categorical ones first; each once."""
-        return tuple(dict.fromkeys(f.name for f in (*self.categorical, *self.numeric)))
+        """Names of all feature columns in the order of the features; each once."""
+        return tuple(dict.fromkeys(f.name for f in self.features))
 
-    @property
-    def text_features(self) -> tuple[Categorical, ...]:
-        """The categorical features whose columns are read as text."""
-        numbers = {f.name for f in self.numeric}
-        return tuple(f for f in self.categorical if f.name not in numbers)
+    @functools.cached_property
+    def column_types(self) -> Mapping[str, str]:
+        """What each feature column holds, "text" or "number": what all of its features read."""
+        types: dict[str, list[str]] = {}
+        for feature in self.features:
+            before = types.get(feature.name, feature.reads)
+            types[feature.name] = [kind for kind in before if kind in feature.reads]
+        return {name: kinds[0] for name, kinds in types.items() if kinds}
+
+    @functools.cached_property
+    def raw_columns(self) -> Mapping[str, Feature]:
+        """The feature that decides how each raw column is read, texts first, then numbers."""
+        columns: dict[str, Feature] = {}
+        for kind in (TEXT, NUMBER):
+            for feature in self.features:
+                if feature.reads[0] == kind == self.column_types[feature.name]:
+                    columns.setdefault(feature.name, feature)
+        return columns
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -164,137 +158,105 @@ class DatasetSpec:
 
     def features_json(self) -> str:
         """The features alone, as JSON that is equal exactly where preprocessing is the same."""
-        return json.dumps(
-            {
-                "categorical": [dataclasses.asdict(f) for f in self.categorical],
-                "numeric": [dataclasses.asdict(f) for f in self.numeric],
-                "missing_values": self.missing_values,
-            }
-        )
+        return json.dumps({**self._sections(), "missing_values": self.missing_values})
+
+    def _sections(self) -> dict[str, list[dict[str, Any]]]:
+        """The features' own fields by section."""
+        always = [n for n, kind in FEATURES.all().items() if kind.always_listed]
+        sections: dict[str, list[dict[str, Any]]] = {name: [] for name in always}
+        for feature in self.features:
+            sections.setdefault(feature.section, []).append(fields_to_plain(feature))
+        return sections
 
     def to_json(self) -> str:
         """The whole spec as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        return json.dumps(self.to_plain(), indent=2)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The whole spec as plain data, which `from_plain` reads; features stand by section."""
+        fields = fields_to_plain(self)
+        del fields["features"]
+        return {"name": fields.pop("name"), **self._sections(), **fields}
 
     @classmethod
     def from_json(cls, text: str) -> "DatasetSpec":
         """Reads what `to_json` wrote."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_plain(json.loads(text))
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "DatasetSpec":
-        """Reads what `dataclasses.asdict` and JSON made of a spec.
+    def from_plain(cls, raw: Mapping[str, Any]) -> "DatasetSpec":
+        """Reads what `to_plain` and JSON made of a spec.
 
         Raises:
-          InputError: for what a version before 0.2 wrote: it took text in another way.
+          InputError: for what a version before 0.2 wrote: it took text in another way; or for a
+            kind of feature that is not there.
           KeyError: if a field is missing.
+          TypeError: if one is of another type.
         """
         if "missing_values" not in raw:
             raise InputError(
                 f"data set {raw['name']!r} was prepared by a version of mptrec_tf before 0.2, "
                 "which took text in another way; prepare the data and train on them again."
             )
+        names = {field.name for field in dataclasses.fields(cls)} - {"features", "tasks"}
+        sections = [name for name in raw if name not in names | {"tasks"}]
         return cls(
-            name=raw["name"],
-            categorical=tuple(Categorical(**f) for f in raw["categorical"]),
-            numeric=tuple(Numeric(**f) for f in raw["numeric"]),
-            tasks=tuple(task_from_dict(t) for t in raw["tasks"]),
-            user_id=raw["user_id"],
-            weight=raw["weight"],
-            missing_values=tuple(raw["missing_values"]),
-            text_format=TextFormat(**raw["text_format"]),
-            example_types=raw["example_types"],
+            features=tuple(
+                fields_from_plain(FEATURES.get(section), fields)
+                for section in sections
+                for fields in raw[section]
+            ),
+            tasks=tuple(task_from_plain(task) for task in raw["tasks"]),
+            **values_from_plain(cls, {name: raw[name] for name in names}),
         )
 
 
-def task_from_dict(raw: Mapping[str, Any]) -> Task:
-    """Reads a `Task` from what `dataclasses.asdict` and JSON made of it."""
-    return Task(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
-
-
-def problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
+def _problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
     """Everything wrong in `spec`, as (the object it is about, sentence) pairs."""
     found: list[tuple[Any, str]] = []
-    features = (*spec.categorical, *spec.numeric)
-    labels = {t.label: t.name for t in spec.tasks}
-    truths = {t.known_probability for t in spec.tasks} - {None}
-    if not features:
-        found.append((spec, "it has no feature; list at least one under categorical or numeric"))
+    if not spec.features:
+        sections = " or ".join(FEATURES.names())
+        found.append((spec, f"it has no feature; list at least one under {sections}"))
     if not spec.tasks:
         found.append((spec, "it has no task; list at least one under tasks"))
     found += [(spec.text_format, sentence) for sentence in spec.text_format.problems()]
     seen: set[tuple[type, str]] = set()
-    for feature in features:
-        if not feature.name or _LINE_OR_TAB.search(feature.name):
-            found.append(
-                (feature, f"feature name {feature.name!r} must be text without line ends and tabs")
-            )
+    for feature in spec.features:
+        found += [(feature, sentence) for sentence in _column_problems(spec, feature)]
         # A column may be both a category and a number.
         if (type(feature), feature.name) in seen:
             found.append((feature, f"feature {feature.name!r} is listed twice"))
         seen.add((type(feature), feature.name))
-        if feature.name in labels:
-            found.append(
-                (
-                    feature,
-                    f"column {feature.name!r} makes the label of task {labels[feature.name]!r}, "
-                    "so it cannot be a feature; remove it from the features",
-                )
-            )
-        if feature.name in truths:
-            found.append(
-                (feature, f"column {feature.name!r} is a known probability, not a feature")
-            )
-        if feature.name == spec.weight:
-            found.append((feature, f"column {feature.name!r} is the weight, not a feature"))
-    for feature in spec.categorical:
-        if feature.min_count < 1:
-            found.append(
-                (feature, f"{feature.name!r}: min_count must be 1 or more, not {feature.min_count}")
-            )
-        if feature.hash_buckets is not None and feature.hash_buckets < 1:
-            found.append(
-                (
-                    feature,
-                    f"{feature.name!r}: hash_buckets must be 1 or more, not {feature.hash_buckets}",
-                )
-            )
-        if feature.exact and feature not in spec.text_features:
-            found.append(
-                (feature, f"{feature.name!r} is a number, too, so its text cannot be exact")
-            )
-        if feature.hash_buckets is not None and feature.min_count != 1:
-            found.append((feature, f"{feature.name!r}: give min_count or hash_buckets, not both"))
-    for feature in spec.numeric:
-        if feature.scale not in SCALES:
-            found.append(
-                (
-                    feature,
-                    f"{feature.name!r}: scale must be one of {', '.join(SCALES)}, "
-                    f"not {feature.scale!r}",
-                )
-            )
+    for feature in spec.features:
+        if feature.name in spec.column_types:
+            found += [(feature, sentence) for sentence in feature.problems(spec)]
     names: set[str] = set()
     for task in spec.tasks:
-        found += [(task, text) for text in _task_problems(task, names)]
+        found += [(task, text) for text in task.problems(names)]
         names.add(task.name)
     return found
 
 
-def _task_problems(task: Task, names: set[str]) -> Iterable[str]:
-    if not _NAME.match(task.name):
-        yield f"task name {task.name!r} must be letters, digits and _ and begin with a letter"
-    if task.name in names:
-        yield f"task {task.name!r} is listed twice"
-    if bool(task.positive) == (task.above is not None):
-        yield f"task {task.name!r}: say what counts as positive, by either positive or above"
-    if task.above is not None and not math.isfinite(task.above):
-        yield f"task {task.name!r}: above must be a finite number, not {task.above}"
-    if task.negative and task.above is not None:
-        yield f"task {task.name!r}: negative goes with positive, not with above"
-    both = set(task.positive) & set(task.negative)
-    if both:
-        yield f"task {task.name!r}: {sorted(both)[0]!r} is both positive and negative"
+def _column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
+    """Yields why a feature cannot read its column, in sentences."""
+    name = feature.name
+    if not name or _LINE_OR_TAB.search(name):
+        yield f"feature name {name!r} must be text without line ends and tabs"
+    if name not in spec.column_types:
+        yield f"column {name!r} is a text to one of its features and a number to another"
+    for task in spec.tasks:
+        if task.label == name:
+            yield (
+                f"column {name!r} makes the label of task {task.name!r}, so it cannot be a "
+                "feature; remove it from the features"
+            )
+            break
+    for task in spec.tasks:
+        if name in task.other_columns():
+            yield f"column {name!r} is a {task.other_columns()[name]}, not a feature"
+            break
+    if name == spec.weight:
+        yield f"column {name!r} is the weight, not a feature"
 
 
 def check_same_features(spec: DatasetSpec, other: DatasetSpec, what: str, than: str) -> None:

@@ -1,42 +1,28 @@
 """Reads a DatasetSpec from YAML, keeping the line of everything for the error messages."""
 
+import dataclasses
 import os
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from mptrec_tf.data.spec import SCALES, Categorical, DatasetSpec, Numeric, Task, problems
+from mptrec_tf.data.features.registry import FEATURES
+from mptrec_tf.data.spec import DatasetSpec, SpecError
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import DEFAULT, TASKS
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 _TEXT, _WHOLE, _NUMBER, _TRUTH = "text", "a whole number", "a number", "true or false"
 _VALUES, _ONE_VALUE, _TEXTS = "a value or a list of them", "a single value", "a list of texts"
-_FIELDS = {
-    Categorical: {"name": _TEXT, "min_count": _WHOLE, "hash_buckets": _WHOLE, "exact": _TRUTH},
-    Numeric: {"name": _TEXT, "scale": _TEXT},
-    Task: {
-        "name": _TEXT,
-        "label": _TEXT,
-        "positive": _VALUES,
-        "negative": _VALUES,
-        "above": _NUMBER,
-        "known_probability": _TEXT,
-        "exact": _TRUTH,
-    },
-}
-_REQUIRED = {Categorical: ("name",), Numeric: ("name",), Task: ("name", "label")}
-_SECTIONS = {"categorical": Categorical, "numeric": Numeric, "tasks": Task}
+# What a key must be, by the type of a field.
+_OF_TYPE = {str: _TEXT, int: _WHOLE, float: _NUMBER, bool: _TRUTH, tuple[str, ...]: _VALUES}
 _TEXTS_OF_SPEC = {"name": _TEXT, "user_id": _TEXT, "weight": _TEXT, "missing_values": _TEXTS}
 _FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS}
-_TOP = ("name", *_SECTIONS, *list(_TEXTS_OF_SPEC)[1:], *_FORMAT)
-
-
-class _Unchecked(DatasetSpec):
-    """A spec whose problems are still to be listed, so that each can be given its line."""
-
-    def __post_init__(self) -> None:
-        """Leaves the checking to `parse`."""
+_TASKS = "tasks"
 
 
 class _Reader:
@@ -67,7 +53,17 @@ class _Reader:
             seen.add(name)
         return entries
 
-    def value(self, node: yaml.Node, kind: str, key: str) -> Any:
+    def items(self, entries: Mapping[str, yaml.Node], key: str) -> list[yaml.Node]:
+        """The items of a list; none where there is no list."""
+        node = entries.get(key)
+        if node is None:
+            return []
+        if not isinstance(node, yaml.SequenceNode):
+            self.problem(_line(node), f"{key} must be a list")
+            return []
+        return node.value
+
+    def value(self, node: yaml.Node, kind: str, key: str, default: Any = None) -> Any:
         if kind is _VALUES:
             items = node.value if isinstance(node, yaml.SequenceNode) else [node]
             return tuple(self.value(item, _ONE_VALUE, key) for item in items)
@@ -82,7 +78,7 @@ class _Reader:
             return node.value
         if not is_text or not node.value:
             self.problem(_line(node), f"{key} must be {kind}")
-            return _stand_in(kind, key, node)
+            return _stand_in(kind, node, default)
         if kind is _TEXT:
             return node.value
         if kind is _TRUTH:
@@ -93,30 +89,69 @@ class _Reader:
             return int(node.value) if kind is _WHOLE else float(node.value)
         except ValueError:
             self.problem(_line(node), f"{key} must be {kind}, not {node.value!r}")
-            return _stand_in(kind, key, node)
+            return _stand_in(kind, node, default)
 
-    def item(self, node: yaml.Node, cls: type) -> Any:
-        what = f"a {'task' if cls is Task else cls.__name__.lower() + ' feature'}"
-        if isinstance(node, yaml.ScalarNode) and cls is not Task and not _is_null(node):
+    def feature(self, node: yaml.Node, cls: type) -> Any:
+        """Reads a feature: a name alone, or a mapping of its fields."""
+        if isinstance(node, yaml.ScalarNode) and not _is_null(node):
             made = cls(node.value)
-        else:
-            entries = self.mapping(node, _FIELDS[cls], what)
-            missing = [k for k in _REQUIRED[cls] if k not in entries]
-            if missing and isinstance(node, yaml.MappingNode):
-                self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
-            fields = {k: self.value(v, _FIELDS[cls][k], k) for k, v in entries.items()}
-            made = cls(**({k: _stand_in(_TEXT, k, node) for k in missing} | fields))
+            self.lines[id(made)] = _line(node)
+            return made
+        return self.made(node, cls, _keys(cls), f"a {cls.section} feature")
+
+    def task(self, node: yaml.Node) -> Task | None:
+        """Reads a task of any kind; None for an unknown kind."""
+        kind = _entry(node, "kind")
+        name = DEFAULT if kind is None else self.value(kind, _TEXT, "kind")
+        try:
+            cls = TASKS.get(name)
+        except InputError as error:
+            self.problem(_line(kind), str(error).rstrip(".?"))
+            return None
+        return self.made(node, cls, _keys(cls) | {"kind": _TEXT}, "a task")
+
+    def made(self, node: yaml.Node, cls: type, kinds: Mapping[str, str], what: str) -> Any:
+        """Makes an object of the keys of a mapping."""
+        entries = self.mapping(node, kinds, what)
+        of_class = {field.name: field for field in dataclasses.fields(cls)}
+        missing = [k for k, field in of_class.items() if _is_required(field) and k not in entries]
+        if missing and isinstance(node, yaml.MappingNode):
+            self.problem(_line(node), f"{what} needs {' and '.join(missing)}")
+        entries.pop("kind", None)
+        fields = {k: self.value(v, kinds[k], k, of_class[k].default) for k, v in entries.items()}
+        made = cls(**({k: _stand_in(kinds[k], node) for k in missing} | fields))
         self.lines[id(made)] = _line(node)
         return made
 
 
-def _stand_in(kind: str, key: str, node: yaml.Node) -> Any:
+def _stand_in(kind: str, node: yaml.Node, default: Any = None) -> Any:
     """What takes the place of a wrong value, so that the other checks go on without complaint."""
     if kind in (_WHOLE, _NUMBER, _TRUTH):
         return 1
-    if key in _FORMAT:
-        return None
-    return SCALES[0] if key == "scale" else f"line_{_line(node)}"
+    return default if isinstance(default, str) else f"line_{_line(node)}"
+
+
+def _keys(cls: type) -> dict[str, str]:
+    """What each key of a feature or a task of this kind must be."""
+    types_of = typing.get_type_hints(cls)
+    return {f.name: _OF_TYPE[_without_none(types_of[f.name])] for f in dataclasses.fields(cls)}
+
+
+def _without_none(annotation: Any) -> Any:
+    if isinstance(annotation, types.UnionType):
+        [annotation] = set(typing.get_args(annotation)) - {type(None)}
+    return annotation
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _entry(node: yaml.Node, key: str) -> yaml.Node | None:
+    """The value of a key, where there is one."""
+    entries = node.value if isinstance(node, yaml.MappingNode) else []
+    of = [value for k, value in entries if k.value == key and not _is_null(value)]
+    return of[0] if of else None
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -161,28 +196,38 @@ def parse(text: str, file: str) -> DatasetSpec:
     if root is None:
         raise InputError(f"{file}: the file is empty; it should hold a data set's spec.")
     reader = _Reader(file)
-    entries: Mapping[str, yaml.Node] = reader.mapping(root, _TOP, "the spec")
-    sections: dict[str, tuple[Any, ...]] = {}
-    for key, cls in _SECTIONS.items():
-        node = entries.get(key)
-        if node is not None and not isinstance(node, yaml.SequenceNode):
-            reader.problem(_line(node), f"{key} must be a list")
-            node = None
-        sections[key] = tuple(reader.item(n, cls) for n in node.value) if node else ()
+    kinds = FEATURES.all()
+    top = ("name", *kinds, _TASKS, *list(_TEXTS_OF_SPEC)[1:], *_FORMAT)
+    entries: Mapping[str, yaml.Node] = reader.mapping(root, top, "the spec")
+    features = [
+        reader.feature(node, cls)
+        for section, cls in kinds.items()
+        for node in reader.items(entries, section)
+    ]
+    tasks = [reader.task(node) for node in reader.items(entries, _TASKS)]
     texts, text_format = (
-        {k: reader.value(entries[k], kind, k) for k, kind in kinds.items() if k in entries}
-        for kinds in (_TEXTS_OF_SPEC, _FORMAT)
+        {k: reader.value(entries[k], kind, k) for k, kind in of.items() if k in entries}
+        for of in (_TEXTS_OF_SPEC, _FORMAT)
     )
     texts = {key: value for key, value in texts.items() if value is not None}
     if "name" not in texts:
         reader.problem(1, "the spec needs a name")
     made = TextFormat(**text_format)
     reader.lines[id(made)] = min((_line(entries[key]) for key in text_format), default=1)
-    texts["text_format"] = made
-    unchecked = _Unchecked(**({"name": "unnamed"} | texts), **sections)
-    for about, sentence in problems(unchecked):
-        reader.problem(reader.lines.get(id(about), 1), sentence)
+    fields = {
+        "name": "unnamed",
+        **texts,
+        "features": tuple(features),
+        "tasks": tuple(task for task in tasks if task is not None),
+        "text_format": made,
+    }
+    try:
+        spec = DatasetSpec(**fields)
+    except SpecError as error:
+        # Without a task of an unknown kind, what else would be missing is not.
+        for about, sentence in () if None in tasks else error.problems:
+            reader.problem(reader.lines.get(id(about), 1), sentence)
     if reader.found:
         lines = [f"{file}, line {line}: {text}." for line, text in sorted(set(reader.found))]
         raise InputError("\n".join(lines))
-    return DatasetSpec(**texts, **sections)
+    return spec

@@ -5,8 +5,6 @@ rows.
 """
 
 import dataclasses
-import functools
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,18 +13,15 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 
-from mptrec_tf.data.canonical import canonical, is_missing
-from mptrec_tf.data.labels import label_of
+from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.label_survey import LabelSurvey, shorten
 
-# Label values and numbers that are counted one by one; of more, the rarest are put together.
-MOST_VALUES = 1000
 # Hashes that distinct values are estimated from: exact up to so many, then within 3% or so.
 _SKETCH = 4096
-_NATURAL_TYPES = {"text": "bytes", "number": "float"}
+_NATURAL_TYPES = {TEXT: "bytes", NUMBER: "float"}
 _TYPES = {"O": "bytes", "U": "bytes", "i": "int64", "f": "float"}
-_canonical = functools.lru_cache(maxsize=1 << 17)(canonical)
 
 
 @dataclasses.dataclass
@@ -50,7 +45,7 @@ class ColumnSurvey:
         self.missing += other.missing
         self.hashes = np.union1d(self.hashes, other.hashes)[:_SKETCH]
         self.counts.update(other.counts)
-        _shorten(self.counts)
+        shorten(self.counts)
         self.types |= other.types
 
     @property
@@ -68,31 +63,19 @@ class Survey:
 
     Attributes:
       rows: int.
-      positives: Rows by task.
-      labels: By task, rows by (label value, label); the values of a threshold are put together.
-      ranges: By task with a threshold and by label, the smallest and the largest value.
+      labels: By task.
       columns: By feature column.
     """
 
     rows: int = 0
-    positives: Counter = dataclasses.field(default_factory=Counter)
-    labels: dict[str, Counter] = dataclasses.field(default_factory=dict)
-    ranges: dict[str, dict[float, tuple[float, float]]] = dataclasses.field(default_factory=dict)
+    labels: dict[str, LabelSurvey] = dataclasses.field(default_factory=dict)
     columns: dict[str, ColumnSurvey] = dataclasses.field(default_factory=dict)
 
     def add(self, other: "Survey") -> None:
         """Takes in what is known of other rows."""
         self.rows += other.rows
-        self.positives.update(other.positives)
-        for task, counts in other.labels.items():
-            mine = self.labels.setdefault(task, Counter())
-            mine.update(counts)
-            _shorten(mine)
-        for task, ranges in other.ranges.items():
-            mine = self.ranges.setdefault(task, {})
-            for label, (low, high) in ranges.items():
-                before = mine.get(label, (low, high))
-                mine[label] = (min(low, before[0]), max(high, before[1]))
+        for task, labels in other.labels.items():
+            self.labels.setdefault(task, LabelSurvey()).add(labels)
         for name, column in other.columns.items():
             self.columns.setdefault(name, ColumnSurvey()).add(column)
 
@@ -100,8 +83,8 @@ class Survey:
         """The survey as plain data for a description file."""
         return {
             "rows": self.rows,
-            "positives": {task: int(self.positives[task]) for task in spec.task_names},
-            "labels": {task.name: self._labels(task) for task in spec.tasks},
+            "tasks": {task.name: task.summary(self._of(task.name)) for task in spec.tasks},
+            "labels": {task.name: task.label_values(self._of(task.name)) for task in spec.tasks},
             "columns": {
                 name: {
                     "missing": column.missing,
@@ -113,30 +96,24 @@ class Survey:
             },
         }
 
-    def _labels(self, task: Task) -> list[dict[str, Any]]:
-        found = []
-        for (value, label), rows in self.labels.get(task.name, Counter()).most_common():
-            if task.above is not None:
-                low, high = self.ranges[task.name][label]
-                value = f"{low:g} to {high:g}" if low < high else f"{low:g}"
-            found.append({"value": value, "label": int(label), "rows": rows})
-        return found
+    def _of(self, task: str) -> LabelSurvey:
+        return self.labels.get(task, LabelSurvey())
 
 
 def survey_block(spec: DatasetSpec, block: Block) -> Survey:
     """Returns what is known of n raw rows that the spec fits."""
     survey = Survey(rows=len(block))
     for task in spec.tasks:
-        _count_labels(survey, task, block, spec.missing_values)
-    text = {feature.name: feature.exact for feature in spec.text_features}
+        counted = _counted(block.text(task.label))
+        survey.labels[task.name] = task.survey(counted, spec.missing_values)
     for name in spec.feature_names:
-        if name in text:
-            column = _text_column(block.text(name), text[name], spec.missing_values)
+        feature = spec.raw_columns[name]
+        if feature.raw_type(spec) == TEXT:
+            column = _text_column(block.text(name), feature, spec.missing_values)
         else:
             column = _number_column(block.numbers(name))
         if block.is_examples:
-            own = _NATURAL_TYPES["text" if name in text else "number"]
-            column.types = _types(block.column(name)) - {own}
+            column.types = _types(block.column(name)) - {_NATURAL_TYPES[feature.raw_type(spec)]}
         survey.columns[name] = column
     return survey
 
@@ -148,32 +125,18 @@ def _types(values: np.ndarray) -> frozenset[str]:
     return frozenset(_TYPES[np.dtype(kind).kind] for kind in set(map(type, values)))
 
 
-def _count_labels(survey: Survey, task: Task, block: Block, missing_values: Sequence[str]) -> None:
-    counts, positives = Counter(), 0
-    for value, rows in _counted(block.text(task.label)):
-        label = label_of(task, value, missing_values)
-        positives += rows * int(label)
-        if task.above is None:
-            counts[task.form(value), label] += rows
-            continue
-        counts["", label] += rows
-        number = float(value)
-        low, high = survey.ranges.setdefault(task.name, {}).get(label, (math.inf, -math.inf))
-        survey.ranges[task.name][label] = (min(low, number), max(high, number))
-    survey.labels[task.name] = counts
-    survey.positives[task.name] = positives
-
-
 def _counted(values: np.ndarray) -> Iterable[tuple[str, int]]:
     codes, distinct = pd.factorize(values)
     return zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist(), strict=True)
 
 
-def _text_column(values: np.ndarray, exact: bool, missing_values: Sequence[str]) -> ColumnSurvey:
+def _text_column(
+    values: np.ndarray, feature: Feature, missing_values: Sequence[str]
+) -> ColumnSurvey:
     column, forms = ColumnSurvey(), []
     for value, rows in _counted(values):
-        form = value if exact else _canonical(value)
-        if (exact and not form) or (not exact and is_missing(form, missing_values)):
+        form = feature.counted_form(value, missing_values)
+        if form is None:
             column.missing += rows
         else:
             forms.append(form)
@@ -190,13 +153,6 @@ def _number_column(values: np.ndarray) -> ColumnSurvey:
 
 def _smallest(hashes: np.ndarray) -> np.ndarray:
     return np.unique(hashes)[:_SKETCH]
-
-
-def _shorten(counts: Counter) -> None:
-    """Forgets rare values where there are very many; what holds a large share is never one."""
-    if len(counts) > 2 * MOST_VALUES:
-        for value, _ in counts.most_common()[MOST_VALUES:]:
-            del counts[value]
 
 
 def _most_frequent(counts: Mapping[float, int]) -> dict[str, Any] | None:

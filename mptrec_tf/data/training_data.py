@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+# What descriptions of data hold of each split, of what a survey holds.
+SPLIT_FIELDS = ("rows", "tasks")
 
 
 class TrainingData(Protocol):
@@ -23,13 +28,16 @@ class TrainingData(Protocol):
       directory: str. Where they are.
       transform_dir: str. Directory of the preprocessing graph.
       spec: The data set's spec.
+      inputs: What a model is told of the features of each kind, in the order of x.
       embedding_rows: int. Ids of all categorical features together.
-      splits: Rows (`rows`) and positives by task (`positives`) of each split.
+      splits: Rows (`rows`) and what is known of the labels by task (`tasks`, see `Task.summary`) of
+        each split.
     """
 
     directory: str
     transform_dir: str
     spec: DatasetSpec
+    inputs: tuple[InputShape, ...]
     embedding_rows: int
     splits: Mapping[str, Mapping[str, Any]]
 
@@ -47,7 +55,7 @@ class TrainingData(Protocol):
         """Columns of `labels` that hold these tasks.
 
         Raises:
-          InputError: for an unknown task, or one with a single class in train or validation.
+          InputError: for an unknown task, or one with the same label in all rows of a split.
         """
         if not tasks:
             raise InputError(
@@ -55,15 +63,26 @@ class TrainingData(Protocol):
             )
         for task in self.spec.select_tasks(tasks):
             for split in ("train", "validation"):
-                rows = self.splits[split]["rows"]
-                positives = self.splits[split]["positives"][task.name]
-                if positives in (0, rows):
+                of = self.splits[split]
+                reason = task.why_one_label(of["tasks"][task.name], of["rows"])
+                if reason:
                     raise InputError(
-                        f"task {task.name!r} has one class only in the {split} split: {positives} "
-                        f"positives in {rows} rows of {self.directory} (label column "
-                        f"{task.label!r}); check what counts as positive."
+                        f"task {task.name!r} has {task.one_label} in the {split} split: {reason} "
+                        f"of {self.directory} (label column {task.label!r}); {task.label_hint}."
                     )
         return [self.spec.task_names.index(name) for name in tasks]
+
+
+def checked_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Returns the `splits` of a description that hold what this version reads.
+
+    Raises:
+      KeyError: for what an older version wrote.
+    """
+    for of in splits.values():
+        for field in SPLIT_FIELDS:
+            of[field]
+    return splits
 
 
 def check_labels_of(old_tasks: Sequence[str], data: TrainingData) -> None:

@@ -1,1 +1,1 @@
-"""Evaluation: metrics from probabilities and labels, and reports of them."""
+"""Evaluation: metrics from predictions and labels, and reports of them."""

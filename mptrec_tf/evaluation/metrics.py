@@ -1,4 +1,4 @@
-"""Metrics of one binary task, from probabilities and labels; NumPy in, numbers out."""
+"""Metrics of binary tasks, from probabilities and labels; NumPy in, numbers out."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Reports: the metrics of every task, as plain data and as a table."""
+"""Reports: metrics as JSON and as a table."""
 
 import json
 import math
@@ -9,44 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mptrec_tf.evaluation import metrics
-
 _LOG_WIDTH = 200
-
-
-def task_metrics(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    *,
-    users: np.ndarray | None = None,
-    weight: np.ndarray | None = None,
-    known_probabilities: np.ndarray | None = None,
-) -> dict[str, float | int]:
-    """Returns the metrics of one task.
-
-    Args:
-      labels: [n], each 0 or 1.
-      probabilities: [n]. Predictions.
-      users: Optional [n]. Groups for `grouped_auc`.
-      weight: Optional [n]. Weighs every metric but the grouped AUC and the counts.
-      known_probabilities: Optional [n]. The true probabilities, for `best_auc`.
-    """
-    # Sums of many float32 would not be exact.
-    labels = np.asarray(labels, np.float64)
-    probabilities = np.asarray(probabilities, np.float64)
-    result: dict[str, float | int] = {
-        "rows": len(labels),
-        "positives": int(np.sum(labels)),
-        "auc": metrics.auc(labels, probabilities, weight),
-        "log_loss": metrics.log_loss(labels, probabilities, weight),
-        "calibration": metrics.calibration_ratio(labels, probabilities, weight),
-        "ece": metrics.expected_calibration_error(labels, probabilities, weight),
-    }
-    if users is not None:
-        result["grouped_auc"] = metrics.grouped_auc(users, labels, probabilities)
-    if known_probabilities is not None:
-        result["best_auc"] = metrics.auc(labels, known_probabilities, weight)
-    return result
 
 
 def to_json(content: Mapping[str, Any]) -> str:

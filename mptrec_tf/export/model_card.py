@@ -1,7 +1,6 @@
 """What a version says of itself: `assets.extra/model_card.json`, and the same in Markdown."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,53 +11,43 @@ import tensorflow_transform as tft
 import mptrec_tf
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
-from mptrec_tf.data.canonical import MISSING
+from mptrec_tf.data.features.registry import FEATURES
 from mptrec_tf.data.input_names import input_names
 from mptrec_tf.data.packed import raw_feature_spec
-from mptrec_tf.data.spec import Task
-from mptrec_tf.data.transform.graph import Preprocessing
-from mptrec_tf.data.transform.numeric_domains import numeric_domains
-from mptrec_tf.data.transform.vocabulary import vocabulary_values
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
-from mptrec_tf.models.heads.registry import to_plain
+from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.weights import count
 from mptrec_tf.storage.directories import write_file
-
-# Of a vocabulary that is larger, the card says the size and the most frequent values alone.
-MOST_VALUES = 50
-# What the card calls a missing value where it is known.
-MISSING_SHOWN = "(missing)"
+from mptrec_tf.storage.plain import to_plain
 
 
 def write_card(
     directory: str,
     backbone: StoredBackbone,
     packages: Sequence[TaskPackage],
-    preprocessing: Preprocessing,
 ) -> None:
     """Writes both files into a version's directory."""
-    card = model_card(backbone, packages, preprocessing)
+    card = model_card(backbone, packages)
     tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
     write_file(os.path.join(directory, CARD), to_json(card))
     write_file(os.path.join(directory, CARD_TO_READ), to_markdown(card))
 
 
-def model_card(
-    backbone: StoredBackbone, packages: Sequence[TaskPackage], preprocessing: Preprocessing
-) -> dict[str, Any]:
+def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
     """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data.
 
     Args:
       backbone: The backbone.
       packages: The tasks that were added.
-      preprocessing: The backbone's preprocessing graph.
     """
     old = backbone.spec.select_tasks(backbone.shape.tasks)
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
-            "head": to_plain(package.head.config),
+            "head": shape_to_plain(package.head.config),
             "parameters": count(package.head.trainable_weights),
         }
         tasks.append(_task(package.task, "added", package.training) | own)
@@ -68,9 +57,9 @@ def model_card(
         "tensorflow": tf.__version__,
         "backbone": backbone.fingerprint,
         "backbone_parameters": count(backbone.model.parameters),
-        "spec": json.loads(dataclasses.replace(backbone.spec, tasks=every).to_json()),
+        "spec": to_plain(dataclasses.replace(backbone.spec, tasks=every)),
         "inputs": input_names(raw_feature_spec(backbone.spec)),
-        "features": _features(backbone, preprocessing),
+        "features": _features(backbone),
         "tasks": tasks,
     }
 
@@ -93,89 +82,64 @@ def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
     return {name.removesuffix(ending): v for name, v in best.items() if name.endswith(ending)}
 
 
-def _features(backbone: StoredBackbone, preprocessing: Preprocessing) -> list[dict[str, Any]]:
-    """Each feature's type and domain."""
-    spec = backbone.spec
-    known = {}
-    if any(feature.hash_buckets is None for feature in spec.categorical):
-        known = vocabulary_values(tft.TFTransformOutput(backbone.transform_dir))
-    found = []
-    for feature in spec.categorical:
-        if feature.hash_buckets is not None:
-            domain = {"hash_buckets": feature.hash_buckets}
-        else:
-            values = known[feature.name][:-1]  # the last one stands for all others
-            shown = [MISSING_SHOWN if v == MISSING else v for v in values[:MOST_VALUES]]
-            domain = {"known_values": len(values), "values": shown}
-        found.append({"name": feature.name, "type": "text", "domain": domain})
-    domains = numeric_domains(spec, preprocessing)
-    for feature in spec.numeric:
-        domain = {"finite": True, "scale": feature.scale, **domains[feature.name]}
-        found.append({"name": feature.name, "type": "number", "domain": domain})
-    return found
+def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
+    """Each feature's kind, type and domain."""
+    spec, transform = backbone.spec, tft.TFTransformOutput(backbone.transform_dir)
+    return [
+        {"name": of.name, "kind": kind.section, "type": of.reads[0], "domain": domain}
+        for kind, features in spec.by_kind().items()
+        for of, domain in zip(features, kind.domains(spec, features, transform), strict=True)
+    ]
 
 
 def to_markdown(card: Mapping[str, Any]) -> str:
     """Returns a card for people."""
     spec = card["spec"]
-    labels = {task["name"]: task for task in spec["tasks"]}
+    tasks = {raw["name"]: task_from_plain(raw) for raw in spec["tasks"]}
+    outputs = " or ".join(dict.fromkeys(task.output for task in tasks.values()))
+    scores = list(dict.fromkeys(task.score_name for task in tasks.values()))
+    known = list(dict.fromkeys(name for task in card["tasks"] for name in _trained_on(task)[1]))
+    columns = ["task", "kind", "label", *(f"validation {score}" for score in scores)]
+    columns += ["training rows", *known, "own parameters"]
     lines = [
         f"# Model card: {spec['name']}",
         "",
         f"Multi-task model of mptrec-tf {card['mptrec_tf']} on TensorFlow {card['tensorflow']}: "
-        "raw columns in, one probability per task out.",
+        f"raw columns in, one {outputs} per task out.",
         "",
         f"Backbone `{card['backbone']}`, {card['backbone_parameters']:,} parameters, frozen.",
         "",
         "## Tasks",
         "",
-        "| task | kind | label | validation AUC | training rows | positives | own parameters |",
-        "|---|---|---|---|---|---|---|",
+        _row(columns),
+        "|" + "---|" * len(columns),
     ]
     for task in card["tasks"]:
-        rows, positives = _trained_on(task)
+        rows, labels = _trained_on(task)
+        of = tasks[task["name"]]
+        score = task["metrics"].get(f"val_{of.score_key}")
         cells = (
             task["name"],
             task["kind"],
-            _label(labels[task["name"]]),
-            _number(task["metrics"].get("val_auc")),
-            rows,
-            positives,
+            of.describe_label(),
+            *(_number(score if of.score_name == name else None) for name in scores),
+            "" if rows is None else f"{rows:,}",
+            *(f"{labels[name]:,}" if name in labels else "" for name in known),
             f"{task['parameters']:,}" if "parameters" in task else "",
         )
         lines.append(_row(cells))
     lines += ["", "## Features", "", "| column | input | type | domain |", "|---|---|---|---|"]
     for feature in card["features"]:
         name = feature["name"]
-        lines.append(_row((name, card["inputs"][name], feature["type"], _domain(feature))))
+        domain = FEATURES.get(feature["kind"]).describe_domain(feature["domain"])
+        lines.append(_row((name, card["inputs"][name], feature["type"], domain)))
     return "\n".join(lines) + "\n"
 
 
-def _trained_on(task: Mapping[str, Any]) -> tuple[str, str]:
+def _trained_on(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
+    """How many training rows there were, and what is known of their labels, see `Task.summary`."""
     split = task["training"].get("data", {}).get("splits", {}).get("train", {})
-    positives = split.get("positives", {}).get(task["name"])
-    rows = split.get("rows")
-    return tuple("" if value is None else f"{value:,}" for value in (rows, positives))
-
-
-def _label(task: Mapping[str, Any]) -> str:
-    if task.get("above") is not None:
-        return f"{task['label']} > {task['above']:g}"
-    return f"{task['label']} is {' or '.join(task['positive'])}"
-
-
-def _domain(feature: Mapping[str, Any]) -> str:
-    domain = feature["domain"]
-    if "hash_buckets" in domain:
-        return f"any text, hashed to {domain['hash_buckets']:,}"
-    if "known_values" in domain:
-        return f"any text, {domain['known_values']:,} values known"
-    if "constant" in domain:
-        return "any finite number; the same in all training rows, and not read"
-    if "low" in domain:
-        return f"{domain['low']:.9g} to {domain['high']:.9g}; finite numbers beyond count as these"
-    what = "log(1 + |v|) with its sign" if domain["scale"] == "log" else "in the training rows"
-    return f"any finite number; {what}: mean {domain['mean']:.4g} ± {domain['deviation']:.4g}"
+    return split.get("rows"), split.get("tasks", {}).get(task["name"], {})
 
 
 def _number(value: float | None) -> str:

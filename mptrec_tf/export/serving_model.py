@@ -1,9 +1,9 @@
-"""The SavedModel: raw columns in, one probability per task out; the preprocessing is inside.
+"""The SavedModel: raw columns in, one prediction per task out; the preprocessing is inside.
 
 Signatures, each with outputs by name:
-    serving_default   serialized tf.Examples [B]               -> probability [B] per task
+    serving_default   serialized tf.Examples [B]               -> prediction [B] per task
     columns           one tensor per raw feature column, [B] or [1] for one value that all rows
-                      share (a column of the user)             -> probability [B] per task
+                      share (a column of the user)             -> prediction [B] per task
                       (TensorFlow names inputs as Python names arguments: see `input_names`)
     spec_columns      the same by the spec's own names, where these differ; for servers, see
                       `export.spec_columns`
@@ -14,7 +14,6 @@ server up (`warmup`), and the parts that the next version can be made from (`com
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import tensorflow as tf
 
@@ -59,7 +58,7 @@ class ServingModel(tf.Module):
         self.preprocessing = Preprocessing(backbone.transform_dir)
         self.backbone = backbone.model
         self.backbone.trainable = False
-        heads, self._new_tasks = {}, {}
+        heads = {}
         for package in packages:
             check_addable(backbone, package.task)
             if package.task.name in heads:
@@ -67,19 +66,19 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-            self._new_tasks[package.task.name] = package.task
         self.banks = make_banks(heads, self.backbone.prompts_of_tasks().numpy())
+        self._new_tasks = {package.task.name: package.task for package in packages}
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns the probability [B] of every task, for raw feature columns [B]."""
+        """Returns the prediction [B] of every task, for raw feature columns [B]."""
         inputs = self.backbone.head_inputs(self._encode(columns))
         names = self.backbone.shape.tasks
         old = task_predictions(self.spec.select_tasks(names), inputs.logits)
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
             tasks = [self._new_tasks[name] for name in bank.tasks]
-            added = in_whole_vectors(partial(task_predictions, tasks), bank(inputs))
-            predictions |= dict(zip(bank.tasks, tf.unstack(added, num=len(tasks)), strict=True))
+            new = task_predictions(tasks, bank(inputs), in_whole_vectors)
+            predictions |= zip(bank.tasks, tf.unstack(new, num=len(tasks)), strict=True)
         return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
@@ -145,7 +144,7 @@ def save_model(
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
     add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
-    write_card(directory, backbone, packages, model.preprocessing)
+    write_card(directory, backbone, packages)
     write_warmup(directory, backbone.spec)
     keep_parts(directory, backbone, packages)
     return model

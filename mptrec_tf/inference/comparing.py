@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.inference.saved_model import LoadedModel
 
 
@@ -24,14 +23,14 @@ def compare(
     Args:
       a: A version.
       b: Another one.
-      blocks: Raw rows that both take; with the label columns of tasks whose AUC is wanted.
+      blocks: Raw rows that both take; with the label columns of tasks whose score is wanted.
       on_rows: Called with the number of rows after each block.
 
     Returns:
       For a task of both: `rows`, `identical` (to the last bit), `differing` rows, the `largest`
       difference and `where` it is, `rank_correlation` (Spearman's; None where a model answers all
-      rows alike), and `auc_a` and `auc_b` where there are labels of both classes. For a task of
-      one model alone: `only_in` ("a" or "b").
+      rows alike), and the scores where there are labels that allow one: `auc_a` and `auc_b`, or
+      what the task's kind calls its own. For a task of one model alone: `only_in` ("a" or "b").
 
     Raises:
       InputError: if the models share no task, there are no rows, rows do not fit a model, or a
@@ -67,6 +66,7 @@ class _Side:
 
     def __init__(self, model: LoadedModel, name: str) -> None:
         [self._task] = model.spec.select_tasks([name])
+        self.score_key = self._task.score_key
         self._weight, self._path = model.spec.weight, model.path
         self._missing_values = model.spec.missing_values
         self._answers: list[np.ndarray] = []
@@ -83,7 +83,7 @@ class _Side:
             )
         self._answers.append(answers)
         if self._task.label in block.columns:
-            self._labels.append(make_labels(self._task, block, self._missing_values))
+            self._labels.append(self._task.labels(block, self._missing_values))
             weighted = self._weight in block.columns
             ones = np.ones(len(block), np.float32)
             self._weights.append(make_weights(self._weight, block) if weighted else ones)
@@ -93,12 +93,12 @@ class _Side:
         """All of them, [n]."""
         return np.concatenate(self._answers)
 
-    def auc(self) -> float | None:
-        """None without labels of both classes."""
+    def score(self) -> float | None:
+        """None without labels, or where these allow none."""
         if len(self._labels) < len(self._answers):
             return None
         labels, weights = np.concatenate(self._labels), np.concatenate(self._weights)
-        value = auc(labels, self.answers, weights)
+        value = self._task.score(labels, self.answers, weights)
         return value if np.isfinite(value) else None
 
 
@@ -129,8 +129,8 @@ class _Pair:
             "largest": self._largest,
             "where": self._where,
             "rank_correlation": _rank_correlation(a, b),
-            "auc_a": self._a.auc(),
-            "auc_b": self._b.auc(),
+            f"{self._a.score_key}_a": self._a.score(),
+            f"{self._b.score_key}_b": self._b.score(),
         }
 
 

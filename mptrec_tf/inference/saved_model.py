@@ -60,7 +60,7 @@ class LoadedModel:
         return [name for name, dtype in self.column_types.items() if dtype != tf.string]
 
     def predict(self, block: Block) -> dict[str, np.ndarray]:
-        """Returns the probability [n] of every task for n raw rows.
+        """Returns the predictions [n] of every task for n raw rows.
 
         Raises:
           InputError: for a column that is missing or holds what is no number where one is due.

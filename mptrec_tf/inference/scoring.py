@@ -1,17 +1,15 @@
 """Scores files and data sets with an exported model."""
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.labels import make_labels, make_weights
+from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block, Source, read_split
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.report import task_metrics
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.rejects import Rejects
 from mptrec_tf.inference.saved_model import LoadedModel
@@ -27,7 +25,7 @@ def evaluate(
     tasks: Sequence[str] | None = None,
     on_rows: Callable[[int], Any] = lambda rows: None,
 ) -> dict[str, dict[str, float | int]]:
-    """Returns the metrics of every task on a split, see `evaluation.report.task_metrics`.
+    """Returns the metrics of every task on a split, see `Task.metrics`.
 
     Args:
       model: An exported model.
@@ -52,12 +50,12 @@ def evaluate(
     if "weight" in columns and not columns["weight"].any():
         raise InputError(f"column {model.spec.weight!r} weighs all {split} rows 0.")
     return {
-        task.name: task_metrics(
+        task.name: task.metrics(
             columns[f"label/{task.name}"],
-            columns[f"probability/{task.name}"],
-            users=columns.get("user"),
-            weight=columns.get("weight"),
-            known_probabilities=columns.get(f"known/{task.name}"),
+            columns[f"prediction/{task.name}"],
+            columns.get("weight"),
+            columns.get("user"),
+            columns.get(f"known/{task.name}"),
         )
         for task in chosen
     }
@@ -86,7 +84,7 @@ def evaluated_tasks(
     differing += [
         task.name
         for task in mine.tasks
-        if (not tasks or task.name in tasks) and not _same(task, defined.get(task.name, task))
+        if (not tasks or task.name in tasks) and not task.same_rule(defined.get(task.name, task))
     ]
     differing += [f for f in ("user_id", "weight") if getattr(mine, f) != getattr(theirs, f)]
     if differing:
@@ -111,17 +109,6 @@ def evaluated_tasks(
     return chosen
 
 
-def _same(task: Task, other: Task) -> bool:
-    """Whether two tasks make the same labels, in whatever order they list the values."""
-    both = [
-        dataclasses.replace(
-            t, positive=tuple(sorted(t.positive)), negative=tuple(sorted(t.negative))
-        )
-        for t in (task, other)
-    ]
-    return both[0] == both[1]
-
-
 def _check_features(model: LoadedModel, source: Source) -> None:
     """Rejects a source whose features are other columns than the model's, or of another kind.
 
@@ -139,9 +126,8 @@ def _check_features(model: LoadedModel, source: Source) -> None:
                 f"{has} has feature {odd[0]!r}, which {lacks} lacks: evaluate with the spec of the "
                 "data that the model was trained on."
             )
-    texts = [{f.name for f in spec.text_features} for spec in (mine, theirs)]
     common = {*mine.feature_names} & {*theirs.feature_names}
-    odd = sorted((texts[0] ^ texts[1]) & common)
+    odd = sorted(name for name in common if mine.column_types[name] != theirs.column_types[name])
     if odd:
         raise InputError(
             f"column {odd[0]!r} is text in one and a number in the other of data set "
@@ -166,10 +152,10 @@ def _evaluation_columns(
     columns = {}
     predictions = model.predict(block)
     for task in tasks:
-        columns[f"label/{task.name}"] = make_labels(task, block, model.spec.missing_values)
-        columns[f"probability/{task.name}"] = predictions[task.name]
-        if task.known_probability:
-            columns[f"known/{task.name}"] = block.numbers(task.known_probability)
+        columns[f"label/{task.name}"] = task.labels(block, model.spec.missing_values)
+        columns[f"prediction/{task.name}"] = predictions[task.name]
+        if task.known_column:
+            columns[f"known/{task.name}"] = block.numbers(task.known_column)
     if model.spec.user_id:
         columns["user"] = block.canonical_text(model.spec.user_id)
     if model.spec.weight:

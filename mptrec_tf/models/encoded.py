@@ -132,7 +132,9 @@ class Layout:
         """Takes apart what `pack` put together; returns the representations and logits [K, B]."""
         hidden = self.shared + self.specific
         x, h, logits = tf.split(packed, [self.input_width, hidden * self.width, self.tasks], axis=1)
-        h = tf.transpose(tf.reshape(h, [-1, hidden, self.width]), [1, 0, 2])
+        # Not -1 for the rows: there may be no representations.
+        h = tf.reshape(h, [tf.shape(packed)[0], hidden, self.width])
+        h = tf.transpose(h, [1, 0, 2])
         return Encoded(x, ids, h[: self.shared], h[self.shared :]), tf.transpose(logits)
 
     def moments(self, values: np.ndarray) -> Moments:

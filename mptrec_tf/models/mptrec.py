@@ -19,7 +19,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
 from mptrec_tf.layers.banks import ExpertBank, TowerBank
@@ -159,6 +159,8 @@ class MPTRecTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(model, tasks, losses or MPTRecLosses(), plan, **kwargs)
+        if plan is None and self.loss_weights.adversarial_weight:
+            raise ValueError("plan should be given where there is an adversary. Received: None.")
         count = len(self.tasks)
         self.discriminator = Discriminator(count, name="discriminator")
         self.discriminator.build((None, model.shape.width))

@@ -138,10 +138,17 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return {}
 
     def representations(self, encoded: Encoded) -> dict[str, tf.Tensor]:
-        """Returns what the signature `encode` serves: x [B, D], shared and specific [B, ., H]."""
-        served = {"x": encoded.x, "shared": tf.transpose(encoded.shared, [1, 0, 2])}
+        """Returns what the signature `encode` serves.
+
+        Returns:
+          `x` [B, D]; where there are any, `shared` [B, H], or [B, S, H] if there are several, and
+          `specific` [B, T, H].
+        """
+        served = {"x": encoded.x}
         if self.layout.shared == 1:
             served["shared"] = encoded.shared[0]
+        elif self.layout.shared:
+            served["shared"] = tf.transpose(encoded.shared, [1, 0, 2])
         if self.layout.specific:
             served["specific"] = tf.transpose(encoded.specific, [1, 0, 2])
         return served

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from mptrec_tf.data.packed import CATEGORICAL, LABELS, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs
@@ -175,7 +175,7 @@ class PromptedMPTRec(TrainedModel):
         """Returns per-sample values of a batch.
 
         Returns:
-          `probability` [B, N] of the new tasks, and what their heads report, [B, N] each by name:
+          `prediction` [B, N] of the new tasks, and what their heads report, [B, N] each by name:
           NaN for a head that does not report it. See `HeadOutputs`.
         """
         return self._report(inputs, tuple(self.heads.values()))
@@ -189,6 +189,6 @@ class PromptedMPTRec(TrainedModel):
             self._predict(name, o.logits) for name, o in zip(self.heads, outputs, strict=True)
         ]
         return {
-            "probability": tf.stack(predictions, axis=1),
+            "prediction": tf.stack(predictions, axis=1),
             **stack_reports(outputs),
         }

@@ -1,28 +1,72 @@
-"""Losses and predictions of tasks, from their logits."""
+"""Losses and predictions of tasks, from their logits: those of each kind at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 
 
 def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Binary cross entropy of each task on each sample.
+    """Returns the loss of each task on each sample, [K, B].
 
     Args:
-      tasks: K tasks.
+      tasks: K tasks, of one kind or of several.
       logits: [K, B].
-      labels: [B, K], each 0 or 1.
-
-    Returns:
-      [K, B].
+      labels: [B, K].
     """
-    del tasks
-    return tf.nn.sigmoid_cross_entropy_with_logits(tf.transpose(labels), logits)
+    groups = _by_kind(tasks)
+    if len(groups) == 1:
+        return type(tasks[0]).losses(tasks, logits, labels)
+    parts = [
+        kind.losses(
+            [tasks[i] for i in places],
+            tf.gather(logits, places),
+            tf.gather(labels, places, axis=1),
+        )
+        for kind, places in groups.items()
+    ]
+    return _in_order(parts, groups.values())
 
 
-def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
-    """Returns what tasks predict, [..., K, B], of logits [..., K, B]."""
-    del tasks
-    return tf.sigmoid(logits)
+def task_predictions(
+    tasks: Sequence[Task],
+    logits: tf.Tensor,
+    apply: Callable[[Callable[[tf.Tensor], tf.Tensor], tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
+    """Returns what tasks predict, in the shape of the logits.
+
+    Args:
+      tasks: K tasks, of one kind or of several.
+      logits: [K, B].
+      apply: Applies a function of single values to logits, for servers that promise the same bits
+        for any number of rows. Defaults to a plain call.
+    """
+    groups = _by_kind(tasks)
+    apply = apply or (lambda function, values: function(values))
+    if len(groups) == 1:
+        return apply(lambda values: type(tasks[0]).predictions(tasks, values), logits)
+    parts = [
+        apply(
+            lambda values, kind=kind, places=places: kind.predictions(
+                [tasks[i] for i in places], values
+            ),
+            tf.gather(logits, places),
+        )
+        for kind, places in groups.items()
+    ]
+    return _in_order(parts, groups.values())
+
+
+def _by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
+    """Places of the tasks of each kind."""
+    groups: dict[type[Task], list[int]] = {}
+    for place, task in enumerate(tasks):
+        groups.setdefault(type(task), []).append(place)
+    return groups
+
+
+def _in_order(parts: Sequence[tf.Tensor], places: Sequence[list[int]]) -> tf.Tensor:
+    """Puts rows of parts back where they came from."""
+    order = [place for part in places for place in part]
+    return tf.gather(tf.concat(parts, axis=0), [order.index(i) for i in range(len(order))])

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from mptrec_tf.data.packed import LABELS, WEIGHT
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
 from mptrec_tf.models.shapes import PlainLosses
@@ -56,7 +56,7 @@ class TrainedModel(tfrs.Model):
     fixed_shapes = True
 
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns per-sample values [B, K] of a batch by name: `probability` and others."""
+        """Returns per-sample values [B, K] of a batch by name: `prediction` and others."""
         raise NotImplementedError
 
     def end_epoch(
@@ -140,8 +140,8 @@ class Trainer(TrainedModel):
 
     @tf.function
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns `probability` [B, K] of a batch, and what the model reports of it."""
+        """Returns `prediction` [B, K] of a batch, and what the model reports of it."""
         encoded = self.backbone.encode(inputs)
         outputs = self.backbone.predict_tasks(encoded)
         probability = tf.transpose(task_predictions(self.task_kinds, outputs.logits))
-        return {"probability": probability, **self.backbone.report(encoded, outputs)}
+        return {"prediction": probability, **self.backbone.report(encoded, outputs)}

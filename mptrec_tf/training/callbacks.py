@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.training.batches import Rows, ordered_batches, reported
 
-AUC_SUM = "val_auc_sum"  # no "/": a task may be called sum
+SCORE_SUM = "val_score_sum"  # no "/": a task may be called sum
 _STATE = "state.json"
 
 
@@ -38,17 +38,21 @@ class EndEpoch(keras.callbacks.Callback):
 
 
 class Validate(keras.callbacks.Callback):
-    """Reports on the validation rows: `val_auc/<task>`, their sum, and means of the rest.
+    """Reports on the validation rows: each task's score, their sum, and means of the rest.
+
+    The score is logged as `val_auc/<task>`, or by what the task's kind calls it; the sum as
+    `val_score_sum`. Scores of different kinds mean different things: a sum is compared with none
+    but the same tasks' after another epoch.
 
     Args:
       rows: The validation rows.
-      tasks: Names of the tasks, in the order of the model's report.
+      tasks: The tasks, in the order of the model's report.
 
     Raises:
       InputError: after an epoch from which training cannot go on.
     """
 
-    def __init__(self, rows: Rows, tasks: Sequence[str]):
+    def __init__(self, rows: Rows, tasks: Sequence[Task]):
         super().__init__()
         self._rows = rows
         self._tasks = tasks
@@ -56,30 +60,30 @@ class Validate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the report to the logs."""
         report, labels, weight = reported(self.model, self._rows)
-        probabilities = report.pop("probability")
-        if not np.isfinite(probabilities).all():
+        predictions = report.pop("prediction")
+        if not np.isfinite(predictions).all():
             raise InputError(
                 f"training diverged in epoch {epoch + 1}: it predicts what is not a number; "
                 "use a smaller --learning_rate."
             )
-        aucs = []
+        scores = []
         for i, task in enumerate(self._tasks):
-            aucs.append(auc(labels[:, i], probabilities[:, i], weight))
-            if np.isnan(aucs[-1]):
+            scores.append(task.score(labels[:, i], predictions[:, i], weight))
+            if np.isnan(scores[-1]):
                 raise InputError(
-                    f"task {task!r} has one class only in the validation rows whose weight is not "
-                    "0; without an AUC no epoch is the best."
+                    f"task {task.name!r} has {task.one_label} in the validation rows whose weight "
+                    f"is not 0; without {task.a_score} no epoch is the best."
                 )
-            logs[f"val_auc/{task}"] = aucs[-1]
+            logs[task.score_log] = scores[-1]
             for name, values in report.items():
                 mean = float(values[:, i].mean())
-                if not np.isnan(mean):  # a head that does not report this
-                    logs[f"{name}/{task}"] = mean
-        logs[AUC_SUM] = sum(aucs)
+                if not np.isnan(mean):  # NaN: this head does not report it
+                    logs[f"{name}/{task.name}"] = mean
+        logs[SCORE_SUM] = sum(scores)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the largest validation AUC, until patience is used up.
+    """Keeps the weights of the epoch with the largest validation score, until patience is used up.
 
     Args:
       weights: The variables to keep.
@@ -87,7 +91,7 @@ class KeepBest(keras.callbacks.Callback):
       monitor: Which of the epoch's logs is to be large.
     """
 
-    def __init__(self, weights: Sequence[tf.Variable], patience: int, monitor: str = AUC_SUM):
+    def __init__(self, weights: Sequence[tf.Variable], patience: int, monitor: str = SCORE_SUM):
         super().__init__()
         self._weights = list(weights)
         self._patience = patience
@@ -267,10 +271,10 @@ class ProgressBar(keras.callbacks.Callback):
       epochs: Planned epochs.
       steps: Steps of an epoch.
       first_epoch: Where a continued run goes on.
-      tasks: Tasks to show training loss and validation AUC of.
+      tasks: Tasks to show training loss and validation score of.
     """
 
-    def __init__(self, run: str, epochs: int, steps: int, first_epoch: int, tasks: Sequence[str]):
+    def __init__(self, run: str, epochs: int, steps: int, first_epoch: int, tasks: Sequence[Task]):
         super().__init__()
         self._first = first_epoch
         self._tasks = tasks
@@ -294,7 +298,8 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.say(
             epoch,
             [
-                f"{task}: loss {logs[f'loss/{task}']:.4f}, AUC {logs[f'val_auc/{task}']:.4f}"
+                f"{task.name}: loss {logs[f'loss/{task.name}']:.4f}, "
+                f"{task.score_name} {logs[task.score_log]:.4f}"
                 for task in self._tasks
             ],
         )

@@ -22,7 +22,7 @@ class TrainingConfig:
 
     Attributes:
       epochs: int. At most so many.
-      patience: int. Stop after so many epochs without a better sum of validation AUCs.
+      patience: int. Stop after so many epochs without a better sum of validation scores.
       batch_size: int. Rows of a step.
       learning_rate: float. Of Adam.
       seed: int. Of the weights, the order of rows, and everything else that is random.

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.storage.directories import held_alone
@@ -84,10 +85,10 @@ def _learning_rate(config: TrainingConfig, steps: int):
 
 
 def all_settings(
-    settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[str]
+    settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Returns all that must be equal for a run to be continued."""
-    return {**settings, **dataclasses.asdict(config), "tasks": list(tasks)}
+    return {**settings, **dataclasses.asdict(config), "tasks": [task.to_plain() for task in tasks]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Job:
         Parts that know nothing of one another have best epochs of their own.
       train: Training rows.
       validation: Rows that choose the best epoch.
-      tasks: Names of the tasks, in the order of the labels.
+      tasks: The tasks, in the order of the labels; the model reports under their names.
       settings: What must be equal for a run to be continued, beside the `TrainingConfig`.
     """
 
@@ -109,7 +110,7 @@ class Job:
     best_of: Callable[[TrainedModel], Mapping[str, Sequence[tf.Variable]]]
     train: Rows
     validation: Rows
-    tasks: Sequence[str]
+    tasks: Sequence[Task]
     settings: Mapping[str, Any]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow_transform as tft
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import id_ranges
-from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.heads.registry import AUTO, HEADS, candidates, check_fits
 from mptrec_tf.models.heads.residual_shape import MOST_IDS
@@ -29,7 +28,7 @@ from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
-# A smaller head is as good if its AUC is below the best one's by at most so many standard errors.
+# A smaller head is as good if its score is below the best one's by at most so many standard errors.
 _NOISE = 1.0
 
 
@@ -43,8 +42,9 @@ class Candidate:
       training: How it was trained.
       run: int. Counted from 1; heads that are trained in the same way share one, and its seconds.
       result: What the training did.
-      validation_auc: float.
-      behind: float. How far the AUC is below that of the best candidate.
+      task: The task.
+      score: float. On the validation rows, see `Task.score`.
+      behind: float. How far the score is below that of the best candidate.
       noise: float. The standard error of that.
     """
 
@@ -53,7 +53,8 @@ class Candidate:
     training: loop.TrainingConfig
     run: int
     result: loop.Training
-    validation_auc: float
+    task: Task
+    score: float
     behind: float = 0.0
     noise: float = 0.0
 
@@ -69,7 +70,7 @@ class Candidate:
             "parameters": self.parameters,
             "run": self.run,
             "run_seconds": self.result.seconds,
-            "validation_AUC": self.validation_auc,
+            self.task.score_column: self.score,
             "behind_best": self.behind,
             "noise": self.noise,
         }
@@ -77,8 +78,9 @@ class Candidate:
 
 def candidate_kinds(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
     """Which kinds of heads are worth a try on a model, with the labels that there are."""
-    rows, positives = data.splits["train"]["rows"], data.splits["train"]["positives"][task]
-    return candidates(MODELS.get(backbone.kind).offers, min(positives, rows - positives))
+    [known], train = data.spec.select_tasks([task]), data.splits["train"]
+    informative = known.informative_rows(train["tasks"][task], train["rows"])
+    return candidates(MODELS.get(backbone.kind).offers, informative)
 
 
 def learn(
@@ -153,17 +155,15 @@ def _choose(
     found: Sequence[tuple[str, Head, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, *_ in found}
-    probabilities, labels, weight = predictions(backbone, task, heads, validation)
-    aucs = {kind: auc(labels, probabilities[kind], weight) for kind in heads}
-    best = max(aucs, key=aucs.get)
-    counted = slice(None) if weight is None else weight > 0
+    predicted, labels, weight = predictions(backbone, task, heads, validation)
+    scores = {kind: task.score(labels, predicted[kind], weight) for kind in heads}
+    best = max(scores, key=scores.get)
     candidates = []
     for kind, head, how, run, result in found:
-        _, noise = auc_difference(
-            labels[counted], probabilities[best][counted], probabilities[kind][counted]
-        )
-        behind = aucs[best] - aucs[kind]
-        candidates.append(Candidate(kind, head, how, run, result, aucs[kind], behind, noise))
+        _, noise = task.score_difference(labels, predicted[best], predicted[kind], weight)
+        score = scores[kind]
+        behind = scores[best] - score
+        candidates.append(Candidate(kind, head, how, run, result, task, score, behind, noise))
     candidates.sort(key=lambda candidate: candidate.parameters)
     chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
     return chosen, candidates
@@ -175,11 +175,11 @@ def predictions(
     """Returns what heads of one task say of rows, encoded or not, and their labels and weights.
 
     Returns:
-      Probabilities [n] by the names of `heads`, labels [n], and weights [n] if there are any.
+      Predictions [n] by the names of `heads`, labels [n], and weights [n] if there are any.
     """
     # A head may be called like one of the backbone's tasks.
     new = {f"{name}/": NewTask(task, head) for name, head in heads.items()}
     model = PromptedMPTRec(backbone, new)
     report, labels, weight = reported(model, rows)
-    by_name = {name: report["probability"][:, i] for i, name in enumerate(heads)}
+    by_name = {name: report["prediction"][:, i] for i, name in enumerate(heads)}
     return by_name, labels[:, 0], weight

@@ -10,8 +10,8 @@ from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows
-from mptrec_tf.training.calibration import calibration
-from mptrec_tf.training.callbacks import AUC_SUM
+from mptrec_tf.training.calibration import UNCHANGED, calibration
+from mptrec_tf.training.callbacks import SCORE_SUM
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.run_context import RunContext
 from mptrec_tf.training.statistics import compute_statistics
@@ -32,7 +32,7 @@ def pretrain(
       rows: Training and validation rows of these tasks, where they are loaded already.
 
     Raises:
-      InputError: for a task with one class only, data that are damaged, data too large for a
+      InputError: for a task with one label only, data that are damaged, data too large for a
         training that needs its rows in memory, or a directory that holds the state of another run.
     """
     kind, training = MODELS.get(config.model), config.training
@@ -53,10 +53,10 @@ def pretrain(
     tasks = data.spec.select_tasks(shape.tasks)
     job = loop.Job(
         make_model=lambda: kind.make_trainer(kind.make(shape), tasks, losses, plan),
-        best_of=lambda model: {AUC_SUM: list(model.backbone.named_weights().values())},
+        best_of=lambda model: {SCORE_SUM: list(model.backbone.named_weights().values())},
         train=train,
         validation=validation,
-        tasks=shape.tasks,
+        tasks=tasks,
         settings={
             "data": data.splits,
             "preprocessing": graph,
@@ -66,11 +66,11 @@ def pretrain(
         },
     )
     trainer, results = loop.run(job, training, context)
-    model, result = trainer.backbone, results[AUC_SUM]
+    model, result = trainer.backbone, results[SCORE_SUM]
     if training.calibrate:
-        fitted = calibration(trainer, validation)
-        model.rescale(*zip(*fitted, strict=True))
-        by_task = dict(zip(shape.tasks, fitted, strict=True))
+        fitted = calibration(trainer, validation, tasks)
+        model.rescale(*zip(*(of or UNCHANGED for of in fitted), strict=True))
+        by_task = {name: of for name, of in zip(shape.tasks, fitted, strict=True) if of}
         result = dataclasses.replace(result, calibration=by_task)
     title = context.title if context.show_progress else None
     model.set_statistics(compute_statistics(model, train, title))

@@ -10,9 +10,10 @@ from typing import Any
 import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models.heads.base import Head
-from mptrec_tf.models.heads.registry import to_plain
+from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
@@ -50,34 +51,34 @@ def tune(
       Head and training by kind; the logs of a training name the task.
 
     Raises:
-      InputError: for a task with one class only, one that the backbone has already, data that
+      InputError: for a task with one label only, one that the backbone has already, data that
         are damaged, or a directory that holds the state of another run.
     """
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
-    names = _names(task, heads)
-    [kind_of_task] = data.spec.select_tasks([task])
-    for kind, name in names.items():
-        model.add_task(kind_of_task, heads[kind], name)
+    named = _named(data, task, heads)
+    for kind, one in named.items():
+        model.add_task(one, heads[kind])
     # Before anything is written where another run may keep what it reads.
     check_state(data, task, heads, training, context)
     train, validation = encoded or encode_task(model, data, [task], context)
     job = loop.Job(
         make_model=lambda: model,
-        best_of=lambda model: {f"val_auc/{n}": model.heads[n].weights for n in names.values()},
+        best_of=lambda model: {t.score_log: model.heads[t.name].weights for t in named.values()},
         train=_label_for_each(train, len(heads)),
         validation=_label_for_each(validation, len(heads)),
-        tasks=list(names.values()),
+        tasks=list(named.values()),
         settings=_settings(data, task, heads, context),
     )
     _, results = loop.run(job, training, context)
-    trained = {kind: _logs_of(results[f"val_auc/{n}"], n, task) for kind, n in names.items()}
+    trained = {k: _logs_of(results[t.score_log], t.name, task) for k, t in named.items()}
     if training.calibrate:
-        fitted = calibration(model, job.validation)
-        for (kind, name), (scale, shift) in zip(names.items(), fitted, strict=True):
-            model.heads[name].rescale(scale, shift)
-            trained[kind] = dataclasses.replace(trained[kind], calibration={task: (scale, shift)})
-    return {kind: (model.heads[name], trained[kind]) for kind, name in names.items()}
+        fitted = calibration(model, job.validation, job.tasks)
+        for (kind, one), by in zip(named.items(), fitted, strict=True):
+            if by is not None:
+                model.heads[one.name].rescale(*by)
+                trained[kind] = dataclasses.replace(trained[kind], calibration={task: by})
+    return {kind: (model.heads[one.name], trained[kind]) for kind, one in named.items()}
 
 
 def check_state(
@@ -93,13 +94,15 @@ def check_state(
       InputError: naming the settings that differ.
     """
     settings = _settings(data, task, heads, context)
-    names = _names(task, heads).values()
-    saved_state(context.directory, loop.all_settings(settings, training, list(names)))
+    named = list(_named(data, task, heads).values())
+    saved_state(context.directory, loop.all_settings(settings, training, named))
 
 
-def _names(task: str, heads: Mapping[str, Any]) -> dict[str, str]:
-    """What the heads are called while they train: one alone as the task."""
-    return {kind: task if len(heads) == 1 else f"{task}/{kind}" for kind in heads}
+def _named(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:
+    """The task by the names that its heads have while they train: one alone has the task's."""
+    [one] = data.spec.select_tasks([task])
+    alone = len(heads) == 1
+    return {k: one if alone else dataclasses.replace(one, name=f"{task}/{k}") for k in heads}
 
 
 def _settings(
@@ -112,7 +115,7 @@ def _settings(
         "data": data.splits,
         "backbone": context.fingerprint,
         "task": task,
-        "heads": {kind: to_plain(head) for kind, head in heads.items()},
+        "heads": {kind: shape_to_plain(head) for kind, head in heads.items()},
     }
 
 

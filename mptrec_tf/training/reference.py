@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.spec import Task
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData, check_labels_of
-from mptrec_tf.evaluation.metrics import auc, auc_difference
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
@@ -61,8 +60,8 @@ def compare(
       context: Where the state of their runs is saved, and whether to say how far they are.
 
     Returns:
-      A row for each task: `task`; AUC on both `SPLITS` of the frozen model (`mptrec`), of full
-      joint training (`joint`), and of the new task alone (`single`), as `mptrec_test`; and the
+      A row for each task: `task`; its score on both `SPLITS` of the frozen model (`mptrec`), of
+      full joint training (`joint`), and of the new task alone (`single`), as `mptrec_test`; and the
       standard errors of the latter two's differences to the first, as `joint_noise_test`.
 
     Raises:
@@ -84,47 +83,37 @@ def compare(
             "joint": _model_predictions(together, tasks, rows)[0],
             "single": _model_predictions(alone, tasks[-1:], own)[0],
         }
-        for i, (name, row) in enumerate(rows_of.items()):
+        for i, (task_of_row, (name, row)) in enumerate(zip(tasks, rows_of.items(), strict=True)):
             for model, by_task in predicted.items():
                 if name in by_task:
-                    row[f"{model}_{split}"] = auc(labels[:, i], by_task[name], weight)
+                    row[f"{model}_{split}"] = task_of_row.score(labels[:, i], by_task[name], weight)
             for model in REFERENCES:
                 if name in predicted[model]:
-                    row[f"{model}_noise_{split}"] = _noise(
+                    _, row[f"{model}_noise_{split}"] = task_of_row.score_difference(
                         labels[:, i], predicted["mptrec"][name], predicted[model][name], weight
                     )
     rows_of[task]["parameters"] = count(head.trainable_weights)
     return list(rows_of.values())
 
 
-def _noise(
-    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, weight: np.ndarray | None
-) -> float:
-    """The standard error of the difference of two AUCs on the same rows; NaN for one class."""
-    counted = slice(None) if weight is None else weight > 0
-    if len(np.unique(labels[counted])) < 2:
-        return math.nan
-    return auc_difference(labels[counted], ours[counted], theirs[counted])[1]
-
-
-def in_words(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+def in_words(compared: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
     """What `compare` found on the test rows, a sentence for each task and reference point."""
     return [
-        f"{row['task']}: {what} {_verdict(row, model)}"
-        for row in compared
+        f"{row['task']}: {what} {_verdict(row, model, task)}"
+        for row, task in zip(compared, tasks, strict=True)
         for model, what in REFERENCES.items()
         if f"{model}_test" in row
     ]
 
 
-def _verdict(row: Mapping[str, Any], model: str) -> str:
+def _verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
     gain, noise = row[f"{model}_test"] - row["mptrec_test"], row[f"{model}_noise_test"]
     if math.isnan(gain):
-        return "cannot be judged: the test rows have one class only"
-    error = f"standard error {noise:.4f}"
+        return f"cannot be judged: the test rows have {task.one_label}"
+    error, what = f"standard error {noise:.4f}", f"test {task.score_name}"
     if not math.isfinite(noise) or abs(gain) < _NOISE * noise or gain == 0:
-        return f"would make no difference beyond noise ({gain:+.4f} of test AUC, {error})"
-    return f"would be {'better' if gain > 0 else 'worse'} by {abs(gain):.4f} of test AUC ({error})"
+        return f"would make no difference beyond noise ({gain:+.4f} of {what}, {error})"
+    return f"would be {'better' if gain > 0 else 'worse'} by {abs(gain):.4f} of {what} ({error})"
 
 
 def _model_predictions(
@@ -132,11 +121,14 @@ def _model_predictions(
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Predictions [n] by pre-trained task, labels [n, T] and, if there are any, weights [n]."""
     report, labels, weight = reported(Trainer(model, tasks), rows)
-    predicted = report["probability"]
+    predicted = report["prediction"]
     return {task.name: predicted[:, i] for i, task in enumerate(tasks)}, labels, weight
 
 
-def backbone_aucs(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
-    """Returns the AUC of each pre-trained task, whose labels are the first of the rows' labels."""
+def backbone_scores(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
+    """Returns the score of each pre-trained task; their labels are the first of the rows'."""
     predicted, labels, weight = _model_predictions(model, tasks, rows)
-    return {task: auc(labels[:, i], predicted[task], weight) for i, task in enumerate(predicted)}
+    return {
+        task.name: task.score(labels[:, i], predicted[task.name], weight)
+        for i, task in enumerate(tasks)
+    }

@@ -13,7 +13,9 @@ from mptrec_tf.data.packed import CATEGORICAL, NUMERIC
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.backbone import Backbone
+from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.models.registry import MODELS, ModelKind
+from mptrec_tf.models.shapes import MPTRecShape
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.training.loop import Training
 
@@ -39,13 +41,13 @@ def test_a_loaded_backbone_is_the_saved_one_bit_for_bit(synthetic_backbone, tmp_
     )
     assert fingerprint == stored.fingerprint
     loaded = load_backbone(str(again))
-    assert (loaded.spec, loaded.backbone.config) == (stored.spec, stored.shape)
-    weights = loaded.backbone.named_weights()
+    assert (loaded.spec, loaded.shape) == (stored.spec, stored.shape)
+    weights = loaded.model.named_weights()
     assert weights.keys() == stored.model.named_weights().keys()
     for name, weight in stored.model.named_weights().items():
         np.testing.assert_array_equal(weight, weights[name])
     features = {CATEGORICAL: tf.zeros((3, 7), tf.int64), NUMERIC: tf.ones((3, 3))}
-    np.testing.assert_array_equal(loaded.backbone(features), stored.model(features))
+    np.testing.assert_array_equal(loaded.model(features), stored.model(features))
 
 
 def test_changed_weights_are_refused_with_both_fingerprints(synthetic_backbone, copy):
@@ -70,9 +72,9 @@ def test_a_changed_vocabulary_is_refused(copy):
     [
         lambda d: d.pop("fingerprint"),
         lambda d: d.pop("training"),
-        lambda d: d["config"].pop("tasks"),
-        lambda d: d["config"].update(expert_count=3),
-        lambda d: d["config"].update(fusion="none"),
+        lambda d: d["shape"].pop("tasks"),
+        lambda d: d["shape"].update(expert_count=3),
+        lambda d: d["shape"].update(fusion="none"),
         lambda d: d["spec"].pop("numeric"),
         lambda d: d["spec"]["tasks"][0].update(colour="red"),
         lambda d: d.update(spec=None),
@@ -118,8 +120,8 @@ def test_a_backbone_without_its_graph_is_named(copy):
     ],
 )
 def test_weights_of_another_model_are_refused(synthetic_backbone, units, sentence):
-    stored = load_backbone(str(synthetic_backbone)).backbone
-    other = Backbone(dataclasses.replace(stored.config, tower_units=units))
+    stored = load_backbone(str(synthetic_backbone)).model
+    other = MPTRec(dataclasses.replace(stored.shape, tower_units=units))
     values = {name: weight.numpy() for name, weight in stored.named_weights().items()}
     with pytest.raises(InputError, match=sentence):
         backbones.assign_weights(other.named_weights(), values, "weights.npz")
@@ -157,7 +159,7 @@ def finished(tmp_path, prepared_synthetic):
     (work / "epoch-0000.index").write_text("state")
     graph = transform_fingerprint(f"{prepared_synthetic}/transform")
     return Training(
-        history=[{"val_auc_sum": float("nan")}],
+        history=[{"val_score_sum": float("nan")}],
         best_epoch=0,
         seconds=1.0,
         steps=1,
@@ -185,7 +187,7 @@ def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, fini
     assert (tmp_path / "out" / "logs" / "train" / "events").read_text() == "seen"
     assert kept.fingerprint == stored.fingerprint
     assert kept.training["losses"] == {"gen_weight": 0.9}
-    assert kept.training["history"] == [{"val_auc_sum": None}]
+    assert kept.training["history"] == [{"val_score_sum": None}]
     assert kept.training["data"]["splits"]["train"]["rows"] == 1500
 
 
@@ -233,12 +235,55 @@ def test_data_that_changed_during_the_training_are_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d["config"].update(tasks=d["config"]["tasks"][::-1]),
-        lambda d: d["config"].update(fusion="share_only"),
+        lambda d: d["shape"].update(tasks=d["shape"]["tasks"][::-1]),
+        lambda d: d["shape"].update(fusion="share_only"),
         lambda d: d["spec"].update(numeric=d["spec"]["numeric"][::-1]),
     ],
 )
 def test_how_the_weights_are_used_is_part_of_the_fingerprint(copy, change):
     change_description(copy, change)
+    with pytest.raises(InputError, match="was changed since it was written"):
+        load_backbone(str(copy))
+
+
+def test_a_backbone_names_its_model_and_its_shape(synthetic_backbone):
+    description = json.loads((synthetic_backbone / "backbone.json").read_text())
+    stored = load_backbone(str(synthetic_backbone))
+    assert description["model"] == stored.model.kind == "mptrec"
+    assert isinstance(stored.model, MPTRec)
+    shape = json.loads(json.dumps(dataclasses.asdict(stored.shape)))
+    assert description["shape"] == shape
+    assert shape["expert_units"] == [12, 8]
+
+
+def test_a_backbone_from_before_models_had_names_is_named(copy):
+    change_description(copy, lambda d: d.pop("model"))
+    with pytest.raises(InputError) as refusal:
+        load_backbone(str(copy))
+    assert str(refusal.value) == (
+        f"backbone {copy} was written by an earlier version of mptrec_tf; pre-train it again."
+    )
+
+
+def test_a_model_that_is_unknown_here_is_named(copy):
+    change_description(copy, lambda d: d.update(model="mine"))
+    with pytest.raises(InputError) as refusal:
+        load_backbone(str(copy))
+    assert str(refusal.value) == (
+        f"backbone {copy} is of the model 'mine', which is unknown here (there are mptrec, single, "
+        "shared_bottom); name the module that registers it in MPTREC_PLUGINS."
+    )
+
+
+class Other(MPTRec):
+    """Has the weights of another kind of model."""
+
+    kind = "other"
+
+
+def test_which_model_it_is_is_part_of_the_fingerprint(copy, monkeypatch):
+    monkeypatch.setattr(MODELS, "_kinds", dict(MODELS._kinds))
+    MODELS.register("other", ModelKind(Other, MPTRecShape))
+    change_description(copy, lambda d: d.update(model="other"))
     with pytest.raises(InputError, match="was changed since it was written"):
         load_backbone(str(copy))

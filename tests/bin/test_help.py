@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.bin import defaults
-from mptrec_tf.models.configurations import BackboneConfig, PretrainingConfig, head_config
-from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.models.heads.registry import HEADS
+from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
 
 ROOT = Path(__file__).parents[2]
@@ -43,15 +43,33 @@ def as_given(value):
 
 def test_pretrain_shows_what_the_configurations_hold():
     told = flags("pretrain")
-    shown = set()
-    for configuration in (BackboneConfig, PretrainingConfig, TrainingConfig):
+    shown = {"model"}
+    assert default(told["model"]) == DEFAULT
+    kinds = MODELS.all()
+    for name, text in told.items():
+        holding = {
+            model: as_given(getattr(configuration, name))
+            for model, kind in kinds.items()
+            for configuration in (kind.shape, kind.losses, TrainingConfig)
+            if hasattr(configuration, name)
+        }
+        if not holding:
+            continue
+        shown.add(name)
+        # All models hold the same, or have no such field.
+        first, *others = default(text).split("; ")
+        assert set(holding.values()) == {first}, name
+        without = [model for model in kinds if model not in holding]
+        assert others == ([f"{', '.join(without)}: none"] if without else []), name
+    assert shown == told.keys() - {"data", "tasks", "output_dir", "version"}
+    mptrec = kinds["mptrec"]
+    for configuration in (mptrec.shape, mptrec.losses, TrainingConfig):
         for field in dataclasses.fields(configuration):
             if field.name in told and field.default is not dataclasses.MISSING:
-                assert default(told[field.name]) == as_given(field.default), field.name
-                shown.add(field.name)
-    assert shown == told.keys() - {"data", "tasks", "output_dir", "version"}
+                assert default(told[field.name]).split("; ")[0] == as_given(field.default)
     assert default(told["epochs"]) == "30"
     assert default(told["expert_units"]) == "256,128"
+    assert default(told["gen_weight"]) == "0.9; single, shared_bottom: none"
 
 
 def test_add_task_shows_what_holds_for_each_kind_of_head():
@@ -61,19 +79,19 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
     for name, text in told.items():
         holding = {
             kind: as_given(getattr(configuration, name))
-            for kind in KINDS
-            for configuration in (recipe(kind), head_config(kind))
+            for kind in HEADS.names()
+            for configuration in (recipe(kind), HEADS.get(kind).make_shape())
             if hasattr(configuration, name)
         }
         if not holding:
             continue
         shown.add(name)
         first, *others = default(text).split("; ")
-        read = dict.fromkeys(KINDS, first)
+        read = dict.fromkeys(HEADS.names(), first)
         for other in others:
             kinds, value = other.split(": ")
             read |= dict.fromkeys(kinds.split(", "), value)
-        assert read == {kind: holding.get(kind, "none") for kind in KINDS}, name
+        assert read == {kind: holding.get(kind, "none") for kind in HEADS.names()}, name
     assert shown == {
         *("epochs", "patience", "batch_size", "learning_rate", "seed", "calibrate"),
         *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),

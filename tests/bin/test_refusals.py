@@ -96,7 +96,7 @@ def test_a_task_with_one_class_is_refused(run_refused, synthetic_way, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(synthetic_way.data, data)
     description = json.loads((data / "data.json").read_text())
-    description["splits"]["train"]["positives"]["like"] = 0
+    description["splits"]["train"]["tasks"]["like"]["positives"] = 0
     (data / "data.json").write_text(json.dumps(description))
     said = run_refused(
         "pretrain", f"--data={data}", "--tasks=click,like", f"--output_dir={tmp_path / 'out'}"

@@ -1,5 +1,6 @@
 """What a user got wrong is said before TensorFlow is imported, which takes seconds."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.data.sources.registry import built_in_spec
-from mptrec_tf.models.configurations import BackboneConfig
+from mptrec_tf.models.shapes import MPTRecShape
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare", "serve")
@@ -67,12 +68,15 @@ def describe(directory, name, **content):
 def there(tmp_path):
     """What stands in a user's folder, as far as its descriptions go."""
     spec = json.loads(SPEC.to_json())
-    counts = {"rows": 100, "positives": {"click": 40, "like": 30, "share": 20, "purchase": 100}}
+    positives = {"click": 40, "like": 30, "share": 20, "purchase": 100}
+    labels = {task: {"positives": count} for task, count in positives.items()}
+    counts = {"rows": 100, "tasks": labels}
     splits = dict.fromkeys(("train", "validation", "test"), counts)
-    shape = BackboneConfig(("click", "like"), 900, 7, 3)
+    shape = MPTRecShape(("click", "like"), 900, 7, 3)
     backbone = {
         "fingerprint": "0123",
-        "config": json.loads(shape.to_json()),
+        "model": "mptrec",
+        "shape": dataclasses.asdict(shape),
         "spec": spec,
         "training": {},
     }
@@ -87,7 +91,12 @@ def there(tmp_path):
         describe(model / version, parts, **package, task=by_name["share"])
         (model / version / "saved_model.pb").write_bytes(b"")
     (tmp_path / "rows.csv").write_text("hour\n1\n")
-    data = {"spec": spec, "embedding_rows": 900, "splits": splits, "survey": {}}
+    data = {
+        "spec": spec,
+        "inputs": [{"kind": "categorical", "columns": 7, "rows": 900}],
+        "splits": splits,
+        "survey": {},
+    }
     return {
         "data": describe(tmp_path / "data", "data.json", **data),
         "backbone": describe(tmp_path / "backbone", "backbone.json", **backbone),
@@ -198,6 +207,16 @@ MISTAKES = [
         "--data={data} --backbone={backbone} --task=share --head=residual --tau=3 "
         "--output_dir={new}",
         "head 'residual' has no tau",
+    ),
+    (
+        "pretrain",
+        "--data={data} --tasks=click --model=single --gen_weight=0.3 --output_dir={new}",
+        "model 'single' has no gen_weight; leave it out.",
+    ),
+    (
+        "pretrain",
+        "--data={data} --tasks=click --model=shared_bottom --fusion=full --output_dir={new}",
+        "model 'shared_bottom' has no fusion; leave it out.",
     ),
     ("export", "--backbone={backbone} --tasks={other} --output_dir={new}", "fingerprint 4567"),
     ("export", "--add={share} --output_dir={model}", "replace it instead"),

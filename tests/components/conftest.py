@@ -140,8 +140,7 @@ def pretrain(transform_graph, schema):
 
     def pretrain(folder, examples, **changes):
         from components.pretrainer.component import Pretrainer
-        from components.pretrainer.config import PretrainerConfig
-        from mptrec_tf.training.loop import TrainingConfig
+        from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
         training = TrainingConfig(epochs=2, batch_size=128, seed=4)
         fields = {"tasks": OLD, "shape": SHAPE, "training": training}
@@ -149,7 +148,7 @@ def pretrain(transform_graph, schema):
             Pretrainer,
             folder,
             {"examples": examples, "transform_graph": transform_graph, "schema": schema},
-            config=PretrainerConfig(**fields | changes),
+            config=PretrainingConfig(**fields | changes),
             state_dir=f"{folder.parent}/unfinished",
         )
 
@@ -163,7 +162,7 @@ def tune():
     def tune(folder, examples, base_model, task, **training):
         from components.prompt_tuner.component import PromptTuner
         from components.prompt_tuner.config import PromptTunerConfig
-        from mptrec_tf.training.new_task import NewTaskConfig
+        from mptrec_tf.training.configurations import NewTaskConfig
 
         # Fast enough that the second of two epochs is better than the first.
         fields = {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "seed": 5}

@@ -17,16 +17,18 @@ from components.data_gate.checks import (
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
 from components.report import read_report
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.raw_examples import save_description
 from mptrec_tf.data.sources.block import SPLITS
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("color"),),
-    (Numeric("price"),),
-    (Task("buy", "bought", ("yes",)), Task("stay", "seconds", above=30)),
+    (Categorical("color"), Numeric("price")),
+    (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
 )
 # 60 red and 40 blue; prices 0 to 99; a half of the labels is positive.
 GOOD = {
@@ -75,7 +77,7 @@ def drift_of(statistics, baseline, schema, config=None):
 
 def test_good_data_pass(good, gate_schema):
     assert schema_found(good, gate_schema) == []
-    assert label_problems(good, "train", ["buy"]) == []
+    assert label_problems(good, "train", SPEC.select_tasks(["buy"])) == []
     assert drift_problems(drift(good, good, gate_schema, SPEC, GateConfig())) == []
 
 
@@ -159,11 +161,11 @@ def test_a_split_without_rows_is_named(gate_schema):
 
 
 def test_missing_labels_are_named(good):
-    assert label_problems(good, "train", ["buy", "stay"]) == [
+    assert label_problems(good, "train", SPEC.select_tasks(["buy", "stay"])) == [
         "no train row has a label for task 'stay'; add its label column"
     ]
     gaps = statistics_of(**{"label/buy": [*[0.0, 1.0] * 48, *[None] * 4]})
-    assert label_problems(gaps, "test", ["buy"]) == [
+    assert label_problems(gaps, "test", SPEC.select_tasks(["buy"])) == [
         "4 of 100 test rows have no label for task 'buy'; leave them out, or label them"
     ]
 
@@ -171,7 +173,7 @@ def test_missing_labels_are_named(good):
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_labels_of_one_class_are_named(value):
     statistics = statistics_of(**{"label/buy": [value] * 100})
-    assert label_problems(statistics, "validation", ["buy"]) == [
+    assert label_problems(statistics, "validation", SPEC.select_tasks(["buy"])) == [
         f"task 'buy' has one class only in the validation split: every label is {value:g}; check "
         "what counts as positive"
     ]

@@ -10,16 +10,17 @@ from tfx.v1.components import Evaluator
 from components.evaluation.eval_config import Thresholds, make_eval_config
 from components.evaluation.exact_auc import ExactAuc, _Count, area
 from components.model_artifact import serving_directory
-from mptrec_tf.data.spec import DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate
 
 SPEC = DatasetSpec(
     "shop",
-    (),
     (Numeric("price"), Numeric("size")),
-    (Task("buy", "bought", ("yes",)), Task("stay", "seconds", above=30)),
+    (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
     weight="importance",
 )
 
@@ -89,7 +90,7 @@ def test_the_metric_is_known_by_its_name():
 
 
 def test_every_task_has_its_metrics_and_threshold():
-    thresholds = Thresholds(least_auc={"buy": 0.8}, least_auc_of_all=0.6)
+    thresholds = Thresholds(least={"buy": 0.8}, least_of_all=0.6)
     config = make_eval_config(SPEC, ["buy", "stay"], thresholds, slices=[["size"]])
     [model] = config.model_specs
     assert (model.name, model.signature_name, model.is_baseline) == (
@@ -131,7 +132,7 @@ def test_what_does_not_fit_the_spec_is_refused():
     with pytest.raises(InputError, match="unknown task 'sell': data set 'shop' has buy, stay"):
         make_eval_config(SPEC, ["sell"], Thresholds())
     with pytest.raises(InputError, match="threshold is given for 'sell', which is no task of data"):
-        make_eval_config(SPEC, ["buy"], Thresholds(least_auc={"sell": 0.5}))
+        make_eval_config(SPEC, ["buy"], Thresholds(least={"sell": 0.5}))
     with pytest.raises(InputError, match="cannot slice by 'seconds': it is no feature of data set"):
         make_eval_config(SPEC, ["buy"], Thresholds(), slices=[["size", "seconds"]])
 
@@ -175,7 +176,7 @@ def expected(grown, synthetic):
 def test_the_evaluator_computes_the_programs_aucs(run_evaluator, grown, expected):
     tasks = ["click", "like", "share"]
     least = {task: expected[task]["auc"] - 1e-9 for task in tasks}
-    found, blessed, _ = run_evaluator(grown, tasks, Thresholds(least_auc=least))
+    found, blessed, _ = run_evaluator(grown, tasks, Thresholds(least=least))
     assert blessed == 1
     for task in tasks:
         assert found[task]["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
@@ -186,7 +187,7 @@ def test_the_evaluator_computes_the_programs_aucs(run_evaluator, grown, expected
 def test_a_task_below_its_threshold_refuses_the_model(run_evaluator, grown, model, expected):
     """Click is below by a hair; like, no worse than in production, is not the reason."""
     least = {"click": expected["click"]["auc"] + 1e-9}
-    thresholds = Thresholds(least_auc=least, least_auc_of_all=0.0, margin=0.0)
+    thresholds = Thresholds(least=least, least_of_all=0.0, margin=0.0)
     tasks = ["click", "like", "share"]
     _, blessed, uri = run_evaluator(grown, tasks, thresholds, model, ["click", "like"])
     assert blessed == 0

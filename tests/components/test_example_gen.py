@@ -11,7 +11,6 @@ from tfx.utils import proto_utils
 
 from components.example_gen.component import RawExampleGen
 from components.example_gen.source import SourceConfig
-from mptrec_tf.data.labels import make_labels
 from mptrec_tf.data.raw_examples import label_column, read_description, serialized_examples
 from mptrec_tf.data.sources.block import SPLITS, Block, read_split
 from mptrec_tf.data.spec_yaml import parse
@@ -95,7 +94,7 @@ def test_splits_stay_as_they_came(examples, synthetic):
     for split, counts in description["splits"].items():
         [block] = read_split(source, split)
         for task in ("click", "like", "share", "purchase"):
-            assert counts["positives"][task] == block.columns[task].sum()
+            assert counts["tasks"][task]["positives"] == block.columns[task].sum()
     assert examples.get_string_custom_property("rows_fingerprint") == description["fingerprint"]
     assert examples.get_string_custom_property("data_set") == "synthetic"
 
@@ -119,9 +118,9 @@ def test_a_users_own_csv(tmp_path, generate):
     description = read_description(examples.uri)
     assert description["spec"] == SPEC
     assert description["splits"] == {
-        "train": {"rows": 4, "positives": {"buy": 2, "stay": 2}},
-        "validation": {"rows": 2, "positives": {"buy": 1, "stay": 2}},
-        "test": {"rows": 1, "positives": {"buy": 1, "stay": 0}},
+        "train": {"rows": 4, "tasks": {"buy": {"positives": 2}, "stay": {"positives": 2}}},
+        "validation": {"rows": 2, "tasks": {"buy": {"positives": 1}, "stay": {"positives": 2}}},
+        "test": {"rows": 1, "tasks": {"buy": {"positives": 1}, "stay": {"positives": 0}}},
     }
     assert decoded(examples, "test") == [
         {
@@ -233,8 +232,8 @@ def test_census_income(small_census, generate):
     assert rows == {"train": 2000, "validation": 1000, "test": 1000}
     with open(small_census / "census-income.data") as file:
         raw = [line.rstrip().split(", ") for line in file]
-    positives = description["splits"]["train"]["positives"]
-    assert positives == {
+    labels = description["splits"]["train"]["tasks"]
+    assert {task: of["positives"] for task, of in labels.items()} == {
         "income": sum(row[41] == "50000+." for row in raw),
         "marital": sum(row[7] == "Never married" for row in raw),
         "education": sum(row[4] == "Bachelors degree(BA AB BS)" for row in raw),
@@ -249,7 +248,7 @@ def test_labels_are_those_of_the_spec(small_census, synthetic):
     column = np.array(["50000+.", "- 50000."], object)
     block = Block({"income_50k": column}, "two rows", np.array([1, 2]))
     [task] = spec.select_tasks(["income"])
-    np.testing.assert_array_equal(make_labels(task, block, spec.missing_values), [1, 0])
+    np.testing.assert_array_equal(task.labels(block, spec.missing_values), [1, 0])
     assert label_column("income") == "label/income"
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -8,17 +9,15 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import model_artifact
-from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.mptrec import PretrainingConfig
+from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.storage.arrays import load_arrays
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.callbacks import SaveProgress
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.new_task import NewTaskConfig
+from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig, TrainingConfig
 
 
 class KilledError(Exception):
@@ -67,7 +66,7 @@ def test_the_pretrainer_writes_a_whole_model(pretrained, model, examples, made):
     training = loaded.backbone.training
     assert training["data"]["splits"]["train"]["rows"] == 1200
     assert training["training"]["seed"] == 4
-    assert training["losses"]["assignment"] == PretrainingConfig().assignment
+    assert training["losses"]["assignment"] == MPTRecLosses().assignment
     assert len(training["history"]) == 2
     assert has_logs(pretrained["model_run"])
     assert os.listdir(made / "unfinished") == []
@@ -161,8 +160,8 @@ def test_the_state_is_found_by_what_is_trained(tmp_path, monkeypatch, tune, exam
     """Another seed is another training: neither finds the other's state."""
     made = []
 
-    def fails(*_, directory, **__):
-        made.append(directory)
+    def fails(backbone, data, task, config, context):
+        made.append(context.directory)
         raise KilledError
 
     monkeypatch.setattr(new_task, "learn", fails)  # TFX loads the run_fn anew
@@ -206,7 +205,7 @@ def test_an_unknown_task_is_refused(tmp_path, tune, pretrain, examples, model):
 def test_a_task_with_one_class_is_refused(tmp_path, tune, pretrain, examples, model, copy_artifact):
     def all_negative(description):
         for task in ("click", "share"):
-            description["splits"]["validation"]["positives"][task] = 0
+            description["splits"]["validation"]["tasks"][task]["positives"] = 0
 
     other = with_spec(examples, tmp_path / "x", copy_artifact, all_negative)
     with pytest.raises(InputError, match="'share' has one class only in the validation split"):
@@ -246,14 +245,15 @@ def test_rows_that_are_missing_are_noticed(tmp_path, tune, examples, model, copy
 
 
 def test_configurations_go_through_json():
-    pretrainer = PretrainerConfig(
+    pretrainer = PretrainingConfig(
         ("a", "b"),
+        "mptrec",
         {"expert_units": (3, 2), "l2_dense": 0.5},
-        PretrainingConfig(assignment="online"),
+        {"assignment": "online"},
         TrainingConfig(epochs=3),
     )
-    plain = json.loads(json.dumps(pretrainer.to_dict()))
-    assert PretrainerConfig.from_dict(plain) == pretrainer
+    plain = json.loads(json.dumps(dataclasses.asdict(pretrainer)))
+    assert PretrainingConfig.from_plain(plain) == pretrainer
     tuner = PromptTunerConfig("a", NewTaskConfig("fixed", {"tower_units": (3, 2)}, {"seed": 7}))
     assert PromptTunerConfig.from_dict(json.loads(json.dumps(tuner.to_dict()))) == tuner
 

@@ -7,20 +7,20 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.example_decoding import ExampleParser
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 
 NATURAL = DatasetSpec(
     "shop",
-    (Categorical("city"), Categorical("both")),
-    (Numeric("price"), Numeric("both")),
-    (Task("buy", "bought", positive="1"),),
+    (Categorical("city"), Categorical("both"), Numeric("price"), Numeric("both")),
+    (BinaryTask("buy", "bought", positive="1"),),
 )
 
 
 def typed(types):
-    return DatasetSpec(
-        NATURAL.name, NATURAL.categorical, NATURAL.numeric, NATURAL.tasks, example_types=types
-    )
+    return DatasetSpec(NATURAL.name, NATURAL.features, NATURAL.tasks, example_types=types)
 
 
 ANY = typed({"city": "int64"})

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import check_beam_args, prepare
 from mptrec_tf.data.prepared import PreparedData, summary_rows
 from mptrec_tf.data.sources.block import SPLITS, read_split
@@ -13,11 +15,14 @@ from mptrec_tf.data.sources.census_income import CensusIncome
 from mptrec_tf.data.sources.registry import open_tabular
 from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.data.sources.tabular import Tabular
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
-    "small", (Categorical("c"),), (Numeric("x"),), (Task("t", "y", positive="1", negative="0"),)
+    "small",
+    (Categorical("c"), Numeric("x")),
+    (BinaryTask("t", "y", positive="1", negative="0"),),
 )
 CSV = "c,x,y\na,1,1\nb,2,0\n"
 
@@ -152,7 +157,7 @@ def test_what_is_written(shop_data, shop):
     }
     opened = PreparedData(f"{shop}/data/")
     assert opened.spec == shop_data.spec
-    counts = {"rows": 4, "positives": {"buy": 2, "stay": 2}}
+    counts = {"rows": 4, "tasks": {"buy": {"positives": 2}, "stay": {"positives": 2}}}
     assert opened.splits == {"train": counts, "validation": counts, "test": counts}
 
 
@@ -175,7 +180,7 @@ def test_task_columns(shop_data):
 @pytest.mark.parametrize(("positives", "split"), [(0, "train"), (4, "validation")])
 def test_one_class_only(shop_data, tmp_path, positives, split):
     content = json.loads(Path(shop_data.directory, "data.json").read_text())
-    content["splits"][split]["positives"]["stay"] = positives
+    content["splits"][split]["tasks"]["stay"]["positives"] = positives
     (tmp_path / "data.json").write_text(json.dumps(content))
     message = (
         f"task 'stay' has one class only in the {split} split: {positives} positives in 4 rows of "
@@ -250,7 +255,8 @@ def test_real_rows(prepared_census, small_census):
         married = np.concatenate([b.column("marital_stat") for b in blocks]) != "Never married"
         assert rows["labels"][:, 1].tolist() == (~married).tolist()
         positives = dict(zip(data.spec.task_names, rows["labels"].sum(axis=0), strict=True))
-        assert data.splits[split]["positives"] == positives
+        labels = data.splits[split]["tasks"]
+        assert {task: of["positives"] for task, of in labels.items()} == positives
 
 
 def test_values_that_train_does_not_have(prepared_census, small_census):
@@ -330,10 +336,10 @@ def test_no_files_for_a_split(tmp_path):
 def test_a_missing_user_or_a_negative_weight(tmp_path):
     row = "c,x,y,u,w\na,1,1,ann,-0.5\n"
     source = small_source(tmp_path, train=row)
-    source.spec = DatasetSpec(SPEC.name, SPEC.categorical, SPEC.numeric, SPEC.tasks, "user", None)
+    source.spec = DatasetSpec(SPEC.name, SPEC.features, SPEC.tasks, "user", None)
     with pytest.raises(InputError, match=r"train.csv has no column 'user'; it has c, x, y, u, w"):
         prepare(source, f"{tmp_path}/data")
-    source.spec = DatasetSpec(SPEC.name, SPEC.categorical, SPEC.numeric, SPEC.tasks, "u", "w")
+    source.spec = DatasetSpec(SPEC.name, SPEC.features, SPEC.tasks, "u", "w")
     message = "line 2, column 'w': the weight -0.5 is negative; it must be 0 or more"
     with pytest.raises(InputError, match=message):
         prepare(source, f"{tmp_path}/data")

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
-from mptrec_tf.data.prepared_checks import DataChecks, _alone, _edges
+from mptrec_tf.data.prepared_checks import DataChecks, _edges
 from mptrec_tf.data.prepared_tables import feature_rows, label_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
+from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.separation import _alone
 
 BUCKETS = 5000
 
@@ -21,10 +25,10 @@ def checks(tmp_path):
     """Prepares data by hand: `rows` by split are ids `c`, numbers `x` and label values `y`."""
 
     def make(rows, task=None, both=False):
-        task = task or Task("buy", "y", positive="1")
+        task = task or BinaryTask("buy", "y", positive="1")
         features = [Categorical("c", hash_buckets=BUCKETS)]
         features += [Categorical("x", hash_buckets=BUCKETS)] if both else []
-        spec = DatasetSpec("shop", tuple(features), (Numeric("x"),), (task,))
+        spec = DatasetSpec("shop", (*features, Numeric("x")), (task,))
         surveys = {}
         for split in SPLITS:
             columns = rows[split]
@@ -223,11 +227,11 @@ def test_values_that_are_nearly_positive(checks, positive, other, nearly):
         values = np.array([positive, "another thing", other], object)
         return values[chosen.integers(0, 3, len(rows["c"]))]
 
-    task = Task("buy", "y", positive=positive)
+    task = BinaryTask("buy", "y", positive=positive)
     found = checks(splits(y=labels), task).warnings()
     sentence = f"task 'buy': label {other!r} ("
     assert [w.startswith(sentence) for w in found] == ([True] if nearly else [])
-    told = Task("buy", "y", positive=positive, negative=(other, "another thing"))
+    told = BinaryTask("buy", "y", positive=positive, negative=(other, "another thing"))
     assert checks(splits(y=labels), told).warnings() == []
 
 
@@ -276,7 +280,7 @@ def test_the_table_of_many_labels_and_of_thresholds(checks):
     assert len(found) == 20 + 1 + ("'1'" not in {row["value"] for row in found})
     assert found[-1]["value"] == "others"
     assert sum(row["train"] for row in found) == 1000
-    data = checks(splits(y=lambda rows, _: rows["c"] % 6), Task("long", "y", above=3))._data
+    data = checks(splits(y=lambda rows, _: rows["c"] % 6), BinaryTask("long", "y", above=3))._data
     assert [row[:4] for row in table(label_rows(data))] == [
         ("long", "y", "up to 3", "negative"),
         ("long", "y", "above 3", "positive"),

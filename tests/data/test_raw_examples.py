@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.arrow import serialized_rows
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.raw_examples import (
     label_column,
     read_description,
@@ -14,16 +16,16 @@ from mptrec_tf.data.raw_examples import (
     split_files,
 )
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("color"),),
-    (Numeric("price"),),
+    (Categorical("color"), Numeric("price")),
     (
-        Task("buy", "bought", ("yes",), ("no",), known_probability="truth"),
-        Task("stay", "seconds", above=30),
+        BinaryTask("buy", "bought", ("yes",), ("no",), known_probability="truth"),
+        BinaryTask("stay", "seconds", above=30),
     ),
     user_id="user",
     weight="importance",
@@ -101,7 +103,7 @@ def test_a_column_that_nobody_uses_is_left_out():
 
 def test_the_user_may_be_a_feature():
     spec = DatasetSpec(
-        "shop", (Categorical("user"),), (), (Task("buy", "bought", ("yes",)),), user_id="user"
+        "shop", (Categorical("user"),), (BinaryTask("buy", "bought", ("yes",)),), user_id="user"
     )
     assert record_batch(spec, block()).schema.names == ["user", "label/buy"]
 
@@ -128,14 +130,14 @@ def test_a_missing_column_is_named():
 
 def test_a_feature_is_not_mistaken_for_a_label():
     spec = DatasetSpec(
-        "shop", (), (Numeric(label_column("buy")),), (Task("buy", "bought", ("yes",)),)
+        "shop", (Numeric(label_column("buy")),), (BinaryTask("buy", "bought", ("yes",)),)
     )
     with pytest.raises(InputError, match="column 'label/buy' is named like the label of a task"):
         record_batch(spec, block(**{"label/buy": ["1", "2"]}))
 
 
 def test_a_description_is_read_back(tmp_path):
-    splits = {"train": {"rows": 2, "positives": {"buy": 1, "stay": 1}}}
+    splits = {"train": {"rows": 2, "tasks": {"buy": {"positives": 1}, "stay": {"positives": 1}}}}
     save_description(str(tmp_path), SPEC, splits, "abc")
     assert read_description(str(tmp_path)) == {
         "spec": SPEC,

@@ -5,25 +5,26 @@ import sys
 
 import pytest
 
-from mptrec_tf.data.spec import (
-    Categorical,
-    DatasetSpec,
-    Numeric,
-    Task,
-    check_same_features,
-    task_from_dict,
-)
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec, check_same_features
+from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 SPEC = DatasetSpec(
     name="shop",
-    categorical=(Categorical("color", min_count=2), Categorical("shop", hash_buckets=7)),
-    numeric=(Numeric("price", "log"), Numeric("age")),
+    features=(
+        Categorical("color", min_count=2),
+        Categorical("shop", hash_buckets=7),
+        Numeric("price", "log"),
+        Numeric("age"),
+    ),
     tasks=(
-        Task("buy", "bought", positive=("1",), negative=("0",), known_probability="p_buy"),
-        Task("long_stay", "seconds", above=30.5),
-        Task("red_or_blue", "mood", positive=("red", "blue")),
+        BinaryTask("buy", "bought", positive=("1",), negative=("0",), known_probability="p_buy"),
+        BinaryTask("long_stay", "seconds", above=30.5),
+        BinaryTask("red_or_blue", "mood", positive=("red", "blue")),
     ),
     user_id="user",
     weight="w",
@@ -31,7 +32,9 @@ SPEC = DatasetSpec(
 
 
 def change(**fields):
-    return dataclasses.replace(SPEC, **fields)
+    categorical = fields.pop("categorical", SPEC.categorical)
+    numeric = fields.pop("numeric", SPEC.numeric)
+    return dataclasses.replace(SPEC, features=(*categorical, *numeric), **fields)
 
 
 def test_importing_the_spec_imports_no_tensorflow():
@@ -43,8 +46,8 @@ def test_importing_the_spec_imports_no_tensorflow():
 
 
 def test_task_takes_one_value_or_several():
-    assert Task("t", "c", positive="yes") == Task("t", "c", positive=("yes",))
-    assert Task("t", "c", positive=1.0) == Task("t", "c", positive=[" 1"])
+    assert BinaryTask("t", "c", positive="yes") == BinaryTask("t", "c", positive=("yes",))
+    assert BinaryTask("t", "c", positive=1.0) == BinaryTask("t", "c", positive=[" 1"])
 
 
 def test_json_round_trip():
@@ -55,7 +58,7 @@ def test_json_round_trip():
 def test_json_keeps_all_of_it():
     spec = change(
         categorical=(Categorical("color", exact=True),),
-        tasks=(Task("t", "l", positive=("TRUE",), exact=True),),
+        tasks=(BinaryTask("t", "l", positive=("TRUE",), exact=True),),
         missing_values=("none", "-999"),
         text_format=TextFormat("tab", "backslash", ("color", "price", "age", "l")),
         example_types={"color": "int64"},
@@ -72,26 +75,32 @@ def test_what_a_version_before_0_2_wrote_is_named():
 
 def test_task_round_trip():
     for task in SPEC.tasks:
-        assert task_from_dict(dataclasses.asdict(task)) == task
+        assert task_from_plain(task.to_plain()) == task
 
 
 def test_label_values_are_compared_in_their_canonical_form():
-    task = Task("t", "c", positive=("Yes ", 1.0, "TRUE"), negative=(0, "NO"))
+    task = BinaryTask("t", "c", positive=("Yes ", 1.0, "TRUE"), negative=(0, "NO"))
     assert (task.positive, task.negative) == (("Yes", "1", "true"), ("0", "NO"))
     assert task.form(" 1.0") == "1"
-    exact = Task("t", "c", positive=("Yes ", "1.0"), exact=True)
+    exact = BinaryTask("t", "c", positive=("Yes ", "1.0"), exact=True)
     assert exact.positive == ("Yes ", "1.0")
     assert exact.form("1.0") == "1.0"
     with pytest.raises(InputError, match="'1' is both positive and negative"):
-        change(tasks=(Task("t", "l", positive="1", negative="1.0"),))
-    change(tasks=(Task("t", "l", positive="1", negative="1.0", exact=True),))
+        change(tasks=(BinaryTask("t", "l", positive="1", negative="1.0"),))
+    change(tasks=(BinaryTask("t", "l", positive="1", negative="1.0", exact=True),))
 
 
 def test_a_column_may_be_a_category_and_a_number():
     both = Categorical("price", min_count=3)
     spec = change(categorical=(*SPEC.categorical, both))
     assert spec.feature_names == ("color", "shop", "price", "age")
-    assert spec.text_features == SPEC.categorical
+    assert [both.raw_type(spec), SPEC.features[0].raw_type(spec)] == ["number", "text"]
+    assert spec.raw_columns == {
+        "color": SPEC.features[0],
+        "shop": SPEC.features[1],
+        "price": SPEC.features[2],
+        "age": SPEC.features[3],
+    }
 
 
 def test_names():
@@ -142,17 +151,23 @@ def test_select_tasks_refuses_a_task_named_twice():
             {"numeric": (Numeric("n", "zscore"),)},
             "'n': scale must be one of min_max, standard, log, not 'zscore'",
         ),
-        ({"tasks": (Task("a b", "l", positive="1"),)}, "task name 'a b' must be letters, digits"),
-        ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
-        ({"tasks": (Task("t", "l"),)}, "task 't': say what counts as positive"),
-        ({"tasks": (Task("t", "l", positive="1", above=1),)}, "task 't': say what counts as"),
         (
-            {"tasks": (Task("t", "l", negative="0", above=1),)},
+            {"tasks": (BinaryTask("a b", "l", positive="1"),)},
+            "task name 'a b' must be letters, digits",
+        ),
+        ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
+        ({"tasks": (BinaryTask("t", "l"),)}, "task 't': say what counts as positive"),
+        ({"tasks": (BinaryTask("t", "l", positive="1", above=1),)}, "task 't': say what counts as"),
+        (
+            {"tasks": (BinaryTask("t", "l", negative="0", above=1),)},
             "task 't': negative goes with positive, not with above",
         ),
-        ({"tasks": (Task("t", "l", above=float("nan")),)}, "task 't': above must be a finite"),
         (
-            {"tasks": (Task("t", "l", positive=("1", "2"), negative=("2.0",)),)},
+            {"tasks": (BinaryTask("t", "l", above=float("nan")),)},
+            "task 't': above must be a finite",
+        ),
+        (
+            {"tasks": (BinaryTask("t", "l", positive=("1", "2"), negative=("2.0",)),)},
             "task 't': '2' is both positive and negative",
         ),
     ],
@@ -164,7 +179,7 @@ def test_what_is_wrong_is_refused(fields, message):
 
 def test_everything_wrong_is_named_at_once():
     with pytest.raises(InputError) as caught:
-        change(numeric=(Numeric("color", "zscore"),) * 2, tasks=(Task("a b", "l"),))
+        change(numeric=(Numeric("color", "zscore"),) * 2, tasks=(BinaryTask("a b", "l"),))
     for part in ("'color' is listed twice", "scale must be", "task name 'a b'", "say what counts"):
         assert part in str(caught.value)
 
@@ -172,7 +187,7 @@ def test_everything_wrong_is_named_at_once():
 def test_two_tasks_may_share_a_label_column_and_a_user_may_be_a_feature():
     spec = change(
         categorical=(Categorical("user"),),
-        tasks=(Task("short", "seconds", above=5), Task("long", "seconds", above=60)),
+        tasks=(BinaryTask("short", "seconds", above=5), BinaryTask("long", "seconds", above=60)),
     )
     assert spec.user_id in spec.feature_names
 

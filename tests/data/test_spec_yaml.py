@@ -2,8 +2,11 @@ import textwrap
 
 import pytest
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import load, parse
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -41,16 +44,18 @@ def test_a_whole_spec(tmp_path):
     path.write_text(GOOD)
     assert load(path) == DatasetSpec(
         name="shop",
-        categorical=(
+        features=(
             Categorical("color"),
             Categorical("item", min_count=5),
             Categorical("shop", hash_buckets=100),
+            Numeric("age"),
+            Numeric("price", "log"),
+            Numeric("height", "standard"),
         ),
-        numeric=(Numeric("age"), Numeric("price", "log"), Numeric("height", "standard")),
         tasks=(
-            Task("buy", "bought", positive=("1",), negative=("0", "")),
-            Task("stay", "seconds", above=30.5),
-            Task("like", "reaction", positive=("love", "yes"), known_probability="p_like"),
+            BinaryTask("buy", "bought", positive=("1",), negative=("0", "")),
+            BinaryTask("stay", "seconds", above=30.5),
+            BinaryTask("like", "reaction", positive=("love", "yes"), known_probability="p_like"),
         ),
         user_id="user",
     )
@@ -80,11 +85,14 @@ header: [color, price, bought, liked, 2024]
 def test_how_values_and_files_are_written():
     assert parse(MORE, "my.yaml") == DatasetSpec(
         name="shop",
-        categorical=(Categorical("color", exact=True), Categorical("price", min_count=3)),
-        numeric=(Numeric("price"),),
+        features=(
+            Categorical("color", exact=True),
+            Categorical("price", min_count=3),
+            Numeric("price"),
+        ),
         tasks=(
-            Task("buy", "bought", positive="TRUE ", exact=True),
-            Task("like", "liked", positive="true", negative="0"),
+            BinaryTask("buy", "bought", positive="TRUE ", exact=True),
+            BinaryTask("like", "liked", positive="true", negative="0"),
         ),
         missing_values=("NA", "null", "~", "-999", ""),
         text_format=TextFormat(";", "\\", ("color", "price", "bought", "liked", "2024")),

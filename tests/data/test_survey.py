@@ -4,15 +4,23 @@ import json
 import numpy as np
 import pytest
 
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
-from mptrec_tf.data.survey import MOST_VALUES, MergeSurveys, Survey, survey_block
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
+from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.label_survey import MOST_VALUES
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("city"), Categorical("code", exact=True), Categorical("price", min_count=2)),
-    (Numeric("price"),),
-    (Task("buy", "bought", positive="yes"), Task("stay", "seconds", above=30)),
+    (
+        Categorical("city"),
+        Categorical("code", exact=True),
+        Categorical("price", min_count=2),
+        Numeric("price"),
+    ),
+    (BinaryTask("buy", "bought", positive="yes"), BinaryTask("stay", "seconds", above=30)),
 )
 ROWS = {
     "city": ["Bern", " Bern", "3.0", "3", "NA", "", "TRUE", "true", "Thun"],
@@ -42,7 +50,7 @@ def merged(*surveys):
 def test_what_rows_hold():
     assert survey_block(SPEC, block()).to_dict(SPEC) == {
         "rows": 9,
-        "positives": {"buy": 3, "stay": 3},
+        "tasks": {"buy": {"positives": 3}, "stay": {"positives": 3}},
         "labels": {
             "buy": [
                 {"value": "yes", "label": 1, "rows": 3},
@@ -155,7 +163,7 @@ def test_a_surveys_size_does_not_grow_with_the_rows():
         whole.add(of_values([f"v{n}" for n in numbers], numbers))
     assert len(whole.columns["city"].hashes) == 4096
     assert len(whole.columns["price"].counts) <= 2 * MOST_VALUES
-    assert len(whole.labels["buy"]) <= 2 * MOST_VALUES
+    assert len(whole.labels["buy"].values) <= 2 * MOST_VALUES
     found = whole.to_dict(SPEC)
     # 667 of each 2000 rows; 5 itself stands in the first block once more.
     assert found["columns"]["price"]["most_frequent"] == {"value": 5.0, "rows": 20 * 667 + 1}

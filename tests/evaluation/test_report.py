@@ -3,19 +3,19 @@ import math
 
 import numpy as np
 
-from mptrec_tf.evaluation.report import print_table, task_metrics, to_json
+from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.evaluation.report import print_table, to_json
 
+TASK = BinaryTask("buy", "bought", positive="1")
 LABELS = np.array([0, 1, 1, 0])
 PROBABILITIES = np.array([0.2, 0.9, 0.4, 0.5], np.float32)
 
 
-def test_task_metrics_holds_what_the_data_allow():
-    plain = task_metrics(LABELS, PROBABILITIES)
+def test_metrics_of_a_task_hold_what_the_data_allow():
+    plain = TASK.metrics(LABELS, PROBABILITIES)
     assert list(plain) == ["rows", "positives", "auc", "log_loss", "calibration", "ece"]
     assert (plain["rows"], plain["positives"], plain["auc"]) == (4, 2, 0.75)
-    full = task_metrics(
-        LABELS, PROBABILITIES, users=np.array([1, 1, 2, 2]), known_probabilities=LABELS
-    )
+    full = TASK.metrics(LABELS, PROBABILITIES, users=np.array([1, 1, 2, 2]), known=LABELS)
     assert full["grouped_auc"] == 0.5
     assert full["best_auc"] == 1.0
 

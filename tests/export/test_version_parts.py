@@ -12,7 +12,6 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import load_package, save_package
-from mptrec_tf.data.transform.graph import Preprocessing
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import changed, load_parts
@@ -31,7 +30,7 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
     keras.utils.set_random_seed(seed)
     [task] = backbone.spec.select_tasks(["share"])
     task = type(task)(**{**vars(task), "name": name})
-    head = make_head(head_config(kind), backbone.shape, name)
+    head = make_head(head_config(kind), backbone.model.layout, name)
     folder = folder / f"{name}-{seed}"
     folder.mkdir()
     save_package(str(folder), task, head, backbone.fingerprint, training or {"seed": seed})
@@ -226,10 +225,10 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
     training = {
         "best_epoch": 1,
         "history": [{"val_auc/four": 0.5}, {"val_auc/four": 0.75, "loss/four": 0.1, "x/three": 1}],
-        "data": {"splits": {"train": {"rows": 1234, "positives": {"four": 56}}}},
+        "data": {"splits": {"train": {"rows": 1234, "tasks": {"four": {"positives": 56}}}}},
     }
     package = make_package(backbone, tmp_path, "four", training=training)
-    card = model_card(backbone, [package], Preprocessing(backbone.transform_dir))
+    card = model_card(backbone, [package])
     assert card["tasks"][-1]["metrics"] == {"val_auc": 0.75, "loss": 0.1}
     assert "| four | added | shares is 1 | 0.7500 | 1,234 | 56 |" in to_markdown(card).replace(
         f"{package.task.label} is", "shares is"

@@ -7,8 +7,10 @@ import types
 import numpy as np
 import pytest
 
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.spec import DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.comparing import compare
 
@@ -17,9 +19,8 @@ def answering(name, answers, tasks=("buy",)):
     """A model that answers `answers` in turn."""
     spec = DatasetSpec(
         name="shop",
-        categorical=(),
-        numeric=(Numeric("price"),),
-        tasks=tuple(Task(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
+        features=(Numeric("price"),),
+        tasks=tuple(BinaryTask(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
     )
     rows = iter(np.array(answers, np.float32).T)
 

@@ -56,9 +56,9 @@ def test_raw_rows_are_answered_as_the_prepared_ones(
     model, synthetic_backbone, prepared_synthetic, block
 ):
     """The preprocessing in the model is the one of the training."""
-    backbone = load_backbone(str(synthetic_backbone)).backbone
+    backbone = load_backbone(str(synthetic_backbone)).model
     rows = load_rows(PreparedData(str(prepared_synthetic)), "test", ("click", "like"))
-    prepared = PromptedMPTRec(backbone).backbone(rows.columns).numpy()
+    prepared = tf.sigmoid(PromptedMPTRec(backbone).backbone(rows.columns)).numpy()
     # Beam may write rows in another order: the same 300 rows are among the 400 prepared ones.
     answers = np.stack([model.predict(block)[task] for task in ("click", "like")], axis=1)
     for row, labels in zip(

@@ -53,6 +53,40 @@ def test_experts_equal_a_loop_over_experts(units, batch):
 
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize("units", DEPTHS)
+def test_experts_on_an_input_of_their_own_equal_a_loop_over_experts(units, batch):
+    bank, x = ExpertBank(3, units), random(3, batch, 5)
+    bank.build(x.shape)
+    randomise(bank)
+    h = bank(x).numpy()
+    assert h.shape == (3, batch, units[-1])
+    for e in range(3):
+        np.testing.assert_allclose(h[e], plain_network(bank, e, x[e]), rtol=1e-4, atol=1e-5)
+    # The same weights on one input for all.
+    np.testing.assert_allclose(bank(np.stack([x[0]] * 3)), bank(x[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_an_expert_sees_its_own_input_alone():
+    bank, x = ExpertBank(3, (4, 3)), random(3, 7, 5)
+    before = bank(x).numpy()
+    x[1] += 1
+    after = bank(x).numpy()
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+    assert (after[1] != before[1]).any()
+
+
+@pytest.mark.parametrize("units", DEPTHS)
+def test_dropout_of_experts_on_inputs_of_their_own(units):
+    bank, x = ExpertBank(3, units, dropout=0.4), random(3, 7, 5)
+    bank.build(x.shape)
+    randomise(bank)
+    masks = masks_of(bank, 7, units)
+    h = bank(x, training=True).numpy()
+    for e in range(3):
+        np.testing.assert_allclose(h[e], plain_network(bank, e, x[e], masks), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("units", DEPTHS)
 def test_towers_equal_a_loop_over_tasks(units, batch):
     bank, fused = TowerBank(3, units), random(3, batch, 5)
     bank.build(fused.shape)
@@ -80,6 +114,9 @@ def test_runs_saves_and_loads(check_layer, make, rate):
     bank = make(2, (4, 3), dropout=rate, l2=0.1)
     if make is ExpertBank:
         assert check_layer(bank, random(6, 5), output_batch_axis=1).shape == (2, 6, 3)
+        own = ExpertBank(2, (4, 3), dropout=rate, l2=0.1)
+        output = check_layer(own, random(2, 6, 5), batch_axis=1, output_batch_axis=1)
+        assert output.shape == (2, 6, 3)
     else:
         output = check_layer(bank, random(2, 6, 5), batch_axis=1, output_batch_axis=1)
         assert output.shape == (2, 6)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone, BackboneConfig
+from mptrec_tf.models.registry import MODELS
 
 TASKS = ("click", "like", "buy")
 
@@ -41,9 +42,14 @@ def bce(logit, label):
     return -np.log(sigmoid(logit) if label else 1 - sigmoid(logit))
 
 
+@pytest.fixture
+def plain_network():
+    return network
+
+
 @dataclasses.dataclass
 class Plain:
-    """A backbone's outputs for a batch, from loops over rows and tasks."""
+    """MPT-Rec's outputs for a batch, from loops over rows and tasks."""
 
     x: np.ndarray  # [B, D]
     shared: np.ndarray  # [B, H]
@@ -53,9 +59,9 @@ class Plain:
     gates: np.ndarray  # [K, B, 2]
 
 
-def plain_backbone(backbone, batch):
+def plain_mptrec(backbone, batch):
     w = {k: v.numpy().astype(np.float64) for k, v in backbone.named_weights().items()}
-    count = len(backbone.config.tasks)
+    count = len(backbone.shape.tasks)
     ids, numeric = batch.get("categorical"), batch.get("numeric")
     rows = len(ids if ids is not None else numeric)
     out = [[] for _ in range(3)], [[[] for _ in range(count)] for _ in range(4)]
@@ -73,7 +79,7 @@ def plain_backbone(backbone, batch):
                 "full": gate[0] * aware + gate[1] * h[0],
                 "share_only": h[0],
                 "specific_only": aware,
-            }[backbone.config.fusion]
+            }[backbone.shape.fusion]
             specifics[k].append(h[1 + k])
             gates[k].append(gate)
             logits[k].append(network(w, "towers", k, fused, linear_end=True))
@@ -83,7 +89,7 @@ def plain_backbone(backbone, batch):
 
 @pytest.fixture
 def plain():
-    return plain_backbone
+    return plain_mptrec
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def plain_bce():
     return np.vectorize(bce)
 
 
-def make_config(tasks=TASKS, **changes):
+def make_shape(tasks=TASKS, kind="mptrec", **changes):
     shape = {
         "embedding_rows": 12,
         "categorical_features": 3,
@@ -100,27 +106,33 @@ def make_config(tasks=TASKS, **changes):
         "expert_units": (5, 4),
         "tower_units": (3,),
     }
-    return BackboneConfig(tasks=tuple(tasks), **(shape | changes))
+    return MODELS.get(kind).shape(tasks=tuple(tasks), **(shape | changes))
 
 
 @pytest.fixture
-def config():
-    """Function that makes a tiny configuration, with changes."""
-    return make_config
+def shape():
+    """Function that makes a tiny shape, with changes."""
+    return make_shape
 
 
-def make_backbone(tasks=TASKS, **changes):
-    backbone = Backbone(make_config(tasks, **changes))
+def make_backbone(tasks=TASKS, kind="mptrec", **changes):
+    model = MODELS.get(kind).make(make_shape(tasks, kind, **changes))
     rng = np.random.default_rng(5)
-    for weight in backbone.named_weights().values():  # biases too
+    for weight in model.named_weights().values():  # biases too
         weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    return backbone
+    return model
 
 
 @pytest.fixture
 def backbone():
-    """Function that makes a tiny backbone with weights that are nowhere zero."""
+    """Function that makes a tiny model with weights that are nowhere zero."""
     return make_backbone
+
+
+@pytest.fixture
+def tasks_of():
+    """Function that makes the tasks of a model."""
+    return lambda model: [BinaryTask(name, name, ("1",), ("0",)) for name in model.shape.tasks]
 
 
 def make_batch(rows=6, tasks=3, *, weight=False, seed=0):

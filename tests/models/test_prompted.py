@@ -3,25 +3,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.heads import ATTENTIONS, HeadConfig
-from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
-from mptrec_tf.models.prompted import (
-    REPRESENTATIONS,
-    PromptedMPTRec,
-    joint_training_parameters,
-    trainable_parameters,
-)
+from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
+from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+from mptrec_tf.models.prompted import REPRESENTATIONS, NewTask, PromptedMPTRec
+from mptrec_tf.models.shapes import MPTRecLosses
+from mptrec_tf.models.trainer import Plan
+from mptrec_tf.models.weights import trainable_parameters
 
-SMALL = HeadConfig(tower_units=(3,), tau=2.0)
+SMALL = PromptConfig(tower_units=(3,), tau=2.0)
+ONLINE = MPTRecLosses(assignment="online")
+
+
+def a_task(name):
+    return BinaryTask(name, name, ("1",), ("0",))
 
 
 def make(backbone, *tasks, head=SMALL):
     model = PromptedMPTRec(backbone)
     for task in tasks:
-        model.add_task(task, head)
+        model.add_task(a_task(task), head)
     return model
 
 
@@ -39,7 +42,7 @@ def train(model, batch, dataset, steps=5, encoded=True, optimizer=None, eagerly=
     """Trains on encoded rows, as stage 2 does, or on features. Small steps need no tracing."""
     inputs = {"labels": batch["labels"][:, : len(model.new_tasks)]}
     if encoded:
-        inputs[REPRESENTATIONS] = model.pack(batch)
+        inputs |= model.encode_once(batch)
     else:
         inputs |= {k: batch[k] for k in ("categorical", "numeric")}
     model.compile(optimizer or keras.optimizers.Adam(0.05), run_eagerly=eagerly)
@@ -50,35 +53,35 @@ def train(model, batch, dataset, steps=5, encoded=True, optimizer=None, eagerly=
 @pytest.mark.parametrize("tasks", [("click",), ("click", "like", "buy")])
 def test_packed_rows_are_the_encoded_ones(backbone, batch, tasks, rows):
     model, inputs = make(backbone(tasks=tasks, expert_dropout=0.5)), batch(rows)
-    packed = model.pack(inputs)
-    assert packed.shape == (rows, 8 + 4 + len(tasks) * 4)
+    once = model.encode_once(inputs)
+    assert set(once) == {REPRESENTATIONS, "categorical"}
+    packed = once[REPRESENTATIONS]
+    assert packed.shape == (rows, 8 + 4 + len(tasks) * 4 + len(tasks))
     direct = model.backbone.encode(inputs)
-    found = model.encode({REPRESENTATIONS: packed})
-    for one, other in zip(found[:3], direct[:3], strict=True):
+    found = model.encode(once)
+    for name in ("x", "shared", "specific"):
+        one, other = getattr(found, name), getattr(direct, name)
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=1e-6)
-    # The old tasks' logits come from what was packed, or were kept with it.
+    np.testing.assert_array_equal(found.ids, inputs["categorical"])
+    # The old tasks' logits were kept with it.
     expected = model.backbone.predict_tasks(direct).logits
     np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-5)
-    kept = model.encode(model.encode_once(inputs))
-    np.testing.assert_allclose(kept.logits, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(kept.ids, inputs["categorical"])
     # What was taken apart is what was packed, bit for bit.
-    unpacked = model.unpack(packed)
-    again = tf.concat([unpacked.x, unpacked.shared, *tf.unstack(unpacked.specific)], axis=1)
-    np.testing.assert_array_equal(again, packed)
+    layout = model.backbone.layout
+    np.testing.assert_array_equal(layout.pack(*layout.unpack(packed, found.ids)), packed)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
 def test_answers_from_features_and_from_what_was_encoded(backbone, batch, rows):
     model, inputs = make(backbone(), "share", "follow"), batch(rows)
     from_features = model(inputs)
-    from_encoded = model({REPRESENTATIONS: model.pack(inputs)})
+    from_encoded = model(model.encode_once(inputs))
     assert list(from_features) == ["share", "follow"]
     for name, head in model.heads.items():
         assert from_features[name].shape == (rows,)
         np.testing.assert_allclose(from_encoded[name], from_features[name], rtol=1e-5)
-        logits = head(model.backbone.encode(inputs), model.backbone.prompts.prompts).logits
+        logits = head(model.backbone.head_inputs(model.backbone.encode(inputs))).logits
         np.testing.assert_allclose(from_features[name], tf.sigmoid(logits), rtol=1e-6)
 
 
@@ -101,13 +104,13 @@ def test_loss_is_the_sum_over_new_tasks(backbone, batch, plain_bce, weighted, ro
 def test_report_of_a_batch(backbone, batch):
     for rows in (1, 6):
         model = make(backbone(), "share", "follow")
-        inputs = {REPRESENTATIONS: model.pack(batch(rows))}
+        inputs = model.encode_once(batch(rows))
         report = model.report(inputs)
-        assert report["probability"].shape == report["gate"].shape == (rows, 2)
+        assert report["prediction"].shape == report["gate"].shape == (rows, 2)
         encoded = model.encode(inputs)
         for column, (name, head) in enumerate(model.heads.items()):
             np.testing.assert_allclose(
-                report["probability"][:, column], model(inputs)[name], rtol=1e-5
+                report["prediction"][:, column], model(inputs)[name], rtol=1e-5
             )
             gate = head.gate(encoded.x)[0, :, 0]
             np.testing.assert_allclose(report["gate"][:, column], gate, rtol=1e-5)
@@ -123,7 +126,7 @@ def test_training_a_new_task_leaves_the_backbone_bit_for_bit(
 ):
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
     before, answers = values(old.weights), old(batch()).numpy()
-    model = make(old, "share", head=HeadConfig(attention, tower_units=(3,)))
+    model = make(old, "share", head=PromptConfig(attention, tower_units=(3,)))
     head = values(model.heads["share"].weights)
     history = train(model, batch(), dataset, encoded=encoded, eagerly=False)
     assert history["total_loss"][-1] < history["total_loss"][0]
@@ -166,7 +169,7 @@ def test_losses_are_the_new_tasks_own(backbone, batch, dataset):
     """Not what the backbone's layers hold since they were made or trained last."""
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
     pretrain(old, batch, dataset, eagerly=False)
-    head = HeadConfig(l2_dense=0.25, tower_units=(3,))
+    head = PromptConfig(l2_dense=0.25, tower_units=(3,))
     for encoded in (True, False):
         model = make(old, f"share_{encoded}", head=head)
         assert model.losses == []
@@ -178,7 +181,8 @@ def test_losses_are_the_new_tasks_own(backbone, batch, dataset):
 
 
 def pretrain(old, batch, dataset, eagerly=True):
-    model = MPTRec(old, PretrainingConfig(assignment="online"), training_steps=5)
+    tasks = [a_task(name) for name in old.shape.tasks]
+    model = MPTRecTrainer(old, tasks, ONLINE, Plan(steps=5, rows=6))
     model.compile(keras.optimizers.Adam(0.05), run_eagerly=eagerly)
     model.fit(dataset(batch(), 2), verbose=0)
 
@@ -220,18 +224,18 @@ def test_adding_training_replacing_and_removing_leaves_the_others(backbone, batc
             np.testing.assert_array_equal(answers["share"], share)
         np.testing.assert_array_equal(model.backbone(inputs), old)
 
-    model.add_task("follow", SMALL)
+    model.add_task(a_task("follow"), SMALL)
     check("share", "follow")
     model.heads["share"].trainable = False
     train(model, inputs, dataset)  # of follow alone
     check("share", "follow")
     follow = model(inputs)["follow"].numpy()
-    model.add_task("fixed", HeadConfig("fixed", tower_units=(2,)))
+    model.add_task(a_task("fixed"), PromptConfig("fixed", tower_units=(2,)))
     check("share", "follow", "fixed")
     model.remove_task("fixed")
     model.remove_task("follow")
     check("share")
-    model.add_task("follow", SMALL)
+    model.add_task(a_task("follow"), SMALL)
     assert not np.array_equal(model(inputs)["follow"], follow)
     check("share", "follow")
     model.remove_task("share")
@@ -255,12 +259,12 @@ def test_two_tasks_trained_together_equal_each_alone(backbone, batch, dataset):
 
 def test_what_was_traced_before_does_not_answer_for_other_heads(backbone, batch, dataset):
     model = make(backbone(), "share")
-    inputs = {REPRESENTATIONS: model.pack(batch())}
+    inputs = model.encode_once(batch())
 
     def check(*tasks):
         answers = model(inputs)
         predicted = model.predict(dataset(inputs), verbose=0)
-        report = model.report(inputs)["probability"].numpy()
+        report = model.report(inputs)["prediction"].numpy()
         assert tuple(predicted) == tasks
         assert report.shape == (6, len(tasks))
         for column, task in enumerate(tasks):
@@ -268,12 +272,12 @@ def test_what_was_traced_before_does_not_answer_for_other_heads(backbone, batch,
             np.testing.assert_allclose(report[:, column], answers[task], rtol=1e-5)
 
     check("share")
-    model.add_task("follow", SMALL)
+    model.add_task(a_task("follow"), SMALL)
     check("share", "follow")
     model.remove_task("share")
     check("follow")
     model.remove_task("follow")
-    model.add_task("follow", SMALL)  # another one of the same name
+    model.add_task(a_task("follow"), SMALL)  # another one of the same name
     check("follow")
 
 
@@ -281,7 +285,7 @@ def test_a_task_added_after_training_is_trained(backbone, batch, dataset):
     model = make(backbone(), "share")
     train(model, batch(), dataset, steps=1, eagerly=False)
     model.remove_task("share")
-    head = model.add_task("share", SMALL)
+    head = model.add_task(a_task("share"), SMALL)
     before = values(head.weights)
     train(model, batch(), dataset, steps=1, eagerly=False)
     assert all(not np.array_equal(w, value) for w, value in zip(head.weights, before, strict=True))
@@ -296,10 +300,20 @@ def test_heads_of_tasks_gone_are_gone(backbone):
 
 def test_heads_made_elsewhere_are_taken(backbone, batch):
     first = make(backbone(), "share", "follow")
-    second = PromptedMPTRec(first.backbone, {"follow": first.heads["follow"]})
-    second.attach("share", first.heads["share"])
+    follow = NewTask(a_task("follow"), first.heads["follow"])
+    second = PromptedMPTRec(first.backbone, {"follow": follow})
+    second.attach("share", a_task("share"), first.heads["share"])
     for name, answer in first(batch()).items():
         np.testing.assert_array_equal(second(batch())[name], answer)
+
+
+def test_one_task_may_have_several_heads_by_other_names(backbone, batch):
+    model = PromptedMPTRec(backbone())
+    for name in ("share/fixed", "share/prompt"):
+        config = PromptConfig(name.split("/")[1], tower_units=(3,))
+        assert model.add_task(a_task("share"), config, name) is model.heads[name]
+    assert model.new_tasks == tuple(model(batch())) == ("share/fixed", "share/prompt")
+    assert {m.name for m in model.metrics} == {"loss/share/fixed", "loss/share/prompt"}
 
 
 # Counts.
@@ -318,8 +332,8 @@ def test_heads_made_elsewhere_are_taken(backbone, batch):
         ),
     ],
 )
-def test_counts_of_parameters_on_census_income(config, attention, text):
-    shape = config(
+def test_counts_of_parameters_on_census_income(shape, attention, text):
+    census = shape(
         tasks=["income", "marital"],
         embedding_rows=493,
         categorical_features=28,
@@ -328,32 +342,28 @@ def test_counts_of_parameters_on_census_income(config, attention, text):
         expert_units=(256, 128),
         tower_units=(64, 32),
     )
-    model = make(Backbone(shape), "education", head=HeadConfig(attention))
+    model = make(MPTRec(census), "education", head=PromptConfig(attention))
     assert trainable_parameters(model) == text
-    assert joint_training_parameters(model.backbone) == 293_148
+    assert model.backbone.joint_parameters() == 293_148
 
 
 @pytest.mark.parametrize("new_tasks", [1, 2])
-def test_parameters_of_joint_training_equal_those_of_a_model_of_all_tasks(config, new_tasks):
-    joint = MPTRec(
-        config(["click", "like", "share", "buy"][: 2 + new_tasks]),
-        PretrainingConfig(assignment="online"),
-        training_steps=1,
-    )
+def test_parameters_of_joint_training_equal_those_of_a_model_of_all_tasks(shape, new_tasks):
+    together = MPTRec(shape(["click", "like", "share", "buy"][: 2 + new_tasks]))
+    tasks = [a_task(name) for name in together.shape.tasks]
+    joint = MPTRecTrainer(together, tasks, ONLINE, Plan(steps=1, rows=1))
     expected = sum(int(tf.size(w)) for w in joint.trainable_weights)
-    assert joint_training_parameters(Backbone(config(["click", "like"])), new_tasks) == expected
+    assert MPTRec(shape(["click", "like"])).joint_parameters(new_tasks) == expected
 
 
 # Saved and loaded.
 
 
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(
-    backbone, config, batch, dataset, tmp_path
-):
-    head = HeadConfig(tower_units=(3,), tower_dropout=0.3)
+def test_a_checkpoint_goes_on_as_if_nothing_had_happened(backbone, shape, batch, dataset, tmp_path):
+    head = PromptConfig(tower_units=(3,), tower_dropout=0.3)
     inputs = batch(6, 2)
     encoder = make(backbone())
-    inputs[REPRESENTATIONS] = encoder.pack(inputs)
+    inputs |= encoder.encode_once(inputs)
 
     def begin(old):
         model = make(old, "share", "follow", head=head)
@@ -365,7 +375,7 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(
     model.fit(dataset(inputs, 3), verbose=0)
     path = checkpoint.write(f"{tmp_path}/checkpoint")
     keras.utils.set_random_seed(99)
-    resumed, checkpoint = begin(Backbone(config()))
+    resumed, checkpoint = begin(MPTRec(shape()))
     checkpoint.read(path).assert_consumed()
     for name, answer in model(inputs).items():
         np.testing.assert_array_equal(resumed(inputs)[name], answer)
@@ -381,7 +391,9 @@ def test_same_seed_same_head_bit_for_bit(backbone, batch, dataset, attention):
     def run(seed):
         old = backbone()
         keras.utils.set_random_seed(seed)
-        model = make(old, "share", head=HeadConfig(attention, tower_dropout=0.3, tower_units=(3,)))
+        model = make(
+            old, "share", head=PromptConfig(attention, tower_dropout=0.3, tower_units=(3,))
+        )
         train(model, batch(), dataset, steps=2)
         return np.concatenate([w.numpy().ravel() for w in model.heads["share"].weights])
 
@@ -393,7 +405,7 @@ def test_same_seed_same_head_bit_for_bit(backbone, batch, dataset, attention):
 def test_a_task_that_is_there_already_is_refused(backbone, name):
     model = make(backbone(), "share")
     with pytest.raises(InputError, match=f"task '{name}' is there already"):
-        model.add_task(name)
+        model.add_task(a_task(name))
     assert model.new_tasks == ("share",)
 
 

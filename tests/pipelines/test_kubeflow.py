@@ -12,10 +12,10 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.data_types import RuntimeParameter
 
 from components.example_gen.source import SourceConfig
-from components.pretrainer.config import PretrainerConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
+from mptrec_tf.training.configurations import PretrainingConfig
 from pipelines import add_task, pretrain
 from pipelines.compiling import compile_pipeline
 from pipelines.config import AddTaskConfig, PretrainConfig
@@ -30,7 +30,7 @@ COMMON = {
     "cluster": True,
 }
 URIS = ("base_model", "production_model", "schema", "statistics")
-PRETRAIN = PretrainConfig(**COMMON, trainer=PretrainerConfig(tasks=("click", "like")))
+PRETRAIN = PretrainConfig(**COMMON, trainer=PretrainingConfig(tasks=("click", "like")))
 PRETRAIN_COMPONENTS = {
     "RawExampleGen",
     "StatisticsGen",
@@ -269,7 +269,7 @@ REFUSED = [
     (["--docker"], "Kubeflow's compiler knows no InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
-    (["--least_auc=click"], "--least_auc=click: 'click' is not of the form name=number"),
+    (["--least_score=click"], "--least_score=click: 'click' is not of the form name=number"),
     (["--no_flag=1"], "unknown flag --no_flag"),
     (["--output=job.txt"], "job.txt ends neither in .json (a job) nor in .yaml"),
 ]

@@ -37,8 +37,8 @@ def test_every_training_behind_a_version_is_named_newest_first(lineage, gone_way
     assert lineage["push"]["run"] == trainings[0]["run"]["run"]
     for training, results in zip(reversed(trainings), gone_way.results, strict=True):
         expected = {task: m["auc"] for task, m in results.metrics("candidate").items()}
-        assert training["evaluations"][0]["auc"]["candidate"] == expected
-    assert "baseline" not in trainings[2]["evaluations"][0]["auc"]
+        assert training["evaluations"][0]["scores"]["candidate"] == expected
+    assert "baseline" not in trainings[2]["evaluations"][0]["scores"]
 
 
 def test_data_backbone_and_blessings(lineage, gone_way):
@@ -51,9 +51,9 @@ def test_data_backbone_and_blessings(lineage, gone_way):
     for training in lineage["trainings"]:
         description = read_description(training["data"]["uri"])
         assert training["data"]["rows_fingerprint"] == description["fingerprint"]
-        positives = description["splits"]["train"]["positives"]
-        assert training["data"]["positives"]["train"] == {
-            task: positives[task] for task in training["tasks"]
+        labels = description["splits"]["train"]["tasks"]
+        assert training["data"]["labels"]["train"] == {
+            task: labels[task] for task in training["tasks"]
         }
         blessed_by = {b["by"] for b in training["blessings"] if b["blessed"]}
         assert {"Evaluator", "ServingCheck"} <= blessed_by
@@ -72,7 +72,7 @@ def test_the_checks_of_a_run_are_its_own(lineage, gone_way):
         checks = [*training["evaluations"], *training["blessings"]]
         assert {check["run"]["run"] for check in checks} == {training["run"]["run"]}
         assert len(checks) == (4 if training["package"] else 3)
-        assert set(training["tasks"]) <= set(training["evaluations"][0]["auc"]["candidate"])
+        assert set(training["tasks"]) <= set(training["evaluations"][0]["scores"]["candidate"])
     # What the pusher of version 3 read, and what read the model of version 2, say the same.
     older = model_lineage(f"{gone_way.serving_dir}/2/")
     assert older["version"] == f"{gone_way.serving_dir}/2"
@@ -86,8 +86,8 @@ def test_the_tree_shows_it(lineage):
     for training in lineage["trainings"]:
         assert training["data"]["rows_fingerprint"] in text
         assert f"(run {training['run']['run']})" in text
-        for task, count in training["data"]["positives"]["train"].items():
-            assert f"{task} {count:,}" in text
+        for task, of in training["data"]["labels"]["train"].items():
+            assert f"{task} {of['positives']:,}" in text
         assert ", ".join(training["tasks"]) in text
     assert lineage["backbone"]["fingerprint"] in text
     assert "not blessed" not in text
@@ -96,7 +96,7 @@ def test_the_tree_shows_it(lineage):
 def test_the_tree_shows_a_refusal_and_a_task_without_auc(lineage):
     changed = json.loads(json.dumps(lineage))
     changed["trainings"][0]["blessings"][0]["blessed"] = False
-    changed["trainings"][0]["evaluations"][0]["auc"]["candidate"]["share"] = None
+    changed["trainings"][0]["evaluations"][0]["scores"]["candidate"]["share"] = None
     console = Console(width=250)
     with console.capture() as capture:
         console.print(tree(changed))

@@ -83,7 +83,7 @@ def test_an_unchanged_run_is_cached_and_pushes_nothing(gone_way, production):
 
 
 def test_a_pre_training_threshold_that_is_not_met(gone_way, production):
-    way = replace(gone_way, least_auc={"like": 0.99})
+    way = replace(gone_way, least={"like": 0.99})
     message = r"mptrec-pretrain pushed nothing: task 'like' has AUC 0\.\d{4}, below its threshold"
     with pytest.raises(InputError, match=message):
         way.pretrain(("click", "like"))
@@ -94,7 +94,7 @@ def test_a_threshold_that_is_not_met(gone_way, production, capsys):
         r"mptrec-add-task pushed nothing: task 'purchase' has AUC (0\.\d{4}), below its threshold "
         r"0\.9900 by 0\.\d{4}"
     )
-    way = replace(gone_way, least_auc={"purchase": 0.99})
+    way = replace(gone_way, least={"purchase": 0.99})
     with pytest.raises(InputError, match=message):
         way.add_task("purchase")
     way.print_tables()

@@ -14,28 +14,39 @@ from sklearn.metrics import log_loss, roc_auc_score
 from tensorflow.python.saved_model import fingerprinting_utils
 
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sources.block import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.models.mptrec import PretrainingConfig
+from mptrec_tf.models.mptrec import MPTRec
 from mptrec_tf.training.batches import load_rows
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.pretraining import backbone_config, pretrain
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
+from mptrec_tf.training.pretraining import pretrain
+from mptrec_tf.training.run_context import RunContext
 
 SPEC = DatasetSpec(
     name="jobs",
-    categorical=(Categorical("job title"), Categorical("Größe", hash_buckets=8)),
-    numeric=(Numeric("hours per week", "standard"), Numeric("hours_per_week"), Numeric("self")),
-    tasks=(Task("rich", "income", ("1",), ("0",)), Task("old", "age (years)", above=40)),
+    features=(
+        Categorical("job title"),
+        Categorical("Größe", hash_buckets=8),
+        Numeric("hours per week", "standard"),
+        Numeric("hours_per_week"),
+        Numeric("self"),
+    ),
+    tasks=(
+        BinaryTask("rich", "income", ("1",), ("0",)),
+        BinaryTask("old", "age (years)", above=40),
+    ),
     user_id="user id",
     weight="fnl-wgt",
 )
@@ -66,9 +77,10 @@ def data(source, tmp_path_factory):
 @pytest.fixture(scope="module")
 def backbone(data, tmp_path_factory):
     keras.utils.set_random_seed(1)
-    shape = backbone_config(data, ["rich", "old"], expert_units=(4, 4), tower_units=(4,))
+    config = PretrainingConfig(("rich", "old"), shape={"expert_units": (4, 4), "tower_units": (4,)})
     folder = tmp_path_factory.mktemp("backbone")
-    save_backbone(str(folder), Backbone(shape), SPEC, data.transform_dir, {})
+    model = MPTRec(config.make_shape(data))
+    save_backbone(str(folder), model, SPEC, data.transform_dir, {})
     return load_backbone(str(folder))
 
 
@@ -102,7 +114,7 @@ def test_any_column_names_are_served(source, data, backbone, path):
     [block] = read_file(source.shards("test")[0], SPEC.text_format)
     answers = model.predict(block)
     rows = load_rows(data, "test", ["rich", "old"])
-    expected = backbone.model(rows.columns).numpy()
+    expected = tf.sigmoid(backbone.model(rows.columns)).numpy()
     for i, task in enumerate(("rich", "old")):
         np.testing.assert_allclose(np.sort(answers[task]), np.sort(expected[:, i]), rtol=1e-5)
 
@@ -215,18 +227,17 @@ def test_the_names_of_the_spec_do_not_change_what_tensorflow_loads(path):
 @pytest.mark.parametrize("memory_limit", [0, 1 << 30])
 def test_weights_flow_from_the_file_into_losses_and_metrics(data, tmp_path, memory_limit):
     still = TrainingConfig(epochs=1, batch_size=120, learning_rate=0.0, calibrate=False)
-    backbone, result = pretrain(
-        data,
-        backbone_config(data, ["rich"], expert_units=(4,), tower_units=(4,)),
-        PretrainingConfig(assignment="online", adversarial_weight=0.0),
-        still,
-        directory=str(tmp_path),
-        show_progress=False,
-        memory_limit=memory_limit,
+    config = PretrainingConfig(
+        ("rich",),
+        shape={"expert_units": (4,), "tower_units": (4,)},
+        losses={"assignment": "online", "adversarial_weight": 0.0},
+        training=still,
     )
+    context = RunContext(str(tmp_path), show_progress=False, memory_limit=memory_limit)
+    backbone, result = pretrain(data, config, context)
     train, validation = (load_rows(data, split, ["rich"]).columns for split in SPLITS[:2])
     assert set(train[WEIGHT].numpy()) == {0, 2.5}
-    labels, answers = train[LABELS].numpy()[:, 0], backbone(train).numpy()[:, 0]
+    labels, answers = train[LABELS].numpy()[:, 0], tf.sigmoid(backbone(train)).numpy()[:, 0]
     expected = log_loss(labels, answers.astype(float), sample_weight=train[WEIGHT])
     assert result.history[0]["loss/rich"] == pytest.approx(expected, rel=1e-5)
     assert log_loss(labels, answers.astype(float)) != pytest.approx(expected, rel=1e-4)

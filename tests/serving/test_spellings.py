@@ -10,32 +10,36 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.prepared_tables import feature_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, evaluated_tasks
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone
-from mptrec_tf.training.pretraining import backbone_config
+from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.training.configurations import PretrainingConfig
 
 SPEC = DatasetSpec(
     name="shop",
-    categorical=(
+    features=(
         Categorical("user"),
         Categorical("city"),
         Categorical("code", exact=True),
         Categorical("price", min_count=2),
         Categorical("shop", hash_buckets=50),
+        Numeric("price", "log"),
+        Numeric("items"),
     ),
-    numeric=(Numeric("price", "log"), Numeric("items")),
-    tasks=(Task("buy", "bought", positive="1"), Task("stay", "seconds", above=30)),
+    tasks=(BinaryTask("buy", "bought", positive="1"), BinaryTask("stay", "seconds", above=30)),
 )
 INTEGERS = ("user", "price", "items", "shop", "bought", "seconds")
 CITIES, CODES = ("Bern", "true", "Zürich", "NA", ""), ("x", " x", "1", "1.0")
@@ -112,9 +116,10 @@ def of_csv(folder):
 @pytest.fixture(scope="module")
 def model(of_examples, folder):
     keras.utils.set_random_seed(1)
-    shape = backbone_config(of_examples, ["buy", "stay"], expert_units=(8, 4), tower_units=(4,))
+    shape = {"expert_units": (8, 4), "tower_units": (4,)}
+    config = PretrainingConfig(("buy", "stay"), shape=shape)
     (folder / "backbone").mkdir()
-    backbone = Backbone(shape)
+    backbone = MPTRec(config.make_shape(of_examples))
     spec, transform_dir = of_examples.spec, of_examples.transform_dir
     save_backbone(f"{folder}/backbone", backbone, spec, transform_dir, {"history": []})
     path, _ = export(load_backbone(f"{folder}/backbone"), [], f"{folder}/model")
@@ -274,7 +279,7 @@ def test_csv_and_examples_are_evaluated_alike(model, folder):
 
 
 def test_the_order_of_label_values_does_not_matter(model, folder):
-    both = Task("buy", "bought", positive=("1", "7"))
+    both = BinaryTask("buy", "bought", positive=("1", "7"))
     spec = dataclasses.replace(model.spec, tasks=(both, SPEC.tasks[1]))
     wanted = dataclasses.replace(both, positive=("7", "1"))
     other = dataclasses.replace(spec, tasks=(wanted, SPEC.tasks[1]))
@@ -291,24 +296,24 @@ def test_fewer_tasks_are_evaluated_alone(model, folder):
     ("changes", "sentence"),
     [
         (
-            {"numeric": (*SPEC.numeric, Numeric("height"))},
+            {"features": (*SPEC.features, Numeric("height"))},
             r"^data set 'shop' has feature 'height', which the model in .* lacks: evaluate with",
         ),
         (
-            {"categorical": SPEC.categorical[1:]},
+            {"features": SPEC.features[1:]},
             r"^the model in .* has feature 'user', which data set 'shop' lacks: evaluate with",
         ),
         (
-            {"categorical": (*SPEC.categorical, Categorical("items")), "numeric": SPEC.numeric[:1]},
+            {"features": (*SPEC.features[:-1], Categorical("items"))},
             r"^column 'items' is text in one and a number in the other of data set 'shop' and the",
         ),
         (
-            {"tasks": (Task("buy", "bought", positive="0"), SPEC.tasks[1])},
+            {"tasks": (BinaryTask("buy", "bought", positive="0"), SPEC.tasks[1])},
             r"^data set 'shop' defines buy in another way than the model in .* was trained with; ",
         ),
         ({"missing_values": ("none",)}, "defines missing_values in another way than the model"),
         (
-            {"tasks": (Task("sell", "bought", positive="1"),)},
+            {"tasks": (BinaryTask("sell", "bought", positive="1"),)},
             r"^data set 'shop' has labels of sell, and the model in .* predicts buy, stay: th",
         ),
     ],

@@ -1,5 +1,6 @@
 """What training says is made to fit the validation rows."""
 
+import copy
 import dataclasses
 import json
 
@@ -14,16 +15,16 @@ from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
-from mptrec_tf.models.backbone import BackboneConfig
-from mptrec_tf.models.heads import HeadConfig
-from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
-from mptrec_tf.models.residual import ResidualConfig
+from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
+from mptrec_tf.models.heads.prompt_shape import PromptConfig
+from mptrec_tf.models.heads.residual_shape import ResidualConfig
+from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
-from mptrec_tf.training.calibration import LEAST_SCALE, scale_and_shift
-from mptrec_tf.training.loop import TrainingConfig
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import predictions
-from mptrec_tf.training.pretraining import backbone_config, pretrain
+from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.prompt_tuning import tune
+from mptrec_tf.training.run_context import RunContext
 
 OLD = ("click", "like")
 
@@ -99,17 +100,16 @@ def data(prepared_synthetic):
 
 
 def pretrained(data, directory, **changes):
-    shape = backbone_config(data, OLD, expert_units=(12, 8), tower_units=(4,))
+    shape = {"expert_units": (12, 8), "tower_units": (4,)}
     training = TrainingConfig(epochs=3, batch_size=64, learning_rate=5e-3, seed=4, **changes)
-    return pretrain(
-        data, shape, PretrainingConfig(), training, directory=str(directory), show_progress=False
-    )
+    config = PretrainingConfig(OLD, shape=shape, training=training)
+    return pretrain(data, config, RunContext(str(directory), show_progress=False))
 
 
-def said(backbone, rows):
-    model = MPTRec(backbone, PretrainingConfig(assignment="online"), training_steps=1)
+def said(data, backbone, rows):
+    model = Trainer(backbone, data.spec.select_tasks(OLD))
     report, labels, _ = reported(model, rows)
-    return report["probability"].astype(np.float64), labels
+    return report["prediction"].astype(np.float64), labels
 
 
 def weights_of(layer):
@@ -120,7 +120,7 @@ def test_stage_1_fits_its_validation_rows_and_orders_rows_as_before(data, tmp_pa
     plain, without = pretrained(data, tmp_path / "plain", calibrate=False)
     backbone, result = pretrained(data, tmp_path / "run")
     rows = load_rows(data, "validation", OLD)
-    (before, labels), (after, _) = said(plain, rows), said(backbone, rows)
+    (before, labels), (after, _) = said(data, plain, rows), said(data, backbone, rows)
     assert without.calibration == {}
     assert set(result.calibration) == set(OLD)
     assert result.history == without.history
@@ -153,7 +153,7 @@ def test_a_run_that_is_started_again_is_calibrated_once(data, tmp_path):
     json.dumps(result.calibration)  # goes into the backbone's description
 
 
-@pytest.mark.parametrize("head", [HeadConfig(), ResidualConfig()], ids=["prompt", "residual"])
+@pytest.mark.parametrize("head", [PromptConfig(), ResidualConfig()], ids=["prompt", "residual"])
 def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path, head):
     if isinstance(head, ResidualConfig):  # with weights of the devices' ids
         ranges = id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))
@@ -170,13 +170,16 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
             "share",
             {"kind": head},
             training,
-            directory=str(tmp_path / str(calibrate)),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
+            RunContext(
+                str(tmp_path / str(calibrate)),
+                show_progress=False,
+                fingerprint=stored.fingerprint,
+            ),
         )["kind"]
     (plain, _), (head, result) = found[False], found[True]
     rows = load_rows(data, "validation", ["share"])
-    answers, labels, _ = predictions(stored.model, {"plain": plain, "head": head}, rows)
+    [task] = data.spec.select_tasks(["share"])
+    answers, labels, _ = predictions(stored.model, task, {"plain": plain, "head": head}, rows)
     scale, shift = result.calibration["share"]
     np.testing.assert_allclose(
         answers["head"], expit(scale * logit(answers["plain"]) + shift), rtol=1e-3
@@ -201,17 +204,21 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
         columns = {CATEGORICAL: tf.constant(ids[chosen]), LABELS: tf.constant(labels[chosen])}
         return rows_in_memory(columns)
 
-    size = known + 1 + jobs + items
-    backbone, result = pretrain(
-        data,
-        BackboneConfig(OLD, size, 3, 0, expert_units=(64, 32), tower_units=(16,)),
-        PretrainingConfig(assignment="online"),
-        TrainingConfig(epochs=6, batch_size=60, learning_rate=5e-3, seed=1),
-        directory=str(tmp_path),
-        show_progress=False,
-        rows=(rows(0, known), rows(known, 550)),
+    # Prepared data of these features; their rows are given.
+    other = copy.copy(data)
+    other.embedding_rows = known + 1 + jobs + items
+    features = data.spec.categorical[:3]
+    other.spec = dataclasses.replace(data.spec, categorical=features, numeric=())
+    config = PretrainingConfig(
+        OLD,
+        shape={"expert_units": (64, 32), "tower_units": (16,)},
+        losses={"assignment": "online"},
+        training=TrainingConfig(epochs=6, batch_size=60, learning_rate=5e-3, seed=1),
     )
-    after, labels = said(backbone, rows(550, people))
+    context = RunContext(str(tmp_path), show_progress=False)
+    given = (rows(0, known), rows(known, 550))
+    backbone, result = pretrain(other, config, context, given)
+    after, labels = said(data, backbone, rows(550, people))
     for i, task in enumerate(OLD):
         scale, shift = result.calibration[task]
         before = expit((logit(after[:, i]) - shift) / scale)

@@ -75,7 +75,7 @@ def test_labels_stand_in_the_order_of_the_tasks(data, memory_limit):
     labels = all_of(ordered_batches(two))[LABELS]
     assert labels.shape == (400, 2)
     np.testing.assert_array_equal(labels, all_of(ordered_batches(every))[LABELS][:, [3, 1]])
-    positives = data.splits["test"]["positives"]
+    positives = {k: v["positives"] for k, v in data.splits["test"]["tasks"].items()}
     np.testing.assert_array_equal(labels.sum(0), [positives["purchase"], positives["like"]])
 
 
@@ -128,7 +128,7 @@ def test_tasks_that_cannot_be_trained_are_refused(copy):
     with pytest.raises(InputError, match="unknown task 'clack'"):
         load_rows(PreparedData(str(copy)), "train", ("click", "clack"))
     description = json.loads((copy / "data.json").read_text())
-    description["splits"]["validation"]["positives"]["like"] = 400
+    description["splits"]["validation"]["tasks"]["like"]["positives"] = 400
     (copy / "data.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match="'like' has one class only in the validation split"):
         load_rows(PreparedData(str(copy)), "train", ("like",))

@@ -5,22 +5,20 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import BackboneConfig
-from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+from mptrec_tf.models.shapes import MPTRecShape
+from mptrec_tf.models.trainer import Plan
 from mptrec_tf.storage.directories import held_alone
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import rows_in_memory
-from mptrec_tf.training.callbacks import (
-    KeepBest,
-    ProgressBar,
-    RenewEnvironments,
-    StopInTime,
-    Validate,
-)
+from mptrec_tf.training.callbacks import EndEpoch, KeepBest, ProgressBar, StopInTime, Validate
+from mptrec_tf.training.configurations import TrainingConfig
+from mptrec_tf.training.run_context import RunContext
 
-SHAPE = BackboneConfig(
+SHAPE = MPTRecShape(
     tasks=("a", "b"),
     embedding_rows=12,
     categorical_features=3,
@@ -34,14 +32,23 @@ class KilledError(Exception):
     """Stands for a signal that ends the process."""
 
 
-class KillAt(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self._epoch = epoch
+class Killed(MPTRecTrainer):
+    """Ends at the end of an epoch, before that is saved."""
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self._epoch:
+    killed_in = None
+
+    def end_epoch(self, epoch, batches):
+        if epoch == self.killed_in:
             raise KilledError
+        super().end_epoch(epoch, batches)
+
+
+def tasks_of(shape):
+    return [BinaryTask(name, name, ("1",), ("0",)) for name in shape.tasks]
+
+
+def make_trainer(shape=SHAPE, rows=300, steps=1):
+    return Killed(MPTRec(shape), tasks_of(shape), plan=Plan(steps, rows), name="m")
 
 
 def pretrain(
@@ -50,30 +57,29 @@ def pretrain(
     directory,
     *,
     epochs=5,
-    callbacks=(),
+    killed_in=None,
     shape=SHAPE,
     patience=9,
     show_progress=False,
 ):
+    def make_model():
+        model = make_trainer(shape, train.count, steps=50)
+        model.killed_in = killed_in
+        return model
+
     loop.seed_everything(3)
-    config = loop.TrainingConfig(epochs=epochs, patience=patience, batch_size=32, seed=3)
-    model = MPTRec(
-        shape, PretrainingConfig(), training_steps=50, training_rows=train.count, name="m"
+    config = TrainingConfig(epochs=epochs, patience=patience, batch_size=32, seed=3)
+    job = loop.Job(
+        make_model=make_model,
+        best_of=lambda model: {"val_score_sum": list(model.backbone.named_weights().values())},
+        train=train,
+        validation=validation,
+        tasks=tasks_of(shape),
+        settings={"shape": dataclasses.asdict(shape)},
     )
-    result = loop.run(
-        model,
-        {"val_auc_sum": list(model.backbone.named_weights().values())},
-        train,
-        validation,
-        shape.tasks,
-        config,
-        directory=str(directory),
-        settings={"shape": shape.to_json()},
-        callbacks=[RenewEnvironments(train), *callbacks],
-        show_progress=show_progress,
-    )
+    model, results = loop.run(job, config, RunContext(str(directory), show_progress=show_progress))
     weights = {k: v.numpy() for k, v in model.backbone.named_weights().items()}
-    return weights, result["val_auc_sum"]
+    return weights, results["val_score_sum"]
 
 
 def assert_same(weights, others):
@@ -106,13 +112,13 @@ def test_every_epoch_reports_what_the_paper_looks_at(whole):
         "environment/a",
         "environment/b",
         "val_auc/a",
-        "val_auc_sum",
+        "val_score_sum",
         "gate/a",
         "cosine/b",
     } <= whole[1].history[0].keys()
     for logs in whole[1].history:
         assert logs["environment/a"] + logs["environment/b"] == pytest.approx(1)
-        assert logs["val_auc_sum"] == pytest.approx(logs["val_auc/a"] + logs["val_auc/b"])
+        assert logs["val_score_sum"] == pytest.approx(logs["val_auc/a"] + logs["val_auc/b"])
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -120,7 +126,7 @@ def test_a_killed_run_ends_like_one_that_was_not_killed(train, validation, tmp_p
     shape = dataclasses.replace(SHAPE, expert_dropout=dropout, tower_dropout=dropout)
     expected, _ = pretrain(train, validation, tmp_path / "whole", shape=shape)
     with pytest.raises(KilledError):
-        pretrain(train, validation, tmp_path / "run", shape=shape, callbacks=[KillAt(3)])
+        pretrain(train, validation, tmp_path / "run", shape=shape, killed_in=3)
     weights, result = pretrain(train, validation, tmp_path / "run", shape=shape)
     assert_same(weights, expected)
     assert len(result.history) == 5
@@ -158,7 +164,7 @@ def test_the_terminal_is_given_back_when_training_fails(train, validation, tmp_p
     stopped = []
     monkeypatch.setattr(ProgressBar, "stop", lambda self: stopped.append(self._progress.stop()))
     with pytest.raises(KilledError):
-        pretrain(train, validation, tmp_path, callbacks=[KillAt(0)], show_progress=True)
+        pretrain(train, validation, tmp_path, killed_in=0, show_progress=True)
     assert len(stopped) == 1
 
 
@@ -200,13 +206,13 @@ def test_training_stops_when_patience_is_used_up(train, validation, tmp_path):
     _, result = pretrain(train, validation, tmp_path, epochs=40, patience=1)
     assert len(result.history) < 40
     assert result.best_epoch == len(result.history) - 2
-    assert max(range(len(result.history)), key=lambda i: result.history[i]["val_auc_sum"]) == (
+    assert max(range(len(result.history)), key=lambda i: result.history[i]["val_score_sum"]) == (
         result.best_epoch
     )
 
 
-def test_validation_means_are_over_all_rows(train, validation):
-    model = MPTRec(SHAPE, training_steps=1, training_rows=train.count)
+def test_validation_means_are_over_all_rows(validation):
+    model = make_trainer()
     validate = Validate(validation, SHAPE.tasks)
     validate.set_model(model)
     logs = {}
@@ -217,20 +223,20 @@ def test_validation_means_are_over_all_rows(train, validation):
 
 
 def test_environments_are_renewed_at_the_end_of_their_period(train):
-    model = MPTRec(SHAPE, PretrainingConfig(), training_steps=1, training_rows=train.count)
+    model = make_trainer(rows=train.count)
     before = model.environments.numpy()
-    renew = RenewEnvironments(train)
-    renew.set_model(model)
-    renew.on_epoch_end(0)
+    end = EndEpoch(train)
+    end.set_model(model)
+    end.on_epoch_end(0)
     np.testing.assert_array_equal(model.environments, before)
-    renew.on_epoch_end(1)
+    end.on_epoch_end(1)
     losses = model.sample_losses(train.columns).numpy()
     np.testing.assert_array_equal(model.environments, losses.argmin(axis=0))
 
 
 def test_what_a_kill_left_of_a_checkpoint_is_in_nobodys_way(whole, train, validation, tmp_path):
     with pytest.raises(KilledError):
-        pretrain(train, validation, tmp_path, callbacks=[KillAt(2)])
+        pretrain(train, validation, tmp_path, killed_in=2)
     for epoch in (1, 2):
         parts = tmp_path / f"epoch-{epoch:04d}_temp"
         parts.mkdir()
@@ -244,7 +250,7 @@ def test_a_task_may_be_called_sum(train, validation, tmp_path):
     shape = dataclasses.replace(SHAPE, tasks=("sum", "b"))
     _, result = pretrain(train, validation, tmp_path, epochs=2, shape=shape)
     assert 0 < result.best["val_auc/sum"] < 1
-    assert result.best["val_auc_sum"] == pytest.approx(
+    assert result.best["val_score_sum"] == pytest.approx(
         result.best["val_auc/sum"] + result.best["val_auc/b"]
     )
 

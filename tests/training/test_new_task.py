@@ -9,17 +9,22 @@ import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.head_kinds import KINDS, head_config
-from mptrec_tf.models.head_names import ATTENTIONS
+from mptrec_tf.models.heads.kind import HeadKind
+from mptrec_tf.models.heads.prompt_shape import ATTENTIONS
+from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, rows_in_memory
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.new_task import NewTaskConfig, candidate_kinds, learn
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
+from mptrec_tf.training.new_task import candidate_kinds, learn
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.reference import compare, in_words
 from mptrec_tf.training.representations import encode_rows
+from mptrec_tf.training.run_context import RunContext
+
+# What is tried on MPT-Rec, where the tower has no part to play.
+KINDS = (*ATTENTIONS, "residual", "residual_small")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,11 @@ def stored(synthetic_backbone):
     return load_backbone(str(synthetic_backbone))
 
 
+def context(stored, directory, **changes):
+    fields = {"show_progress": False, "fingerprint": stored.fingerprint}
+    return RunContext(str(directory), **fields | changes)
+
+
 def learnt(stored, data, directory, head="auto", **training):
     fields = {"epochs": 2, "batch_size": 128, "seed": 4}
     return learn(
@@ -39,16 +49,14 @@ def learnt(stored, data, directory, head="auto", **training):
         data,
         "share",
         NewTaskConfig(head, {"tower_units": (4,)}, fields | training),
-        directory=str(directory),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, directory),
     )
 
 
 @pytest.fixture(scope="module")
 def every_head(stored, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(new_task, "FEW_LABELS", 1)
+        patch.setattr(HeadKind, "is_candidate", lambda kind, labels: labels > 0)
         return learnt(stored, data, tmp_path_factory.mktemp("auto"))
 
 
@@ -57,26 +65,26 @@ def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
     assert {c.kind for c in candidates} == set(KINDS)
     sizes = [c.parameters for c in candidates]
     assert sizes == sorted(sizes)
-    best = max(c.validation_auc for c in candidates)
+    best = max(c.score for c in candidates)
     for c in candidates:
-        assert c.behind == pytest.approx(best - c.validation_auc)
+        assert c.behind == pytest.approx(best - c.score)
     smaller = candidates[: candidates.index(chosen)]
     assert chosen.behind <= chosen.noise
     assert all(c.behind > c.noise for c in smaller)
 
 
 def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
-    positives = data.splits["validation"]["positives"]["share"]
+    positives = data.splits["validation"]["tasks"]["share"]["positives"]
     for c in every_head[1]:
         curve = [logs["val_auc/share"] for logs in c.result.history]
         assert c.result.best_epoch == int(np.argmax(curve))
         # Calibration rounds logits anew: a pair of rows that all but tie may change places.
         pair = 1 / (positives * (400 - positives))
-        assert c.validation_auc == pytest.approx(max(curve), abs=5 * pair)
+        assert c.score == pytest.approx(max(curve), abs=5 * pair)
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
-    shapes = {kind: head_config(kind) for kind in ("fixed", "task_similarity")}
+    shapes = {kind: HEADS.get(kind).make_shape() for kind in ("fixed", "task_similarity")}
 
     def trained(kinds, folder):
         heads = tune(
@@ -85,9 +93,7 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
             "share",
             {kind: shapes[kind] for kind in kinds},
             TrainingConfig(epochs=2, batch_size=128, schedule="cosine"),
-            directory=str(tmp_path / folder),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
+            context(stored, tmp_path / folder),
         )
         return heads["fixed"]
 
@@ -106,7 +112,7 @@ def test_recipes_of_their_own(every_head):
     assert by_kind["residual"].learning_rate == 2e-3
 
 
-def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
+def test_with_few_labels_no_head_has_an_expert_of_its_own(stored, data):
     other = copy.copy(data)
     for positives, expected in (
         (99, ATTENTIONS),
@@ -114,8 +120,8 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
         (1900, KINDS),
         (1901, ATTENTIONS),  # 99 negatives
     ):
-        other.splits = {"train": {"rows": 2000, "positives": {"share": positives}}}
-        assert candidate_kinds(other, "share") == expected
+        other.splits = {"train": {"rows": 2000, "tasks": {"share": {"positives": positives}}}}
+        assert candidate_kinds(stored.model, other, "share") == expected
 
 
 def test_the_same_seed_gives_the_same_choice_bit_for_bit(stored, data, tmp_path):
@@ -139,8 +145,7 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
             data,
             "share",
             NewTaskConfig("residual", {"tau": 2.0}),
-            directory=str(tmp_path),
-            fingerprint=stored.fingerprint,
+            context(stored, tmp_path),
         )
 
 
@@ -153,10 +158,7 @@ def test_streamed_rows_give_several_heads_the_same_label(stored, data, tmp_path)
             data,
             "share",
             config,
-            directory=str(tmp_path / str(limit)),
-            fingerprint=stored.fingerprint,
-            show_progress=False,
-            memory_limit=limit,
+            context(stored, tmp_path / str(limit), memory_limit=limit),
         )
     assert {"train", "validation", "logs"} <= set(os.listdir(tmp_path / "0"))
     # Few rows are one window either way, but in another order: as good, not the same.
@@ -171,11 +173,9 @@ def test_reference_points(stored, data, tmp_path):
         stored.model,
         data,
         "share",
-        {"fixed": head_config("fixed")},
+        {"fixed": HEADS.get("fixed").make_shape()},
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "head"),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
+        context(stored, tmp_path / "head"),
     )["fixed"]
     rows = compare(
         stored.model,
@@ -183,8 +183,7 @@ def test_reference_points(stored, data, tmp_path):
         "share",
         head,
         TrainingConfig(epochs=1, batch_size=128),
-        directory=str(tmp_path / "compared"),
-        show_progress=False,
+        context(stored, tmp_path / "compared"),
     )
     assert [row["task"] for row in rows] == ["click", "like", "share"]
     expected = {f"{who}_{split}" for who in ("mptrec", "joint") for split in ("validation", "test")}
@@ -208,10 +207,8 @@ def test_one_positive_among_the_validation_rows(stored, data, tmp_path):
         data,
         "share",
         NewTaskConfig(training={"epochs": 1, "batch_size": 512}),
-        directory=str(tmp_path),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
-        encoded=encoded,
+        context(stored, tmp_path),
+        encoded,
     )
     assert chosen is candidates[0]  # nothing tells them apart, so the smallest
 
@@ -230,7 +227,8 @@ def test_what_was_compared_is_said_in_words():
         },
         {"task": "buy", "mptrec_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
     ]
-    assert in_words(compared) == [
+    tasks = [BinaryTask(row["task"], row["task"], ("1",)) for row in compared]
+    assert in_words(compared, tasks) == [
         "click: joint training would be better by 0.0031 of test AUC (standard error 0.0012)",
         "like: joint training would make no difference beyond noise "
         "(+0.0023 of test AUC, standard error 0.0012)",

@@ -11,20 +11,23 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.backbone import Backbone, named_weights
-from mptrec_tf.models.heads import HeadConfig
-from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig
+from mptrec_tf.models.heads.prompt_shape import PromptConfig
+from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
+from mptrec_tf.models.shapes import MPTRecLosses
+from mptrec_tf.models.trainer import Plan
+from mptrec_tf.models.weights import named_weights
 from mptrec_tf.training import loop, representations
 from mptrec_tf.training.batches import load_rows, ordered_batches, rows_in_memory
-from mptrec_tf.training.loop import TrainingConfig
-from mptrec_tf.training.pretraining import backbone_config, pretrain
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
+from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.representations import encode_rows, encode_task
+from mptrec_tf.training.run_context import RunContext
 
 OLD = ("click", "like")
 SHORT = TrainingConfig(epochs=2, batch_size=128, seed=4)
-HEAD = HeadConfig(tower_units=(4,))
+HEAD = PromptConfig(tower_units=(4,))
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +51,21 @@ def assert_same(weights, others):
 
 
 def short_pretraining(data, directory, assignment="online", training=SHORT, **settings):
-    shape = backbone_config(data, OLD, expert_units=(12, 8), tower_units=(4,))
-    losses = PretrainingConfig(assignment=assignment)
-    return pretrain(
-        data, shape, losses, training, directory=str(directory), show_progress=False, **settings
+    config = PretrainingConfig(
+        OLD,
+        shape={"expert_units": (12, 8), "tower_units": (4,)},
+        losses={"assignment": assignment},
+        training=training,
     )
+    return pretrain(data, config, RunContext(str(directory), show_progress=False, **settings))
 
 
-def short_tuning(stored, data, directory, training=SHORT, head=HEAD, **settings):
-    return tune(
-        stored.model,
-        data,
-        "share",
-        {"prompt": head},
-        training,
-        directory=str(directory),
-        fingerprint=stored.fingerprint,
-        show_progress=False,
-        **settings,
-    )["prompt"]
+def short_tuning(stored, data, directory, training=SHORT, head=HEAD, encoded=None, **settings):
+    context = RunContext(
+        str(directory), show_progress=False, fingerprint=stored.fingerprint, **settings
+    )
+    heads = {"prompt": head}
+    return tune(stored.model, data, "share", heads, training, context, encoded)["prompt"]
 
 
 def test_a_streamed_pretraining_with_online_assignment(data, tmp_path):
@@ -101,7 +100,8 @@ def weighted_rows(data):
 
 
 def test_rows_without_weight_do_not_train(stored, weighted_rows):
-    model = MPTRec(stored.model, PretrainingConfig(assignment="online"), training_steps=1)
+    tasks, plan = stored.spec.select_tasks(OLD), Plan(steps=1, rows=1500)
+    model = MPTRecTrainer(stored.model, tasks, MPTRecLosses(assignment="online"), plan)
     columns = {k: v for k, v in weighted_rows.columns.items() if k != "row"}
     only = {k: v[700:] for k, v in columns.items() if k != WEIGHT}
     assert float(model.compute_loss(columns)) == pytest.approx(
@@ -126,13 +126,13 @@ def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, mon
     rows = load_rows(data, "train", ("share",))
     held = encode_rows(model, rows, str(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
-    assert held.columns[REPRESENTATIONS].shape == (1500, 7 * 4 + 3 + 3 * 8)
+    assert held.columns[REPRESENTATIONS].shape == (1500, 7 * 4 + 3 + 3 * 8 + 2)
     monkeypatch.setattr(
         representations, "ordered_batches", lambda rows: ordered_batches(rows, 400)
     )  # four files
     on_disk = encode_rows(model, rows, str(tmp_path / "train"), memory_limit=0)
     assert (on_disk.columns, on_disk.count) == (None, 1500)
-    assert len(os.listdir(tmp_path / "train")) == 4 * 4
+    assert len(os.listdir(tmp_path / "train")) == 4 * 3  # with ids and labels
     batches = list(ordered_batches(on_disk, 128))
     for name in (REPRESENTATIONS, LABELS):
         found = np.concatenate([batch[name] for batch in batches])
@@ -170,7 +170,7 @@ def test_tuning_on_what_was_spilled_and_going_on_with_it(stored, data, tmp_path)
 def test_another_runs_files_are_left_alone(stored, data, tmp_path):
     short_tuning(stored, data, tmp_path, TrainingConfig(1, batch_size=128), memory_limit=0)
     (tmp_path / "train" / f"000000.{REPRESENTATIONS}").write_bytes(b"of the other run")
-    other = HeadConfig(attention="fixed", tower_units=(4,))
+    other = PromptConfig(attention="fixed", tower_units=(4,))
     with pytest.raises(InputError, match=r"unfinished run with other settings \(.*head.*\)"):
         short_tuning(stored, data, tmp_path, head=other, memory_limit=0)
     kept = (tmp_path / "train" / f"000000.{REPRESENTATIONS}").read_bytes()
@@ -189,9 +189,9 @@ def test_every_row_is_encoded_once_for_all_epochs(stored, data, tmp_path, monkey
         raise AssertionError("the backbone should not encode during training")
 
     monkeypatch.setattr(PromptedMPTRec, "encode_once", counted)
-    encoded = encode_task(model, data, ["share"], str(tmp_path))
+    encoded = encode_task(model, data, ["share"], RunContext(str(tmp_path)))
     assert sum(rows) == 1500 + 400
-    monkeypatch.setattr(Backbone, "encode", never)
+    monkeypatch.setattr(MPTRec, "encode", never)
     training = TrainingConfig(epochs=3, batch_size=128)
     _, result = short_tuning(stored, data, tmp_path, training, encoded=encoded)
     assert len(result.history) == 3

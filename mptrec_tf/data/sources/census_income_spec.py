@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError, did_you_mean
 
 COLUMNS = (
@@ -21,12 +24,12 @@ NUMERIC = (
 TASKS = {
     task.name: task
     for task in (
-        Task("income", "income_50k", positive=("50000+.",), negative=("- 50000.",)),
-        Task("marital", "marital_stat", positive=("Never married",)),
-        Task("education", "education", positive=("Bachelors degree(BA AB BS)",)),
-        Task("weeks_worked", "weeks_worked", positive=("52",)),
-        Task("tax_filer_stat", "tax_filer_stat", positive=("Joint both under 65",)),
-        Task("capital_gains", "capital_gains", above=0.0),
+        BinaryTask("income", "income_50k", positive=("50000+.",), negative=("- 50000.",)),
+        BinaryTask("marital", "marital_stat", positive=("Never married",)),
+        BinaryTask("education", "education", positive=("Bachelors degree(BA AB BS)",)),
+        BinaryTask("weeks_worked", "weeks_worked", positive=("52",)),
+        BinaryTask("tax_filer_stat", "tax_filer_stat", positive=("Joint both under 65",)),
+        BinaryTask("capital_gains", "capital_gains", above=0.0),
     )
 }
 DEFAULT_TASKS = ("income", "marital", "education")
@@ -52,7 +55,6 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
     features = [c for c in COLUMNS if c not in labels]
     return DatasetSpec(
         name="census_income",
-        categorical=tuple(Categorical(c) for c in features if c not in NUMERIC),
-        numeric=tuple(Numeric(c) for c in features if c in NUMERIC),
+        features=tuple(Numeric(c) if c in NUMERIC else Categorical(c) for c in features),
         tasks=tuple(TASKS[name] for name in tasks),
     )

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError, did_you_mean
 
 TASKS = ("click", "like", "share", "purchase")
@@ -26,13 +29,25 @@ def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
                 f"unknown task {name!r}: data set 'synthetic' has {', '.join(TASKS)}"
                 f"{did_you_mean(name, TASKS)}"
             )
-    categorical = ("user_id", "user_segment", "user_city", "item_id", "item_category", "device")
+    categorical = (
+        "user_id",
+        "user_segment",
+        "user_city",
+        "item_id",
+        "item_category",
+        "device",
+        "hour",
+    )
     return DatasetSpec(
         name="synthetic",
-        categorical=(*(Categorical(name) for name in categorical), Categorical("hour")),
-        numeric=(Numeric("user_age"), Numeric("item_price", "log"), Numeric("item_freshness")),
+        features=(
+            *(Categorical(name) for name in categorical),
+            Numeric("user_age"),
+            Numeric("item_price", "log"),
+            Numeric("item_freshness"),
+        ),
         tasks=tuple(
-            Task(t, t, ("1",), ("0",), known_probability=probability_column(t)) for t in tasks
+            BinaryTask(t, t, ("1",), ("0",), known_probability=probability_column(t)) for t in tasks
         ),
         user_id="user_id",
     )

@@ -4,16 +4,16 @@ Fitted on the training rows alone by TensorFlow Transform, and inside every Save
 are not made here: a new task brings a new label, and the graph stays as it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from mptrec_tf.data.packed import CATEGORICAL, NUMERIC, raw_feature_spec
-from mptrec_tf.data.spec import Categorical, DatasetSpec
-from mptrec_tf.data.transform.canonical_graph import canonical_text, number_text
-from mptrec_tf.data.transform.vocabulary import apply_vocabulary, vocabulary_size, vocabulary_sizes
+from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.registry import FEATURES
+from mptrec_tf.data.packed import CATEGORICAL, raw_feature_spec
+from mptrec_tf.data.spec import DatasetSpec
 
 
 def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
@@ -28,109 +28,40 @@ def make_preprocessing_fn(
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns the `preprocessing_fn` of a data set, for TensorFlow Transform.
 
-    Text is taken in its canonical form. Each categorical feature gets one id per vocabulary value,
-    one of which may be that it is missing, and one more for everything else, or one id per hash
-    bucket. Offsets keep the features apart in one table, the hashed ones first.
+    It makes one packed tensor [B, n] of all features of a kind, which is named like their section.
     """
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        outputs = {}
-        if spec.categorical:
-            outputs[CATEGORICAL] = _pack_categorical(spec, inputs)
-        if spec.numeric:
-            outputs[NUMERIC] = _pack_numeric(spec, inputs)
-        return outputs
+        return {
+            kind.section: kind.pack(spec, features, inputs)
+            for kind, features in spec.by_kind().items()
+        }
 
     return preprocessing_fn
 
 
-def _pack_categorical(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    hashed, known = _by_kind(spec)
-    ids, offset = {}, 0
-    text = {
-        f.name: inputs[f.name] if f in spec.text_features else number_text(inputs[f.name])
-        for f in spec.categorical
-    }
-    if hashed:
-        values = tf.stack([text[feature.name] for feature in hashed], axis=1)
-        canonical = _canonical(spec, hashed)(values, tf.range(len(hashed)))
-        columns = tf.unstack(canonical, axis=1)
-        for feature, column in zip(hashed, columns, strict=True):
-            bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
-            ids[feature.name] = bucket + offset
-            offset += feature.hash_buckets
-    if known:
-        values = tf.stack([text[feature.name] for feature in known], axis=1)
-        looked_up = apply_vocabulary(known, values, _canonical(spec, known)) + offset
-        columns = tf.unstack(looked_up, axis=1)
-        ids |= {feature.name: column for feature, column in zip(known, columns, strict=True)}
-    return tf.stack([ids[feature.name] for feature in spec.categorical], axis=1)
+def input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[InputShape, ...]:
+    """Returns what a model is told of the features of each kind, in the order of x.
+
+    Raises:
+      ValueError: if the graph lacks what the spec wants.
+    """
+    return tuple(
+        InputShape(kind.section, kind.columns(features), kind.rows(spec, features, transform))
+        for kind, features in spec.by_kind().items()
+    )
 
 
-def _canonical(
-    spec: DatasetSpec, features: Sequence[Categorical]
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns what makes the canonical forms of values [..., n], given each one's feature [n]."""
-    exact = [feature.exact for feature in features]
-
-    def canonical(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-        if all(exact):
-            return values
-        found = canonical_text(values, spec.missing_values)
-        return tf.where(tf.gather(exact, columns), values, found) if any(exact) else found
-
-    return canonical
-
-
-def _by_kind(spec: DatasetSpec) -> tuple[list[Categorical], list[Categorical]]:
-    """The hashed features, and those with a vocabulary."""
-    hashed = [f for f in spec.categorical if f.hash_buckets is not None]
-    return hashed, [f for f in spec.categorical if f.hash_buckets is None]
-
-
-def _pack_numeric(spec: DatasetSpec, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    # Statistics of large numbers that differ little need more than float32.
-    raw = tf.cast(tf.stack([inputs[f.name] for f in spec.numeric], axis=1), tf.float64)
-    is_log = tf.constant([f.scale == "log" for f in spec.numeric])
-    values = tf.where(is_log, tf.sign(raw) * tf.math.log1p(tf.abs(raw)), raw)
-    low = tft.min(values, reduce_instance_dims=False)
-    high = tft.max(values, reduce_instance_dims=False)
-    mean = tft.mean(values, reduce_instance_dims=False)
-    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
-    is_min_max = tf.constant([f.scale == "min_max" for f in spec.numeric])
-    shift = tf.where(is_min_max, low, mean)
-    scale = tf.where(is_min_max, high - low, deviation)
-    scaled = tf.math.divide_no_nan(values - shift, tf.where(high > low, scale, 0.0))
-    scaled = tf.where(is_min_max, tf.clip_by_value(scaled, 0.0, 1.0), scaled)
-    return tf.cast(scaled, tf.float32)
-
-
-def embedding_rows(spec: DatasetSpec, transform: tft.TFTransformOutput) -> int:
-    """How many ids the packed categorical features use, the offsets included.
+def id_ranges(
+    spec: DatasetSpec, transform: tft.TFTransformOutput, section: str = CATEGORICAL
+) -> list[tuple[int, int, int]]:
+    """Where the ids of each feature of a kind are: its column, its first id, how many it has.
 
     Raises:
       ValueError: if the graph has no vocabulary, and the spec wants one.
     """
-    hashed, known = _by_kind(spec)
-    return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
-
-
-def id_ranges(spec: DatasetSpec, transform: tft.TFTransformOutput) -> list[tuple[int, int, int]]:
-    """Where the ids of each categorical feature are: its column, its first id, how many it has.
-
-    Raises:
-      ValueError: if the graph has no vocabulary, and the spec wants one.
-    """
-    hashed, known = _by_kind(spec)
-    sizes = {feature.name: feature.hash_buckets for feature in hashed}
-    if known:
-        sizes |= vocabulary_sizes(transform, known)
-    columns = {feature.name: column for column, feature in enumerate(spec.categorical)}
-    ranges, first = [], 0
-    for name, size in sizes.items():
-        ranges.append((columns[name], first, size))
-        first += size
-    return sorted(ranges)
+    features = spec.section(section)
+    return FEATURES.get(section).id_ranges(spec, features, transform) if features else []
 
 
 def schema_directory(transform_dir: str) -> str:

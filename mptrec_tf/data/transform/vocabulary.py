@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from mptrec_tf.data.spec import Categorical
+from mptrec_tf.data.features.categorical import Categorical
 
 FILE = "vocabulary"
 

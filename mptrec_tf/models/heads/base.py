@@ -17,6 +17,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.kind import for_serving
 from mptrec_tf.models.heads.registry import HEADS, name_of
+from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
 
 class HeadOutputs(NamedTuple):
@@ -64,16 +65,16 @@ class Head(keras.layers.Layer, abc.ABC):
     def get_config(self) -> dict:
         """The constructor's arguments."""
         return super().get_config() | {
-            "config": dataclasses.asdict(self.config),
-            "layout": dataclasses.asdict(self.layout),
+            "config": fields_to_plain(self.config),
+            "layout": fields_to_plain(self.layout),
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "Head":
         """Makes a head of the shape that `get_config` returned."""
-        shape = {name: _tuples(value) for name, value in config["config"].items()}
-        made = {"config": cls.shape_class(**shape), "layout": Layout(**config["layout"])}
-        return cls(**(config | made))
+        shape = fields_from_plain(cls.shape_class, config["config"])
+        layout = fields_from_plain(Layout, config["layout"])
+        return cls(**(config | {"config": shape, "layout": layout}))
 
 
 class PlainBank(tf.Module):
@@ -136,7 +137,3 @@ def stack_reports(outputs: Sequence[HeadOutputs]) -> dict[str, tf.Tensor]:
         )
         for name in names
     }
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -34,7 +34,8 @@ class HeadKind:
       id_ranges: bool. Whether the shape has a field `id_ranges`, which the data decide.
       fields: Fields of the shape that this kind sets.
       recipe: Fields of `TrainingConfig` that it is best trained with, where not the defaults.
-      least_labels: int. With fewer training rows of the rarer class, "auto" leaves it out.
+      least_labels: int. With fewer informative training rows (of a binary task, those of the
+        rarer class) "auto" leaves it out.
       stand_in: bool. Whether "auto" tries it only where no other kind of head fits the model.
     """
 
@@ -67,7 +68,7 @@ class HeadKind:
         return self.reads <= frozenset(offers)
 
     def is_candidate(self, labels: int) -> bool:
-        """Whether "auto" tries the head with so many training rows of the rarer class."""
+        """Whether "auto" tries the head with so many informative training rows."""
         return labels >= self.least_labels
 
     @property

@@ -4,7 +4,6 @@ A kind is a module or two and a line here; one of the user's own is added by `HE
 `mptrec_tf.kinds`. Imports no TensorFlow.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import Registry
 from mptrec_tf.models.heads import prompt_shape, residual_shape, tower_shape
 from mptrec_tf.models.heads.kind import HeadKind, IdRanges
+from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
 if TYPE_CHECKING:
     from mptrec_tf.models.encoded import Layout
@@ -25,10 +25,10 @@ __all__ = [
     "candidates",
     "check_fits",
     "fitting",
-    "from_plain",
     "make_head",
     "name_of",
-    "to_plain",
+    "shape_from_plain",
+    "shape_to_plain",
 ]
 
 # The best of those that fit, chosen on the validation rows.
@@ -59,13 +59,13 @@ def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
     return HEADS.get(name_of(shape)).layer_class(shape, layout, name=name)
 
 
-def to_plain(shape: Any) -> dict[str, Any]:
-    """The shape of a head as plain data, which `from_plain` reads."""
-    return {"type": name_of(shape), **dataclasses.asdict(shape)}
+def shape_to_plain(shape: Any) -> dict[str, Any]:
+    """The shape of a head as plain data, which `shape_from_plain` reads."""
+    return {"type": name_of(shape), **fields_to_plain(shape)}
 
 
-def from_plain(raw: Mapping[str, Any]) -> Any:
-    """Reads what `to_plain` and JSON made of a shape.
+def shape_from_plain(raw: Mapping[str, Any]) -> Any:
+    """Reads what `shape_to_plain` and JSON made of a shape.
 
     Raises:
       InputError: if its kind is unknown.
@@ -73,7 +73,7 @@ def from_plain(raw: Mapping[str, Any]) -> Any:
     """
     # Packages that were written when there was one type do not name it.
     kind = HEADS.get(raw.get("type", "prompt"))
-    return kind.shape(**{name: _tuples(value) for name, value in raw.items() if name != "type"})
+    return fields_from_plain(kind.shape, {k: v for k, v in raw.items() if k != "type"})
 
 
 def fitting(offers: frozenset[str]) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def candidates(offers: frozenset[str], labels: int) -> tuple[str, ...]:
 
     Args:
       offers: What heads can read of the model, see `ModelKind.offers`.
-      labels: Training rows of the rarer class.
+      labels: Training rows to learn from, see `Task.informative_rows`.
     """
     tried = [name for name in fitting(offers) if HEADS.get(name).is_candidate(labels)]
     return tuple(name for name in tried if not HEADS.get(name).stand_in) or tuple(tried)
@@ -106,7 +106,3 @@ def check_fits(names: Sequence[str], offers: frozenset[str], model: str) -> None
                 f"head {name!r} reads {missing}, which model {model!r} does not have; "
                 f"give {AUTO} or one of {', '.join(fitting(offers))}."
             )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

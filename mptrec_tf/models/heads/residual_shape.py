@@ -10,8 +10,8 @@ from mptrec_tf.models.heads.shape_fields import l2_dense, tower_dropout, tower_u
 
 # A feature with more ids than this has no weight for each of them.
 MOST_IDS = 256
-# With fewer training rows of the rarer class, an expert of the task's own would learn noise
-# (docs/results.md).
+# With fewer informative training rows (of a binary task, positives or negatives) an expert of the
+# task's own would learn noise (docs/results.md).
 FEW_LABELS = 100
 
 

@@ -7,7 +7,7 @@ from mptrec_tf.settings import setting
 
 def tower_units(default: tuple[int, ...] = (64, 32)) -> Any:
     """Hidden layers of the tower."""
-    return setting(default, "Hidden layers of a tower.", low=1)
+    return setting(default, "Hidden layers of a tower.")
 
 
 def tower_dropout(default: float = 0.0) -> Any:

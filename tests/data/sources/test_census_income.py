@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mptrec_tf.data.canonical import MISSING_VALUES
-from mptrec_tf.data.labels import make_labels
 from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.sources.census_income import CensusIncome
 from mptrec_tf.data.sources.census_income_spec import COLUMNS, NUMERIC, TASKS, make_spec
@@ -52,8 +51,7 @@ def test_the_real_files(shared_data):
     }
     positives = {
         task: [
-            int(sum(make_labels(TASKS[task], b, MISSING_VALUES).sum() for b in blocks[s]))
-            for s in SPLITS
+            int(sum(TASKS[task].labels(b, MISSING_VALUES).sum() for b in blocks[s])) for s in SPLITS
         ]
         for task in ("income", "marital", "education")
     }
@@ -129,7 +127,7 @@ def test_an_income_that_is_none(tmp_path, row):
         r"negative for task 'income'; expected '50000\+.' or '- 50000.'"
     )
     with pytest.raises(InputError, match=message):
-        make_labels(TASKS["income"], block, MISSING_VALUES)
+        TASKS["income"].labels(block, MISSING_VALUES)
 
 
 def test_missing_files(tmp_path):

@@ -4,14 +4,16 @@ import gzip
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.registry import open_tabular
 from mptrec_tf.data.sources.tabular import Tabular, read_file
-from mptrec_tf.data.spec import DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
-SPEC = DatasetSpec("my", (), (Numeric("x"),), (Task("t", "y", positive="1"),))
+SPEC = DatasetSpec("my", (Numeric("x"),), (BinaryTask("t", "y", positive="1"),))
 
 
 def example(x, y):

@@ -5,19 +5,20 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mptrec_tf.data.labels import make_labels
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources import tfds_rows
 from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.tabular import Tabular, estimated_rows
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
 NAMES = ["ann", "bob", "eve", "kai", "zoë"]
 SPEC = DatasetSpec(
     "ratings",
-    (Categorical("user/name"), Categorical("kind")),
-    (Numeric("price"),),
-    (Task("liked", "liked", positive="1"),),
+    (Categorical("user/name"), Categorical("kind"), Numeric("price")),
+    (BinaryTask("liked", "liked", positive="1"),),
 )
 
 
@@ -81,7 +82,7 @@ def test_rows_and_columns(ratings):
     blocks = list(read_split(source, "train"))
     assert sorted(rows(blocks)) == sorted(expected)
     assert sorted(blocks[0].columns) == ["kind", "liked", "price", "user/name"]
-    assert np.concatenate([make_labels(SPEC.tasks[0], b, ()) for b in blocks]).sum() == 4
+    assert np.concatenate([SPEC.tasks[0].labels(b, ()) for b in blocks]).sum() == 4
     assert source.estimated_rows("train") == 10
     assert blocks[0].where(0) == f"{ratings}#train, record 1"
 

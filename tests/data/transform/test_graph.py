@@ -11,22 +11,23 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.canonical import MISSING
-from mptrec_tf.data.packed import NUMERIC, raw_feature_spec
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sources.tabular import Tabular
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.transform.graph import Preprocessing, make_preprocessing_fn
-from mptrec_tf.data.transform.numeric_domains import numeric_domains
+from mptrec_tf.data.transform.statistics import fitted_values
 
 SPEC = DatasetSpec(
     name="by hand",
-    categorical=(
+    features=(
         Categorical("color"),
         Categorical("shop", hash_buckets=3),
         Categorical("size", min_count=2),
         Categorical("street (old)", hash_buckets=5),
-    ),
-    numeric=(
         Numeric("price"),
         Numeric("age", "standard"),
         Numeric("income", "log"),
@@ -34,7 +35,7 @@ SPEC = DatasetSpec(
         Numeric("same"),
         Numeric("same_too", "standard"),
     ),
-    tasks=(Task("buy", "bought", positive="1"),),
+    tasks=(BinaryTask("buy", "bought", positive="1"),),
 )
 E2 = math.exp(2) - 1  # log(1 + E2) = 2
 ROWS = {
@@ -175,9 +176,15 @@ def test_what_is_constant_in_the_training_rows_becomes_0(data):
         assert not packed(data, split)["numeric"][:, 4:].any()
 
 
+def domains_of(data):
+    numeric = data.spec.numeric
+    found = Numeric.domains(data.spec, numeric, tft.TFTransformOutput(data.transform_dir))
+    return {feature.name: of for feature, of in zip(numeric, found, strict=True)}
+
+
 def test_what_the_graph_takes_numbers_for(data):
+    domains = domains_of(data)
     names = [feature.name for feature in SPEC.numeric]
-    domains = numeric_domains(SPEC, Preprocessing(data.transform_dir))
     assert list(domains) == names
     values = np.array(ROWS["train"][names[1]])
     for name, expected in zip(
@@ -192,37 +199,54 @@ def test_what_the_graph_takes_numbers_for(data):
         ),
         strict=True,
     ):
-        assert domains[name] == pytest.approx(expected, rel=1e-6)
+        known = {k: v for k, v in domains[name].items() if k not in ("finite", "scale")}
+        assert known == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(0, 90), (0, 99999), (-5, 0), (-1e6, 52), (0.25, 0.75), (94, 95), (-3, -1)]
-)
-def test_ends_of_a_range_are_found(low, high):
-    def graph(columns):
-        scaled = (tf.cast(columns["price"], tf.float64) - low) / (high - low)
-        return {NUMERIC: tf.cast(tf.clip_by_value(scaled, 0, 1), tf.float32)[:, tf.newaxis]}
-
-    spec = DatasetSpec("one", (), (Numeric("price"),), (Task("buy", "bought", positive="1"),))
-    found = numeric_domains(spec, graph)["price"]
-    assert found == pytest.approx({"low": low, "high": high}, abs=2e-7 * (high - low))
-    if low == 0:
-        assert found == {"low": 0, "high": high}
+# Two values of a column each: the smallest and the largest.
+ENDS = [(0, 90), (0, 99999), (-5, 0), (-1e6, 52), (0.25, 0.75), (94, 95), (-3, -1), (19.99, 1e30)]
 
 
-@pytest.mark.parametrize(
-    ("mean", "deviation"),
-    [(1.7e18, 1e15), (1e20, 1e19), (5, 1e-30), (-3, 2), (0, 1), (1e-9, 1e-12)],
-)
-def test_means_and_deviations_of_all_sizes_are_found(mean, deviation):
-    def graph(columns):
-        scaled = (tf.cast(columns["price"], tf.float64) - mean) / deviation
-        return {NUMERIC: tf.cast(scaled, tf.float32)[:, tf.newaxis]}
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory):
+    """Data with a column for each of `ENDS`, scaled in two ways."""
+    spec = DatasetSpec(
+        "ends",
+        tuple(
+            Numeric(f"{scale}{i}", scale)
+            for i in range(len(ENDS))
+            for scale in ("min_max", "standard")
+        ),
+        (BinaryTask("buy", "bought", positive="1"),),
+    )
+    folder = tmp_path_factory.mktemp("ends")
+    lines = [",".join([*spec.feature_names, "bought"])]
+    lines += [
+        ",".join([repr(of[end]) for of in ENDS for _ in range(2)] + [str(end)]) for end in (0, 1)
+    ]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    files = {split: [str(folder / "rows.csv")] for split in ("train", "validation", "test")}
+    return prepare(Tabular(spec, files), str(folder / "data"))
 
-    price = Numeric("price", "standard")
-    spec = DatasetSpec("one", (), (price,), (Task("buy", "bought", positive="1"),))
-    found = numeric_domains(spec, graph)["price"]
-    assert found == pytest.approx({"mean": mean, "deviation": deviation}, rel=1e-6, abs=0)
+
+def test_ends_of_a_range_are_those_of_the_training_rows(ends):
+    domains = domains_of(ends)
+    for i, (low, high) in enumerate(ENDS):
+        assert (domains[f"min_max{i}"]["low"], domains[f"min_max{i}"]["high"]) == (low, high)
+
+
+def test_means_and_deviations_of_all_sizes_are_those_of_the_training_rows(ends):
+    domains = domains_of(ends)
+    for i, values in enumerate(ENDS):
+        of = domains[f"standard{i}"]
+        assert of["mean"] == pytest.approx(np.mean(values), rel=1e-6)
+        assert of["deviation"] == pytest.approx(np.std(values), rel=1e-6)
+
+
+def test_a_graph_that_names_nothing_knows_no_domain(ends):
+    transform = tft.TFTransformOutput(ends.transform_dir)
+    assert fitted_values(transform, ["numeric_shift", "other"]).keys() == {"numeric_shift"}
+    assert Numeric.describe_domain({"finite": True, "scale": "log"}) == "any finite number"
 
 
 def test_the_graph_alone_says_the_same(data):
@@ -262,7 +286,7 @@ def test_raw_feature_spec_has_features_only():
 
 
 def test_hashed_features_alone_need_no_fitting():
-    spec = DatasetSpec("h", (Categorical("a", hash_buckets=4),), (), SPEC.tasks)
+    spec = DatasetSpec("h", (Categorical("a", hash_buckets=4),), SPEC.tasks)
     outputs = make_preprocessing_fn(spec)({"a": tf.constant(["x", "y"])})
     assert outputs["categorical"].numpy().tolist() == [[i] for i in bucket(["x", "y"], 4)]
 
@@ -272,7 +296,7 @@ def test_exact_text_is_another_value():
         Categorical("a", hash_buckets=1000),
         Categorical("b", hash_buckets=1000, exact=True),
     )
-    spec = DatasetSpec("h", features, (), SPEC.tasks)
+    spec = DatasetSpec("h", features, SPEC.tasks)
     values = tf.constant(["x", " x", "1.0", "1", "NA", ""])
     ids = make_preprocessing_fn(spec)({"a": values, "b": values})["categorical"].numpy()
     assert ids[:, 0].tolist() == bucket(["x", "x", "1", "1", "", ""], 1000).tolist()

@@ -3,44 +3,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
-from mptrec_tf.models.mptrec import MPTRec, PretrainingConfig, mean_over_batch, task_losses
-from mptrec_tf.models.prompted import trainable_parameters
+from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+from mptrec_tf.models.shapes import MPTRecLosses
+from mptrec_tf.models.trainer import Plan
+from mptrec_tf.models.weights import trainable_parameters
 
 STEPS = 10
 
 
-def make(backbone, rows=6, steps=STEPS, **config):
-    periodic = config.get("assignment", "periodic") == "periodic"
-    model = MPTRec(
-        backbone,
-        PretrainingConfig(**config),
-        training_steps=steps,
-        training_rows=rows if periodic else 0,
-    )
+def tasks_of(backbone):
+    return [BinaryTask(name, name, ("1",), ("0",)) for name in backbone.shape.tasks]
+
+
+def make(backbone, rows=6, steps=STEPS, **losses):
+    model = MPTRecTrainer(backbone, tasks_of(backbone), MPTRecLosses(**losses), Plan(steps, rows))
     model.discriminator.bias.assign(np.linspace(-0.5, 0.5, len(model.tasks)))
     return model
 
 
-def test_task_losses_by_hand():
-    logits = tf.constant([[0.0, np.log(3.0)], [-np.log(3.0), 0.0]])  # K = 2, B = 2
-    labels = tf.constant([[1.0, 0.0], [1.0, 1.0]])  # [B, K]
-    # Probabilities 1/2, 3/4 of task 0 (both positive); 1/4 (negative), 1/2 (positive) of task 1.
-    expected = [[np.log(2), np.log(4 / 3)], [np.log(4 / 3), np.log(2)]]
-    np.testing.assert_allclose(task_losses(logits, labels), expected, rtol=1e-6)
-
-
-def test_mean_over_batch_by_hand():
-    values = tf.constant([[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]])
-    np.testing.assert_allclose(mean_over_batch(values, None), [3, 1])
-    weight = tf.constant([2.0, 1.0, 1.0])
-    np.testing.assert_allclose(mean_over_batch(values, weight), [10 / 4, 3 / 4])
-    np.testing.assert_allclose(mean_over_batch(values, tf.zeros(3)), [0, 0])
-
-
 def plain_stage_1(model, batch, plain, plain_bce):
     """The loss of method.md, and what is reported of the discriminator, with loops."""
-    out, config, labels = plain(model.backbone, batch), model.config, batch["labels"]
+    out, config, labels = plain(model.backbone, batch), model.loss_weights, batch["labels"]
     rows, count = labels.shape
     weight = batch.get("weight", np.ones(rows))
 
@@ -175,7 +160,7 @@ def test_what_is_shared_unlearns_what_the_discriminator_learns(backbone, batch, 
 
     def nll(inputs):
         """The discriminator's loss, with nothing reversed."""
-        h = model.backbone.encode(inputs).shared
+        h = model.backbone.encode(inputs).shared[0]
         guess = tf.nn.log_softmax(h @ model.discriminator.kernel + model.discriminator.bias)
         truth = tf.gather(model.environments, inputs["row"])
         return -tf.reduce_mean(tf.gather(guess, truth, batch_dims=1))
@@ -213,7 +198,7 @@ def test_steps_are_counted_in_training_alone(backbone, batch):
 
 def test_without_adversary_the_discriminator_plays_no_part(backbone, batch, dataset):
     # Neither rows nor their number are needed.
-    model = MPTRec(backbone(), PretrainingConfig(adversarial_weight=0.0), training_steps=STEPS)
+    model = MPTRecTrainer(old := backbone(), tasks_of(old), MPTRecLosses(adversarial_weight=0.0))
     inputs = {k: v for k, v in batch().items() if k != "row"}
     found = gradients(model, lambda i: model.compute_loss(i, training=True), inputs)
     assert found["discriminator/0"] is None
@@ -296,7 +281,7 @@ def test_report_of_a_batch(backbone, batch, plain):
     for rows in (1, 6):
         model, inputs = make(backbone()), batch(rows)
         report, out = model.report(inputs), plain(model.backbone, inputs)
-        np.testing.assert_allclose(report["probability"], model(inputs), rtol=1e-5)
+        np.testing.assert_allclose(report["prediction"], model(inputs), rtol=1e-5)
         np.testing.assert_allclose(report["gate"], out.gates[..., 0].T, rtol=1e-4)
         for k in range(3):
             for b in range(rows):
@@ -319,10 +304,11 @@ def test_a_few_steps_lower_the_loss(backbone, batch, dataset, assignment, rows):
     assert int(model.steps_done) == 15
 
 
-def test_same_seed_same_model_bit_for_bit(config, batch, dataset):
+def test_same_seed_same_model_bit_for_bit(shape, batch, dataset):
     def make(seed):
         keras.utils.set_random_seed(seed)
-        return MPTRec(config(expert_dropout=0.3), training_steps=STEPS, training_rows=6)
+        model = MPTRec(shape(expert_dropout=0.3))
+        return MPTRecTrainer(model, tasks_of(model), plan=Plan(STEPS, 6))
 
     def weights(model):
         return np.concatenate([w.numpy().ravel() for w in model.weights])
@@ -337,12 +323,11 @@ def test_same_seed_same_model_bit_for_bit(config, batch, dataset):
     assert not np.array_equal(weights(make(1)), weights(make(2)))
 
 
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(config, batch, dataset, tmp_path):
+def test_a_checkpoint_goes_on_as_if_nothing_had_happened(shape, batch, dataset, tmp_path):
     def begin(seed):
         keras.utils.set_random_seed(seed)
-        model = MPTRec(
-            config(expert_dropout=0.3, tower_dropout=0.2), training_steps=STEPS, training_rows=6
-        )
+        backbone = MPTRec(shape(expert_dropout=0.3, tower_dropout=0.2))
+        model = MPTRecTrainer(backbone, tasks_of(backbone), plan=Plan(STEPS, 6))
         model.compile(keras.optimizers.Adam(0.05), run_eagerly=True)
         model.optimizer.build(model.trainable_variables)
         return model, tf.train.Checkpoint(model=model)
@@ -364,8 +349,8 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(config, batch, dataset,
         np.testing.assert_array_equal(variable, other)
 
 
-def test_parameters_of_full_joint_training_on_census_income(config):
-    shape = config(
+def test_parameters_of_full_joint_training_on_census_income(shape):
+    census = shape(
         tasks=["income", "marital", "education"],
         embedding_rows=493,
         categorical_features=28,
@@ -374,8 +359,8 @@ def test_parameters_of_full_joint_training_on_census_income(config):
         expert_units=(256, 128),
         tower_units=(64, 32),
     )
-    assert (shape.input_width, shape.width) == (123, 128)
-    model = MPTRec(shape, training_steps=STEPS, training_rows=1000)
+    assert (census.input_width, census.width) == (123, 128)
+    model = make(MPTRec(census), rows=1000)
     assert sum(int(tf.size(w)) for w in model.trainable_weights) == 293_148
     # Neither metrics nor counters nor environments are parameters.
     assert (
@@ -393,11 +378,11 @@ def test_parameters_of_full_joint_training_on_census_income(config):
 )
 def test_wrong_settings_are_named(config, message):
     with pytest.raises(ValueError, match=message):
-        PretrainingConfig(**config)
+        MPTRecLosses(**config)
 
 
-def test_wrong_numbers_of_steps_and_rows_are_named(backbone):
-    with pytest.raises(ValueError, match=r"training_steps should be 1 or more. Received: 0"):
-        MPTRec(backbone(), training_steps=0, training_rows=5)
-    with pytest.raises(ValueError, match=r"training_rows should be given .* Received: 0"):
-        MPTRec(backbone(), training_steps=1)
+@pytest.mark.parametrize("assignment", ["periodic", "online"])
+def test_an_adversary_needs_a_plan(backbone, assignment):
+    model = backbone()
+    with pytest.raises(ValueError, match=r"plan should be given .* Received: None"):
+        MPTRecTrainer(model, tasks_of(model), MPTRecLosses(assignment=assignment))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
@@ -6,7 +7,12 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.models.backbone import Backbone, BackboneConfig, Encoded, named_weights
+from mptrec_tf.models.encoded import Layout, Moments, Statistics
+from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.models.multitask import shape_from_plain
+from mptrec_tf.models.registry import MODELS
+from mptrec_tf.models.shapes import MPTRecShape
+from mptrec_tf.models.weights import named_weights
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -16,17 +22,18 @@ def test_equals_a_loop_over_rows_and_tasks(backbone, batch, plain, fusion, rows)
     encoded = model.encode(features)
     outputs = model.predict_tasks(encoded)
     expected = plain(model, features)
-    for name in ("x", "shared", "specific"):
-        np.testing.assert_allclose(
-            getattr(encoded, name), getattr(expected, name), rtol=1e-4, atol=1e-5
-        )
+    for name, found in (
+        ("x", encoded.x),
+        ("shared", encoded.shared[0]),
+        ("specific", encoded.specific),
+    ):
+        np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(encoded.ids, features["categorical"])
     for name in ("logits", "shared_logits", "gates"):
         np.testing.assert_allclose(
             getattr(outputs, name), getattr(expected, name), rtol=1e-4, atol=1e-5
         )
-    np.testing.assert_allclose(
-        model(features), 1 / (1 + np.exp(-expected.logits.T)), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(model(features), expected.logits.T, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -34,10 +41,13 @@ def test_shapes(backbone, batch, rows):
     model = backbone()
     encoded = model.encode(batch(rows))
     outputs = model.predict_tasks(encoded)
-    assert model.config.input_width == 3 * 2 + 2
-    assert model.config.width == 4
+    assert model.shape.input_width == model.input_width == 3 * 2 + 2
+    assert model.shape.width == 4
+    assert model.layout == Layout(input_width=8, shared=1, specific=3, width=4, tasks=3, ids=3)
     assert encoded.x.shape == (rows, 8)
-    assert encoded.shared.shape == (rows, 4)
+    assert encoded.ids.shape == (rows, 3)
+    assert encoded.ids.dtype == tf.int64
+    assert encoded.shared.shape == (1, rows, 4)
     assert encoded.specific.shape == (3, rows, 4)
     assert outputs.logits.shape == outputs.shared_logits.shape == (3, rows)
     assert outputs.gates.shape == (3, rows, 2)
@@ -46,10 +56,9 @@ def test_shapes(backbone, batch, rows):
 
 def test_one_task(backbone, batch, plain):
     model = backbone(tasks=["click"])
-    probability = model(batch(1, 1))
-    assert probability.shape == (1, 1)
-    expected = plain(model, batch(1, 1)).logits
-    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-expected)), rtol=1e-5)
+    logits = model(batch(1, 1))
+    assert logits.shape == (1, 1)
+    np.testing.assert_allclose(logits, plain(model, batch(1, 1)).logits, rtol=1e-5)
 
 
 @pytest.mark.parametrize("without", ["categorical", "numeric"])
@@ -57,10 +66,12 @@ def test_one_kind_of_features_alone(backbone, batch, plain, without):
     model = backbone(**{f"{without}_features": 0})
     features = {k: v for k, v in batch().items() if k != without}
     expected = plain(model, features)
+    encoded = model.encode(features)
     np.testing.assert_allclose(
-        model.predict_tasks(model.encode(features)).logits, expected.logits, rtol=1e-4, atol=1e-5
+        model.predict_tasks(encoded).logits, expected.logits, rtol=1e-4, atol=1e-5
     )
-    assert expected.x.shape[1] == model.config.input_width
+    assert expected.x.shape[1] == model.shape.input_width
+    assert encoded.ids.shape == (6, model.layout.ids) == (6, 0 if without == "categorical" else 3)
 
 
 def test_share_only_predicts_from_what_is_shared(backbone, batch):
@@ -99,7 +110,7 @@ def test_a_task_depends_on_its_own_parts_and_on_what_is_shared(backbone, batch):
 def test_permuted_tasks_permute_the_outputs(backbone, batch):
     order = [2, 0, 1]
     model = backbone()
-    permuted = backbone(tasks=[model.config.tasks[k] for k in order])
+    permuted = backbone(tasks=[model.shape.tasks[k] for k in order])
     for name, weight in model.named_weights().items():
         value = weight.numpy()
         if name.startswith("experts/"):
@@ -120,25 +131,26 @@ def test_rows_do_not_depend_on_one_another(backbone, batch):
         np.testing.assert_allclose(alone[0], together[b], rtol=1e-5)
 
 
-def test_config_survives_json(config):
-    shape = config(fusion="share_only", l2_embedding=0.25, expert_dropout=0.1)
-    text = shape.to_json()
-    assert BackboneConfig.from_json(text) == shape
-    assert json.loads(text)["expert_units"] == [5, 4]
+def test_shape_survives_json(shape):
+    one = shape(fusion="share_only", l2_embedding=0.25, expert_dropout=0.1)
+    plain = json.loads(json.dumps(dataclasses.asdict(one)))
+    assert plain["expert_units"] == [5, 4]
+    assert MODELS.get("mptrec").shape_from_plain(plain) == one
+    assert shape_from_plain(MPTRecShape, plain) == one
 
 
 def test_model_survives_its_config(backbone, batch):
     model = backbone(fusion="specific_only", tower_dropout=0.1)
-    copy = Backbone.from_config(json.loads(json.dumps(model.get_config())))
-    assert copy.config == model.config
+    copy = MPTRec.from_config(json.loads(json.dumps(model.get_config())))
+    assert copy.shape == model.shape
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy(batch()), model(batch()))
 
 
-def test_checkpoint_saves_and_loads(backbone, config, batch, tmp_path):
+def test_checkpoint_saves_and_loads(backbone, shape, batch, tmp_path):
     model = backbone(expert_dropout=0.2)
     path = tf.train.Checkpoint(model=model).write(f"{tmp_path}/checkpoint")
-    loaded = Backbone(config(expert_dropout=0.2))
+    loaded = MPTRec(shape(expert_dropout=0.2))
     tf.train.Checkpoint(model=loaded).read(path).assert_consumed()
     np.testing.assert_array_equal(loaded(batch()), model(batch()))
     np.testing.assert_array_equal(  # the generator of dropout included
@@ -218,23 +230,24 @@ def test_freezing_and_unfreezing(backbone, batch):
 
 def statistics(rng, shape):
     k, h = len(shape.tasks), shape.width
-    sizes = {"x": shape.input_width, "shared": h, "specific": (k, h), "logits": k}
-    mean = Encoded(**{name: rng.normal(size=size) for name, size in sizes.items()})
-    return mean, Encoded(**{name: 0.2 + rng.random(size) for name, size in sizes.items()})
+    sizes = {"x": shape.input_width, "shared": (1, h), "specific": (k, h), "logits": k}
+    mean = Moments(**{name: rng.normal(size=size) for name, size in sizes.items()})
+    deviation = Moments(**{name: 0.2 + rng.random(size) for name, size in sizes.items()})
+    return Statistics(mean, deviation)
 
 
 def test_standardised_values_by_the_equations(backbone, batch):
     model = backbone()
-    mean, deviation = statistics(np.random.default_rng(11), model.config)
+    mean, deviation = statistics(np.random.default_rng(11), model.shape)
     deviation.x[0], mean.x[0] = 0.01, 3.0  # beyond the limit
-    model.set_statistics(mean, deviation)
-    encoded = model.complete(model.encode(batch()))
+    model.set_statistics(Statistics(mean, deviation))
+    encoded = model.head_inputs(model.encode(batch()))
     standard = encoded.standard
     for b in range(6):
         x = np.clip((encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
         assert x[0] == -5
         np.testing.assert_allclose(standard.x[b], x, rtol=1e-5, atol=1e-6)
-        h_0 = (encoded.shared.numpy()[b] - mean.shared) / deviation.shared
+        h_0 = (encoded.shared.numpy()[0, b] - mean.shared[0]) / deviation.shared[0]
         np.testing.assert_allclose(standard.shared[b], h_0, rtol=1e-5, atol=1e-6)
         h = (encoded.specific.numpy()[:, b] - mean.specific) / deviation.specific
         np.testing.assert_allclose(standard.specific[b], h.mean(0), rtol=1e-5, atol=1e-6)
@@ -244,9 +257,10 @@ def test_standardised_values_by_the_equations(backbone, batch):
 
 def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
     model = backbone()
-    mean, deviation = statistics(np.random.default_rng(3), model.config)
-    model.set_statistics(mean, deviation._replace(x=0 * deviation.x, logits=np.full(3, 9e-7)))
-    standard = model.complete(model.encode(batch())).standard
+    mean, deviation = statistics(np.random.default_rng(3), model.shape)
+    deviation = deviation._replace(x=0 * deviation.x, logits=np.full(3, 9e-7))
+    model.set_statistics(Statistics(mean, deviation))
+    standard = model.head_inputs(model.encode(batch())).standard
     np.testing.assert_array_equal(standard.x, np.zeros_like(standard.x))
     np.testing.assert_array_equal(standard.logits, np.zeros_like(standard.logits))
     assert np.all(standard.shared != 0)
@@ -255,7 +269,7 @@ def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
 def test_statistics_change_no_answer_and_are_no_parameters(backbone, batch):
     model = backbone()
     before = model(batch()).numpy()
-    model.set_statistics(*statistics(np.random.default_rng(1), model.config))
+    model.set_statistics(statistics(np.random.default_rng(1), model.shape))
     np.testing.assert_array_equal(model(batch()), before)
     names = {name for name, w in model.named_weights().items() if not in_list(w, model.parameters)}
     assert names == {
@@ -264,6 +278,40 @@ def test_statistics_change_no_answer_and_are_no_parameters(backbone, batch):
         for what in ("mean", "scale")
     }
     assert {id(w) for w in model.trainable_weights} == {id(w) for w in model.parameters}
+
+
+def test_head_inputs_are_what_was_encoded_beside_logits_and_prompts(backbone, batch, plain):
+    model = backbone()
+    encoded = model.encode(batch())
+    inputs = model.head_inputs(encoded)
+    for name in encoded._fields:
+        np.testing.assert_array_equal(getattr(inputs, name), getattr(encoded, name))
+    np.testing.assert_allclose(inputs.logits, plain(model, batch()).logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(inputs.prompts, model.named_weights()["prompts/prompts"])
+    # Logits that are known already are taken as they are.
+    known = tf.zeros_like(inputs.logits)
+    assert model.head_inputs(encoded, known).logits is known
+
+
+def test_what_the_signature_encode_serves(backbone, batch):
+    model = backbone()
+    encoded = model.encode(batch())
+    served = model.representations(encoded)
+    assert set(served) == {"x", "shared", "specific"}
+    np.testing.assert_array_equal(served["x"], encoded.x)
+    np.testing.assert_array_equal(served["shared"], encoded.shared[0])
+    for k in range(3):
+        np.testing.assert_array_equal(served["specific"][:, k], encoded.specific[k])
+
+
+def test_rescaled_tasks_say_scale_times_logit_plus_shift(backbone, batch):
+    model = backbone()
+    before, encoded = model(batch()).numpy(), model.encode(batch())
+    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -1.0])
+    model.rescale(scale, shift)
+    np.testing.assert_allclose(model(batch()), scale * before + shift, rtol=1e-4, atol=1e-6)
+    for one, other in zip(model.encode(batch()), encoded, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def in_list(weight, weights):
@@ -289,15 +337,15 @@ def test_l2_terms_by_hand(backbone, batch):
         ({"fusion": "half"}, "fusion should be one of .* Received: 'half'"),
     ],
 )
-def test_wrong_arguments_are_named(config, changes, message):
+def test_wrong_arguments_are_named(shape, changes, message):
     with pytest.raises(ValueError, match=message):
-        config(**changes)
+        shape(**changes)
 
 
-def test_wrong_shapes_are_named(config):
+def test_wrong_shapes_are_named(shape):
     with pytest.raises(ValueError, match=r"l2_over should be .* Received: 'rows'"):
-        Backbone(config(l2_embedding_over="rows"))
+        MPTRec(shape(l2_embedding_over="rows"))
     with pytest.raises(ValueError, match=r"dropout should be in \[0, 1\). Received: 1.5"):
-        Backbone(config(expert_dropout=1.5))
+        MPTRec(shape(expert_dropout=1.5))
     with pytest.raises(ValueError, match=r"units should be positive. Received: .*units=\(0,\)"):
-        Backbone(config(tower_units=(0,)))
+        MPTRec(shape(tower_units=(0,)))

@@ -1,0 +1,1 @@
+"""Features: a module for each kind, and a line in the registry."""

@@ -1,0 +1,230 @@
+"""Categorical features: each value is an id, whose embedding is learnt.
+
+Features with a vocabulary have one id per value that the training rows hold, one of which may be
+that it is missing, and one more for everything else; hashed ones have one id per bucket. Offsets
+keep the features apart in one table, the hashed ones first.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mptrec_tf.data.canonical import MISSING
+from mptrec_tf.data.features.base import NUMBER, TEXT, Embedding, Feature, InputShape
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from mptrec_tf.data.spec import DatasetSpec
+    from mptrec_tf.keras import keras
+
+# Of a vocabulary that is larger, the card says the size and the most frequent values alone.
+MOST_VALUES = 50
+# What the card calls a missing value where it is known.
+MISSING_SHOWN = "(missing)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical(Feature):
+    """A categorical feature.
+
+    Attributes:
+      name: str. The raw column, read as text. A column that is a numeric feature, too, is read as
+        a number, and each number is a category.
+      min_count: int. Values seen fewer times in the training rows share the out-of-vocabulary id.
+      hash_buckets: Optional int. Hash values into this many buckets instead of keeping a
+        vocabulary; for columns whose values are too many or always new.
+      exact: bool. Take every text as it is, white space included, instead of its canonical form
+        (see `canonical`); nothing counts as missing then but empty text.
+    """
+
+    section = "categorical"
+    reads = (TEXT, NUMBER)
+    dtype = "int64"
+    always_listed = True
+
+    min_count: int = 1
+    hash_buckets: int | None = None
+    exact: bool = False
+
+    def problems(self, spec: "DatasetSpec") -> Iterator[str]:
+        """Yields what is wrong with the feature's own fields, in sentences."""
+        if self.min_count < 1:
+            yield f"{self.name!r}: min_count must be 1 or more, not {self.min_count}"
+        if self.hash_buckets is not None and self.hash_buckets < 1:
+            yield f"{self.name!r}: hash_buckets must be 1 or more, not {self.hash_buckets}"
+        if self.exact and self.raw_type(spec) == NUMBER:
+            yield f"{self.name!r} is a number, too, so its text cannot be exact"
+        if self.hash_buckets is not None and self.min_count != 1:
+            yield f"{self.name!r}: give min_count or hash_buckets, not both"
+
+    def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
+        """Returns the text under which a survey counts a text value; None: it is missing."""
+        return (value or None) if self.exact else super().counted_form(value, missing_values)
+
+    @property
+    def short_kind(self) -> str:
+        """What it is, in a cell of a table."""
+        return "category" if self.hash_buckets is None else "hashed"
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether the last of its ids stands for all values that have no id of their own."""
+        return self.hash_buckets is None
+
+    @classmethod
+    def pack(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Categorical"],
+        columns: Mapping[str, "tf.Tensor"],
+    ) -> "tf.Tensor":
+        """Returns the ids [B, F] int64; text is taken in its canonical form."""
+        import tensorflow as tf
+
+        from mptrec_tf.data.transform.canonical_graph import number_text
+        from mptrec_tf.data.transform.vocabulary import apply_vocabulary
+
+        hashed, known = _by_way(features)
+        ids, offset = {}, 0
+        text = {
+            f.name: columns[f.name] if f.raw_type(spec) == TEXT else number_text(columns[f.name])
+            for f in features
+        }
+        if hashed:
+            values = tf.stack([text[feature.name] for feature in hashed], axis=1)
+            forms = _canonical(spec, hashed)(values, tf.range(len(hashed)))
+            for feature, column in zip(hashed, tf.unstack(forms, axis=1), strict=True):
+                bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
+                ids[feature.name] = bucket + offset
+                offset += feature.hash_buckets
+        if known:
+            values = tf.stack([text[feature.name] for feature in known], axis=1)
+            looked_up = apply_vocabulary(known, values, _canonical(spec, known)) + offset
+            of_column = tf.unstack(looked_up, axis=1)
+            ids |= {feature.name: column for feature, column in zip(known, of_column, strict=True)}
+        return tf.stack([ids[feature.name] for feature in features], axis=1)
+
+    @classmethod
+    def rows(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Categorical"],
+        transform: "tft.TFTransformOutput",
+    ) -> int:
+        """Returns how many ids there are, the offsets included.
+
+        Raises:
+          ValueError: if the graph has no vocabulary, and a feature wants one.
+        """
+        from mptrec_tf.data.transform.vocabulary import vocabulary_size
+
+        del spec
+        hashed, known = _by_way(features)
+        return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
+
+    @classmethod
+    def id_ranges(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Categorical"],
+        transform: "tft.TFTransformOutput",
+    ) -> list[tuple[int, int, int]]:
+        """Returns (column, first id, number of ids) of each feature.
+
+        Raises:
+          ValueError: if the graph has no vocabulary, and a feature wants one.
+        """
+        from mptrec_tf.data.transform.vocabulary import vocabulary_sizes
+
+        del spec
+        hashed, known = _by_way(features)
+        sizes = {feature.name: feature.hash_buckets for feature in hashed}
+        if known:
+            sizes |= vocabulary_sizes(transform, known)
+        columns = {feature.name: column for column, feature in enumerate(features)}
+        ranges, first = [], 0
+        for name, size in sizes.items():
+            ranges.append((columns[name], first, size))
+            first += size
+        return sorted(ranges)
+
+    @classmethod
+    def missing_ids(
+        cls, features: Sequence["Categorical"], transform: "tft.TFTransformOutput"
+    ) -> int:
+        """Returns how many features have an id for a missing value."""
+        return sum(MISSING in of for of in _vocabularies(features, transform).values())
+
+    @classmethod
+    def domains(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Categorical"],
+        transform: "tft.TFTransformOutput",
+    ) -> list[dict[str, Any]]:
+        """Returns the number of buckets, or the known values, the most frequent first."""
+        del spec
+        known = _vocabularies(features, transform)
+        found = []
+        for feature in features:
+            if feature.hash_buckets is not None:
+                found.append({"hash_buckets": feature.hash_buckets})
+                continue
+            values = known[feature.name][:-1]  # the last one stands for all others
+            shown = [MISSING_SHOWN if v == MISSING else v for v in values[:MOST_VALUES]]
+            found.append({"known_values": len(values), "values": shown})
+        return found
+
+    @classmethod
+    def describe_domain(cls, domain: Mapping[str, Any]) -> str:
+        """Returns what `domains` knows of a feature, for people."""
+        if "hash_buckets" in domain:
+            return f"any text, hashed to {domain['hash_buckets']:,}"
+        return f"any text, {domain['known_values']:,} values known"
+
+    @classmethod
+    def layer(cls, shape: InputShape, embedding: Embedding) -> "keras.layers.Layer":
+        """Returns the table of all categorical features, which is named "embedding"."""
+        from mptrec_tf.layers.embedding import PackedEmbedding
+
+        return PackedEmbedding(
+            shape.rows, embedding.width, embedding.l2, embedding.l2_over, name="embedding"
+        )
+
+
+def _by_way(
+    features: Sequence[Categorical],
+) -> tuple[list[Categorical], list[Categorical]]:
+    """The hashed features, and those with a vocabulary."""
+    hashed = [f for f in features if f.hash_buckets is not None]
+    return hashed, [f for f in features if f.hash_buckets is None]
+
+
+def _vocabularies(
+    features: Sequence[Categorical], transform: "tft.TFTransformOutput"
+) -> dict[str, list[str]]:
+    """The values of each feature that has a vocabulary."""
+    from mptrec_tf.data.transform.vocabulary import vocabulary_values
+
+    return vocabulary_values(transform) if _by_way(features)[1] else {}
+
+
+def _canonical(
+    spec: "DatasetSpec", features: Sequence[Categorical]
+) -> Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]:
+    """Returns what makes the canonical forms of values [..., n], given each one's feature [n]."""
+    import tensorflow as tf
+
+    from mptrec_tf.data.transform.canonical_graph import canonical_text
+
+    exact = [feature.exact for feature in features]
+
+    def canonical(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        if all(exact):
+            return values
+        found = canonical_text(values, spec.missing_values)
+        return tf.where(tf.gather(exact, columns), values, found) if any(exact) else found
+
+    return canonical

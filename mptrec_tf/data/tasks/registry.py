@@ -1,0 +1,24 @@
+"""The kinds of tasks, by name: a line each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.kinds import Registry
+
+DEFAULT = "binary"
+
+TASKS: Registry[type[Task]] = Registry(
+    "kind of task", {"binary": "mptrec_tf.data.tasks.binary:BinaryTask"}
+)
+
+
+def task_from_plain(raw: Mapping[str, Any]) -> Task:
+    """Reads what `Task.to_plain` and JSON made of a task.
+
+    Raises:
+      InputError: for an unknown kind.
+      TypeError: for a field that the kind does not have.
+    """
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    return TASKS.get(fields.pop("kind", DEFAULT))(**fields)

@@ -1,0 +1,82 @@
+"""mptrec-pretrain --model, the project's and a user's."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MINE = """
+from mptrec_tf.models.registry import MODELS, ModelKind
+
+MODELS.register("mine", ModelKind("mine.model:Mine"))
+"""
+MODEL = """
+from mptrec_tf.models.shared_bottom import SharedBottom
+
+
+class Mine(SharedBottom):
+    kind = "mine"
+"""
+SHORT = ("--tasks=click,like", "--epochs=1", "--expert_units=8,4", "--tower_units=4")
+
+
+@pytest.mark.parametrize("model", ["single", "shared_bottom"])
+def test_a_simpler_model_goes_the_whole_way(
+    run_program, run_refused, prepared_synthetic, tmp_path, model
+):
+    data, output = f"--data={prepared_synthetic}", tmp_path / "backbone"
+    done = run_program("pretrain", data, f"--model={model}", *SHORT, f"--output_dir={output}")
+    description = json.loads((output / "backbone.json").read_text())
+    assert description["model"] == model
+    assert description["shape"]["expert_units"] == [8, 4]
+    assert description["training"]["losses"] == {}
+    assert "│ like" in done.stdout
+    assert f"backbone {description['fingerprint']} in {output}" in done.stdout
+    # Neither shows what only MPT-Rec has.
+    assert "specific_gate" not in done.stdout
+    run_program("export", f"--backbone={output}", f"--output_dir={tmp_path / 'm'}")
+    done = run_program("evaluate", f"--model={tmp_path / 'm'}", "--dataset=synthetic", "--rows=400")
+    assert "│ click" in done.stdout
+
+
+def test_what_a_model_does_not_have_is_refused(run_refused, prepared_synthetic, tmp_path):
+    flags = (f"--data={prepared_synthetic}", *SHORT, f"--output_dir={tmp_path / 'new'}")
+    said = run_refused("pretrain", *flags, "--model=single", "--adversarial_weight=0.2")
+    assert said.endswith("error: model 'single' has no adversarial_weight; leave it out.")
+    said = run_refused("pretrain", *flags, "--model=shared")
+    assert "mptrec|single|shared_bottom" in said.replace("'", "").replace(", ", "|")
+    assert not (tmp_path / "new").exists()
+
+
+def run(folder, *flags, plugins="mine"):
+    return subprocess.run(
+        [sys.executable, "-m", "mptrec_tf.bin.pretrain", *flags],
+        cwd=ROOT,
+        env={**os.environ, "MPTREC_PLUGINS": plugins, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_model_of_ones_own(run_refused, prepared_synthetic, tmp_path):
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text(MINE)
+    (package / "model.py").write_text(MODEL)
+    data, output = f"--data={prepared_synthetic}", tmp_path / "backbone"
+    done = run(tmp_path, data, "--model=mine", *SHORT, f"--output_dir={output}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((output / "backbone.json").read_text())["model"] == "mine"
+    # Where nobody names the module, the model is unknown.
+    said = run_refused("export", f"--backbone={output}", f"--output_dir={tmp_path / 'm'}")
+    assert "is of the model 'mine', which is unknown here" in said
+
+
+def test_a_module_that_cannot_be_imported_is_named(tmp_path):
+    done = run(tmp_path, "--help", plugins="mine")
+    assert "MPTREC_PLUGINS names 'mine', which cannot be imported" in done.stderr

@@ -1,0 +1,135 @@
+"""Kinds of models by name, the project's and a user's."""
+
+import dataclasses
+import subprocess
+import sys
+
+import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
+import pytest
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+from mptrec_tf.models.registry import DEFAULT, MODELS, ModelKind
+from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
+from mptrec_tf.models.shared_bottom import SharedBottom
+from mptrec_tf.models.single import Single
+from mptrec_tf.models.trainer import Plan, Trainer
+
+
+def test_the_projects_own():
+    assert MODELS.names() == ("mptrec", "single", "shared_bottom")
+    assert DEFAULT == "mptrec"
+    found = {name: (kind.shape, kind.losses, kind.offers) for name, kind in MODELS.all().items()}
+    assert found == {
+        "mptrec": (MPTRecShape, MPTRecLosses, {"shared", "specific", "prompts"}),
+        "single": (ModelShape, PlainLosses, {"specific"}),
+        "shared_bottom": (ModelShape, PlainLosses, {"shared"}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "trainer"),
+    [
+        ("mptrec", MPTRec, MPTRecTrainer),
+        ("single", Single, Trainer),
+        ("shared_bottom", SharedBottom, Trainer),
+    ],
+)
+def test_a_kind_makes_its_model_and_its_trainer(shape, tasks_of, name, model, trainer):
+    kind = MODELS.get(name)
+    made = kind.make(shape(kind=name))
+    assert type(made) is model
+    assert made.kind == name
+    assert made.shape_type is kind.shape
+    training = kind.make_trainer(made, tasks_of(made), kind.losses(), Plan(steps=1, rows=6))
+    assert type(training) is trainer
+    assert training.backbone is made
+    assert training.loss_weights == kind.losses()
+
+
+def test_what_a_model_offers_is_what_it_has(backbone, batch):
+    for name, kind in MODELS.all().items():
+        model = backbone(kind=name)
+        inputs = model.head_inputs(model.encode(batch()))
+        has = {"shared": inputs.shared, "specific": inputs.specific, "prompts": inputs.prompts}
+        assert kind.offers == {what for what, tensor in has.items() if tensor.shape[0]}
+
+
+@pytest.mark.parametrize("name", ["mptrec", "single", "shared_bottom"])
+def test_a_shape_is_read_from_plain_data(shape, name):
+    one = shape(kind=name, l2_dense=0.25)
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(one).items()}
+    assert MODELS.get(name).shape_from_plain(plain) == one
+
+
+def test_why_rows_are_needed_in_memory():
+    mptrec = MODELS.get("mptrec")
+    assert mptrec.rows_in_memory(MPTRecLosses()) == (
+        "periodic assignment keeps an environment for each; use --assignment=online"
+    )
+    assert mptrec.rows_in_memory(MPTRecLosses(assignment="online")) == ""
+    assert mptrec.rows_in_memory(MPTRecLosses(adversarial_weight=0.0)) == ""
+    assert MODELS.get("single").rows_in_memory(PlainLosses()) == ""
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(InputError) as refusal:
+        MODELS.get("singel")
+    assert str(refusal.value) == (
+        "unknown model 'singel'; there are mptrec, single, shared_bottom; did you mean 'single'?"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    strength: float = 2.0
+
+
+class Stronger(Trainer):
+    """Multiplies the loss."""
+
+    def compute_loss(self, inputs, training=False):
+        return self.loss_weights.strength * super().compute_loss(inputs, training)
+
+
+class Mine(SharedBottom):
+    kind = "mine"
+
+
+@pytest.fixture
+def mine(monkeypatch):
+    """A kind that a user registered."""
+    monkeypatch.setattr(MODELS, "_kinds", dict(MODELS._kinds))
+    kind = ModelKind(Mine, losses=Strength, trainer=Stronger)
+    MODELS.register("mine", kind)
+    return kind
+
+
+def test_a_kind_of_ones_own(mine, shape, backbone, batch, tasks_of):
+    assert MODELS.names() == ("mptrec", "single", "shared_bottom", "mine")
+    assert MODELS.get("mine") is mine
+    assert (mine.shape, mine.offers) == (ModelShape, {"shared"})
+    model = backbone(kind="mine")
+    assert (type(model), model.kind) == (Mine, "mine")
+    trainer = mine.make_trainer(model, tasks_of(model), Strength(3.0), None)
+    plain = Trainer(model, tasks_of(model))
+    assert float(trainer.compute_loss(batch())) == pytest.approx(
+        3 * float(plain.compute_loss(batch())), rel=1e-6
+    )
+
+
+def test_no_name_is_taken_twice(mine):
+    with pytest.raises(ValueError, match="there is a model 'mine' already; give it another name"):
+        MODELS.register("mine", ModelKind(Single))
+    with pytest.raises(ValueError, match="there is a model 'single' already"):
+        MODELS.register("single", ModelKind(Single))
+    assert MODELS.get("mine") is mine
+
+
+def test_names_and_shapes_are_known_without_tensorflow():
+    script = (
+        "import sys; from mptrec_tf.models.registry import MODELS; MODELS.all();"
+        "from mptrec_tf.training.configurations import PretrainingConfig;"
+        "PretrainingConfig(('a',), 'single').check_fields(); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

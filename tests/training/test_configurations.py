@@ -1,0 +1,166 @@
+"""Which model is pre-trained, and how: plain data, checked and read back."""
+
+import dataclasses
+import json
+
+import pytest
+
+from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.shapes import (
+    ModelShape,
+    MPTRecLosses,
+    MPTRecShape,
+    PlainLosses,
+    free_fields,
+)
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
+from mptrec_tf.training.reference import joint_config, single_config
+
+FULL = PretrainingConfig(
+    ("click", "like"),
+    "mptrec",
+    {"expert_units": (12, 8), "tower_units": (4,), "l2_dense": 0.5, "fusion": "share_only"},
+    {"gen_weight": 0.3, "assignment": "online"},
+    TrainingConfig(epochs=3, schedule="cosine"),
+)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FULL,
+        PretrainingConfig(("click",)),
+        PretrainingConfig(("a", "b"), "single", {"expert_units": (3, 2)}),
+    ],
+)
+def test_a_configuration_goes_through_json(config):
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert PretrainingConfig.from_plain(plain) == config
+
+
+def test_what_holds_where_nothing_is_said():
+    config = PretrainingConfig(("click",))
+    assert config.model == "mptrec"
+    assert config.make_losses() == MPTRecLosses()
+    assert config.training == TrainingConfig()
+    assert PretrainingConfig(("click",), "single").make_losses() == PlainLosses()
+
+
+def test_a_shape_fits_the_data(prepared_synthetic):
+    data = PreparedData(str(prepared_synthetic))
+    assert FULL.make_shape(data) == MPTRecShape(
+        ("click", "like"),
+        data.embedding_rows,
+        categorical_features=7,
+        numeric_features=3,
+        expert_units=(12, 8),
+        tower_units=(4,),
+        l2_dense=0.5,
+        fusion="share_only",
+    )
+    for model in ("single", "shared_bottom"):
+        config = PretrainingConfig(("like",), model, {"embedding_width": 3})
+        expected = ModelShape(("like",), data.embedding_rows, 7, 3, embedding_width=3)
+        assert config.make_shape(data) == expected
+    with pytest.raises(InputError, match="unknown task 'clik'"):
+        PretrainingConfig(("clik",)).make_shape(data)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (FULL, None),
+        (PretrainingConfig(("a",), "single", {"expert_units": (3,)}), None),
+        (
+            PretrainingConfig(("a",), "single", {"expert_units": (3,), "fusion": "full"}),
+            "model 'single' has no fusion; leave it out.",
+        ),
+        (
+            PretrainingConfig(("a",), "shared_bottom", losses={"gen_weight": 0.9}),
+            "model 'shared_bottom' has no gen_weight; leave it out.",
+        ),
+        (
+            PretrainingConfig(("a",), shape={"width": 3, "expert_unit": (3,)}),
+            "model 'mptrec' has no expert_unit; leave it out.",
+        ),
+        (
+            PretrainingConfig(("a",), "mptrek"),
+            "unknown model 'mptrek'; there are mptrec, single, shared_bottom; did you mean "
+            "'mptrec'?",
+        ),
+    ],
+)
+def test_fields_that_a_model_does_not_have_are_named(config, message):
+    if message is None:
+        config.check_fields()
+        return
+    with pytest.raises(InputError) as refusal:
+        config.check_fields()
+    assert str(refusal.value) == message
+
+
+def test_what_is_saved_of_the_settings():
+    assert FULL.record() == {
+        "losses": {
+            "gen_weight": 0.3,
+            "adversarial_weight": 0.1,
+            "assignment": "online",
+            "cluster_every": 2,
+            "normalize_losses": False,
+        },
+        "training": {
+            "epochs": 3,
+            "patience": 5,
+            "batch_size": 256,
+            "learning_rate": 1e-3,
+            "seed": 1,
+            "schedule": "cosine",
+            "warmup_steps": 0,
+            "calibrate": True,
+        },
+    }
+    assert PretrainingConfig(("a",), "single").record()["losses"] == {}
+
+
+# What a new task is measured against.
+
+SHAPE = MPTRecShape(("a", "b"), 100, 5, 3, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")
+
+
+def test_fields_that_do_not_follow_from_the_data():
+    assert free_fields(SHAPE) == {
+        "embedding_width": 4,
+        "expert_units": (12, 8),
+        "tower_units": (64, 32),
+        "expert_dropout": 0.0,
+        "tower_dropout": 0.0,
+        "l2_embedding": 0.006,
+        "l2_embedding_over": "table",
+        "l2_dense": 0.5,
+        "fusion": "share_only",
+    }
+
+
+def test_a_task_alone_has_a_network_of_the_same_widths():
+    training = TrainingConfig(seed=7)
+    config = single_config(SHAPE, "c", training)
+    config.check_fields()
+    assert (config.tasks, config.model, config.training) == (("c",), "single", training)
+    assert config.shape["expert_units"] == (12, 8)
+    assert config.shape["l2_dense"] == 0.5
+    assert "fusion" not in config.shape
+
+
+@pytest.mark.parametrize("kind", ["mptrec", "single", "shared_bottom"])
+def test_joint_training_is_of_the_same_kind_and_shape(kind):
+    from mptrec_tf.models.registry import MODELS
+
+    fields = {"expert_units": (12, 8), "l2_dense": 0.5}
+    model = MODELS.get(kind).make(MODELS.get(kind).shape(("a", "b"), 100, 5, 3, **fields))
+    config = joint_config(model, "c", TrainingConfig(seed=7))
+    config.check_fields()
+    assert (config.tasks, config.model) == (("a", "b", "c"), kind)
+    assert config.shape == free_fields(model.shape)
+    assert config.training == TrainingConfig(seed=7)
+    assert config.losses == {}
