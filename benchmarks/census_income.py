@@ -24,7 +24,7 @@ flags.mark_flag_as_required("data_dir")
 
 _OLD, _NEW = ("income", "marital"), "education"
 _ATTENTIONS = ("prompt", "fixed", "task_similarity")
-# Test AUC that the paper publishes, on all rows of the data set (method.md).
+# Test AUC that the paper publishes, on all rows of the data set (arXiv 2408.17214).
 _PUBLISHED = {"income": 0.9517, "marital": 0.9926, "education (prompt)": 0.8626}
 
 

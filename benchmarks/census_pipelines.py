@@ -40,7 +40,7 @@ def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
 
     command = [sys.executable, "-m", "pipelines.local", "--dataset=census_income"]
     command += [f"--data_dir={data_dir}", f"--root={root}", f"--seed={seed}", "--epochs=30"]
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, stderr=sys.stderr, check=False).returncode:
         raise InputError(f"the pipelines stopped with seed {seed}.")
     served = f"{root}/saved_models/mptrec"
     metrics_file = f"{root}/metrics.json"

@@ -256,6 +256,7 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     """Trains, and looks at the epochs with the best AUC and with the least log loss."""
     import tensorflow as tf
 
+    from mptrec_tf.data.features.base import InputShape
     from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
     from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.keras import keras
@@ -299,7 +300,13 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         )
         for part in parts
     )
-    shape = MPTRecShape(rows.tasks, len(counts), ids.shape[1], rows.numeric.shape[1])
+    shape = MPTRecShape(
+        rows.tasks,
+        (
+            InputShape(CATEGORICAL, ids.shape[1], len(counts)),
+            InputShape(NUMERIC, rows.numeric.shape[1]),
+        ),
+    )
     config = TrainingConfig(seed=seed, epochs=EPOCHS)
     steps = train.steps(config.batch_size)
     tasks = [BinaryTask(name, name, ("1",)) for name in rows.tasks]

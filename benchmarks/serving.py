@@ -55,6 +55,7 @@ def main(_) -> None:
             f"--rest_api_port={ports[1]}",
         ],
         stdout=subprocess.PIPE,
+        stderr=sys.stderr,
         text=True,
     )
     try:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import faults
 from absl import flags
 
 from mptrec_tf.bin import program
@@ -36,29 +35,29 @@ def main(_) -> None:
     Raises:
       InputError: if a request failed or was answered wrongly.
     """
-    import mutations
-
     from mptrec_tf.data.sources.block import read_split
     from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.serving.testing.fuzzing import fuzz
+    from mptrec_tf.serving.testing.load import Load, change_under_load, prepare_versions
+    from mptrec_tf.serving.testing.local_server import LocalServer
+    from mptrec_tf.serving.testing.mutation import MAX_BYTES
 
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         [block] = read_split(Synthetic({"test": 20}), "test")
-        prepared = faults.prepare_versions(
-            _backbone(root), root / "prepared", block, swaps=_SWAPS.value
-        )
+        prepared = prepare_versions(_backbone(root), root / "prepared", block, swaps=_SWAPS.value)
         names = _raw_columns(root / "prepared" / "1")
         columns = {name: block.columns[name] for name in names}
 
         base = root / "m"
         base.mkdir()
         prepared.push(base, 1)
-        with faults.LocalServer(base, root) as server:
-            load = faults.Load(server, columns, prepared.expected)
+        with LocalServer(base, root) as server:
+            load = Load(server, columns, prepared.expected)
             with load.running(_CALLERS.value):
-                table = faults.change_under_load(server, load, prepared, _ANSWERS.value)
+                table = change_under_load(server, load, prepared, _ANSWERS.value)
             refused = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
         print_table(table, f"Changes under load of {_CALLERS.value} callers")
         print_table(
@@ -68,13 +67,11 @@ def main(_) -> None:
         )
         problems += load.problems
 
-        limits = (f"--max_request_bytes={mutations.MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
-        with faults.LocalServer(base, root, *limits) as server:
+        limits = (f"--max_request_bytes={MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
+        with LocalServer(base, root, *limits) as server:
             version = max(n for n in prepared.expected if (base / str(n)).exists())
             start = time.monotonic()
-            result = mutations.fuzz(
-                server, columns, prepared.expected[version], _MUTATED.value, _SEED.value
-            )
+            result = fuzz(server, columns, prepared.expected[version], _MUTATED.value, _SEED.value)
         print_table(
             result.table(),
             f"{_MUTATED.value} malformed requests and {result.good} good ones in "

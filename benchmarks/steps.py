@@ -23,7 +23,9 @@ class Steps:
         given = [f"--{key}={value}" for key, value in arguments.items() if value is not None]
         print(f"\n=== {title}\n$ mptrec-{name.replace('_', '-')} {' '.join(given)}", flush=True)
         start = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"mptrec_tf.bin.{name}", *given], check=False)
+        command = [sys.executable, "-m", f"mptrec_tf.bin.{name}", *given]
+        # Not descriptor 2, which a program leaves to native code.
+        done = subprocess.run(command, stderr=sys.stderr, check=False)
         if done.returncode:
             raise InputError(f"the pipeline stopped at: {title} (exit status {done.returncode}).")
         self.seconds[title] = time.monotonic() - start

@@ -25,6 +25,7 @@ def main(_) -> None:
     """Runs the benchmark."""
     import tensorflow as tf
 
+    from mptrec_tf.data.features.base import InputShape
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.evaluation.report import print_table
@@ -73,7 +74,9 @@ def main(_) -> None:
             LABELS: tf.constant(random.integers(2, size=(count, len(_TASKS))), tf.float32),
         }
     )
-    shape = MPTRecShape(_TASKS, _IDS, _CATEGORICAL, _NUMERIC)
+    shape = MPTRecShape(
+        _TASKS, (InputShape("categorical", _CATEGORICAL, _IDS), InputShape("numeric", _NUMERIC))
+    )
     plan = Plan(_EPOCHS.value * rows.steps(_BATCH_SIZE.value), count)
     tasks = [BinaryTask(name, name, ("1",)) for name in _TASKS]
     model = MPTRecTrainer(MPTRec(shape), tasks, plan=plan)

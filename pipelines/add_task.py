@@ -7,8 +7,6 @@ What is in production is decided by the serving directory, not by what some pipe
 the models are imported by their URIs, which keeps their lineage, because ML Metadata knows them.
 """
 
-from tfx.dsl.components.common.importer import Importer
-from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 from tfx.v1.components import Evaluator, ExampleValidator, StatisticsGen
@@ -19,7 +17,7 @@ from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
-from pipelines.common import make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, serving_check
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
 
 
@@ -44,12 +42,14 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
     example_gen = RawExampleGen(config.source)
     examples = example_gen.outputs["examples"]
     statistics_gen = StatisticsGen(examples=examples)
-    schema = _imported("BackboneSchema", config.schema, standard_artifacts.Schema)
-    baseline = _imported(
+    schema = import_artifact("BackboneSchema", config.schema, standard_artifacts.Schema)
+    baseline = import_artifact(
         "BackboneStatistics", config.statistics, standard_artifacts.ExampleStatistics
     )
-    base_model = _imported("BaseModel", config.base_model, standard_artifacts.Model)
-    production = _imported("ProductionModel", config.production_model, standard_artifacts.Model)
+    base_model = import_artifact("BaseModel", config.base_model, standard_artifacts.Model)
+    production = import_artifact(
+        "ProductionModel", config.production_model, standard_artifacts.Model
+    )
     validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema.outputs["result"]
     )
@@ -110,7 +110,3 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
             pusher,
         ],
     )
-
-
-def _imported(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:
-    return Importer(source_uri=uri, artifact_type=artifact_type).with_id(name)

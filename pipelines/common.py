@@ -1,7 +1,9 @@
 """Parts that both pipelines have."""
 
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2
 from tfx.types.channel import BaseChannel
@@ -10,8 +12,7 @@ from tfx.v1.components import InfraValidator
 from components.example_gen.component import RawExampleGen
 from components.serving_check.component import ServingCheck
 from pipelines.config import PipelineConfig
-
-_TF_SERVING_TAG = "latest"
+from pipelines.defaults import TF_SERVING_TAG
 
 
 def serving_check(
@@ -24,7 +25,7 @@ def serving_check(
         model=model,
         examples=examples.outputs["examples"],
         serving_spec=infra_validator_pb2.ServingSpec(
-            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[_TF_SERVING_TAG]),
+            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[TF_SERVING_TAG]),
             local_docker=infra_validator_pb2.LocalDockerConfig(),
         ),
         request_spec=infra_validator_pb2.RequestSpec(
@@ -35,6 +36,11 @@ def serving_check(
             num_examples=8,
         ),
     )
+
+
+def import_artifact(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:
+    """Returns a component that hands on an artifact that is there already, with its lineage."""
+    return Importer(source_uri=uri, artifact_type=artifact_type).with_id(name)
 
 
 def make_pipeline(name: str, config: PipelineConfig, components: list[BaseComponent]) -> Pipeline:

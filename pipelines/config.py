@@ -1,16 +1,29 @@
-"""What the two pipelines need to know, as plain data."""
+"""What the two pipelines need to know, as plain data.
+
+Imports neither TensorFlow nor TFX: flags take their defaults and choices from here.
+"""
+
+from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-
-from tfx.orchestration.data_types import RuntimeParameter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from components.data_gate.config import GateConfig
-from components.evaluation.eval_config import Thresholds
-from components.example_gen.source import SourceConfig
+from components.evaluation.thresholds import Thresholds
 from components.prompt_tuner.config import PromptTunerConfig
-from mptrec_tf.training.configurations import PretrainingConfig
+from mptrec_tf.models.registry import DEFAULT
+from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig
+from pipelines.defaults import STAGE_1
 
+if TYPE_CHECKING:
+    from tfx.orchestration.data_types import RuntimeParameter
+
+    from components.example_gen.source import SourceConfig
+
+# What a user calls the pipelines, in the order in which they run.
+PIPELINES = ("pretrain", "add_task")
+# Their names in ML Metadata.
 PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
 EVALUATION_SPLIT = "test"
 
@@ -65,11 +78,16 @@ class PretrainConfig(PipelineConfig):
       schema_file: Optional str. A curated schema (text proto); by default one is inferred from the
         training rows.
       may_drop_tasks: bool. Whether to push a model that lacks tasks of the one in production.
+      production_model: URI of the Model artifact in production, or a parameter of the run; None
+        where nothing is in production yet. `pipelines.production` finds it.
+      production_tasks: Tasks that it predicts and the new backbone is compared on.
     """
 
     trainer: PretrainingConfig
     schema_file: str | None = None
     may_drop_tasks: bool = False
+    production_model: str | RuntimeParameter | None = None
+    production_tasks: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,3 +111,43 @@ class AddTaskConfig(PipelineConfig):
     production_tasks: Sequence[str]
     schema: str | RuntimeParameter
     statistics: str | RuntimeParameter
+
+
+def pretrain_config(
+    common: PipelineConfig,
+    tasks: Sequence[str],
+    training: Mapping[str, Any],
+    model: str = DEFAULT,
+    **fields: Any,
+) -> PretrainConfig:
+    """Returns the configuration of the pre-training pipeline.
+
+    Args:
+      common: What both pipelines need.
+      tasks: Tasks to pre-train on.
+      training: Fields of `TrainingConfig` that differ from `defaults.STAGE_1`.
+      model: Which model, a name in `MODELS`.
+      **fields: Fields of `PretrainConfig` that both pipelines do not have.
+    """
+    how = dataclasses.replace(STAGE_1, **training)
+    trainer = PretrainingConfig(tuple(tasks), model, training=how)
+    return PretrainConfig(**_fields(common), trainer=trainer, **fields)
+
+
+def add_task_config(
+    common: PipelineConfig, task: str, how: NewTaskConfig, **fields: Any
+) -> AddTaskConfig:
+    """Returns the configuration of the pipeline that adds a task.
+
+    Args:
+      common: What both pipelines need.
+      task: The new task.
+      how: How it is learnt.
+      **fields: Fields of `AddTaskConfig` that both pipelines do not have.
+    """
+    return AddTaskConfig(**_fields(common), tuner=PromptTunerConfig(task, how), **fields)
+
+
+def _fields(config: PipelineConfig) -> dict[str, Any]:
+    """The fields of what both pipelines need, as they are."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(PipelineConfig)}

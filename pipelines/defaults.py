@@ -6,3 +6,6 @@ from mptrec_tf.training.configurations import TrainingConfig
 
 # How pre-training is trained: for fewer epochs than by itself.
 STAGE_1 = dataclasses.replace(TrainingConfig(), epochs=20)
+
+# The TF Serving that a candidate is checked with: the image that serves, as saved_models/ pins it.
+TF_SERVING_TAG = "2.21.0"

@@ -1,15 +1,25 @@
 """Flags of all programs that make the pipelines, whatever engine runs them."""
 
+from __future__ import annotations
+
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from components.data_gate.config import GateConfig
+from components.evaluation.thresholds import Thresholds
 from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
-from mptrec_tf.training.configurations import recipe
+from mptrec_tf.models.registry import DEFAULT, MODELS
+from mptrec_tf.training.configurations import NewTaskConfig, recipe
+from pipelines.config import PipelineConfig, PretrainConfig
 from pipelines.defaults import STAGE_1
+
+if TYPE_CHECKING:
+    from components.example_gen.source import SourceConfig
 
 TASKS = flags.DEFINE_list("tasks", [], "Tasks to pre-train on.")
 NEW_TASK = flags.DEFINE_string(
@@ -29,10 +39,15 @@ LEAST = flags.DEFINE_list(
 )
 flags.DEFINE_alias("least_auc", "least_score")
 MARGIN = flags.DEFINE_float(
-    "margin", 0.005, "How much lower than in production a task's score may be.", lower_bound=0.0
+    "margin",
+    Thresholds.margin,
+    "How much lower than in production a task's score may be.",
+    lower_bound=0.0,
 )
 MAX_DRIFT = flags.DEFINE_list(
-    "max_drift", [], "Limits of single features' drift, as feature=0.2, by commas. Others: 0.1."
+    "max_drift",
+    [],
+    f"Limits of single features' drift, as feature=0.2, by commas. Others: {GateConfig.max_drift}.",
 )
 SLICES = flags.DEFINE_list("slices", [], "Features to evaluate by; several at once as a+b.")
 EPOCHS = flags.DEFINE_integer(
@@ -46,19 +61,24 @@ PATIENCE = flags.DEFINE_integer(
 )
 # Of the pre-training, and of each kind of head.
 defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in HEADS.names()}})
+MODEL = flags.DEFINE_enum(
+    "model", DEFAULT, MODELS.names(), "What is pre-trained, see mptrec-pretrain --help."
+)
 HEAD = flags.DEFINE_enum(
     "head",
-    AUTO,
+    NewTaskConfig.head,
     [AUTO, *HEADS.names()],
     "The new task's head, see mptrec-add-task --help; auto: the best of them.",
 )
-SEED = flags.DEFINE_integer("seed", 1, "Of the training.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", STAGE_1.seed, "Of the training.", lower_bound=0)
 DOCKER = flags.DEFINE_bool(
-    "docker", False, "Check the candidate with TF Serving in a container (TFX's InfraValidator)."
+    "docker",
+    PipelineConfig.docker,
+    "Check the candidate with TF Serving in a container (TFX's InfraValidator).",
 )
 DROP_TASKS = flags.DEFINE_bool(
     "may_drop_tasks",
-    False,
+    PretrainConfig.may_drop_tasks,
     "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
     "backbone knows none of the tasks that were added to the old one.",
 )
@@ -80,6 +100,39 @@ def numbers(flag: flags.FlagHolder) -> dict[str, float]:
                 f"--{flag.name}={','.join(flag.value)}: {item!r} is not of the form name=number."
             ) from error
     return found
+
+
+def pipeline_config(
+    root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
+) -> PipelineConfig:
+    """Returns what the flags say of both pipelines.
+
+    Args:
+      root: Directory of everything that the pipelines make.
+      serving_dir: Where versions are pushed.
+      source: The data set.
+      beam_args: Flags of the Beam runner.
+      **fields: Fields that an engine sets.
+
+    Raises:
+      InputError: for a list flag that is not of its form.
+    """
+    return PipelineConfig(
+        root=root,
+        serving_dir=serving_dir,
+        source=source,
+        gate=GateConfig(max_drift_of=numbers(MAX_DRIFT)),
+        thresholds=Thresholds(numbers(LEAST), margin=MARGIN.value),
+        slices=slices(),
+        beam_args=beam_args,
+        docker=DOCKER.value,
+        **fields,
+    )
+
+
+def new_task_config() -> NewTaskConfig:
+    """Returns how the flags want the new task learnt."""
+    return NewTaskConfig(HEAD.value, training=training_fields())
 
 
 def slices() -> list[list[str]]:
@@ -118,7 +171,7 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
         built_in_spec(dataset, tasks or None)
 
 
-def source(tasks: tuple[str, ...], default: str | None = None) -> Any:
+def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
     """Returns the `SourceConfig` of the data set that the flags name.
 
     Args:
@@ -128,7 +181,7 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> Any:
     Raises:
       InputError: if the flags name no data set or two, or files that do not go with it.
     """
-    from components.example_gen.source import SourceConfig  # TFX takes seconds to import
+    from components.example_gen.source import SourceConfig  # imports what reads files
     from mptrec_tf.data.spec_yaml import load
 
     spec = data_flags.SPEC.value

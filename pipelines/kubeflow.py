@@ -10,11 +10,11 @@ r"""Compiles a pipeline for Kubeflow Pipelines (V2): a PipelineSpec to upload.
 The image holds this package and its locked dependencies. A run of add_task has to be given the
 URIs of the model in production and of what its backbone was made from, as the parameters
 base_model (the model that the task joins), production_model, schema and statistics: the cluster's
-own ML Metadata names them. A file that ends in .yaml gets the PipelineSpec without its job. Flags
-that are not listed here go to Beam.
+own ML Metadata names them. A run of pretrain is given production_model where --production_tasks
+names what to compare with it; the first run has none. A file that ends in .yaml gets the
+PipelineSpec without its job. Flags that are not listed here go to Beam.
 """
 
-import dataclasses
 import os
 from typing import Any
 
@@ -23,8 +23,9 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
+from pipelines.config import PIPELINES, PipelineConfig, add_task_config, pretrain_config
 
-_PIPELINE = flags.DEFINE_enum("pipeline", None, ["pretrain", "add_task"], "Which pipeline.")
+_PIPELINE = flags.DEFINE_enum("pipeline", None, PIPELINES, "Which pipeline.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image of the components.")
 _ROOT = flags.DEFINE_string(
     "pipeline_root", None, "Where artifacts go, as gs://, s3:// or minio://; a run may change it."
@@ -32,9 +33,14 @@ _ROOT = flags.DEFINE_string(
 _SERVING_DIR = flags.DEFINE_string("serving_dir", None, "Where versions are pushed.")
 _OUTPUT = flags.DEFINE_string("output", None, "The file to write: .json, or .yaml.")
 _PRODUCTION_TASKS = flags.DEFINE_list(
-    "production_tasks", [], "add_task: tasks that the model in production answers."
+    "production_tasks",
+    [],
+    "Tasks that the model in production predicts. pretrain: none if nothing is in production yet; "
+    "those that are pre-trained again are compared with it.",
 )
-_CACHE = flags.DEFINE_bool("cache", True, "Skip components whose inputs did not change.")
+_CACHE = flags.DEFINE_bool(
+    "cache", PipelineConfig.cache, "Skip components whose inputs did not change."
+)
 flags.mark_flags_as_required(["pipeline", "image", "pipeline_root", "serving_dir", "output"])
 flags.adopt_module_key_flags(data_flags)
 flags.adopt_module_key_flags(pipeline_flags)
@@ -72,58 +78,52 @@ def _check_tasks() -> None:
                 raise InputError(f"--{flag.name} goes with --pipeline=pretrain, not with add_task.")
     elif not pipeline_flags.TASKS.value:
         raise InputError("pretrain needs --tasks, the tasks to pre-train on.")
-    elif _PRODUCTION_TASKS.value:
-        raise InputError("--production_tasks goes with --pipeline=add_task, not with pretrain.")
+
+
+def _all_tasks() -> tuple[str, ...]:
+    """All tasks that flags name. One that is to come is declared now: its label is no feature."""
+    named = (*_PRODUCTION_TASKS.value, *pipeline_flags.TASKS.value, pipeline_flags.NEW_TASK.value)
+    return tuple(dict.fromkeys(filter(None, named)))
 
 
 def _make_pipeline(beam_args: list[str]) -> Any:
     from tfx.orchestration.data_types import RuntimeParameter
 
-    from components.data_gate.config import GateConfig
-    from components.evaluation.eval_config import Thresholds
-    from components.prompt_tuner.config import PromptTunerConfig
-    from mptrec_tf.training.configurations import PretrainingConfig
-    from mptrec_tf.training.new_task import NewTaskConfig
     from pipelines import add_task, pretrain
-    from pipelines.config import AddTaskConfig, PretrainConfig
-    from pipelines.defaults import STAGE_1
+
+    def parameter(name: str) -> RuntimeParameter:
+        # Without a default, so that a run that leaves it out is refused before it begins.
+        return RuntimeParameter(name=name, ptype=str)
 
     new = pipeline_flags.NEW_TASK.value
-    # Every task that is to come is declared now, so that its label is no feature.
-    old = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
-    source = pipeline_flags.source(tuple(dict.fromkeys((*old, new))) if new else old)
-    training = pipeline_flags.training_fields()
-    common = {
-        "root": _ROOT.value.rstrip("/"),
-        "serving_dir": _SERVING_DIR.value.rstrip("/"),
-        "source": source,
-        "gate": GateConfig(max_drift_of=pipeline_flags.numbers(pipeline_flags.MAX_DRIFT)),
-        "thresholds": Thresholds(
-            pipeline_flags.numbers(pipeline_flags.LEAST), margin=pipeline_flags.MARGIN.value
-        ),
-        "slices": pipeline_flags.slices(),
-        "beam_args": beam_args,
-        "cache": _CACHE.value,
-        "docker": pipeline_flags.DOCKER.value,
-        "cluster": True,
-    }
+    old = _PRODUCTION_TASKS.value
+    source = pipeline_flags.source(_all_tasks())
+    common = pipeline_flags.pipeline_config(
+        _ROOT.value.rstrip("/"),
+        _SERVING_DIR.value.rstrip("/"),
+        source,
+        beam_args,
+        cache=_CACHE.value,
+        cluster=True,
+    )
     if _PIPELINE.value == "pretrain":
-        source.make_spec().select_tasks(old)
-        config = PretrainConfig(
-            **common,
-            trainer=PretrainingConfig(tasks=old, training=dataclasses.replace(STAGE_1, **training)),
+        tasks = pipeline_flags.TASKS.value
+        source.make_spec().select_tasks(tasks)
+        config = pretrain_config(
+            common,
+            tasks,
+            pipeline_flags.training_fields(),
+            pipeline_flags.MODEL.value,
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
+            production_model=parameter("production_model") if old else None,
+            production_tasks=old,
         )
         return pretrain.create_pipeline(config)
-    # Without defaults, so that a run that leaves one out is refused before it begins.
     uris = ("base_model", "production_model", "schema", "statistics")
-    parameters = {name: RuntimeParameter(name=name, ptype=str) for name in uris}
-    config = AddTaskConfig(
-        **common,
-        **parameters,
-        tuner=PromptTunerConfig(new, NewTaskConfig(pipeline_flags.HEAD.value, training=training)),
-        production_tasks=old,
+    parameters = {name: parameter(name) for name in uris}
+    config = add_task_config(
+        common, new, pipeline_flags.new_task_config(), **parameters, production_tasks=old
     )
     return add_task.create_pipeline(config)
 
@@ -135,8 +135,7 @@ def main(beam_args: list[str]) -> None:
 
     _check_reachable()
     _check_tasks()
-    tasks = tuple(_PRODUCTION_TASKS.value or pipeline_flags.TASKS.value)
-    pipeline_flags.check_tasks((*tasks, *filter(None, [pipeline_flags.NEW_TASK.value])))
+    pipeline_flags.check_tasks(_all_tasks())
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
 

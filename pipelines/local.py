@@ -17,6 +17,7 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
+from pipelines.config import PIPELINES
 
 # Tasks to pre-train on, and the new one.
 _TASKS = {
@@ -25,7 +26,7 @@ _TASKS = {
 }
 
 _RUN = flags.DEFINE_enum(
-    "run", "both", ["both", "pretrain", "add_task"], "Which pipelines to run, in this order."
+    "run", "both", ["both", *PIPELINES], "Which pipelines to run, in this order."
 )
 _ROOT = flags.DEFINE_string("root", "build/synthetic", "Directory of all that the pipelines make.")
 _SERVING_DIR = flags.DEFINE_string(
@@ -59,31 +60,26 @@ def main(beam_args: list[str]) -> None:
     source = pipeline_flags.source(every, default="synthetic")
     source.make_spec().select_tasks(every)
 
-    from pipelines.whole_way import WholeWay  # TFX takes seconds to import
+    from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
 
     # ML Metadata names artifacts by their paths, from wherever it is read.
     root = pipeline_flags.absolute(_ROOT.value)
-    way = WholeWay(
-        root=root,
-        serving_dir=pipeline_flags.absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec"),
-        source=source,
-        least=pipeline_flags.numbers(pipeline_flags.LEAST),
-        margin=pipeline_flags.MARGIN.value,
-        max_drift=pipeline_flags.numbers(pipeline_flags.MAX_DRIFT),
-        slices=pipeline_flags.slices(),
-        beam_args=beam_args,
-        docker=pipeline_flags.DOCKER.value,
-        training=pipeline_flags.training_fields(),
-        head=pipeline_flags.HEAD.value,
+    serving_dir = pipeline_flags.absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
+    pipelines = LocalPipelines(
+        pipeline_flags.pipeline_config(root, serving_dir, source, beam_args),
+        pipeline_flags.training_fields(),
+        pipeline_flags.HEAD.value,
+        pipeline_flags.MODEL.value,
     )
     try:
         if _RUN.value != "add_task":
-            way.pretrain(old, pipeline_flags.SCHEMA.value, pipeline_flags.DROP_TASKS.value)
+            pipelines.pretrain(old, pipeline_flags.SCHEMA.value, pipeline_flags.DROP_TASKS.value)
         if _RUN.value != "pretrain":
-            way.add_task(new, _BASE_MODEL.value and pipeline_flags.absolute(_BASE_MODEL.value))
-        way.query()
+            base_model = _BASE_MODEL.value and pipeline_flags.absolute(_BASE_MODEL.value)
+            pipelines.add_task(new, base_model)
+        pipelines.query()
     finally:
-        way.print_tables()
+        pipelines.print_tables()
 
 
 def run() -> None:

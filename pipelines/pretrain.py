@@ -1,11 +1,14 @@
 """The pre-training pipeline: from raw rows to a backbone that is served.
 
 RawExampleGen -> StatisticsGen -> SchemaGen (or a curated schema) -> ExampleValidator -> DataGate
-  -> Transform -> Pretrainer -> Evaluator, ServingCheck -> Pusher
+  -> Transform -> Pretrainer -> Evaluator (against production), ServingCheck -> Pusher
+
+The first run has no production to compare with. Later ones compare the tasks that both have.
 """
 
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
+from tfx.types import standard_artifacts
 from tfx.v1.components import (
     Evaluator,
     ExampleValidator,
@@ -20,7 +23,7 @@ from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.common import make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, serving_check
 from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
 
 
@@ -32,7 +35,19 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
     """
     spec = config.source.make_spec()
     tasks = config.trainer.tasks
-    eval_config = make_eval_config(spec, tasks, config.thresholds, slices=config.slices)
+    compared = [task for task in tasks if task in config.production_tasks]
+    production = None
+    if config.production_model is not None and compared:
+        production = import_artifact(
+            "ProductionModel", config.production_model, standard_artifacts.Model
+        )
+    eval_config = make_eval_config(
+        spec,
+        tasks,
+        config.thresholds,
+        baseline_tasks=compared if production else None,
+        slices=config.slices,
+    )
 
     example_gen = RawExampleGen(config.source)
     examples = example_gen.outputs["examples"]
@@ -74,6 +89,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
     model = trainer.outputs["model"]
     evaluator = Evaluator(
         model=model,
+        baseline_model=production.outputs["result"] if production else None,
         examples=examples,
         eval_config=eval_config,
         example_splits=[EVALUATION_SPLIT],
@@ -93,6 +109,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
             example_gen,
             statistics_gen,
             schema_gen,
+            *([production] if production else []),
             validator,
             gate,
             transform,

@@ -1,14 +1,18 @@
-"""The model in production: what a new task joins, and what it is compared with."""
+"""The model in production: what a new task joins, and what any candidate is compared with."""
 
 import dataclasses
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from components import model_artifact
 from components.pusher.executor import pushed_model
+from mptrec_tf.data.packed import raw_feature_spec
+from mptrec_tf.data.spec import DatasetSpec, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import check_base_path, version_directories, versions
+from mptrec_tf.export.versions import CARD, check_base_path, version_directories, versions
 from pipelines.metadata import Artifact, Metadata
 
 
@@ -75,6 +79,91 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
     inputs = metadata.inputs(made_by)
     schema, examples = inputs["schema"][0], inputs["examples"][0]
     return Production(uri, base, production.tasks, schema.uri, _statistics(metadata, examples).uri)
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The model in production, as far as a new backbone can be compared with it.
+
+    Attributes:
+      model: str. URI of the model in production.
+      tasks: Tasks that both have, by one rule for their labels.
+      not_compared: Why tasks of either are not compared, by name.
+    """
+
+    model: str
+    tasks: tuple[str, ...]
+    not_compared: Mapping[str, str]
+
+
+def baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
+    """Finds what a new backbone is compared with; None where nothing is in production yet.
+
+    Args:
+      serving_dir: TF Serving's base path; its newest version is in production.
+      spec: Of the rows that both are evaluated on.
+      tasks: Names of the tasks that the new backbone has.
+
+    Raises:
+      InputError: if what is in production was not pushed by a pipeline, or its model is gone.
+    """
+    check_base_path(serving_dir)
+    found = version_directories(serving_dir)
+    if not found:
+        return None
+    version = found[max(found)]
+    model = pushed_model(version)
+    if not tf.io.gfile.isdir(model_artifact.serving_directory(model)):
+        raise InputError(
+            f"{version} in production is a copy of {model}, which is gone, so a new backbone "
+            "cannot be compared with it; restore it, or push to another serving directory."
+        )
+    served = _served_spec(version)
+    reasons = _not_compared(served, spec, tasks)
+    compared = tuple(task for task in tasks if task not in reasons)
+    return Baseline(model, compared, reasons)
+
+
+def _not_compared(served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]) -> dict[str, str]:
+    """Why tasks of production or of a new backbone are not compared, by name."""
+    reasons = {
+        **dict.fromkeys(tasks, "production does not predict it"),
+        **dict.fromkeys(served.task_names, "the new backbone does not predict it"),
+    }
+    both = [task for task in tasks if task in served.task_names]
+    columns, given = raw_feature_spec(served), raw_feature_spec(spec)
+    odd = sorted(name for name, kind in columns.items() if given.get(name) != kind)
+    for task in both:
+        [old], [new] = served.select_tasks([task]), spec.select_tasks([task])
+        if odd:
+            reasons[task] = f"production reads {', '.join(odd)}, which these rows do not have"
+        elif _label_rule(old) != _label_rule(new):
+            reasons[task] = "production was trained on labels by another rule"
+        else:
+            del reasons[task]
+    return reasons
+
+
+def _label_rule(task: Task) -> Task:
+    """What makes a task's labels; the truth that simulated data know does not."""
+    return dataclasses.replace(task, known_probability=None)
+
+
+def _served_spec(version: str) -> DatasetSpec:
+    """The features and tasks of an exported model.
+
+    Raises:
+      InputError: if it does not say them.
+    """
+    path = os.path.join(version, CARD)
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return DatasetSpec.from_json(json.dumps(json.load(file)["spec"]))
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{path} does not say what the model in production reads and predicts; push to another "
+            "serving directory."
+        ) from error
 
 
 def _newest(serving_dir: str) -> str:

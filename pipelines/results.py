@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components import model_artifact
-from components.evaluation.eval_config import BASELINE, CANDIDATE, Thresholds
+from components.evaluation.eval_config import BASELINE, CANDIDATE
+from components.evaluation.thresholds import Thresholds
 from components.report import read_report
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.models.weights import count

@@ -3,7 +3,9 @@
 import gzip
 import itertools
 import os
+import pty
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,36 @@ def pytest_xdist_make_scheduler(config, log):
             return next((these for these in _TOGETHER if re.match(these, file)), file)
 
     return Together(config, log)
+
+
+@pytest.fixture(scope="session")
+def run_on_terminal():
+    """Runs a command whose standard error is a terminal of 80 columns.
+
+    Returns its exit status and what it wrote there.
+    """
+
+    def run(command, **environment):
+        master, slave = pty.openpty()
+        plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+        plain |= {"COLUMNS": "80", "TERM": "xterm-256color"}
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=slave, env=plain | environment
+        )
+        os.close(slave)
+        written = b""
+        while True:
+            try:
+                part = os.read(master, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            written += part
+        os.close(master)
+        return process.wait(), written.decode().replace("\r\n", "\n")
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What is said while work goes on: on a terminal, and anywhere else."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -29,28 +28,16 @@ with counting("preparing", 100) as on_rows:
 LINES = [f"joint   epoch   {n} of 3   {'   '.join(PARTS)}" for n in (1, 2)]
 
 
-def on_a_terminal(**environment):
+@pytest.fixture
+def on_a_terminal(run_on_terminal):
     """What CODE says on a terminal of 80 columns."""
-    master, slave = pty.openpty()
-    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE],
-        stderr=slave,
-        env={**plain, "COLUMNS": "80", "TERM": "xterm-256color", **environment},
-    )
-    os.close(slave)
-    told = b""
-    while True:
-        try:
-            part = os.read(master, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        told += part
-    os.close(master)
-    assert process.wait() == 0
-    return told.decode().replace("\r\n", "\n")
+
+    def run(**environment):
+        status, told = run_on_terminal([sys.executable, "-c", CODE], **environment)
+        assert status == 0
+        return told
+
+    return run
 
 
 def test_off_a_terminal_an_epoch_is_one_line():
@@ -65,12 +52,12 @@ def test_off_a_terminal_an_epoch_is_one_line():
     assert done.stdout == ""
 
 
-def test_a_dumb_terminal_gets_the_lines_alone():
+def test_a_dumb_terminal_gets_the_lines_alone(on_a_terminal):
     told = on_a_terminal(TERM="dumb")
     assert told.splitlines() == [*LINES, "preparing: 110 rows, 0 s"]
 
 
-def test_a_terminal_has_bars_and_breaks_no_number():
+def test_a_terminal_has_bars_and_breaks_no_number(on_a_terminal):
     told = on_a_terminal()
     assert "━" in told
     assert re.search(r"\x1b\[3\d", told)  # colours
@@ -82,7 +69,7 @@ def test_a_terminal_has_bars_and_breaks_no_number():
     assert said[0].startswith("joint   epoch   1 of 3   task_0: loss")
 
 
-def test_no_color_takes_colours_and_leaves_the_bar():
+def test_no_color_takes_colours_and_leaves_the_bar(on_a_terminal):
     told = on_a_terminal(NO_COLOR="1")
     assert "━" in told
     assert not re.search(r"\x1b\[[0-9;]*3\d", told)

@@ -1,39 +1,17 @@
 """The EvalConfig of TFX's Evaluator for a model with many tasks."""
 
-import dataclasses
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluation.thresholds import Thresholds
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.tasks.base import EvaluatorMetric, Task
+from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.errors import InputError
 
 CANDIDATE, BASELINE = "candidate", "baseline"
-
-
-@dataclasses.dataclass(frozen=True)
-class Thresholds:
-    """What a model must reach to be blessed.
-
-    Attributes:
-      least: Lower bound of the score by task.
-      least_of_all: Optional float. Lower bound of every other task's score. Defaults to that of
-        the task's kind.
-      margin: float. How much lower than the model in production a task's score may be.
-    """
-
-    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    least_of_all: float | None = None
-    margin: float = 0.005
-
-    def least_of(self, task: Task) -> float:
-        """The lower bound of a task; -inf where neither it nor its kind has one."""
-        bounds = (self.least.get(task.name), self.least_of_all, task.least_score)
-        return next((bound for bound in bounds if bound is not None), -math.inf)
 
 
 def make_eval_config(

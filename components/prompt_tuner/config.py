@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.training.new_task import NewTaskConfig
+from mptrec_tf.training.configurations import NewTaskConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compares what a served model answers with what the trainer's own model said."""
+"""Compares the predictions of a served model with those of the trainer's own model."""
 
 import json
 import os
@@ -18,7 +18,8 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from mptrec_tf.storage.arrays import save_arrays
 
-# The same weights through another graph: a few units in the last place of a float32 near 1.
+# The same weights through another graph: a few units in the last place of a float32, relative to
+# predictions beyond 1.
 TOLERANCE = 1e-6
 _TIMEOUT = 600  # seconds
 
@@ -27,7 +28,7 @@ def check(uri: str) -> list[str]:
     """Returns what is wrong with a model that was just loaded from its file; none if all is well.
 
     Args:
-      uri: A Model artifact, whose `Expected` rows are asked.
+      uri: A Model artifact, whose `Expected` rows are predicted.
     """
     try:
         examples, expected = model_artifact.expected(uri)
@@ -35,7 +36,7 @@ def check(uri: str) -> list[str]:
         return [str(error)]
     directory = model_artifact.serving_directory(uri)
     with tempfile.TemporaryDirectory() as scratch:
-        request, answers = f"{scratch}/request.npz", f"{scratch}/answers.npz"
+        request, outputs = f"{scratch}/request.npz", f"{scratch}/outputs.npz"
         rows = f"{scratch}/examples.tfrecord"
         try:
             save_arrays(request, _columns(directory, examples))
@@ -47,7 +48,7 @@ def check(uri: str) -> list[str]:
         try:
             done = subprocess.run(
                 # -I: nothing of this project is on its path.
-                [sys.executable, "-I", call_signatures.__file__, rows, request, answers, directory],
+                [sys.executable, "-I", call_signatures.__file__, rows, request, outputs, directory],
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT,
@@ -59,7 +60,7 @@ def check(uri: str) -> list[str]:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return [f"the model cannot be loaded or asked in a process of its own: {last}"]
-        with np.load(answers, allow_pickle=False) as stored:
+        with np.load(outputs, allow_pickle=False) as stored:
             return _differences(dict(stored), expected)
 
 
@@ -74,25 +75,45 @@ def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
 
 
 def _differences(
-    answers: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 ) -> list[str]:
+    """What is wrong with the outputs of a model, a sentence each.
+
+    Args:
+      outputs: What `call_signatures` wrote.
+      expected: The trainer's predictions [n], by task.
+    """
     problems = []
     for signature in ("serving_default", "columns"):
         for batch, rows in (("all", slice(None)), ("one", slice(1))):
             for task, predictions in expected.items():
                 wanted = predictions[rows]
-                found = answers.get(f"{signature}/{batch}/{task}")
+                found = outputs.get(f"{signature}/{batch}/{task}")
                 where = f"signature {signature}, task {task!r}, {len(wanted)} rows"
                 if found is None:
                     problems.append(f"{where}: there is no answer")
                 elif found.shape != wanted.shape:
                     problems.append(f"{where}: shape {found.shape}, expected {wanted.shape}")
-                elif not np.abs(found - wanted).max() <= TOLERANCE:
+                elif not (
+                    np.abs(found - wanted) <= TOLERANCE * np.maximum(1, np.abs(wanted))
+                ).all():
                     worst = np.abs(found - wanted).max()
                     problems.append(f"{where}: off from the trainer's predictions by {worst:.2g}")
-    for name in ("x", "shared", "specific"):
-        found = answers.get(f"encode/all/{name}")
-        rows = len(next(iter(expected.values())))
-        if found is None or len(found) != rows or not np.isfinite(found).all():
-            problems.append(f"signature encode: no finite {name!r} for {rows} rows")
+    return problems + _odd_representations(outputs, len(next(iter(expected.values()))))
+
+
+def _odd_representations(outputs: Mapping[str, np.ndarray], rows: int) -> list[str]:
+    """What is wrong with what the signature `encode` returns; which that is, its model decides."""
+    problems = []
+    for batch, due in (("all", rows), ("one", 1)):
+        prefix = f"encode/{batch}/"
+        found = {k.removeprefix(prefix): v for k, v in outputs.items() if k.startswith(prefix)}
+        if not found:
+            problems.append(f"signature encode, {due} rows: it has no outputs")
+        for name, values in found.items():
+            where = f"signature encode, output {name!r}, {due} rows"
+            if values.shape[:1] != (due,):
+                problems.append(f"{where}: shape {values.shape}, expected one row per example")
+            elif not np.isfinite(values).all():
+                problems.append(f"{where}: some values are not finite")
     return problems

@@ -32,6 +32,7 @@ from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.run_context import LOGS
 
@@ -109,7 +110,7 @@ def save_all_but_weights(
     description = {
         "fingerprint": fingerprint,
         "model": model.kind,
-        "shape": dataclasses.asdict(model.shape),
+        "shape": to_plain(model.shape),
         "spec": json.loads(spec.to_json()),
         "training": training,
     }
@@ -123,7 +124,7 @@ def _fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -
         weights,
         transform_dir,
         model.kind,
-        json.dumps(dataclasses.asdict(model.shape), indent=2),
+        json.dumps(to_plain(model.shape), indent=2),
         spec.features_json(),
     )
 

@@ -7,9 +7,10 @@ r"""Evaluates an exported model on labelled raw rows.
 With --spec, its features, labels, user id and weight have to be those that the model was trained
 with; tasks that only one of the two has are left out, and named at the end.
 
-Per task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
+Per binary task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
 prediction over mean label) and expected calibration error (ece), rows and positives. Where the
-true probability is known (synthetic data), the best reachable AUC stands beside the model's.
+true probability is known (synthetic data), the best reachable AUC stands beside the model's. Tasks
+of another kind have metrics of their own.
 """
 
 from absl import flags

@@ -4,7 +4,7 @@
     mptrec-export --add=TASK3 --output_dir=saved_models/mptrec
     mptrec-export --replace=TASK1 --remove=name_of_task2 --output_dir=saved_models/mptrec
 
-The SavedModel takes raw columns and gives one probability per task. The first form makes a version
+The SavedModel takes raw columns and gives one prediction per task. The first form makes a version
 from its parts: without --tasks it answers the pre-trained tasks alone. The others make the next
 version from the newest one there (or --from_version), and need nothing but it. Every other task's
 answers stay the same bit for bit.

@@ -6,7 +6,7 @@ r"""Predicts tasks for raw rows, with an exported model.
 
 The input is CSV with a header, TFRecord of tf.Examples, or data sets of TensorFlow Datasets;
 columns that neither the model nor --keep needs are passed over. The output is CSV: the columns
-that are kept, as they came, then one with the probability for each task; a line per row, in the
+that are kept, as they came, then one with the prediction for each task; a line per row, in the
 order of the inputs.
 
 A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a

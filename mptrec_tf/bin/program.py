@@ -16,6 +16,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 import mptrec_tf
+from mptrec_tf.bin import native_messages
 from mptrec_tf.errors import InputError
 from mptrec_tf.progress import counting
 
@@ -50,9 +51,10 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
         if len(argv) > 1 and not pass_on_unknown_flags:
             _fail(argv[0], f"unexpected argument {argv[1]!r}; every argument is a --flag=value.")
         try:
-            main(argv[1:])
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            with native_messages.hidden(_name(argv[0]), (InputError, BrokenPipeError)):
+                main(argv[1:])
+                if sys.stdout is not None:
+                    sys.stdout.flush()
         except BrokenPipeError:
             # Nobody reads on, as after `| head`: it ends without a word, as other programs do.
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -93,7 +95,10 @@ def _name(program: str) -> str:
 
 
 def _quiet_libraries() -> None:
-    """Keeps TensorFlow's and Beam's notes out of a user's terminal; errors still come through."""
+    """Keeps the notes of TensorFlow's and Beam's Python code out of a user's terminal.
+
+    Errors still come through. What their C++ code writes is `native_messages`' affair.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     warnings.filterwarnings("ignore")

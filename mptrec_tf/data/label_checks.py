@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.tasks.base import Surveys
+from mptrec_tf.data.tasks.label_survey import Surveys
 
 
 def label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:

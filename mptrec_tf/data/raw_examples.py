@@ -5,7 +5,7 @@
       Split-train/*       tf.Examples, gzipped TFRecord; the other splits likewise
 
 An example holds the raw feature columns, `label/<task>` for every task of the spec, and the
-columns of user, weight and known probabilities where the spec names them. The columns that make
+columns of user, weight and known predictions where the spec names them. The columns that make
 labels are left out.
 """
 

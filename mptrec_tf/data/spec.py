@@ -48,7 +48,7 @@ class DatasetSpec:
       user_id: Optional str. Column that groups rows for grouped AUC.
       weight: Optional str. Column with a non-negative weight of each row in losses and metrics.
       missing_values: Texts of labels and text columns that count as missing, in upper or
-        lower case; empty text always does. A label that a task's `positive` or `negative` lists
+        lower case; empty text always does. What a task lists by itself (`positive`, `negative`)
         is none of them.
       text_format: How text files are written.
       example_types: Type of a column by name, "int64", "float" or "bytes", where the training rows

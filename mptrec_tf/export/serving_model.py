@@ -14,6 +14,7 @@ server up (`warmup`), and the parts that the next version can be made from (`com
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import tensorflow as tf
 
@@ -77,8 +78,8 @@ class ServingModel(tf.Module):
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
             tasks = [self._new_tasks[name] for name in bank.tasks]
-            new = task_predictions(tasks, bank(inputs), in_whole_vectors)
-            predictions |= zip(bank.tasks, tf.unstack(new, num=len(tasks)), strict=True)
+            added = in_whole_vectors(partial(task_predictions, tasks), bank(inputs))
+            predictions |= dict(zip(bank.tasks, tf.unstack(added, num=len(tasks)), strict=True))
         return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:

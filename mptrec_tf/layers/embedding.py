@@ -17,8 +17,9 @@ class PackedEmbedding(keras.layers.Layer):
       rows: int. Ids of all features together.
       width: int. Width of one embedding, d_e.
       l2: float. Weight of `l2 / 2 * ||embeddings||^2` in the layer's losses. Defaults to 0.
-      l2_over: str. "table": the norm of the whole table (the paper's). "batch": of the rows
-        that the batch reads, each once; for tables too large to touch in every step.
+      l2_over: str. "table": the norm of the whole table (the paper's), whose gradient is dense.
+        "batch": of the rows that the batch reads, each once, and the gradient is sparse; for
+        tables too large to touch in every step. Both hold where l2 is 0, too.
     """
 
     def __init__(self, rows: int, width: int, l2: float = 0.0, l2_over: str = "table", **kwargs):
@@ -41,12 +42,17 @@ class PackedEmbedding(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns [B, F * width] for ids [B, F]."""
+        table = self.table
         if self.l2 and self.trainable:
             read = self.table
             if self.l2_over == "batch":
                 read = tf.gather(self.table, tf.unique(tf.reshape(ids, [-1])).y)
             self.add_loss(self.l2 * tf.nn.l2_loss(read))
-        embedded = tf.gather(self.table, ids)
+        elif self.trainable and self.l2_over == "table":
+            # The norm's gradient is dense, and so is the sum with it. Where there is no norm, a
+            # product makes it dense: XLA is slow with a sparse one.
+            table = 1.0 * self.table
+        embedded = tf.gather(table, ids)
         return tf.reshape(embedded, [-1, ids.shape[1] * self.width])
 
     def get_config(self) -> dict:

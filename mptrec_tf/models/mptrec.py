@@ -58,7 +58,7 @@ class MPTRec(MultiTaskModel):
       shape: The shape.
 
     Example:
-      >>> shape = MPTRecShape(("click", "like"), 1000, categorical_features=5, numeric_features=0)
+      >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
       >>> model = MPTRec(shape)
       >>> logits = model({"categorical": tf.zeros([3, 5], tf.int64)})  # [3, 2]
     """

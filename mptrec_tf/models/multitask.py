@@ -7,19 +7,19 @@ knows this interface alone.
 """
 
 import abc
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import CATEGORICAL, NUMERIC
+from mptrec_tf.data.features.base import Embedding
+from mptrec_tf.data.features.registry import feature_layers, input_width, packed_signature
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.embedding import PackedEmbedding
 from mptrec_tf.layers.statistics import Standardize
 from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout, Standardized, Statistics
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.models.weights import count, fixed_weights, named_weights
+from mptrec_tf.storage.plain import from_plain, to_plain
 
 # Standardised features and logits are cut there.
 LIMIT = 5.0
@@ -54,16 +54,14 @@ class MultiTaskModel(keras.Model, abc.ABC):
     def __init__(self, shape: ModelShape, tables: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.shape = shape
-        embedded = shape.categorical_features * tables * shape.embedding_width
-        self.input_width = embedded + shape.numeric_features
-        if shape.categorical_features:
-            self.embedding = PackedEmbedding(
-                shape.embedding_rows,
-                tables * shape.embedding_width,
-                shape.l2_embedding,
-                shape.l2_embedding_over,
-                name="embedding",
-            )
+        width = tables * shape.embedding_width
+        self.part_widths = [input_width([of], width) for of in shape.inputs]
+        self.input_width = sum(self.part_widths)
+        layers = feature_layers(
+            shape.inputs, Embedding(width, shape.l2_embedding, shape.l2_embedding_over)
+        )
+        # By kind of feature; what goes into x as it is has no layer.
+        self.embeddings = {kind: layer for kind, layer in layers.items() if layer is not None}
 
     def finish(self, shared: int, specific: int) -> None:
         """Makes what all models have once a model's own layers are there, and all weights.
@@ -74,9 +72,8 @@ class MultiTaskModel(keras.Model, abc.ABC):
         """
         shape = self.shape
         tasks = len(shape.tasks)
-        self.layout = Layout(
-            self.input_width, shared, specific, shape.width, tasks, shape.categorical_features
-        )
+        ids = sum(of.columns for of in shape.inputs if of.rows)
+        self.layout = Layout(self.input_width, shared, specific, shape.width, tasks, ids)
         self.standard_x = Standardize(1e-6, LIMIT, name="standard_x")
         self.standard_shared = Standardize(1e-4, name="standard_shared")
         self.standard_specific = Standardize(1e-4, name="standard_specific")
@@ -86,22 +83,15 @@ class MultiTaskModel(keras.Model, abc.ABC):
         self.standard_specific.build((specific, None, shape.width))
         self.standard_logits.build((tasks, None))
         # Made at once, so that weights can be listed and loaded before any data are seen.
-        self({k: tf.zeros(size, dtype) for k, (size, dtype) in self._inputs(1).items()})
-
-    def _inputs(self, batch: int | None):
-        inputs = {}
-        if self.shape.categorical_features:
-            inputs[CATEGORICAL] = ((batch, self.shape.categorical_features), tf.int64)
-        if self.shape.numeric_features:
-            inputs[NUMERIC] = ((batch, self.shape.numeric_features), tf.float32)
-        return inputs
+        signature = packed_signature(shape.inputs)
+        self({kind: tf.zeros([1, n], dtype) for kind, (n, dtype) in signature.items()})
 
     @abc.abstractmethod
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features.
 
         Args:
-          features: `categorical` [B, F] and `numeric` [B, N], those of them that there are.
+          features: Packed tensors [B, n] by kind of feature, see `packed`.
           training: Whether to drop units.
         """
 
@@ -154,16 +144,17 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return served
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns x [B, D], the embedded features and the numbers, and the ids [B, F]."""
-        parts = []
-        if self.shape.categorical_features:
-            parts.append(self.embedding(features[CATEGORICAL]))
-        if self.shape.numeric_features:
-            parts.append(features[NUMERIC])
+        """Returns x [B, D], the embedded features and the numbers, and all packed ids [B, F]."""
+        parts, ids = [], []
+        for of in self.shape.inputs:
+            packed = features[of.kind]
+            layer = self.embeddings.get(of.kind)
+            parts.append(packed if layer is None else layer(packed))
+            if of.rows:
+                ids.append(packed)
         x = tf.concat(parts, axis=1)
-        if self.shape.categorical_features:
-            return x, tf.cast(features[CATEGORICAL], tf.int64)
-        return x, tf.zeros([tf.shape(x)[0], 0], tf.int64)
+        none = tf.zeros([tf.shape(x)[0], 0], tf.int64)
+        return x, tf.cast(tf.concat(ids, axis=1), tf.int64) if ids else none
 
     def head_inputs(self, encoded: Encoded, logits: tf.Tensor | None = None) -> HeadInputs:
         """Returns what heads read of a batch.
@@ -213,17 +204,12 @@ class MultiTaskModel(keras.Model, abc.ABC):
 
     def get_config(self) -> dict:
         """The shape."""
-        return {"shape": dataclasses.asdict(self.shape)}
+        return {"shape": to_plain(self.shape)}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Mapping | None = None) -> "MultiTaskModel":
         """Makes a model of the shape that `get_config` returned."""
-        return cls(shape_from_plain(cls.shape_type, config["shape"]))
-
-
-def shape_from_plain(shape_type: type[ModelShape], raw: Mapping[str, Any]) -> ModelShape:
-    """Reads what `dataclasses.asdict` and JSON made of a shape."""
-    return shape_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        return cls(from_plain(cls.shape_type, config["shape"]))
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:

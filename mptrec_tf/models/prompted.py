@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import CATEGORICAL, LABELS, WEIGHT
+from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
@@ -16,7 +16,8 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.task_outputs import task_losses, task_predictions
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
 
-REPRESENTATIONS = "representations"
+# What `encode_once` returns.
+REPRESENTATIONS, IDS = "representations", "ids"
 
 
 class NewTask(NamedTuple):
@@ -126,7 +127,7 @@ class PromptedMPTRec(TrainedModel):
         """
         encoded = self.backbone.encode(features)
         logits = self.backbone.predict_tasks(encoded).logits
-        ids = {CATEGORICAL: encoded.ids} if self.backbone.layout.ids else {}
+        ids = {IDS: encoded.ids} if self.backbone.layout.ids else {}
         return {REPRESENTATIONS: self.backbone.layout.pack(encoded, logits), **ids}
 
     def encode(self, inputs: Mapping[str, tf.Tensor]) -> HeadInputs:
@@ -134,7 +135,7 @@ class PromptedMPTRec(TrainedModel):
         if REPRESENTATIONS not in inputs:
             return self.backbone.head_inputs(self.backbone.encode(inputs))
         packed = inputs[REPRESENTATIONS]
-        ids = inputs.get(CATEGORICAL)
+        ids = inputs.get(IDS)
         if ids is None:
             ids = tf.zeros([tf.shape(packed)[0], 0], tf.int64)
         return self.backbone.head_inputs(*self.backbone.layout.unpack(packed, ids))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.kinds import Registry
 from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
+from mptrec_tf.storage.plain import from_plain
 
 if TYPE_CHECKING:
     from mptrec_tf.models.multitask import MultiTaskModel
@@ -48,8 +49,8 @@ class ModelKind:
         return _load(self.trainer).rows_in_memory(losses)
 
     def shape_from_plain(self, raw: Mapping[str, Any]) -> ModelShape:
-        """Reads what `dataclasses.asdict` and JSON made of a shape."""
-        return self.shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        """Reads what `to_plain` made of a shape."""
+        return from_plain(self.shape, raw)
 
 
 def _load(place: type | str) -> type:

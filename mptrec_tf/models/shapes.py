@@ -6,6 +6,7 @@ Imports no TensorFlow, as programs' flags take their defaults, choices and help 
 import dataclasses
 from typing import Any
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.layers.choices import L2_OVER
 from mptrec_tf.settings import setting
 
@@ -19,9 +20,7 @@ class ModelShape:
 
     Attributes:
       tasks: Names of the tasks to pre-train on, K of them.
-      embedding_rows: int. Ids of all categorical features together.
-      categorical_features: int. F.
-      numeric_features: int. N.
+      inputs: What is known of the features of each kind, in the order of x.
       embedding_width: int. d_e.
       expert_units: Layers of each expert; the last is H.
       tower_units: Hidden layers of each tower.
@@ -33,9 +32,7 @@ class ModelShape:
     """
 
     tasks: tuple[str, ...]
-    embedding_rows: int
-    categorical_features: int
-    numeric_features: int
+    inputs: tuple[InputShape, ...]
     embedding_width: int = setting(4, "Width of each categorical feature's embedding.", low=1)
     expert_units: tuple[int, ...] = setting(
         (256, 128), "Layers of each expert; the last is the representations' width."
@@ -57,18 +54,13 @@ class ModelShape:
             raise ValueError("tasks should name at least one task. Received none.")
 
     @property
-    def input_width(self) -> int:
-        """D, the width of x."""
-        return self.categorical_features * self.embedding_width + self.numeric_features
-
-    @property
     def width(self) -> int:
         """H, the width of the representations."""
         return self.expert_units[-1]
 
 
 # Fields of a shape that the tasks and the data decide.
-_OF_DATA = ("tasks", "embedding_rows", "categorical_features", "numeric_features")
+_OF_DATA = ("tasks", "inputs")
 
 
 def free_fields(shape: ModelShape) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import NUMERIC
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.models.encoded import Encoded
@@ -47,22 +46,23 @@ class Single(MultiTaskModel):
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features: h_1 .. h_K, one for each task."""
         x, ids = self.embed(features)
-        h = self.experts(self._by_task(x, features), training=training)
+        h = self.experts(self._by_task(x), training=training)
         return Encoded(x, ids, h[:0], h)
 
-    def _by_task(self, x: tf.Tensor, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Takes apart x [B, D] into what each task's network reads, [K, B, .]."""
-        shape, tasks = self.shape, len(self.shape.tasks)
+    def _by_task(self, x: tf.Tensor) -> tf.Tensor:
+        """Takes apart x [B, D] into what each task's network reads, [K, B, .].
+
+        Each id's embeddings for all tasks stand side by side; numbers are every task's.
+        """
+        tasks, width = len(self.shape.tasks), self.shape.embedding_width
         parts = []
-        if shape.categorical_features:
-            sizes = [-1, shape.categorical_features, tasks, shape.embedding_width]
-            embedded = tf.reshape(x[:, : x.shape[1] - shape.numeric_features], sizes)
-            embedded = tf.transpose(embedded, [2, 0, 1, 3])
-            width = shape.categorical_features * shape.embedding_width
-            parts.append(tf.reshape(embedded, [tasks, -1, width]))
-        if shape.numeric_features:
-            numbers = features[NUMERIC]
-            parts.append(tf.tile(numbers[tf.newaxis], [tasks, 1, 1]))
+        for of, part in zip(self.shape.inputs, tf.split(x, self.part_widths, axis=1), strict=True):
+            if of.kind in self.embeddings:
+                part = tf.reshape(part, [-1, part.shape[1] // (tasks * width), tasks, width])
+                part = tf.transpose(part, [2, 0, 1, 3])
+                parts.append(tf.reshape(part, [tasks, -1, part.shape[2] * width]))
+            else:
+                parts.append(tf.tile(part[tf.newaxis], [tasks, 1, 1]))
         return tf.concat(parts, axis=2)
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TowerOutputs:

@@ -1,6 +1,6 @@
 """Losses and predictions of tasks, from their logits: those of each kind at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -29,30 +29,18 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
     return _in_order(parts, groups.values())
 
 
-def task_predictions(
-    tasks: Sequence[Task],
-    logits: tf.Tensor,
-    apply: Callable[[Callable[[tf.Tensor], tf.Tensor], tf.Tensor], tf.Tensor] | None = None,
-) -> tf.Tensor:
+def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
     """Returns what tasks predict, in the shape of the logits.
 
     Args:
       tasks: K tasks, of one kind or of several.
       logits: [K, B].
-      apply: Applies a function of single values to logits, for servers that promise the same bits
-        for any number of rows. Defaults to a plain call.
     """
     groups = _by_kind(tasks)
-    apply = apply or (lambda function, values: function(values))
     if len(groups) == 1:
-        return apply(lambda values: type(tasks[0]).predictions(tasks, values), logits)
+        return type(tasks[0]).predictions(tasks, logits)
     parts = [
-        apply(
-            lambda values, kind=kind, places=places: kind.predictions(
-                [tasks[i] for i in places], values
-            ),
-            tf.gather(logits, places),
-        )
+        kind.predictions([tasks[i] for i in places], tf.gather(logits, places))
         for kind, places in groups.items()
     ]
     return _in_order(parts, groups.values())

@@ -143,5 +143,5 @@ class Trainer(TrainedModel):
         """Returns `prediction` [B, K] of a batch, and what the model reports of it."""
         encoded = self.backbone.encode(inputs)
         outputs = self.backbone.predict_tasks(encoded)
-        probability = tf.transpose(task_predictions(self.task_kinds, outputs.logits))
-        return {"prediction": probability, **self.backbone.report(encoded, outputs)}
+        predictions = tf.transpose(task_predictions(self.task_kinds, outputs.logits))
+        return {"prediction": predictions, **self.backbone.report(encoded, outputs)}

@@ -12,6 +12,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.models.shapes import ModelShape
+from mptrec_tf.storage.plain import from_plain, values_from_plain
 
 SCHEDULES = ("constant", "cosine")
 
@@ -29,7 +30,7 @@ class TrainingConfig:
       schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
-      calibrate: bool. Fit the probabilities of the best epoch to the validation rows, see
+      calibrate: bool. Fit the predictions of the best epoch to the validation rows, see
         `calibration`; False is the paper's.
     """
 
@@ -70,9 +71,7 @@ class PretrainingConfig:
         """Returns the shape of a model that fits prepared data."""
         return MODELS.get(self.model).shape(
             tasks=tuple(task.name for task in data.spec.select_tasks(self.tasks)),
-            embedding_rows=data.embedding_rows,
-            categorical_features=len(data.spec.categorical),
-            numeric_features=len(data.spec.numeric),
+            inputs=data.inputs,
             **self.shape,
         )
 
@@ -94,15 +93,10 @@ class PretrainingConfig:
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> "PretrainingConfig":
-        """Reads what `dataclasses.asdict` and JSON made of a configuration."""
-        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["shape"].items()}
-        return cls(
-            tuple(raw["tasks"]),
-            raw["model"],
-            shape,
-            raw["losses"],
-            TrainingConfig(**raw["training"]),
-        )
+        """Reads what `to_plain` made of a configuration."""
+        shape = values_from_plain(MODELS.get(raw["model"]).shape, raw["shape"])
+        training = from_plain(TrainingConfig, raw["training"])
+        return cls(tuple(raw["tasks"]), raw["model"], shape, raw["losses"], training)
 
     def record(self) -> dict[str, Any]:
         """What is saved of the settings with a pre-trained model."""

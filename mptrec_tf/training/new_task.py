@@ -141,7 +141,7 @@ def _shapes(
     kinds: Sequence[str], backbone: MultiTaskModel, data: TrainingData, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     ranges = ()
-    if backbone.shape.categorical_features:
+    if backbone.layout.ids:
         transform = tft.TFTransformOutput(data.transform_dir)
         ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
     check_fields(kinds, changes)

@@ -8,6 +8,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.trainer import Plan
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows
 from mptrec_tf.training.calibration import UNCHANGED, calibration
@@ -61,7 +62,7 @@ def pretrain(
             "data": data.splits,
             "preprocessing": graph,
             "model": config.model,
-            "backbone": dataclasses.asdict(shape),
+            "backbone": to_plain(shape),
             "losses": dataclasses.asdict(losses),
         },
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.sources.registry import built_in_spec
 from mptrec_tf.models.shapes import MPTRecShape
 
@@ -72,7 +73,9 @@ def there(tmp_path):
     labels = {task: {"positives": count} for task, count in positives.items()}
     counts = {"rows": 100, "tasks": labels}
     splits = dict.fromkeys(("train", "validation", "test"), counts)
-    shape = MPTRecShape(("click", "like"), 900, 7, 3)
+    shape = MPTRecShape(
+        ("click", "like"), (InputShape("categorical", 7, 900), InputShape("numeric", 3))
+    )
     backbone = {
         "fingerprint": "0123",
         "model": "mptrec",

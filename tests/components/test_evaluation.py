@@ -7,8 +7,9 @@ from sklearn.metrics import roc_auc_score
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.v1.components import Evaluator
 
-from components.evaluation.eval_config import Thresholds, make_eval_config
+from components.evaluation.eval_config import make_eval_config
 from components.evaluation.exact_auc import ExactAuc, _Count, area
+from components.evaluation.thresholds import Thresholds
 from components.model_artifact import serving_directory
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.spec import DatasetSpec

@@ -112,26 +112,46 @@ def test_a_model_without_expected_rows_or_card_is_refused(grown, tmp_path, copy_
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"encode/all/x": None}, "signature encode: no finite 'x' for 2 rows"),
-        ({"encode/all/shared": np.ones((1, 3))}, "signature encode: no finite 'shared' for 2 rows"),
         (
-            {"encode/all/specific": np.full((2, 1, 3), np.inf)},
-            "signature encode: no finite 'specific' for 2 rows",
+            {"encode/all/deep": np.ones((1, 3))},
+            "signature encode, output 'deep', 2 rows: shape (1, 3), expected one row per example",
+        ),
+        (
+            {"encode/one/wide": np.float32(1)},
+            "signature encode, output 'wide', 1 rows: shape (), expected one row per example",
+        ),
+        (
+            {"encode/all/wide": np.full((2, 1, 3), np.inf)},
+            "signature encode, output 'wide', 2 rows: some values are not finite",
+        ),
+        (
+            {"encode/one/deep": None, "encode/one/wide": None},
+            "signature encode, 1 rows: it has no outputs",
         ),
         (
             {"columns/one/a": np.array([0.25002], np.float32)},
             "signature columns, task 'a', 1 rows: off from the trainer's predictions by 2e-05",
         ),
+        (
+            {"columns/all/b": np.array([20.0, 4000.02], np.float32)},
+            "signature columns, task 'b', 2 rows: off from the trainer's predictions by 0.02",
+        ),
     ],
 )
 def test_what_differs_is_named(change, problem):
-    expected = {"a": np.array([0.25, 0.5], np.float32)}
-    answers = {
-        f"{signature}/{batch}/a": expected["a"][:count] + np.float32(9e-7)
+    expected = {
+        "a": np.array([0.25, 0.5], np.float32),
+        "b": np.array([20.0, 4000.0], np.float32),
+    }
+    outputs = {
+        f"{signature}/{batch}/{task}": values[:count] * np.float32(1 + 7e-7)
+        for task, values in expected.items()
         for signature in ("serving_default", "columns")
         for batch, count in (("all", 2), ("one", 1))
     }
-    answers |= {f"encode/all/{name}": np.ones((2, 3)) for name in ("x", "shared", "specific")}
-    assert checking._differences(answers, expected) == []
-    answers = {name: v for name, v in (answers | change).items() if v is not None}
-    assert checking._differences(answers, expected) == [problem]
+    # Their names are the model's own affair.
+    for name in ("deep", "wide"):
+        outputs |= {f"encode/all/{name}": np.ones((2, 3)), f"encode/one/{name}": np.ones((1, 3))}
+    assert checking._differences(outputs, expected) == []
+    outputs = {name: v for name, v in (outputs | change).items() if v is not None}
+    assert checking._differences(outputs, expected) == [problem]

@@ -81,6 +81,20 @@ def test_gradient_is_the_upstream_of_every_read_and_the_l2_of_every_row_once(l2_
     np.testing.assert_allclose(tf.convert_to_tensor(gradient), expected)
 
 
+@pytest.mark.parametrize(("l2_over", "dense"), [("table", True), ("batch", False)])
+def test_without_l2_the_gradient_is_as_dense_as_with_it(l2_over, dense):
+    """XLA is slow with a sparse one, and a dense one touches the whole table in every step."""
+    layer = with_table(l2=0.0, l2_over=l2_over)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(tf.constant(IDS)) ** 2) / 2
+    gradient = tape.gradient(loss, layer.table)
+    assert isinstance(gradient, tf.Tensor) == dense
+    expected = layer.table.numpy()
+    expected[2] = 0  # not read
+    expected[3] *= 2  # read twice
+    np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
+
+
 def test_unknown_scope_of_the_l2_is_refused():
     with pytest.raises(ValueError, match=r"l2_over should be one of .* Received: 'rows'"):
         PackedEmbedding(6, 2, l2_over="rows")

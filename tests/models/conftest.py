@@ -1,4 +1,4 @@
-"""Tiny models, their batches, and the equations of method.md as plain loops in NumPy."""
+"""Tiny models, their batches, and the equations of the method as plain loops in NumPy."""
 
 import dataclasses
 
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.registry import MODELS
 
 TASKS = ("click", "like", "buy")
+INPUTS = (InputShape("categorical", 3, 12), InputShape("numeric", 2))
 
 
 @pytest.fixture(autouse=True)
@@ -99,9 +101,7 @@ def plain_bce():
 
 def make_shape(tasks=TASKS, kind="mptrec", **changes):
     shape = {
-        "embedding_rows": 12,
-        "categorical_features": 3,
-        "numeric_features": 2,
+        "inputs": INPUTS,
         "embedding_width": 2,
         "expert_units": (5, 4),
         "tower_units": (3,),

@@ -63,7 +63,8 @@ def test_one_task(backbone, batch, plain):
 
 @pytest.mark.parametrize("without", ["categorical", "numeric"])
 def test_one_kind_of_features_alone(backbone, batch, plain, without):
-    model = backbone(**{f"{without}_features": 0})
+    inputs = tuple(of for of in backbone().shape.inputs if of.kind != without)
+    model = backbone(inputs=inputs)
     features = {k: v for k, v in batch().items() if k != without}
     expected = plain(model, features)
     encoded = model.encode(features)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
@@ -24,7 +25,7 @@ def make(backbone, rows=6, steps=STEPS, **losses):
 
 
 def plain_stage_1(model, batch, plain, plain_bce):
-    """The loss of method.md, and what is reported of the discriminator, with loops."""
+    """The loss of stage 1, and what is reported of the discriminator, with loops."""
     out, config, labels = plain(model.backbone, batch), model.loss_weights, batch["labels"]
     rows, count = labels.shape
     weight = batch.get("weight", np.ones(rows))
@@ -352,9 +353,7 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(shape, batch, dataset, 
 def test_parameters_of_full_joint_training_on_census_income(shape):
     census = shape(
         tasks=["income", "marital", "education"],
-        embedding_rows=493,
-        categorical_features=28,
-        numeric_features=11,
+        inputs=(InputShape("categorical", 28, 493), InputShape("numeric", 11)),
         embedding_width=4,
         expert_units=(256, 128),
         tower_units=(64, 32),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
@@ -335,9 +336,7 @@ def test_one_task_may_have_several_heads_by_other_names(backbone, batch):
 def test_counts_of_parameters_on_census_income(shape, attention, text):
     census = shape(
         tasks=["income", "marital"],
-        embedding_rows=493,
-        categorical_features=28,
-        numeric_features=11,
+        inputs=(InputShape("categorical", 28, 493), InputShape("numeric", 11)),
         embedding_width=4,
         expert_units=(256, 128),
         tower_units=(64, 32),

@@ -63,7 +63,8 @@ def test_its_layout(bottom):
 
 @pytest.mark.parametrize("without", ["categorical", "numeric"])
 def test_one_kind_of_features_alone(bottom, batch, plain_bottom, without):
-    model = bottom(**{f"{without}_features": 0})
+    inputs = tuple(of for of in bottom().shape.inputs if of.kind != without)
+    model = bottom(inputs=inputs)
     features = {k: v for k, v in batch().items() if k != without}
     x, _, logits = plain_bottom(model, features)
     np.testing.assert_allclose(model(features), logits.T, rtol=1e-4, atol=1e-5)

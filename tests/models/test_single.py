@@ -69,7 +69,8 @@ def test_its_layout(single):
 
 @pytest.mark.parametrize("without", ["categorical", "numeric"])
 def test_one_kind_of_features_alone(single, batch, plain_single, without):
-    model = single(**{f"{without}_features": 0})
+    inputs = tuple(of for of in single().shape.inputs if of.kind != without)
+    model = single(inputs=inputs)
     features = {k: v for k, v in batch().items() if k != without}
     x, _, logits = plain_single(model, features)
     np.testing.assert_allclose(model(features), logits.T, rtol=1e-4, atol=1e-5)

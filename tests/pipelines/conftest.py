@@ -1,5 +1,5 @@
 import hashlib
-import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -17,34 +17,32 @@ def contents(directory):
     }
 
 
-def small_way(root, **changes):
-    """Both pipelines on a few synthetic rows, with trainings of two epochs."""
+def small_pipelines(root, **changes):
+    """Both pipelines on a few synthetic rows, with trainings of two epochs; see `changed`."""
     from components.example_gen.source import SourceConfig
-    from pipelines.whole_way import WholeWay
+    from pipelines.config import PipelineConfig
+    from pipelines.local_pipelines import LocalPipelines
 
-    fields = {
-        "root": str(root),
-        "serving_dir": f"{root}/saved_models/mptrec",
-        "source": SourceConfig(dataset="synthetic", rows=ROWS),
-        "training": {"epochs": 2},
-        "head": "prompt",
-    }
-    return WholeWay(**fields | changes)
+    config = PipelineConfig(
+        root=str(root),
+        serving_dir=f"{root}/saved_models/mptrec",
+        source=SourceConfig(dataset="synthetic", rows=ROWS),
+    )
+    return changed(LocalPipelines(config, {"epochs": 2}, "prompt"), **changes)
 
 
-@pytest.fixture
-def without_tensorflows():
-    """Function that takes out of what a program said what TensorFlow 2.21 says as it is imported.
+def changed(pipelines, **changes):
+    """The same pipelines with other fields: of their own, of what both need, or of thresholds."""
+    config = pipelines.config
 
-    No setting keeps these lines back.
-    """
+    def given(kind):
+        return {f.name: changes.pop(f.name) for f in fields(kind) if f.name in changes}
 
-    def take_out(said):
-        lines = said.splitlines(keepends=True)
-        theirs = re.compile(r"WARNING: All log messages before absl|I0000 \d\d:\d\d:")
-        return "".join(line for line in lines if not theirs.match(line))
-
-    return take_out
+    own = given(pipelines)
+    config = replace(config, thresholds=replace(config.thresholds, **given(config.thresholds)))
+    config = replace(config, **given(config))
+    assert not changes
+    return replace(pipelines, config=config, **own)
 
 
 @pytest.fixture(scope="session")
@@ -54,25 +52,35 @@ def rows():
 
 
 @pytest.fixture(scope="session")
-def make_way():
+def make_pipelines():
     """A function that returns both pipelines on a root."""
-    return small_way
-
-
-@pytest.fixture
-def production(gone_way):
-    """What is served; a test that asks for it must leave it as it was."""
-    before = contents(gone_way.serving_dir)
-    yield gone_way.serving_dir
-    assert contents(gone_way.serving_dir) == before
+    return small_pipelines
 
 
 @pytest.fixture(scope="session")
-def gone_way(tmp_path_factory):
+def change():
+    """A function that returns the same pipelines with other fields."""
+    return changed
+
+
+@pytest.fixture
+def production(three_runs):
+    """What is served; a test that asks for it must leave it as it was."""
+    before = contents(three_runs.config.serving_dir)
+    yield three_runs.config.serving_dir
+    assert contents(three_runs.config.serving_dir) == before
+
+
+@pytest.fixture(scope="session")
+def three_runs(tmp_path_factory):
     """Pre-trained on click and like, then share added, then purchase: three pushed versions.
 
     `results` are those of the three runs. Tests must leave what is served as it is: `production`.
     """
-    way = small_way(tmp_path_factory.mktemp("pipelines") / "root")
-    way.results = [way.pretrain(("click", "like")), way.add_task("share"), way.add_task("purchase")]
-    return way
+    runs = small_pipelines(tmp_path_factory.mktemp("pipelines") / "root")
+    runs.results = [
+        runs.pretrain(("click", "like")),
+        runs.add_task("share"),
+        runs.add_task("purchase"),
+    ]
+    return runs

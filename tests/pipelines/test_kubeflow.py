@@ -103,6 +103,32 @@ def test_the_pre_training_pipeline(tmp_path):
     assert not spec.root.input_definitions.parameters
 
 
+def test_a_pre_training_is_compared_with_production_on_the_tasks_that_both_have(tmp_path):
+    parameter = RuntimeParameter(name="production_model", ptype=str)
+    config = dataclasses.replace(
+        PRETRAIN, production_model=parameter, production_tasks=("like", "share")
+    )
+    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS | {"ProductionModel"}
+    assert set(spec.root.input_definitions.parameters) == {"production_model"}
+    evaluator = spec.root.dag.tasks["Evaluator"]
+    baseline = evaluator.inputs.artifacts["baseline_model"].task_output_artifact
+    assert baseline.producer_task == "ProductionModel"
+    given = evaluator.inputs.parameters["eval_config"].runtime_value.constant_value.string_value
+    by_task = {m["output_names"][0]: m for m in json.loads(given)["metrics_specs"]}
+    assert by_task.keys() == {"click", "like"}
+    assert by_task["click"]["model_names"] == ["candidate"]
+    assert "change_threshold" not in by_task["click"]["metrics"][0]["threshold"]
+    assert by_task["like"]["model_names"] == ["candidate", "baseline"]
+    assert by_task["like"]["metrics"][0]["threshold"]["change_threshold"]["absolute"] == -0.005
+
+
+def test_nothing_in_common_with_production_is_no_comparison(tmp_path):
+    config = dataclasses.replace(PRETRAIN, production_model="uri", production_tasks=("share",))
+    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
+
+
 def test_the_add_task_pipeline(tmp_path):
     config = AddTaskConfig(
         **COMMON,
@@ -251,6 +277,15 @@ def test_the_program_with_all_its_flags(tmp_path):
     assert {"feature_keys": ["device", "hour"]} in evaluation["slicing_specs"]
 
 
+def test_the_program_compares_a_pre_training_where_production_has_tasks(tmp_path):
+    flags = pretrain_flags(tmp_path, "--tasks=click,like", "--production_tasks=click,share")
+    done = program(*flags, "--margin=0.02")
+    assert done.returncode == 0, done.stderr
+    spec = parsed(json.loads((tmp_path / "job.json").read_text())["pipelineSpec"])
+    task = spec.root.dag.tasks["ProductionModel"].inputs.parameters["artifact_uri"]
+    assert task.component_input_parameter == "production_model"
+
+
 REFUSED = [
     (["--pipeline_root=root"], "--pipeline_root=root is no object store"),
     (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is no object store"),
@@ -260,7 +295,7 @@ REFUSED = [
     (["--schema=schema.pbtxt"], "--schema=schema.pbtxt is relative to this machine's"),
     (["--tasks=click,clack"], "unknown task 'clack'"),
     (["--tasks="], "pretrain needs --tasks"),
-    (["--production_tasks=click"], "--production_tasks goes with --pipeline=add_task, not"),
+    (["--production_tasks=clock"], "unknown task 'clock'"),
     (["--pipeline=add_task"], "add_task needs --new_task and --production_tasks"),
     (
         ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
@@ -323,11 +358,10 @@ def test_refusals(said, case):
     assert not list(folder.iterdir())
 
 
-def test_a_refusal_ends_the_program_with_a_sentence(tmp_path, without_tensorflows):
+def test_a_refusal_ends_the_program_with_a_sentence(tmp_path):
     done = program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
     assert done.returncode == 1
-    said = without_tensorflows(done.stderr)
-    assert said.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
+    assert done.stderr.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def lineage(gone_way):
-    return model_lineage(f"{gone_way.serving_dir}/3")
+def lineage(three_runs):
+    return model_lineage(f"{three_runs.config.serving_dir}/3")
 
 
-def test_every_training_behind_a_version_is_named_newest_first(lineage, gone_way):
+def test_every_training_behind_a_version_is_named_newest_first(lineage, three_runs):
     trainings = lineage["trainings"]
     assert [training["tasks"] for training in trainings] == [
         ["purchase"],
@@ -35,13 +35,13 @@ def test_every_training_behind_a_version_is_named_newest_first(lineage, gone_way
     runs = {training["run"]["run"] for training in trainings}
     assert len(runs) == 3
     assert lineage["push"]["run"] == trainings[0]["run"]["run"]
-    for training, results in zip(reversed(trainings), gone_way.results, strict=True):
+    for training, results in zip(reversed(trainings), three_runs.results, strict=True):
         expected = {task: m["auc"] for task, m in results.metrics("candidate").items()}
         assert training["evaluations"][0]["scores"]["candidate"] == expected
     assert "baseline" not in trainings[2]["evaluations"][0]["scores"]
 
 
-def test_data_backbone_and_blessings(lineage, gone_way):
+def test_data_backbone_and_blessings(lineage, three_runs):
     model = model_artifact.load(lineage["model"])
     assert lineage["backbone"] == {
         "fingerprint": model.backbone.fingerprint,
@@ -67,15 +67,15 @@ def test_data_backbone_and_blessings(lineage, gone_way):
     assert all(len(value["sha256"]) == 64 for inputs in read for value in inputs.values())
 
 
-def test_the_checks_of_a_run_are_its_own(lineage, gone_way):
+def test_the_checks_of_a_run_are_its_own(lineage, three_runs):
     for training in lineage["trainings"]:
         checks = [*training["evaluations"], *training["blessings"]]
         assert {check["run"]["run"] for check in checks} == {training["run"]["run"]}
         assert len(checks) == (4 if training["package"] else 3)
         assert set(training["tasks"]) <= set(training["evaluations"][0]["scores"]["candidate"])
     # What the pusher of version 3 read, and what read the model of version 2, say the same.
-    older = model_lineage(f"{gone_way.serving_dir}/2/")
-    assert older["version"] == f"{gone_way.serving_dir}/2"
+    older = model_lineage(f"{three_runs.config.serving_dir}/2/")
+    assert older["version"] == f"{three_runs.config.serving_dir}/2"
     assert older["trainings"] == lineage["trainings"][1:]
 
 
@@ -104,14 +104,14 @@ def test_the_tree_shows_a_refusal_and_a_task_without_auc(lineage):
     assert "share -" in capture.get()
 
 
-def test_the_program_prints_it_and_writes_it(lineage, gone_way, tmp_path, without_tensorflows):
+def test_the_program_prints_it_and_writes_it(lineage, three_runs, tmp_path):
     output = tmp_path / "lineage.json"
     done = subprocess.run(
         [
             sys.executable,
             "-m",
             "pipelines.lineage",
-            f"--model={gone_way.serving_dir}",
+            f"--model={three_runs.config.serving_dir}",
             f"--output={output}",
         ],
         cwd=ROOT,
@@ -123,11 +123,11 @@ def test_the_program_prints_it_and_writes_it(lineage, gone_way, tmp_path, withou
     assert lineage["backbone"]["fingerprint"] in done.stdout
     written = json.loads(output.read_text())
     assert written == lineage
-    assert not without_tensorflows(done.stderr)
+    assert not done.stderr
 
 
-def test_what_no_pipeline_pushed(gone_way, tmp_path):
-    copy = shutil.copytree(f"{gone_way.serving_dir}/3", tmp_path / "3")
+def test_what_no_pipeline_pushed(three_runs, tmp_path):
+    copy = shutil.copytree(f"{three_runs.config.serving_dir}/3", tmp_path / "3")
     with pytest.raises(InputError, match=r"knows no pipeline that pushed .*/3; give the metadata"):
         model_lineage(str(copy))
     (copy / "assets.extra" / "pushed.json").unlink()
@@ -135,13 +135,13 @@ def test_what_no_pipeline_pushed(gone_way, tmp_path):
         model_lineage(str(copy))
 
 
-def test_metadata_that_is_not_there(gone_way, tmp_path):
+def test_metadata_that_is_not_there(three_runs, tmp_path):
     with pytest.raises(InputError, match="there is no ML Metadata in"):
-        model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
+        model_lineage(f"{three_runs.config.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
     for content in ("", "no data base"):
         (tmp_path / "other.sqlite").write_text(content)
         with pytest.raises(InputError, match=r"cannot read ML Metadata|knows no pipeline that"):
-            model_lineage(f"{gone_way.serving_dir}/3", str(tmp_path / "other.sqlite"))
+            model_lineage(f"{three_runs.config.serving_dir}/3", str(tmp_path / "other.sqlite"))
     with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
         find_metadata(str(tmp_path / "model"))
 
@@ -155,18 +155,18 @@ def test_metadata_that_is_not_there(gone_way, tmp_path):
         ("examples", "examples.json"),
     ],
 )
-def test_what_made_it_is_gone(lineage, gone_way, tmp_path, part, message):
+def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
     first = lineage["trainings"][2]
     uri = {
         "model": first["model"],
         "schema": first["inputs"]["schema"]["uri"],
-        "evaluation": gone_way.results[0].artifact("Evaluator", "evaluation").uri,
+        "evaluation": three_runs.results[0].artifact("Evaluator", "evaluation").uri,
         "examples": first["data"]["uri"],
     }[part]
     shutil.move(uri, tmp_path / "aside")
     try:
         with pytest.raises(InputError, match=message):
-            model_lineage(f"{gone_way.serving_dir}/3")
+            model_lineage(f"{three_runs.config.serving_dir}/3")
     finally:
         shutil.move(tmp_path / "aside", uri)
 

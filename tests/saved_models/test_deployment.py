@@ -1,6 +1,7 @@
 """The files that deploy TF Serving: each is what its reader takes, and they agree."""
 
 import copy
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -17,6 +18,7 @@ from mptrec_tf.serving.server.batching_parameters import (
 )
 from mptrec_tf.serving.server.model_config import read_model_config
 from mptrec_tf.serving.server.monitoring_config import read_metrics_path
+from pipelines.defaults import TF_SERVING_TAG
 
 FOLDER = Path(__file__).parents[2] / "saved_models"
 KUBERNETES = "1.30"
@@ -206,6 +208,20 @@ def test_both_ways_start_the_same_server(container, compose):
     assert config.base_path in mounted
     targets = {volume.split(":")[1] for volume in serving["volumes"]}
     assert {"/config", config.base_path} <= targets
+
+
+def test_the_image_is_as_new_as_the_tensorflow_that_exports(container):
+    stacks = sorted((FOLDER.parent / "requirements").glob("stack-*.txt"))
+    assert len(stacks) == 2
+    exporting = []
+    for stack in stacks:
+        [version] = re.findall(r"^tensorflow==(\d+)\.(\d+)", stack.read_text(), re.MULTILINE)
+        exporting.append(tuple(map(int, version)))
+    name, _, tag = container["image"].partition(":")
+    assert name == "tensorflow/serving"
+    assert tuple(map(int, tag.split(".")[:2])) >= max(exporting)
+    # A candidate is checked with what will serve it.
+    assert tag == TF_SERVING_TAG
 
 
 def test_flags_of_tf_serving_that_the_local_server_has_are_called_the_same(container):

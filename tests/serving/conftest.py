@@ -1,8 +1,5 @@
 import csv
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,25 +95,6 @@ def read_predictions():
     return read
 
 
-def load_benchmark(name):
-    """A module of the folder benchmarks, which is no package."""
-    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", path)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def faults():
-    return load_benchmark("faults")
-
-
-@pytest.fixture(scope="session")
-def mutations():
-    return load_benchmark("mutations")
-
-
 @pytest.fixture(scope="session")
 def columns(block, model):
     """The raw columns of 20 rows."""
@@ -130,9 +108,9 @@ def expected(block, slice_rows, model):
 
 
 @pytest.fixture(scope="session")
-def prepared(faults, synthetic_backbone, block, slice_rows, tmp_path_factory):
+def prepared(synthetic_backbone, block, slice_rows, tmp_path_factory):
     """Versions 1 to 4, which answer the 20 rows by far otherwise than each other."""
+    from mptrec_tf.serving.testing.load import prepare_versions
+
     folder = tmp_path_factory.mktemp("prepared_versions")
-    return faults.prepare_versions(
-        str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1
-    )
+    return prepare_versions(str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1)

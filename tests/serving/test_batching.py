@@ -8,7 +8,7 @@ from mptrec_tf.serving.server.batching import Batcher
 from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
-from mptrec_tf.serving.server.servable import Signature, Tensor
+from mptrec_tf.serving.server.signature import Signature, Tensor
 
 
 class Firsts:

@@ -35,6 +35,9 @@ from mptrec_tf.serving.server.batching_parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
+from mptrec_tf.serving.testing.load import TOLERANCE, difference
+from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
+from mptrec_tf.serving.testing.mutation import good_rows
 
 LONG = 60.0  # seconds: beside other work this machine is slow
 KINDS = ("gRPC", "REST")
@@ -50,8 +53,8 @@ def post(server, content, path="/v1/models/m:predict"):
 
 
 @pytest.fixture(scope="module")
-def examples(mutations, columns):
-    return mutations.good_rows(columns).examples
+def examples(columns):
+    return good_rows(columns).examples
 
 
 def encoded(examples):
@@ -61,12 +64,12 @@ def encoded(examples):
 class Configured:
     """A server of a models.config, which can be edited."""
 
-    def __init__(self, faults, prepared, folder):
+    def __init__(self, prepared, folder):
         self.base, self.path, self.prepared = folder / "m", folder / "models.config", prepared
         self.base.mkdir()
         self.edit(stable=1, canary=2)
         flags = (f"--model_config_file={self.path}", "--model_config_file_poll_wait_seconds=1")
-        self.server = faults.LocalServer(None, folder, *flags)
+        self.server = LocalServer(None, folder, *flags)
 
     def edit(self, **labels):
         for number in labels.values():
@@ -88,8 +91,8 @@ class Configured:
 
 
 @pytest.fixture(scope="module")
-def configured(faults, prepared, tmp_path_factory):
-    running = Configured(faults, prepared, tmp_path_factory.mktemp("configured"))
+def configured(prepared, tmp_path_factory):
+    running = Configured(prepared, tmp_path_factory.mktemp("configured"))
     with running.server:
         yield running
 
@@ -99,13 +102,13 @@ def kind(request):
     return request.param
 
 
-def test_labels_lead_to_their_versions_also_when_they_move(configured, faults, columns):
+def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
     server, expected = configured.server, configured.prepared.expected
 
     def answered(kind, **choice):
         with server.client(kind, **choice) as client:
             answer = client.predict(columns)
-        assert faults.difference(answer, expected[answer.version]) < faults.TOLERANCE
+        assert difference(answer, expected[answer.version]) < TOLERANCE
         return answer.version
 
     for kind in KINDS:
@@ -166,7 +169,7 @@ def test_columns_of_the_user_may_be_sent_once(configured, kind, columns):
 
 
 @pytest.fixture(scope="module")
-def batching(faults, exported, tmp_path_factory):
+def batching(exported, tmp_path_factory):
     """A server that runs nothing before there are four rows of a kind, for three callers."""
     folder = tmp_path_factory.mktemp("batching")
     path = folder / "batching_parameters.txt"
@@ -179,7 +182,7 @@ def batching(faults, exported, tmp_path_factory):
         "--max_concurrent_requests=3",
         "--rest_api_timeout_in_ms=600000",
     )
-    with faults.LocalServer(exported, folder, *flags) as server:
+    with LocalServer(exported, folder, *flags) as server:
         yield server
 
 
@@ -244,12 +247,12 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
                 call.cancel()
 
 
-def test_a_batching_file_that_is_none_is_named(exported, faults, tmp_path):
+def test_a_batching_file_that_is_none_is_named(exported, tmp_path):
     path = tmp_path / "batching.txt"
     path.write_text("max_batch_size { value: 512 } max_batches: 3")
     done = subprocess.run(
         [
-            *faults.SERVE,
+            *SERVE,
             f"--model_base_path={exported}",
             f"--batching_parameters_file={path}",
         ],
@@ -284,11 +287,11 @@ def test_batching_parameters_are_those_of_the_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def hurried(faults, exported, tmp_path_factory):
+def hurried(exported, tmp_path_factory):
     """A server that waits five seconds for a body."""
     folder = tmp_path_factory.mktemp("hurried")
     shutil.copytree(exported, folder / "m")
-    with faults.LocalServer(folder / "m", folder, "--rest_api_timeout_in_ms=5000") as server:
+    with LocalServer(folder / "m", folder, "--rest_api_timeout_in_ms=5000") as server:
         yield server
 
 

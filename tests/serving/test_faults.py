@@ -1,18 +1,24 @@
 """Load while versions change, and malformed requests: `benchmarks/serving_faults.py` in short."""
 
+import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.serving.testing.fuzzing import encode_outputs, fuzz, wrong_outputs
+from mptrec_tf.serving.testing.load import SLICES, TOLERANCE, Load, change_under_load, difference
+from mptrec_tf.serving.testing.local_server import LocalServer
+from mptrec_tf.serving.testing.malformed import malformed
+from mptrec_tf.serving.testing.mutation import MAX_BYTES, good_rows
 
 
-def test_versions_change_under_load_without_a_failed_or_wrong_answer(
-    faults, prepared, columns, tmp_path
-):
+def test_versions_change_under_load_without_a_failed_or_wrong_answer(prepared, columns, tmp_path):
     base = tmp_path / "m"
     base.mkdir()
     prepared.push(base, 1)
-    with faults.LocalServer(base, tmp_path) as server:
-        load = faults.Load(server, columns, prepared.expected)
+    with LocalServer(base, tmp_path) as server:
+        load = Load(server, columns, prepared.expected)
         with load.running(32):
-            table = faults.change_under_load(server, load, prepared, answers=20)
+            table = change_under_load(server, load, prepared, answers=20)
         assert not load.problems, load.problems[:3]
         answered = load.by_version(prepared.names)
         assert [row["version"] for row in answered] == [1, 2, 3, 4]
@@ -31,28 +37,30 @@ def test_versions_change_under_load_without_a_failed_or_wrong_answer(
         assert server.metric(rf"{counted}{{") == server.metric(rf'{counted}{{.*status="OK"}}')
 
 
-def test_an_answer_from_another_version_is_noticed(faults, prepared):
-    rows = faults.SLICES[0]
+def test_an_answer_from_another_version_is_noticed(prepared):
+    rows = SLICES[0]
     for version, answers in prepared.expected.items():
         mine = {task: values[rows] for task, values in answers.items()}
         for other, due in prepared.expected.items():
-            gap = faults.difference(mine, due, rows)
-            assert gap == 0 if other == version else gap > 100 * faults.TOLERANCE
-    assert faults.difference({"a": np.ones(2)}, {"a": np.ones(3)}) == np.inf
+            gap = difference(mine, due, rows)
+            assert gap == 0 if other == version else gap > 100 * TOLERANCE
+    assert difference({"a": np.ones(2)}, {"a": np.ones(3)}) == np.inf
 
 
 def test_malformed_requests_get_errors_of_the_right_kind_and_good_ones_answers(
-    faults, mutations, exported, columns, expected, tmp_path
+    exported, columns, expected, tmp_path
 ):
-    flags = (f"--max_request_bytes={mutations.MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
-    with faults.LocalServer(exported, tmp_path, *flags) as server:
-        result = mutations.fuzz(server, columns, expected, count=300, seed=1)
+    flags = (f"--max_request_bytes={MAX_BYTES}", "--rest_api_timeout_in_ms=4000")
+    with LocalServer(exported, tmp_path, *flags) as server:
+        signatures = tf.saved_model.load(str(exported / "1")).signatures
+        assert encode_outputs(server) == set(signatures["encode"].structured_outputs)
+        result = fuzz(server, columns, expected, count=300, seed=1)
         assert not result.problems, result.problems[:5]
         assert sum(row["requests"] for row in result.table()) == 300
         assert server.process.poll() is None
 
 
-def test_an_answer_that_is_not_due_is_noticed(mutations):
+def test_an_answer_that_is_not_due_is_noticed():
     due = {"a": np.array([0.1, 0.2, 0.3]), "b": np.array([0.4, 0.5, 0.6])}
     one = {**due, "a": np.array([0.1, 0.9, 0.3])}
     two = {**one, "b": np.array([0.4, 0.5, 0.7])}
@@ -73,13 +81,22 @@ def test_an_answer_that_is_not_due_is_noticed(mutations):
         ({**due, "c": due["a"]}, None, "answers of a, b, c"),
         ({}, None, "no finite numbers ()"),
     ):
-        assert mutations.wrong_outputs(outputs, due, changed) == wrong
+        assert wrong_outputs(outputs, due, changed) == wrong
 
 
-def test_a_seed_makes_the_same_requests_again(mutations, columns):
+def test_representations_are_finite_and_need_be_no_probabilities():
+    due = {"a": np.array([0.1, 0.2])}
+    outputs = {"deep": np.array([[3.0], [-4.0]]), "wide": np.array([5.0, 6.0])}
+    assert wrong_outputs(outputs, due, 0, {"deep", "wide"}) is None
+    assert wrong_outputs(outputs, due, 0, {"deep"}) == "no probabilities"
+    outputs["wide"][1] = np.inf
+    assert wrong_outputs(outputs, due, 0, {"deep", "wide"}) == "no finite numbers (deep, wide)"
+
+
+def test_a_seed_makes_the_same_requests_again(columns):
     def made(seed):
-        rows = mutations.good_rows(columns)
-        return [mutations.malformed(rows, seed, number) for number in range(500)]
+        rows = good_rows(columns)
+        return [malformed(rows, seed, number) for number in range(500)]
 
     first = made(1)
     assert made(1) == first

@@ -14,6 +14,7 @@ from mptrec_tf.bin import model_server_flags, serve
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.monitoring_config import read_metrics_path
 from mptrec_tf.serving.server.session_config import session_config
+from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
 
 LONG = 60.0
 DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
@@ -158,31 +159,31 @@ def test_metrics_are_where_the_file_says(tmp_path):
         read_metrics_path(str(path))
 
 
-def run(faults, *arguments):
+def run(*arguments):
     return subprocess.run(
-        [*faults.SERVE, *arguments], capture_output=True, text=True, check=False, timeout=LONG
+        [*SERVE, *arguments], capture_output=True, text=True, check=False, timeout=LONG
     )
 
 
-def test_a_version_is_printed(faults):
-    done = run(faults, "--version")
+def test_a_version_is_printed():
+    done = run("--version")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"mptrec-serve \d+\.\d+\.\d+\n", done.stdout)
     # As TensorFlow's programs spell flags.
-    done = run(faults, "--version=true")
+    done = run("--version=true")
     assert done.returncode == 0, done.stderr
     assert re.match(r"mptrec-tf: \d+\.\d+.*\ntensorflow-serving-api: \d.*\n", done.stdout)
 
 
-def test_an_unknown_flag_is_refused_with_a_suggestion(faults):
-    done = run(faults, "--model_base_path=m", "--num_lod_threads=1")
+def test_an_unknown_flag_is_refused_with_a_suggestion():
+    done = run("--model_base_path=m", "--num_lod_threads=1")
     assert done.returncode == 1
     assert "Unknown command line flag 'num_lod_threads'. Did you mean: num_load_threads" in (
         done.stderr
     )
 
 
-def test_a_server_runs_with_flags_of_tf_serving(faults, small, tmp_path):
+def test_a_server_runs_with_flags_of_tf_serving(small, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "00000123").symlink_to(small)
     monitoring = tmp_path / "monitoring.config"
@@ -204,7 +205,7 @@ def test_a_server_runs_with_flags_of_tf_serving(faults, small, tmp_path):
         "--grpc_channel_arguments=grpc.max_connection_age_ms=60000",
         "--enable_model_warmup",
     )
-    with faults.LocalServer(None, tmp_path, *arguments) as server:
+    with LocalServer(None, tmp_path, *arguments) as server:
         assert server.states() == {123: "AVAILABLE"}
         assert b"mptrec_serve_latest_version" in server.get("/metrics")
         log = server.log.read_text()
@@ -216,6 +217,6 @@ def test_a_server_runs_with_flags_of_tf_serving(faults, small, tmp_path):
     ):
         assert line in log
     assert log.count("does nothing here") == 2
-    done = run(faults, f"--model_base_path={tmp_path}/m/00000123", f"--port={server.port}")
+    done = run(f"--model_base_path={tmp_path}/m/00000123", f"--port={server.port}")
     assert done.returncode == 1
     assert f"not its base path; give the directory that holds it: {tmp_path}/m." in done.stderr

@@ -29,6 +29,7 @@ from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate
 from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec
+from mptrec_tf.serving.testing.local_server import LocalServer
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
@@ -90,9 +91,9 @@ def path(backbone, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(faults, path, tmp_path_factory):
+def server(path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    with faults.LocalServer(Path(path).parent, folder) as running:
+    with LocalServer(Path(path).parent, folder) as running:
         yield running
 
 

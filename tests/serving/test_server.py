@@ -23,6 +23,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
+from mptrec_tf.serving.testing.local_server import SERVE, LocalServer, free_port
 
 COMPOSE = Path(__file__).parents[2] / "saved_models" / "docker-compose.yaml"
 LONG = 60.0  # seconds: beside other work this machine is slow
@@ -38,9 +39,9 @@ def in_docker(folder):
 
 
 @pytest.fixture(scope="module", params=["mptrec-serve", "tensorflow_model_server", "docker"])
-def server(request, faults, exported, tmp_path_factory):
+def server(request, exported, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    command = faults.SERVE
+    command = SERVE
     if request.param == "tensorflow_model_server":
         if not shutil.which(request.param):
             pytest.skip(f"{request.param} is not on the PATH")
@@ -50,7 +51,7 @@ def server(request, faults, exported, tmp_path_factory):
         if not command:
             pytest.skip("Docker does not run here")
     shutil.copytree(exported, folder / "m")
-    with faults.LocalServer(folder / "m", folder, command=command) as running:
+    with LocalServer(folder / "m", folder, command=command) as running:
         yield running
 
 
@@ -142,8 +143,8 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline():
 
 
 @pytest.mark.parametrize("opened", ["gRPC", "REST"])
-def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, faults, columns):
-    port = faults.free_port()
+def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, columns):
+    port = free_port()
     client = (
         GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.3)
         if opened == "gRPC"
@@ -227,8 +228,8 @@ def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns,
         check(client.predict(columns), expected)
 
 
-def test_metrics_and_a_graceful_end(faults, exported, tmp_path, columns):
-    running = faults.LocalServer(exported, tmp_path)
+def test_metrics_and_a_graceful_end(exported, tmp_path, columns):
+    running = LocalServer(exported, tmp_path)
     with running.client("REST") as client:
         client.predict(columns)
     with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as answer:

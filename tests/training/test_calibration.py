@@ -11,6 +11,7 @@ import tensorflow_transform as tft
 from scipy.special import expit, logit
 
 from mptrec_tf.artifacts.backbones import load_backbone
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import id_ranges
@@ -206,9 +207,9 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
 
     # Prepared data of these features; their rows are given.
     other = copy.copy(data)
-    other.embedding_rows = known + 1 + jobs + items
+    other.inputs = (InputShape("categorical", 3, known + 1 + jobs + items),)
     features = data.spec.categorical[:3]
-    other.spec = dataclasses.replace(data.spec, categorical=features, numeric=())
+    other.spec = dataclasses.replace(data.spec, features=features)
     config = PretrainingConfig(
         OLD,
         shape={"expert_units": (64, 32), "tower_units": (16,)},

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.shapes import (
@@ -51,9 +52,7 @@ def test_a_shape_fits_the_data(prepared_synthetic):
     data = PreparedData(str(prepared_synthetic))
     assert FULL.make_shape(data) == MPTRecShape(
         ("click", "like"),
-        data.embedding_rows,
-        categorical_features=7,
-        numeric_features=3,
+        (InputShape("categorical", 7, data.embedding_rows), InputShape("numeric", 3)),
         expert_units=(12, 8),
         tower_units=(4,),
         l2_dense=0.5,
@@ -61,7 +60,7 @@ def test_a_shape_fits_the_data(prepared_synthetic):
     )
     for model in ("single", "shared_bottom"):
         config = PretrainingConfig(("like",), model, {"embedding_width": 3})
-        expected = ModelShape(("like",), data.embedding_rows, 7, 3, embedding_width=3)
+        expected = ModelShape(("like",), data.inputs, embedding_width=3)
         assert config.make_shape(data) == expected
     with pytest.raises(InputError, match="unknown task 'clik'"):
         PretrainingConfig(("clik",)).make_shape(data)
@@ -125,7 +124,8 @@ def test_what_is_saved_of_the_settings():
 
 # What a new task is measured against.
 
-SHAPE = MPTRecShape(("a", "b"), 100, 5, 3, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")
+INPUTS = (InputShape("categorical", 5, 100), InputShape("numeric", 3))
+SHAPE = MPTRecShape(("a", "b"), INPUTS, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")
 
 
 def test_fields_that_do_not_follow_from_the_data():

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
@@ -20,9 +21,7 @@ from mptrec_tf.training.run_context import RunContext
 
 SHAPE = MPTRecShape(
     tasks=("a", "b"),
-    embedding_rows=12,
-    categorical_features=3,
-    numeric_features=2,
+    inputs=(InputShape("categorical", 3, 12), InputShape("numeric", 2)),
     expert_units=(8, 6),
     tower_units=(4,),
 )

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mptrec_tf.data.canonical import canonical, is_missing
-from mptrec_tf.data.tasks.label_survey import LabelSurvey
+from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
+from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys, label_counts
 from mptrec_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,24 +34,7 @@ if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Block
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_SHOWN_VALUES = 20  # of a task's labels, in a table
-
-Surveys = Mapping[str, Mapping[str, Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluatorMetric:
-    """A metric of TensorFlow Model Analysis.
-
-    Attributes:
-      class_name: str.
-      module: str. Where the class is; empty for the library's own.
-      config: The constructor's arguments.
-    """
-
-    class_name: str
-    module: str = ""
-    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+SHOWN_VALUES = 20  # of a task's labels, in a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,15 +206,11 @@ class Task(abc.ABC):
         Args:
           surveys: `Survey.to_dict` by split.
         """
-        counts: dict[tuple[str, float], dict[str, int]] = {}
-        for split, survey in surveys.items():
-            for of in survey["labels"][self.name]:
-                counts.setdefault((of["value"], of["label"]), {})[split] = of["rows"]
-        return dict(sorted(counts.items(), key=lambda item: -sum(item[1].values())))
+        return label_counts(self.name, surveys)
 
     def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
         """Returns which values the splits hold, how often, and what they became, for a table."""
-        counts = dict(list(self.label_counts(surveys).items())[:_SHOWN_VALUES])
+        counts = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
         table = [self.label_row(repr(v), f"{label:g}", n) for (v, label), n in counts.items()]
         rest = {
             split: of["rows"] - sum(rows.get(split, 0) for rows in counts.values())

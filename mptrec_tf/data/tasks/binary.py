@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mptrec_tf.data.canonical import canonical, is_missing
-from mptrec_tf.data.tasks.base import EvaluatorMetric, Surveys, Task
-from mptrec_tf.data.tasks.label_survey import LabelSurvey
+from mptrec_tf.data.tasks.base import SHOWN_VALUES, Task
+from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
+from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_SHOWN_VALUES = 20  # of the labels, in a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +190,7 @@ class BinaryTask(Task):
 
     def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
         """Returns which values the splits hold, how often, and what they became, for a table."""
-        shown = dict(list(self.label_counts(surveys).items())[:_SHOWN_VALUES])
+        shown = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
         table = [
             self.label_row(repr(v) if self.above is None else v, _BECAME[label], rows)
             for (v, label), rows in shown.items()

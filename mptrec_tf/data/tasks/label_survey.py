@@ -2,9 +2,13 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 # Values that are counted one by one; of more, the rarest are put together.
 MOST_VALUES = 1000
+# `Survey.to_dict` by split.
+Surveys = Mapping[str, Mapping[str, Any]]
 
 
 @dataclasses.dataclass
@@ -40,3 +44,12 @@ def shorten(counts: Counter) -> None:
     if len(counts) > 2 * MOST_VALUES:
         for value, _ in counts.most_common()[MOST_VALUES:]:
             del counts[value]
+
+
+def label_counts(task: str, surveys: Surveys) -> dict[tuple[str, float], dict[str, int]]:
+    """Returns rows by split for each (value, label) of a task, the most frequent first."""
+    counts: dict[tuple[str, float], dict[str, int]] = {}
+    for split, survey in surveys.items():
+        for of in survey["labels"][task]:
+            counts.setdefault((of["value"], of["label"]), {})[split] = of["rows"]
+    return dict(sorted(counts.items(), key=lambda item: -sum(item[1].values())))

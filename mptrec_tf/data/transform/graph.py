@@ -11,8 +11,7 @@ import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from mptrec_tf.data.features.base import InputShape
-from mptrec_tf.data.features.registry import FEATURES
-from mptrec_tf.data.packed import CATEGORICAL, raw_feature_spec
+from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
 
 
@@ -52,16 +51,21 @@ def input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[I
     )
 
 
-def id_ranges(
-    spec: DatasetSpec, transform: tft.TFTransformOutput, section: str = CATEGORICAL
-) -> list[tuple[int, int, int]]:
-    """Where the ids of each feature of a kind are: its column, its first id, how many it has.
+def id_ranges(spec: DatasetSpec, transform: tft.TFTransformOutput) -> list[tuple[int, int, int]]:
+    """Where the ids of each feature are: its column, its first id, how many it has.
+
+    Columns are those of the ids of all kinds side by side; ids count from 0 in each kind.
 
     Raises:
       ValueError: if the graph has no vocabulary, and the spec wants one.
     """
-    features = spec.section(section)
-    return FEATURES.get(section).id_ranges(spec, features, transform) if features else []
+    ranges, columns = [], 0
+    for kind, features in spec.by_kind().items():
+        if kind.rows(spec, features, transform):
+            of_kind = kind.id_ranges(spec, features, transform)
+            ranges += [(columns + column, first, count) for column, first, count in of_kind]
+            columns += kind.columns(features)
+    return ranges
 
 
 def schema_directory(transform_dir: str) -> str:

@@ -40,7 +40,7 @@ class UnavailableError(ServingError):
 
 
 class Prediction(dict[str, np.ndarray]):
-    """Probabilities [n] by task.
+    """Predictions [n] by task.
 
     Attributes:
       version: The version that answered; None where the server does not say (TF Serving's REST).
@@ -123,7 +123,7 @@ class Client(abc.ABC):
         self._known: Interface | None = None
 
     def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
-        """Returns the probability [n] of every task for n raw rows.
+        """Returns the prediction [n] of every task for n raw rows.
 
         Args:
           rows: A list of dicts, a pandas DataFrame, or a dict of arrays, with the columns that the

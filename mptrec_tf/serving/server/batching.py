@@ -24,7 +24,7 @@ from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
 from mptrec_tf.serving.server.refusals import Refusal, invalid, of_tensorflow, unavailable
-from mptrec_tf.serving.server.servable import Signature
+from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
 

@@ -117,12 +117,14 @@ class GrpcService:
         self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
     ) -> predict_pb2.PredictResponse:
         with self._predictor.measured(request.model_spec.name, "predict", "GRPC"):
-            answer = await self._predictor.predict(
-                request.model_spec,
-                lambda signature: tensors.from_protos(signature, request.inputs),
-                list(request.output_filter),
-                context.time_remaining(),
-            )
+            with self._predictor.version(request.model_spec) as version:
+                answer = await self._predictor.predict(
+                    version,
+                    request.model_spec.signature_name,
+                    lambda signature: tensors.from_protos(signature, request.inputs),
+                    request.output_filter,
+                    context.time_remaining(),
+                )
             response = predict_pb2.PredictResponse(model_spec=answer.spec)
             for name, array in answer.outputs.items():
                 response.outputs[name].MergeFrom(tensors.to_proto(array))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import invalid
-from mptrec_tf.serving.server.servable import Signature, Tensor
+from mptrec_tf.serving.server.signature import Signature, Tensor
 
 _BYTES_SUFFIX = "_bytes"
 

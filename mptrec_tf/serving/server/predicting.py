@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -13,9 +13,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
 from mptrec_tf.serving.server.batching import Batcher
 from mptrec_tf.serving.server.measuring import Metrics
-from mptrec_tf.serving.server.models import Models
+from mptrec_tf.serving.server.models import Models, Version
 from mptrec_tf.serving.server.refusals import Refusal, invalid, unavailable
-from mptrec_tf.serving.server.servable import Signature
+from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
 DEFAULT_SIGNATURE = "serving_default"
@@ -62,17 +62,34 @@ class Predictor:
         self._in_flight = 0
         self._draining = False
 
+    @contextlib.contextmanager
+    def version(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
+        """Admits a request, and holds the version that it means loaded while the block runs.
+
+        Args:
+          spec: Model, and version or label.
+
+        Raises:
+          Refusal: if there is no such version, or too many requests are in flight.
+        """
+        with self._admitted():
+            version = self.models.find(spec)
+            with version.used():
+                yield version
+
     async def predict(
         self,
-        spec: model_pb2.ModelSpec,
+        version: Version,
+        signature_name: str,
         decode: Decode,
-        output_filter: list[str],
-        timeout: float | None,
+        output_filter: Sequence[str] = (),
+        timeout: float | None = None,
     ) -> Answer:
         """Returns the answer to a request.
 
         Args:
-          spec: Model, version or label, and signature.
+          version: What `version` yielded.
+          signature_name: The signature; empty for the default.
           decode: Makes the inputs, once the signature is known.
           output_filter: Names of the outputs that are wanted; empty for all.
           timeout: Seconds that the caller waits; None if it did not say.
@@ -80,23 +97,20 @@ class Predictor:
         Raises:
           Refusal: if there is none.
         """
-        with self._admitted():
-            version = self.models.find(spec)
-            with version.used():
-                signature = self._signature(version.servable.signatures, spec.signature_name)
-                _check_filter(signature, output_filter)
-                inputs = decode(signature)
-                seconds = self.timeout if timeout is None else min(timeout, self.timeout)
-                try:
-                    outputs = await asyncio.wait_for(
-                        self._batcher.submit(version, signature, inputs), seconds
-                    )
-                except asyncio.TimeoutError as error:
-                    raise Refusal(
-                        grpc.StatusCode.DEADLINE_EXCEEDED,
-                        f"The model did not answer within {seconds:.3f} s.",
-                    ) from error
-        answered = model_pb2.ModelSpec(name=spec.name, signature_name=signature.name)
+        signature = self._signature(version.servable.signatures, signature_name)
+        _check_filter(signature, output_filter)
+        inputs = decode(signature)
+        seconds = self.timeout if timeout is None else min(timeout, self.timeout)
+        try:
+            outputs = await asyncio.wait_for(
+                self._batcher.submit(version, signature, inputs), seconds
+            )
+        except asyncio.TimeoutError as error:
+            raise Refusal(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"The model did not answer within {seconds:.3f} s.",
+            ) from error
+        answered = model_pb2.ModelSpec(name=version.model, signature_name=signature.name)
         answered.version.value = version.number
         _check_finite(outputs)
         return Answer(answered, {n: v for n, v in outputs.items() if _wanted(n, output_filter)})
@@ -167,11 +181,11 @@ class Predictor:
         self._draining = True
 
 
-def _wanted(name: str, output_filter: list[str]) -> bool:
+def _wanted(name: str, output_filter: Sequence[str]) -> bool:
     return not output_filter or name in output_filter
 
 
-def _check_filter(signature: Signature, output_filter: list[str]) -> None:
+def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:
     for name in output_filter:
         if name not in signature.outputs:
             raise invalid(

@@ -166,13 +166,14 @@ class RestService:
                 )
                 response.force_close()
                 return response
-            self._predictor.models.find(spec)  # a model that is not there, before anything else
-            content = json_tensors.parse(body)
-            spec.signature_name = json_tensors.signature_name(content)
-            rows = json_tensors.is_rows(content)
-            answer = await self._predictor.predict(
-                spec, lambda signature: json_tensors.arrays(signature, content), [], None
-            )
+            # A model that is not there is told before anything that is wrong with the body.
+            with self._predictor.version(spec) as version:
+                content = json_tensors.parse(body)
+                name = json_tensors.signature_name(content)
+                rows = json_tensors.is_rows(content)
+                answer = await self._predictor.predict(
+                    version, name, lambda signature: json_tensors.arrays(signature, content)
+                )
             if rows:
                 _check_rows(answer.outputs)
             return web.Response(

@@ -5,20 +5,20 @@ and gives its memory back when it is closed.
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.export.versions import WARMUP
 from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.refusals import Refusal
+from mptrec_tf.serving.server.signature import Signature, Tensor
 
 # The sizes that are tried where a model brings no requests of its own.
 _OWN_WARMUP_ROWS = (1, 16, 128)
@@ -49,65 +49,6 @@ class LoadOptions:
     warm_up_iterations: int = 1
     retries: int = 5
     retry_seconds: float = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    """An input or output of a signature.
-
-    Attributes:
-      name: str. The tensor in the graph.
-      dtype: Its type.
-      shape: Its dimensions, -1 where any size fits; None if its rank is not known.
-    """
-
-    name: str
-    dtype: tf.DType
-    shape: tuple[int, ...] | None
-
-    @functools.cached_property
-    def enum(self) -> int:
-        """Its type's number in protos; asking a DType takes ten times as long."""
-        return self.dtype.as_datatype_enum
-
-    @functools.cached_property
-    def numpy(self) -> np.dtype:
-        """NumPy's type for it; `object` for text."""
-        return np.dtype(self.dtype.as_numpy_dtype)
-
-    @classmethod
-    def of(cls, info: meta_graph_pb2.TensorInfo) -> "Tensor":
-        """What a signature says of it."""
-        shape = info.tensor_shape
-        dims = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
-        return cls(info.name, tf.as_dtype(info.dtype), dims)
-
-    @property
-    def batched(self) -> bool:
-        """Whether its first dimension counts rows."""
-        return bool(self.shape) and self.shape[0] == -1
-
-
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """What can be asked.
-
-    Attributes:
-      name: str. Its key in the SavedModel.
-      inputs: By name.
-      outputs: By name.
-      spec_names: Inputs by what the spec calls them, where it calls them otherwise.
-    """
-
-    name: str
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
-    spec_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def batchable(self) -> bool:
-        """Whether rows of several requests can be asked as one."""
-        return all(t.batched for t in (*self.inputs.values(), *self.outputs.values()))
 
 
 class Servable:

@@ -6,16 +6,13 @@ Nothing that a caller sends is trusted: a few bytes of a TensorProto can claim a
 import functools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from mptrec_tf.serving.server.refusals import invalid
-
-if TYPE_CHECKING:
-    from mptrec_tf.serving.server.servable import Signature, Tensor
+from mptrec_tf.serving.server.signature import Signature, Tensor
 
 # A proto may give one value for a whole tensor, and a column one value for all rows: without a
 # limit a few bytes would cost gigabytes.
@@ -23,7 +20,7 @@ MOST_ROWS = 1 << 16
 
 
 def from_protos(
-    signature: "Signature", protos: Mapping[str, tensor_pb2.TensorProto]
+    signature: Signature, protos: Mapping[str, tensor_pb2.TensorProto]
 ) -> dict[str, np.ndarray]:
     """Returns the arrays of a gRPC request.
 
@@ -34,7 +31,7 @@ def from_protos(
     return {name: _array(name, signature.inputs[name], proto) for name, proto in protos.items()}
 
 
-def check_names(signature: "Signature", given: Mapping[str, object]) -> None:
+def check_names(signature: Signature, given: Mapping[str, object]) -> None:
     """Refuses missing and unknown inputs.
 
     Raises:
@@ -50,7 +47,7 @@ def check_names(signature: "Signature", given: Mapping[str, object]) -> None:
     )
 
 
-def _array(name: str, tensor: "Tensor", proto: tensor_pb2.TensorProto) -> np.ndarray:
+def _array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.dtype != tensor.enum:
         try:
             received = tf.as_dtype(proto.dtype).name
@@ -79,7 +76,7 @@ def _array(name: str, tensor: "Tensor", proto: tensor_pb2.TensorProto) -> np.nda
         raise invalid(f"Tensor parsing error: {name}: {error}") from error
 
 
-def check_shape(name: str, tensor: "Tensor", dims: list[int] | tuple[int, ...]) -> None:
+def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) -> None:
     """Refuses a shape that an input does not take.
 
     Raises:

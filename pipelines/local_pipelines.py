@@ -9,27 +9,23 @@ from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
-from components.data_gate.config import GateConfig
-from components.evaluation.eval_config import Thresholds
-from components.example_gen.source import SourceConfig
-from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_answers
-from mptrec_tf.training.configurations import PretrainingConfig
-from mptrec_tf.training.new_task import AUTO, NewTaskConfig
+from mptrec_tf.models.registry import DEFAULT
+from mptrec_tf.training.configurations import NewTaskConfig
 from pipelines import add_task, pretrain, production
 from pipelines.config import (
     ADD_TASK,
     EVALUATION_SPLIT,
     PRETRAIN,
-    AddTaskConfig,
-    PretrainConfig,
+    PipelineConfig,
+    add_task_config,
+    pretrain_config,
 )
-from pipelines.defaults import STAGE_1
 from pipelines.local_runner import run, run_rows
 from pipelines.metadata import Metadata
 from pipelines.results import RunResults, trained_share
@@ -38,31 +34,25 @@ _QUERY_ROWS = 5
 
 
 @dataclasses.dataclass
-class WholeWay:
-    """Both pipelines on one root: see the flags of `pipelines.local`."""
+class LocalPipelines:
+    """Both pipelines on this machine, on one root.
 
-    root: str
-    serving_dir: str
-    source: SourceConfig
-    least: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    margin: float = 0.005
-    max_drift: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    slices: Sequence[Sequence[str]] = ()
-    beam_args: Sequence[str] = ()
-    docker: bool = False
+    Attributes:
+      config: What both need.
+      training: Fields of `TrainingConfig` that differ from the pipelines' own.
+      head: The new task's head, see `NewTaskConfig`.
+      model: What is pre-trained, a name in `MODELS`.
+    """
+
+    config: PipelineConfig
     training: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    head: str = AUTO
+    head: str = NewTaskConfig.head
+    model: str = DEFAULT
 
     def __post_init__(self) -> None:
-        self._thresholds = Thresholds(self.least, margin=self.margin)
         self._start = time.time()
         self._ran: list[str] = []
         self._tables: list[tuple[str, list[dict[str, Any]]]] = []
-
-    @property
-    def metadata_path(self) -> str:
-        """ML Metadata of both pipelines."""
-        return f"{self.root}/metadata.sqlite"
 
     def pretrain(
         self, tasks: Sequence[str], schema_file: str | None = None, may_drop_tasks: bool = False
@@ -72,16 +62,25 @@ class WholeWay:
         Raises:
           InputError: if a component refuses its input, or the model was not pushed.
         """
-        config = PretrainConfig(
-            **self._common(),
-            trainer=PretrainingConfig(
-                tasks=tuple(tasks),
-                training=dataclasses.replace(STAGE_1, **self.training),
-            ),
+        spec = self.config.source.make_spec()
+        now = production.baseline(self.config.serving_dir, spec, tasks)
+        compared = now.tasks if now else ()
+        config = pretrain_config(
+            self.config,
+            tasks,
+            self.training,
+            self.model,
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
+            production_model=now and now.model,
+            production_tasks=compared,
         )
-        return self._run(PRETRAIN, pretrain.create_pipeline(config))
+        try:
+            return self._run(PRETRAIN, pretrain.create_pipeline(config), compared)
+        finally:
+            if now and now.not_compared:
+                rows = [{"task": task, "why": why} for task, why in now.not_compared.items()]
+                self._tables.append((f"{PRETRAIN}: not compared with production", rows))
 
     def add_task(self, task: str, base_model: str | None = None) -> RunResults:
         """Runs the pipeline that adds a task to the model in production.
@@ -90,10 +89,11 @@ class WholeWay:
           InputError: if there is nothing to add to, a component refuses its input, or the model
             was not pushed.
         """
-        now = production.find(self.serving_dir, task, self.metadata_path, base_model)
-        config = AddTaskConfig(
-            **self._common(),
-            tuner=PromptTunerConfig(task, NewTaskConfig(self.head, training=self.training)),
+        now = production.find(self.config.serving_dir, task, self.config.metadata_path, base_model)
+        config = add_task_config(
+            self.config,
+            task,
+            NewTaskConfig(self.head, training=self.training),
             base_model=now.base_model,
             production_model=now.model,
             production_tasks=now.tasks,
@@ -127,7 +127,7 @@ class WholeWay:
         """Prints all that was done, whether or not it ended well."""
         if not self._ran:
             return
-        metadata = Metadata(self.metadata_path)
+        metadata = Metadata(self.config.metadata_path)
         print()
         runs = [run_rows(metadata.last_run(name)) for name in self._ran]
         components = list(itertools.chain(*runs))
@@ -142,26 +142,14 @@ class WholeWay:
             f"   all of it: {time.time() - self._start:.0f} s"
         )
 
-    def _common(self) -> dict[str, Any]:
-        return {
-            "root": self.root,
-            "serving_dir": self.serving_dir,
-            "source": self.source,
-            "gate": GateConfig(max_drift_of=self.max_drift),
-            "thresholds": self._thresholds,
-            "slices": self.slices,
-            "beam_args": self.beam_args,
-            "docker": self.docker,
-        }
-
     def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
-        check_base_path(self.serving_dir)
-        os.makedirs(self.root, exist_ok=True)
+        check_base_path(self.config.serving_dir)
+        os.makedirs(self.config.root, exist_ok=True)
         self._ran.append(name)
-        executions = run(pipeline, self.metadata_path)
-        results = RunResults(Metadata(self.metadata_path), executions)
-        tasks = self.source.make_spec().tasks
-        rows = results.score_rows(tasks, self._thresholds, old)
+        executions = run(pipeline, self.config.metadata_path)
+        results = RunResults(Metadata(self.config.metadata_path), executions)
+        tasks = self.config.source.make_spec().tasks
+        rows = results.score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
         refusals = results.refusals(rows, tasks)
         if refusals:
@@ -170,16 +158,17 @@ class WholeWay:
 
     def _labelled(self, model: LoadedModel) -> list[str]:
         """Tasks that the model answers and the data have labels of."""
-        known = self.source.make_spec().task_names
+        known = self.config.source.make_spec().task_names
         return [task for task in model.spec.task_names if task in known]
 
     def _newest(self) -> str | None:
-        found = version_directories(self.serving_dir)
+        found = version_directories(self.config.serving_dir)
         return found[max(found)] if found else None
 
     def _open(self) -> Source:
-        base, patterns = self.source.patterns()
-        return self.source.open({split: f"{base}/{path}" for split, path in patterns.items()})
+        source = self.config.source
+        base, patterns = source.patterns()
+        return source.open({split: f"{base}/{path}" for split, path in patterns.items()})
 
     def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
         """Compares the served versions once more, from outside the pipeline."""

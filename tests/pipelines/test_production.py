@@ -1,0 +1,92 @@
+"""What a new backbone is compared with."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.versions import CARD
+from pipelines import production
+
+SPEC = DatasetSpec(
+    "shop",
+    (Categorical("device"),),
+    (Numeric("price"),),
+    (Task("buy", "bought", ("yes",)), Task("stay", "seconds", above=30)),
+)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Puts a model of a spec into production, as the pusher does; returns the serving directory."""
+
+    def serve(spec, number=1, pushed=True):
+        version = tmp_path / "models" / str(number)
+        (version / CARD).parent.mkdir(parents=True)
+        (version / "saved_model.pb").touch()
+        (version / CARD).write_text(json.dumps({"spec": json.loads(spec.to_json())}))
+        model = tmp_path / "root" / str(number)
+        (model / "Format-Serving").mkdir(parents=True)
+        if pushed:
+            content = json.dumps({"model": str(model)})
+            (version / "assets.extra" / "pushed.json").write_text(content)
+        return str(version.parent)
+
+    return serve
+
+
+def test_the_first_run_has_nothing_to_compare_with(tmp_path):
+    assert production.baseline(str(tmp_path), SPEC, ("buy",)) is None
+    assert production.baseline(str(tmp_path / "none"), SPEC, ("buy",)) is None
+
+
+def test_the_newest_version_is_compared_on_the_tasks_that_both_have(serve, tmp_path):
+    serve(SPEC, 1)
+    served = replace(SPEC, tasks=(*SPEC.tasks[:1], Task("sell", "sold", ("yes",))))
+    found = production.baseline(serve(served, 2), SPEC, ("stay", "buy"))
+    assert found.model == str(tmp_path / "root" / "2")
+    assert found.tasks == ("buy",)
+    assert found.not_compared == {
+        "stay": "production does not predict it",
+        "sell": "the new backbone does not predict it",
+    }
+
+
+def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
+    longer = replace(SPEC.tasks[1], above=60.0)
+    # A truth that only simulated data have makes no other rule.
+    known = replace(SPEC.tasks[0], known_probability="truth")
+    found = production.baseline(serve(replace(SPEC, tasks=(known, longer))), SPEC, ("buy", "stay"))
+    assert found.tasks == ("buy",)
+    assert found.not_compared == {"stay": "production was trained on labels by another rule"}
+
+
+@pytest.mark.parametrize(
+    ("features", "compared"),
+    [
+        ({"numeric": (Numeric("price"), Numeric("size"))}, ("buy",)),  # one more is no hindrance
+        ({"categorical": (), "numeric": (Numeric("price"),)}, ()),
+        ({"categorical": (Categorical("price"),), "numeric": (Numeric("device"),)}, ()),
+    ],
+)
+def test_production_is_compared_where_rows_have_what_it_reads(serve, features, compared):
+    found = production.baseline(serve(SPEC), replace(SPEC, **features), ("buy",))
+    assert found.tasks == compared
+    reason = found.not_compared.get("buy", "")
+    assert bool(compared) != ("device" in reason and "which these rows do not have" in reason)
+
+
+def test_what_cannot_be_compared_with_is_no_production(serve, tmp_path):
+    base = serve(SPEC)
+    (tmp_path / "root" / "1" / "Format-Serving").rmdir()
+    with pytest.raises(InputError, match=r"/1 in production is a copy of .*/root/1, which is gone"):
+        production.baseline(base, SPEC, ("buy",))
+    base = serve(SPEC, 2, pushed=False)
+    with pytest.raises(InputError, match=r"/2 was not pushed by a pipeline"):
+        production.baseline(base, SPEC, ("buy",))
+    serve(SPEC, 3)
+    (tmp_path / "models" / "3" / CARD).write_text("{}")
+    with pytest.raises(InputError, match="does not say what the model in production reads"):
+        production.baseline(base, SPEC, ("buy",))

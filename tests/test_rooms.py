@@ -1,0 +1,184 @@
+"""What may import what: the rooms of the repository, and the one direction between them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# From the bottom to the top: a room imports from itself and from those before it.
+ROOMS = (
+    "storage",
+    "data",
+    "layers",
+    "models",
+    "training",
+    "artifacts",
+    "export",
+    "inference",
+    "serving",
+    "bin",
+)
+PACKAGES = ("mptrec_tf", "components", "pipelines")
+# What a program that needs no pipeline should not wait for.
+TFX = {
+    "tfx",
+    "ml_metadata",
+    "kfp",
+    "tensorflow_model_analysis",
+    "tensorflow_data_validation",
+}
+# The preprocessing graph is TFT's, and rows are decoded to Arrow by tfx_bsl: both belong to data.
+TFT = {"tensorflow_transform", "tfx_bsl"}
+# They open the graph themselves, where data could hand it to them.
+TFT_ELSEWHERE = {"mptrec_tf.training.new_task", "mptrec_tf.export.model_card"}
+
+
+def modules_below(root):
+    """Paths of all modules of the three packages, by dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in (root / package).rglob("*.py"):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules_below(ROOT)
+
+
+def imported(source, modules=MODULES):
+    """(line, module) of every import statement of a module, also of those inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: a relative import"
+            for alias in node.names:
+                # Either a module of a package, or a name of a module.
+                whole = f"{node.module}.{alias.name}"
+                found.append((node.lineno, whole if whole in modules else node.module))
+    return found
+
+
+IMPORTS = {name: imported(path.read_text()) for name, path in MODULES.items()}
+
+
+def room(module):
+    """The part of mptrec_tf that a module is in; its own name where it is in none."""
+    package, *rest = module.split(".")
+    return rest[0] if package == "mptrec_tf" and rest else package
+
+
+def wrong_direction(module, target):
+    """Why a module must not import another; None if it may."""
+    package, other = module.split(".")[0], target.split(".")[0]
+    if package not in PACKAGES:
+        return None
+    if other not in PACKAGES:
+        if package == "mptrec_tf" and other in TFX:
+            return f"nothing in mptrec_tf imports {other}"
+        if other in TFT and room(module) in ROOMS and room(module) != "data":
+            return None if module in TFT_ELSEWHERE else f"only data imports {other}"
+        return None
+    if PACKAGES.index(other) > PACKAGES.index(package):
+        return f"{package} imports nothing of {other}"
+    if package != "mptrec_tf":
+        return None
+    here, there = room(module), room(target)
+    if here == there or there == "mptrec_tf":
+        return None
+    if here == "evaluation":
+        allowed = there == "errors" or target.startswith("mptrec_tf.data.spec")
+        return None if allowed else "evaluation imports the spec alone"
+    if here not in ROOMS:
+        # Single modules beside the rooms, which every room may use.
+        return f"{module} is in no room, and imports nothing of one" if there in ROOMS else None
+    if there in ROOMS and ROOMS.index(there) > ROOMS.index(here):
+        return f"{here} is below {there}"
+    return None
+
+
+def circles(imports):
+    """Modules that import each other, directly or through others: a set of names for each."""
+    order, lowest, stack, found = {}, {}, [], []
+
+    def visit(name):
+        order[name] = lowest[name] = len(order)
+        stack.append(name)
+        for other in imports[name]:
+            if other not in order:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in stack:
+                lowest[name] = min(lowest[name], order[other])
+        if lowest[name] == order[name]:
+            at = stack.index(name)
+            if len(stack) - at > 1:
+                found.append(set(stack[at:]))
+            del stack[at:]
+
+    for name in imports:
+        if name not in order:
+            visit(name)
+    return found
+
+
+def test_every_room_is_known():
+    folders = {p.parent.name for p in (ROOT / "mptrec_tf").glob("*/__init__.py")}
+    assert folders == {*ROOMS, "evaluation"}
+
+
+def test_imports_point_down():
+    found = [
+        f"{MODULES[name].relative_to(ROOT)}:{line}: {target}: {why}"
+        for name, lines in IMPORTS.items()
+        for line, target in lines
+        if (why := wrong_direction(name, target))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_modules_import_each_other():
+    between = {
+        name: {target for _, target in lines if target in MODULES and target != name}
+        for name, lines in IMPORTS.items()
+    }
+    assert not circles(between)
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "why"),
+    [
+        ("mptrec_tf.data.labels", "mptrec_tf.layers.gates", "data is below layers"),
+        ("mptrec_tf.training.loop", "mptrec_tf.artifacts.backbones", "training is below artifacts"),
+        ("mptrec_tf.bin.serve", "mptrec_tf.serving.server.process", None),
+        ("mptrec_tf.evaluation.report", "mptrec_tf.data.spec", None),
+        (
+            "mptrec_tf.evaluation.report",
+            "mptrec_tf.data.prepared",
+            "evaluation imports the spec alone",
+        ),
+        (
+            "mptrec_tf.progress",
+            "mptrec_tf.data.spec",
+            "mptrec_tf.progress is in no room, and imports nothing of one",
+        ),
+        ("mptrec_tf.data.prepare", "tfx.v1", "nothing in mptrec_tf imports tfx"),
+        ("mptrec_tf.data.prepare", "tfx_bsl.public", None),
+        ("mptrec_tf.training.loop", "tfx_bsl.public", "only data imports tfx_bsl"),
+        ("mptrec_tf.bin.pretrain", "components.report", "mptrec_tf imports nothing of components"),
+        ("components.report", "pipelines.config", "components imports nothing of pipelines"),
+        ("pipelines.results", "components.report", None),
+    ],
+)
+def test_a_wrong_direction_is_named(module, target, why):
+    assert wrong_direction(module, target) == why
+
+
+def test_imports_inside_functions_count_and_circles_are_found():
+    source = "import a.b\ndef f():\n    from c import d, e\n"
+    assert imported(source, {"c.d": None}) == [(1, "a.b"), (3, "c.d"), (3, "c")]
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
+    assert circles(graph) == [{"b", "c"}]
