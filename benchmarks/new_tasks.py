@@ -78,7 +78,8 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     """Returns what --head=auto chose, and the test AUC of every head and of the task alone."""
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
-    from mptrec_tf.models.head_names import KINDS
+    from mptrec_tf.models.heads.registry import fitting
+    from mptrec_tf.models.registry import MODELS
     from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
     from mptrec_tf.training.new_task import learn, predictions
     from mptrec_tf.training.pretraining import pretrain
@@ -91,6 +92,8 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     fewer.splits = {**data.splits, "train": {"rows": rows, "tasks": labels}}
     [kind_of_task] = data.spec.select_tasks([task])
     context = RunContext(work, show_progress=False, fingerprint=stored.fingerprint)
+
+    offers = MODELS.get(stored.model.kind).offers
 
     def learnt(head: str):
         shutil.rmtree(work, ignore_errors=True)
@@ -107,7 +110,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     chosen, candidates = learnt("auto")
     seconds = time.monotonic() - start
     tried = {candidate.kind for candidate in candidates}
-    every = candidates + [learnt(kind)[0] for kind in KINDS if kind not in tried]
+    every = candidates + [learnt(kind)[0] for kind in fitting(offers) if kind not in tried]
     heads = {c.kind: c.head for c in every}
     answers, labels, _ = predictions(stored.model, kind_of_task, heads, encoded["test"])
     test = {kind: auc(labels, values) for kind, values in answers.items()}

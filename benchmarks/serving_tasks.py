@@ -67,8 +67,8 @@ def _servable(backbone, kind: str, count: int, folder: str):
     from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.data.transform.graph import id_ranges
     from mptrec_tf.export.serving_model import save_model
-    from mptrec_tf.models.configurations import MOST_IDS
-    from mptrec_tf.models.head_kinds import head_config, make_head
+    from mptrec_tf.models.heads.registry import HEADS, make_head
+    from mptrec_tf.models.heads.residual_shape import MOST_IDS
     from mptrec_tf.serving.server.servable import Servable
 
     transform = tft.TFTransformOutput(backbone.transform_dir)
@@ -77,8 +77,8 @@ def _servable(backbone, kind: str, count: int, folder: str):
     packages = []
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
-        config = head_config(kind, tuple(ranges))
-        head = make_head(config, backbone.model.layout, task.name)
+        shape = HEADS.get(kind).make_shape(tuple(ranges))
+        head = make_head(shape, backbone.model.layout, task.name)
         packages.append(TaskPackage("", task, head, backbone.fingerprint, {}))
     path = f"{folder}/{count}"
     save_model(backbone, packages, path)

@@ -12,7 +12,7 @@ from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
 from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, recipe
 from pipelines.config import PipelineConfig, PretrainConfig
@@ -60,14 +60,14 @@ PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
 # Of the pre-training, and of each kind of head.
-defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in KINDS}})
+defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in HEADS.names()}})
 MODEL = flags.DEFINE_enum(
     "model", DEFAULT, MODELS.names(), "What is pre-trained, see mptrec-pretrain --help."
 )
 HEAD = flags.DEFINE_enum(
     "head",
     NewTaskConfig.head,
-    [AUTO, *KINDS],
+    [AUTO, *HEADS.names()],
     "The new task's head, see mptrec-add-task --help; auto: the best of them.",
 )
 SEED = flags.DEFINE_integer("seed", STAGE_1.seed, "Of the training.", lower_bound=0)

@@ -49,7 +49,7 @@ class PackageDescription:
     Attributes:
       directory: str. Where the package is.
       task: What the task is.
-      head: The shape of its head, see `head_kinds.from_dict`.
+      head: The shape of its head, see `heads.registry.shape_from_plain`.
       backbone: str. Fingerprint of the backbone that it was trained on.
       training: Settings and results of the training.
     """

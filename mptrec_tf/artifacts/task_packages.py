@@ -23,7 +23,8 @@ from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.evaluation.report import to_json
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.base import Head
+from mptrec_tf.models.heads.registry import make_head, shape_from_plain, shape_to_plain
 from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.models.weights import named_weights
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
@@ -50,13 +51,13 @@ class TaskPackage:
 
     directory: str
     task: Task
-    head: head_kinds.AnyHead
+    head: Head
     backbone: str
     training: Mapping[str, Any]
 
 
 def save_package(
-    directory: str, task: Task, head: head_kinds.AnyHead, backbone: str, training: Mapping[str, Any]
+    directory: str, task: Task, head: Head, backbone: str, training: Mapping[str, Any]
 ) -> None:
     """Writes a task package into an existing directory.
 
@@ -72,7 +73,7 @@ def save_package(
     description = {
         "backbone": backbone,
         "task": task.to_plain(),
-        "head": head_kinds.to_dict(head.config),
+        "head": shape_to_plain(head.config),
         "training": training,
     }
     write_file(os.path.join(directory, PACKAGE), to_json(description))
@@ -118,7 +119,7 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     check_trained_on(described, backbone)
     task = described.task
     with understood(directory, PACKAGE):
-        config = head_kinds.from_dict(described.head)
-    head = head_kinds.make_head(config, backbone.model.layout, task.name)
+        config = shape_from_plain(described.head)
+    head = make_head(config, backbone.model.layout, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
     return TaskPackage(directory, task, head, described.backbone, described.training)

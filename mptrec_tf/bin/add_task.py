@@ -13,9 +13,9 @@ import dataclasses
 
 from absl import flags
 
-from mptrec_tf.bin import defaults, program, training_flags
-from mptrec_tf.models.configurations import head_config
-from mptrec_tf.models.head_names import AUTO, KINDS
+from mptrec_tf.bin import defaults, program, shape_flags, training_flags
+from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits
+from mptrec_tf.models.registry import MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
@@ -25,16 +25,10 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the tas
 _HEAD = flags.DEFINE_enum(
     "head",
     NewTaskConfig.head,
-    [AUTO, *KINDS],
-    "What is trained: the paper's prompt, its two simpler forms, or a prompt with a small expert "
-    "of its own. auto: trains all and keeps the smallest that is as good as the best on the "
-    "validation rows.",
-)
-_TAU = flags.DEFINE_float(
-    "tau", None, "Temperature of the attention to existing tasks.", lower_bound=1e-6
-)
-_KL_WEIGHT = flags.DEFINE_float(
-    "kl_weight", None, "Keeps that attention near equal weights.", lower_bound=0.0
+    [AUTO, *HEADS.names()],
+    "What is trained: the paper's prompt, its two simpler forms, a prompt with a small expert of "
+    "its own, or a tower alone, which fits every model. auto: trains those that fit the model best "
+    "and keeps the smallest that is as good as the best of them on the validation rows.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare",
@@ -43,8 +37,11 @@ _COMPARE = flags.DEFINE_bool(
     "the old tasks, too; by the test rows, which nothing else looks at.",
 )
 flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
+_SHAPES = tuple(dict.fromkeys(kind.shape for kind in HEADS.all().values()))
+shape_flags.define(*_SHAPES)
 flags.adopt_module_key_flags(training_flags)
-defaults.show({kind: (recipe(kind), head_config(kind)) for kind in KINDS})
+flags.adopt_module_key_flags(shape_flags)
+defaults.show({name: (recipe(name), kind.make_shape()) for name, kind in HEADS.all().items()})
 
 
 def main(_: list[str]) -> None:
@@ -66,8 +63,10 @@ def main(_: list[str]) -> None:
     )
     if _COMPARE.value:
         check_labels_of(described.shape.tasks, data)
-    shape = training_flags.shape_fields() | training_flags.given(_TAU, _KL_WEIGHT)
+    shape = shape_flags.given(*_SHAPES)
     config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
+    if config.head != AUTO:
+        check_fits([config.head], MODELS.get(described.model).offers, described.model)
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.artifacts.backbones import load_backbone

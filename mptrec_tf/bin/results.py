@@ -7,14 +7,14 @@ from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.evaluation.report import print_table
-from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.weights import count, trainable_parameters
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
 from mptrec_tf.training.reference import SPLITS, in_words
 
-# What models report beside predictions, and what it is called in tables.
+# What models and heads report beside predictions, and what it is called in tables.
 _REPORTED = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
 
 
@@ -26,17 +26,18 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
             "task": task.name,
             task.score_column: best[task.score_log],
             "training_loss": best[f"loss/{task.name}"],
-            **{
-                shown: best[f"{name}/{task.name}"]
-                for name, shown in _REPORTED.items()
-                if f"{name}/{task.name}" in best
-            },
+            **_reported(result, task.name),
         }
         for task in stored.spec.select_tasks(stored.shape.tasks)
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
     print(f"{count(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
     print(f"backbone {stored.fingerprint} in {stored.directory}")
+
+
+def _reported(result: Training, task: str) -> dict[str, float]:
+    best = {shown: result.best.get(f"{name}/{task}") for name, shown in _REPORTED.items()}
+    return {shown: value for shown, value in best.items() if value is not None}
 
 
 def new_task_table(
@@ -64,7 +65,7 @@ def new_task_table(
         "head": chosen.kind,
         package.task.score_column: chosen.score,
         "training_loss": result.best[f"loss/{task}"],
-        "specific_gate": result.best[f"gate/{task}"],
+        **_reported(result, task),
         "best_epoch": result.best_epoch + 1,
         "epochs": len(result.history),
     }
@@ -83,7 +84,8 @@ def new_task_table(
 def _print_runs(candidates: Sequence[Candidate]) -> None:
     """Prints the seconds of each run: heads that are trained side by side have them in common."""
     runs: dict[int, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.run, KINDS.index(c.kind))):
+    order = HEADS.names().index
+    for candidate in sorted(candidates, key=lambda c: (c.run, order(c.kind))):
         runs.setdefault(candidate.run, []).append(candidate)
     for run, heads in runs.items():
         names = ", ".join(head.kind for head in heads)

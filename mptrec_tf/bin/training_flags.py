@@ -26,33 +26,6 @@ CALIBRATE = flags.DEFINE_bool(
     None,
     "Scale and shift the logits of the best epoch to fit the validation rows; AUCs stay.",
 )
-TOWER_UNITS = flags.DEFINE_list("tower_units", None, "Hidden layers of a tower.")
-TOWER_DROPOUT = flags.DEFINE_float(
-    "tower_dropout", None, "In towers.", lower_bound=0.0, upper_bound=0.99
-)
-L2_DENSE = flags.DEFINE_float(
-    "l2_dense", None, "L2 of the weights of experts and towers.", lower_bound=0.0
-)
-
-
-def _is_units(values: list[str] | None) -> bool:
-    given = values is not None
-    return not given or (bool(values) and all(v.isdigit() and int(v) > 0 for v in values))
-
-
-def check_units(name: str) -> None:
-    """Refuses a list flag that is not a list of positive whole numbers."""
-    flags.register_validator(
-        name, _is_units, message=f"--{name} must be positive whole numbers, such as 64,32"
-    )
-
-
-check_units("tower_units")
-
-
-def units(flag: flags.FlagHolder) -> dict[str, tuple[int, ...]]:
-    """The field that a list of numbers gives, if it is given."""
-    return {name: tuple(map(int, values)) for name, values in given(flag).items()}
 
 
 def given(*holders: flags.FlagHolder) -> dict[str, Any]:
@@ -63,8 +36,3 @@ def given(*holders: flags.FlagHolder) -> dict[str, Any]:
 def training_fields() -> dict[str, int | float]:
     """The fields of `TrainingConfig` that the flags give; the seed always."""
     return given(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)
-
-
-def shape_fields() -> dict[str, float | tuple[int, ...]]:
-    """The fields of a tower's shape that the flags give."""
-    return given(TOWER_DROPOUT, L2_DENSE) | units(TOWER_UNITS)

@@ -18,7 +18,7 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.weights import count
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.plain import to_plain
@@ -47,7 +47,7 @@ def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dic
     tasks = [_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
-            "head": head_kinds.to_dict(package.head.config),
+            "head": shape_to_plain(package.head.config),
             "parameters": count(package.head.trainable_weights),
         }
         tasks.append(_task(package.task, "added", package.training) | own)

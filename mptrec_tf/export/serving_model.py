@@ -30,8 +30,9 @@ from mptrec_tf.export.spec_columns import add_spec_columns
 from mptrec_tf.export.version_parts import keep_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
+from mptrec_tf.layers.stable_ops import in_whole_vectors
 from mptrec_tf.models.encoded import Encoded
-from mptrec_tf.models.head_banks import head_banks, in_whole_vectors
+from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import written_aside
 
@@ -66,7 +67,7 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-        self.banks = head_banks(heads, self.backbone.prompts_of_tasks().numpy())
+        self.banks = make_banks(heads, self.backbone.prompts_of_tasks().numpy())
         self._new_tasks = {package.task.name: package.task for package in packages}
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -1,7 +1,7 @@
 """Stage 2: a frozen backbone and any number of new tasks, each by a head of its own."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -10,8 +10,8 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs
-from mptrec_tf.models.head_kinds import AnyConfig, AnyHead, make_head
-from mptrec_tf.models.heads import HeadConfig
+from mptrec_tf.models.heads.base import Head, stack_reports
+from mptrec_tf.models.heads.registry import HEADS, make_head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.task_outputs import task_losses, task_predictions
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
@@ -24,7 +24,7 @@ class NewTask(NamedTuple):
     """A new task and the head that predicts it."""
 
     task: Task
-    head: AnyHead
+    head: Head
 
 
 class PromptedMPTRec(TrainedModel):
@@ -43,7 +43,7 @@ class PromptedMPTRec(TrainedModel):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.backbone.trainable = False
-        self.heads: dict[str, AnyHead] = {}
+        self.heads: dict[str, Head] = {}
         self._tasks: dict[str, Task] = {}
         self._means: dict[str, keras.metrics.Mean] = {}
         for name, new in (new_tasks or {}).items():
@@ -54,9 +54,7 @@ class PromptedMPTRec(TrainedModel):
         """Names of the new tasks."""
         return tuple(self.heads)
 
-    def add_task(
-        self, task: Task, config: AnyConfig | None = None, name: str | None = None
-    ) -> AnyHead:
+    def add_task(self, task: Task, config: Any | None = None, name: str | None = None) -> Head:
         """Adds a new task with fresh weights and returns its head.
 
         The model has to be compiled anew before the next `fit`: an optimizer knows the weights
@@ -64,14 +62,15 @@ class PromptedMPTRec(TrainedModel):
 
         Args:
           task: The task.
-          config: The shape of its head. Defaults to the paper's.
+          config: The shape of its head, of a kind in `HEADS`. Defaults to the paper's.
           name: What it is called here. Defaults to the task's name.
 
         Raises:
           InputError: if there is a task of this name already.
         """
         name = name or task.name
-        head = make_head(config or HeadConfig(), self.backbone.layout, name)
+        config = config or HEADS.get("prompt").make_shape()
+        head = make_head(config, self.backbone.layout, name)
         self.attach(name, task, head)
         return head
 
@@ -88,7 +87,7 @@ class PromptedMPTRec(TrainedModel):
         self._means = {k: mean for k, mean in self._means.items() if k != f"loss/{name}"}
         self._forget_traces()
 
-    def attach(self, name: str, task: Task, head: AnyHead) -> None:
+    def attach(self, name: str, task: Task, head: Head) -> None:
         """Adds a new task whose head is there already.
 
         Raises:
@@ -177,13 +176,13 @@ class PromptedMPTRec(TrainedModel):
         """Returns per-sample values of a batch.
 
         Returns:
-          `prediction` [B, N] and `gate` [B, N] (the weight of the specific representation) of
-          the new tasks.
+          `prediction` [B, N] of the new tasks, and what their heads report, [B, N] each by name:
+          NaN for a head that does not report it. See `HeadOutputs`.
         """
         return self._report(inputs, tuple(self.heads.values()))
 
     @tf.function
-    def _report(self, inputs, heads: tuple[AnyHead, ...]) -> dict[str, tf.Tensor]:
+    def _report(self, inputs, heads: tuple[Head, ...]) -> dict[str, tf.Tensor]:
         # The heads are an argument so that other heads are traced anew.
         encoded = self.encode(inputs)
         outputs = [head(encoded) for head in heads]
@@ -192,5 +191,5 @@ class PromptedMPTRec(TrainedModel):
         ]
         return {
             "prediction": tf.stack(predictions, axis=1),
-            "gate": tf.stack([o.gate[:, 0] for o in outputs], axis=1),
+            **stack_reports(outputs),
         }

@@ -7,6 +7,8 @@ import dataclasses
 from typing import Any
 
 from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.layers.choices import L2_OVER
+from mptrec_tf.settings import setting
 
 FUSIONS = ("full", "share_only", "specific_only")
 ASSIGNMENTS = ("periodic", "online")
@@ -31,14 +33,21 @@ class ModelShape:
 
     tasks: tuple[str, ...]
     inputs: tuple[InputShape, ...]
-    embedding_width: int = 4
-    expert_units: tuple[int, ...] = (256, 128)
-    tower_units: tuple[int, ...] = (64, 32)
-    expert_dropout: float = 0.0
-    tower_dropout: float = 0.0
-    l2_embedding: float = 0.006
-    l2_embedding_over: str = "table"
-    l2_dense: float = 3e-5
+    embedding_width: int = setting(4, "Width of each categorical feature's embedding.", low=1)
+    expert_units: tuple[int, ...] = setting(
+        (256, 128), "Layers of each expert; the last is the representations' width."
+    )
+    tower_units: tuple[int, ...] = setting((64, 32), "Hidden layers of a tower.")
+    expert_dropout: float = setting(0.0, "In experts.", low=0.0, high=0.99)
+    tower_dropout: float = setting(0.0, "In towers.", low=0.0, high=0.99)
+    l2_embedding: float = setting(0.006, "L2 of the embeddings.", low=0.0)
+    l2_embedding_over: str = setting(
+        "table",
+        "Whose norm that is: the whole table's (the paper's), or of the rows a batch reads, for "
+        "tables too large to touch in every step.",
+        choices=L2_OVER,
+    )
+    l2_dense: float = setting(3e-5, "L2 of the weights of experts and towers.", low=0.0)
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -72,7 +81,11 @@ class MPTRecShape(ModelShape):
         "specific_only" (f_k = s_k).
     """
 
-    fusion: str = "full"
+    fusion: str = setting(
+        "full",
+        "What towers see; all but the first are the paper's ablations.",
+        choices=FUSIONS,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,11 +111,22 @@ class MPTRecLosses:
       normalize_losses: bool. Rank each task's losses before they are compared.
     """
 
-    gen_weight: float = 0.9
-    adversarial_weight: float = 0.1
-    assignment: str = "periodic"
-    cluster_every: int = 2
-    normalize_losses: bool = False
+    gen_weight: float = setting(
+        0.9, "Weight of the predictions from what is shared alone.", low=0.0
+    )
+    adversarial_weight: float = setting(
+        0.1, "Weight of the discriminator's loss; 0: no adversary.", low=0.0
+    )
+    assignment: str = setting(
+        "periodic",
+        "How samples get their environment: one kept per training row and renewed every "
+        "--cluster_every epochs, or from each step's own losses.",
+        choices=ASSIGNMENTS,
+    )
+    cluster_every: int = setting(2, "Epochs between renewals of the environments.", low=1)
+    normalize_losses: bool = setting(
+        False, "Rank each task's losses first; for tasks with rare positives."
+    )
 
     def __post_init__(self) -> None:
         if self.assignment not in ASSIGNMENTS:

@@ -76,7 +76,9 @@ class Validate(keras.callbacks.Callback):
                 )
             logs[task.score_log] = scores[-1]
             for name, values in report.items():
-                logs[f"{name}/{task.name}"] = float(values[:, i].mean())
+                mean = float(values[:, i].mean())
+                if not np.isnan(mean):  # NaN: this head does not report it
+                    logs[f"{name}/{task.name}"] = mean
         logs[SCORE_SUM] = sum(scores)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.configurations import head_config
-from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
+from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.plain import from_plain, values_from_plain
@@ -112,7 +111,7 @@ class NewTaskConfig:
     """How a new task is learnt.
 
     Attributes:
-      head: One of `head_names.KINDS`, or "auto": the best of them on the validation rows.
+      head: A name in `HEADS`, or "auto": the best of them on the validation rows.
       shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
         one keeps its own.
       training: Fields of `TrainingConfig` that differ from the heads' recipes.
@@ -123,11 +122,12 @@ class NewTaskConfig:
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.head not in (AUTO, *KINDS):
+        names = HEADS.names()
+        if self.head not in (AUTO, *names):
             raise InputError(
-                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(KINDS)}."
+                f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(names)}."
             )
-        check_fields(KINDS if self.head == AUTO else (self.head,), self.shape)
+        check_fields(names if self.head == AUTO else (self.head,), self.shape)
 
 
 def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
@@ -136,16 +136,12 @@ def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
     Raises:
       InputError: naming the first.
     """
-    known = {f.name for kind in kinds for f in dataclasses.fields(head_config(kind))}
+    known = {f.name for kind in kinds for f in dataclasses.fields(HEADS.get(kind).shape)}
     unknown = set(shape) - known
     if unknown:
         raise InputError(f"head {kinds[0]!r} has no {sorted(unknown)[0]}; leave it out.")
 
 
 def recipe(kind: str) -> TrainingConfig:
-    """How a kind of head is trained: the paper's heads by the paper's settings."""
-    if kind in ATTENTIONS:
-        return TrainingConfig()
-    return TrainingConfig(
-        epochs=15, patience=15, learning_rate=2e-3, schedule="cosine", warmup_steps=100
-    )
+    """How a kind of head is best trained."""
+    return TrainingConfig(**HEADS.get(kind).recipe)

@@ -14,11 +14,12 @@ import tensorflow_transform as tft
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import id_ranges
-from mptrec_tf.models import head_kinds
-from mptrec_tf.models.configurations import MOST_IDS, head_config
-from mptrec_tf.models.head_names import ATTENTIONS, AUTO, KINDS
+from mptrec_tf.models.heads.base import Head
+from mptrec_tf.models.heads.registry import AUTO, HEADS, candidates, check_fits
+from mptrec_tf.models.heads.residual_shape import MOST_IDS
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
+from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.weights import count
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, reported
@@ -27,9 +28,6 @@ from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
-# With fewer informative training rows than this (of a binary task, positives or negatives), the
-# paper's heads are the candidates: a task's own expert would learn noise (docs/results.md).
-FEW_LABELS = 100
 # A smaller head is as good if its score is below the best one's by at most so many standard errors.
 _NOISE = 1.0
 
@@ -39,7 +37,7 @@ class Candidate:
     """A head that was trained for a new task.
 
     Attributes:
-      kind: str. Its name among `head_names.KINDS`.
+      kind: str. Its name in `HEADS`.
       head: The layer, with the weights of its best epoch.
       training: How it was trained.
       run: int. Counted from 1; heads that are trained in the same way share one, and its seconds.
@@ -51,7 +49,7 @@ class Candidate:
     """
 
     kind: str
-    head: head_kinds.AnyHead
+    head: Head
     training: loop.TrainingConfig
     run: int
     result: loop.Training
@@ -78,11 +76,11 @@ class Candidate:
         }
 
 
-def candidate_kinds(data: TrainingData, task: str) -> tuple[str, ...]:
-    """Which kinds of heads are worth a try with the labels that there are."""
+def candidate_kinds(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
+    """Which kinds of heads are worth a try on a model, with the labels that there are."""
     [known], train = data.spec.select_tasks([task]), data.splits["train"]
     informative = known.informative_rows(train["tasks"][task], train["rows"])
-    return ATTENTIONS if informative < FEW_LABELS else KINDS
+    return candidates(MODELS.get(backbone.kind).offers, informative)
 
 
 def learn(
@@ -107,12 +105,16 @@ def learn(
       The head that was chosen, and all candidates, the smallest first.
 
     Raises:
-      InputError: as `tune` does.
+      InputError: for a kind of head that does not fit the model, and as `tune` does.
     """
-    kinds = (config.head,) if config.head != AUTO else candidate_kinds(data, task)
+    if config.head == AUTO:
+        kinds = candidate_kinds(backbone, data, task)
+    else:
+        kinds = (config.head,)
+    check_fits(kinds, MODELS.get(backbone.kind).offers, backbone.kind)
     shapes = _shapes(kinds, backbone, data, config.shape)
     # Heads that are trained in the same way are trained in the same steps.
-    together: dict[loop.TrainingConfig, dict[str, head_kinds.AnyConfig]] = {}
+    together: dict[loop.TrainingConfig, dict[str, Any]] = {}
     for kind in kinds:
         how = dataclasses.replace(recipe(kind), **config.training)
         together.setdefault(how, {})[kind] = shapes[kind]
@@ -137,27 +139,20 @@ def learn(
 
 def _shapes(
     kinds: Sequence[str], backbone: MultiTaskModel, data: TrainingData, changes: Mapping[str, Any]
-) -> dict[str, head_kinds.AnyConfig]:
+) -> dict[str, Any]:
     ranges = ()
     if backbone.layout.ids:
         transform = tft.TFTransformOutput(data.transform_dir)
         ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
     check_fields(kinds, changes)
-    shapes = {}
-    for kind in kinds:
-        shape = head_config(kind, ranges)
-        fields = {field.name for field in dataclasses.fields(shape)}
-        shapes[kind] = dataclasses.replace(
-            shape, **{name: value for name, value in changes.items() if name in fields}
-        )
-    return shapes
+    return {kind: HEADS.get(kind).make_shape(ranges, **changes) for kind in kinds}
 
 
 def _choose(
     backbone: MultiTaskModel,
     task: Task,
     validation: Rows,
-    found: Sequence[tuple[str, head_kinds.AnyHead, loop.TrainingConfig, int, loop.Training]],
+    found: Sequence[tuple[str, Head, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, *_ in found}
     predicted, labels, weight = predictions(backbone, task, heads, validation)
@@ -175,7 +170,7 @@ def _choose(
 
 
 def predictions(
-    backbone: MultiTaskModel, task: Task, heads: Mapping[str, head_kinds.AnyHead], rows: Rows
+    backbone: MultiTaskModel, task: Task, heads: Mapping[str, Head], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns what heads of one task say of rows, encoded or not, and their labels and weights.
 

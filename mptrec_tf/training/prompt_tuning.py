@@ -12,7 +12,8 @@ import tensorflow as tf
 from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.base import Head
+from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
@@ -28,11 +29,11 @@ def tune(
     backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
-) -> dict[str, tuple[head_kinds.AnyHead, loop.Training]]:
+) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
 
     They know nothing of one another: each learns what it would learn alone.
@@ -83,7 +84,7 @@ def tune(
 def check_state(
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
 ) -> None:
@@ -97,9 +98,7 @@ def check_state(
     saved_state(context.directory, loop.all_settings(settings, training, named))
 
 
-def _named(
-    data: TrainingData, task: str, heads: Mapping[str, head_kinds.AnyConfig]
-) -> dict[str, Task]:
+def _named(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:
     """The task by the names that its heads have while they train: one alone has the task's."""
     [one] = data.spec.select_tasks([task])
     alone = len(heads) == 1
@@ -109,14 +108,14 @@ def _named(
 def _settings(
     data: TrainingData,
     task: str,
-    heads: Mapping[str, head_kinds.AnyConfig],
+    heads: Mapping[str, Any],
     context: RunContext,
 ) -> dict[str, Any]:
     return {
         "data": data.splits,
         "backbone": context.fingerprint,
         "task": task,
-        "heads": {kind: head_kinds.to_dict(head) for kind, head in heads.items()},
+        "heads": {kind: shape_to_plain(head) for kind, head in heads.items()},
     }
 
 

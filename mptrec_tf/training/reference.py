@@ -9,7 +9,7 @@ import numpy as np
 
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData, check_labels_of
-from mptrec_tf.models import head_kinds
+from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape, free_fields
@@ -45,7 +45,7 @@ def compare(
     backbone: MultiTaskModel,
     data: TrainingData,
     task: str,
-    head: head_kinds.AnyHead,
+    head: Head,
     training: TrainingConfig,
     context: RunContext,
 ) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.bin import defaults
-from mptrec_tf.models.configurations import head_config
-from mptrec_tf.models.head_names import KINDS
+from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
 
@@ -80,19 +79,19 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
     for name, text in told.items():
         holding = {
             kind: as_given(getattr(configuration, name))
-            for kind in KINDS
-            for configuration in (recipe(kind), head_config(kind))
+            for kind in HEADS.names()
+            for configuration in (recipe(kind), HEADS.get(kind).make_shape())
             if hasattr(configuration, name)
         }
         if not holding:
             continue
         shown.add(name)
         first, *others = default(text).split("; ")
-        read = dict.fromkeys(KINDS, first)
+        read = dict.fromkeys(HEADS.names(), first)
         for other in others:
             kinds, value = other.split(": ")
             read |= dict.fromkeys(kinds.split(", "), value)
-        assert read == {kind: holding.get(kind, "none") for kind in KINDS}, name
+        assert read == {kind: holding.get(kind, "none") for kind in HEADS.names()}, name
     assert shown == {
         *("epochs", "patience", "batch_size", "learning_rate", "seed", "calibrate"),
         *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),

@@ -9,7 +9,8 @@ from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import ServingModel, export, input_names
-from mptrec_tf.models.heads import HeadConfig, PromptHead
+from mptrec_tf.models.heads.prompt_shape import PromptConfig
+from mptrec_tf.models.heads.registry import make_head
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,7 @@ def backbone(synthetic_backbone):
 
 
 def package(backbone, name="share", label=None):
-    shape = backbone.shape
-    head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name=name)
+    head = make_head(PromptConfig(tower_units=(4,)), backbone.model.layout, name)
     task = BinaryTask(name, label or name, ("1",), ("0",))
     return TaskPackage(f"tasks/{name}", task, head, backbone.fingerprint, {"seed": 5})
 

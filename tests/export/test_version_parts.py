@@ -17,7 +17,7 @@ from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import changed, load_parts
 from mptrec_tf.export.warmup import LARGEST_BATCH
 from mptrec_tf.keras import keras
-from mptrec_tf.models.head_kinds import head_config, make_head
+from mptrec_tf.models.heads.registry import HEADS, make_head
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
     keras.utils.set_random_seed(seed)
     [task] = backbone.spec.select_tasks(["share"])
     task = type(task)(**{**vars(task), "name": name})
-    head = make_head(head_config(kind), backbone.model.layout, name)
+    head = make_head(HEADS.get(kind).make_shape(), backbone.model.layout, name)
     folder = folder / f"{name}-{seed}"
     folder.mkdir()
     save_package(str(folder), task, head, backbone.fingerprint, training or {"seed": seed})

@@ -7,14 +7,14 @@ from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
-from mptrec_tf.models.heads import ATTENTIONS, HeadConfig
+from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.prompted import REPRESENTATIONS, NewTask, PromptedMPTRec
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.models.weights import trainable_parameters
 
-SMALL = HeadConfig(tower_units=(3,), tau=2.0)
+SMALL = PromptConfig(tower_units=(3,), tau=2.0)
 ONLINE = MPTRecLosses(assignment="online")
 
 
@@ -127,7 +127,7 @@ def test_training_a_new_task_leaves_the_backbone_bit_for_bit(
 ):
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
     before, answers = values(old.weights), old(batch()).numpy()
-    model = make(old, "share", head=HeadConfig(attention, tower_units=(3,)))
+    model = make(old, "share", head=PromptConfig(attention, tower_units=(3,)))
     head = values(model.heads["share"].weights)
     history = train(model, batch(), dataset, encoded=encoded, eagerly=False)
     assert history["total_loss"][-1] < history["total_loss"][0]
@@ -170,7 +170,7 @@ def test_losses_are_the_new_tasks_own(backbone, batch, dataset):
     """Not what the backbone's layers hold since they were made or trained last."""
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
     pretrain(old, batch, dataset, eagerly=False)
-    head = HeadConfig(l2_dense=0.25, tower_units=(3,))
+    head = PromptConfig(l2_dense=0.25, tower_units=(3,))
     for encoded in (True, False):
         model = make(old, f"share_{encoded}", head=head)
         assert model.losses == []
@@ -231,7 +231,7 @@ def test_adding_training_replacing_and_removing_leaves_the_others(backbone, batc
     train(model, inputs, dataset)  # of follow alone
     check("share", "follow")
     follow = model(inputs)["follow"].numpy()
-    model.add_task(a_task("fixed"), HeadConfig("fixed", tower_units=(2,)))
+    model.add_task(a_task("fixed"), PromptConfig("fixed", tower_units=(2,)))
     check("share", "follow", "fixed")
     model.remove_task("fixed")
     model.remove_task("follow")
@@ -311,7 +311,7 @@ def test_heads_made_elsewhere_are_taken(backbone, batch):
 def test_one_task_may_have_several_heads_by_other_names(backbone, batch):
     model = PromptedMPTRec(backbone())
     for name in ("share/fixed", "share/prompt"):
-        config = HeadConfig(name.split("/")[1], tower_units=(3,))
+        config = PromptConfig(name.split("/")[1], tower_units=(3,))
         assert model.add_task(a_task("share"), config, name) is model.heads[name]
     assert model.new_tasks == tuple(model(batch())) == ("share/fixed", "share/prompt")
     assert {m.name for m in model.metrics} == {"loss/share/fixed", "loss/share/prompt"}
@@ -341,7 +341,7 @@ def test_counts_of_parameters_on_census_income(shape, attention, text):
         expert_units=(256, 128),
         tower_units=(64, 32),
     )
-    model = make(MPTRec(census), "education", head=HeadConfig(attention))
+    model = make(MPTRec(census), "education", head=PromptConfig(attention))
     assert trainable_parameters(model) == text
     assert model.backbone.joint_parameters() == 293_148
 
@@ -359,7 +359,7 @@ def test_parameters_of_joint_training_equal_those_of_a_model_of_all_tasks(shape,
 
 
 def test_a_checkpoint_goes_on_as_if_nothing_had_happened(backbone, shape, batch, dataset, tmp_path):
-    head = HeadConfig(tower_units=(3,), tower_dropout=0.3)
+    head = PromptConfig(tower_units=(3,), tower_dropout=0.3)
     inputs = batch(6, 2)
     encoder = make(backbone())
     inputs |= encoder.encode_once(inputs)
@@ -390,7 +390,9 @@ def test_same_seed_same_head_bit_for_bit(backbone, batch, dataset, attention):
     def run(seed):
         old = backbone()
         keras.utils.set_random_seed(seed)
-        model = make(old, "share", head=HeadConfig(attention, tower_dropout=0.3, tower_units=(3,)))
+        model = make(
+            old, "share", head=PromptConfig(attention, tower_dropout=0.3, tower_units=(3,))
+        )
         train(model, batch(), dataset, steps=2)
         return np.concatenate([w.numpy().ravel() for w in model.heads["share"].weights])
 

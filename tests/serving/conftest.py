@@ -14,12 +14,12 @@ def exported(synthetic_backbone, tmp_path_factory):
     from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.export.serving_model import export
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.heads import HeadConfig, PromptHead
+    from mptrec_tf.models.heads.prompt_shape import PromptConfig
+    from mptrec_tf.models.heads.registry import make_head
 
     backbone = load_backbone(str(synthetic_backbone))
-    shape = backbone.shape
     keras.utils.set_random_seed(2)
-    head = PromptHead(HeadConfig(tower_units=(4,)), shape.input_width, shape.width, name="share")
+    head = make_head(PromptConfig(tower_units=(4,)), backbone.model.layout, "share")
     [task] = backbone.spec.select_tasks(["share"])
     base = tmp_path_factory.mktemp("exported") / "mptrec"
     package = TaskPackage("tasks/share", task, head, backbone.fingerprint, {})

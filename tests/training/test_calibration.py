@@ -17,8 +17,8 @@ from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
 from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
-from mptrec_tf.models.heads import HeadConfig
-from mptrec_tf.models.residual import ResidualConfig
+from mptrec_tf.models.heads.prompt_shape import PromptConfig
+from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
@@ -154,7 +154,7 @@ def test_a_run_that_is_started_again_is_calibrated_once(data, tmp_path):
     json.dumps(result.calibration)  # goes into the backbone's description
 
 
-@pytest.mark.parametrize("head", [HeadConfig(), ResidualConfig()], ids=["prompt", "residual"])
+@pytest.mark.parametrize("head", [PromptConfig(), ResidualConfig()], ids=["prompt", "residual"])
 def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path, head):
     if isinstance(head, ResidualConfig):  # with weights of the devices' ids
         ranges = id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))

@@ -11,10 +11,10 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.head_kinds import KINDS, head_config
-from mptrec_tf.models.head_names import ATTENTIONS
+from mptrec_tf.models.heads.kind import HeadKind
+from mptrec_tf.models.heads.prompt_shape import ATTENTIONS
+from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, rows_in_memory
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
 from mptrec_tf.training.new_task import candidate_kinds, learn
@@ -22,6 +22,9 @@ from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.reference import compare, in_words
 from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training.run_context import RunContext
+
+# What is tried on MPT-Rec, where the tower has no part to play.
+KINDS = (*ATTENTIONS, "residual", "residual_small")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def learnt(stored, data, directory, head="auto", **training):
 @pytest.fixture(scope="module")
 def every_head(stored, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(new_task, "FEW_LABELS", 1)
+        patch.setattr(HeadKind, "is_candidate", lambda kind, labels: labels > 0)
         return learnt(stored, data, tmp_path_factory.mktemp("auto"))
 
 
@@ -81,7 +84,7 @@ def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
-    shapes = {kind: head_config(kind) for kind in ("fixed", "task_similarity")}
+    shapes = {kind: HEADS.get(kind).make_shape() for kind in ("fixed", "task_similarity")}
 
     def trained(kinds, folder):
         heads = tune(
@@ -109,7 +112,7 @@ def test_recipes_of_their_own(every_head):
     assert by_kind["residual"].learning_rate == 2e-3
 
 
-def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
+def test_with_few_labels_no_head_has_an_expert_of_its_own(stored, data):
     other = copy.copy(data)
     for positives, expected in (
         (99, ATTENTIONS),
@@ -118,7 +121,7 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(data):
         (1901, ATTENTIONS),  # 99 negatives
     ):
         other.splits = {"train": {"rows": 2000, "tasks": {"share": {"positives": positives}}}}
-        assert candidate_kinds(other, "share") == expected
+        assert candidate_kinds(stored.model, other, "share") == expected
 
 
 def test_the_same_seed_gives_the_same_choice_bit_for_bit(stored, data, tmp_path):
@@ -170,7 +173,7 @@ def test_reference_points(stored, data, tmp_path):
         stored.model,
         data,
         "share",
-        {"fixed": head_config("fixed")},
+        {"fixed": HEADS.get("fixed").make_shape()},
         TrainingConfig(epochs=1, batch_size=128),
         context(stored, tmp_path / "head"),
     )["fixed"]

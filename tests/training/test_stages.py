@@ -11,7 +11,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.heads import HeadConfig
+from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.prompted import REPRESENTATIONS, PromptedMPTRec
 from mptrec_tf.models.shapes import MPTRecLosses
@@ -27,7 +27,7 @@ from mptrec_tf.training.run_context import RunContext
 
 OLD = ("click", "like")
 SHORT = TrainingConfig(epochs=2, batch_size=128, seed=4)
-HEAD = HeadConfig(tower_units=(4,))
+HEAD = PromptConfig(tower_units=(4,))
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_tuning_on_what_was_spilled_and_going_on_with_it(stored, data, tmp_path)
 def test_another_runs_files_are_left_alone(stored, data, tmp_path):
     short_tuning(stored, data, tmp_path, TrainingConfig(1, batch_size=128), memory_limit=0)
     (tmp_path / "train" / f"000000.{REPRESENTATIONS}").write_bytes(b"of the other run")
-    other = HeadConfig(attention="fixed", tower_units=(4,))
+    other = PromptConfig(attention="fixed", tower_units=(4,))
     with pytest.raises(InputError, match=r"unfinished run with other settings \(.*head.*\)"):
         short_tuning(stored, data, tmp_path, head=other, memory_limit=0)
     kept = (tmp_path / "train" / f"000000.{REPRESENTATIONS}").read_bytes()

@@ -72,15 +72,14 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
     from mptrec_tf.export.version_parts import changed
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.keras import keras
-    from mptrec_tf.models.heads import HeadConfig, PromptHead
+    from mptrec_tf.models.heads.prompt_shape import PromptConfig
+    from mptrec_tf.models.heads.registry import make_head
 
     backbone = load_backbone(backbone_dir)
-    shape = backbone.shape
 
     def package(name: str, seed: int) -> TaskPackage:
         keras.utils.set_random_seed(seed)
-        config = HeadConfig(tower_units=(4,))
-        head = PromptHead(config, shape.input_width, shape.width, name=name)
+        head = make_head(PromptConfig(tower_units=(4,)), backbone.model.layout, name)
         [task] = backbone.spec.select_tasks([name])
         return TaskPackage(f"tasks/{name}", task, head, backbone.fingerprint, {})
 

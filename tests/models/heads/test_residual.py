@@ -6,10 +6,17 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.tasks.binary import BinaryTask
-from mptrec_tf.models import head_kinds
+from mptrec_tf.errors import InputError
 from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
+from mptrec_tf.models.heads.registry import (
+    HEADS,
+    make_head,
+    shape_from_plain,
+    shape_to_plain,
+)
+from mptrec_tf.models.heads.residual import ResidualHead
+from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
-from mptrec_tf.models.residual import ResidualConfig, ResidualHead
 from mptrec_tf.models.weights import named_weights
 
 D, H, K, F = 7, 4, 3, 2
@@ -22,7 +29,10 @@ def sigmoid(x):
 
 def make(**config):
     fields = {"expert_units": 5, "tower_units": (6, 3), "id_ranges": RANGES}
-    head = ResidualHead(ResidualConfig(**fields | config), D, H, K)
+    head = ResidualHead(
+        ResidualConfig(**fields | config),
+        Layout(D, shared=1, specific=K, width=H, tasks=K, ids=F),
+    )
     rng = np.random.default_rng(2)
     for weight in named_weights(head).values():
         weight.assign(rng.normal(size=weight.shape))
@@ -60,8 +70,7 @@ def test_equals_the_equations(rows):
         first, second = inputs.ids.numpy()[b]
         own = w["ids/weights"][first] + w["ids/weights"][3 + second - 5]
         np.testing.assert_allclose(outputs.logits[b], v[0] + own, rtol=2e-3, atol=1e-3)
-        np.testing.assert_allclose(outputs.gate[b], g, rtol=1e-3)
-    np.testing.assert_allclose(outputs.attention, np.full((rows, K), 1 / K))
+        np.testing.assert_allclose(outputs.report["gate"][b], g[0], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -72,21 +81,21 @@ def test_parameters_on_census_income(kind, parameters):
     layout = Layout(28 * 4 + 11, shared=1, specific=2, width=128, tasks=2, ids=28)
     # 28 features of 493 ids, as education left out has them; what matters is their sum.
     ranges = ((0, 0, 250), (1, 250, 243))
-    head = head_kinds.make_head(head_kinds.head_config(kind, ranges), layout, "education")
+    head = make_head(HEADS.get(kind).make_shape(ranges), layout, "education")
     assert sum(int(tf.size(w)) for w in head.trainable_weights) == parameters
 
 
-@pytest.mark.parametrize("kind", head_kinds.KINDS)
+@pytest.mark.parametrize("kind", HEADS.names())
 def test_shapes_go_through_json(kind):
-    config = head_kinds.head_config(kind, RANGES)
-    assert head_kinds.from_dict(json.loads(json.dumps(head_kinds.to_dict(config)))) == config
-    with pytest.raises(ValueError, match=r"kind should be one of .* Received: 'mine'"):
-        head_kinds.head_config("mine")
+    config = HEADS.get(kind).make_shape(RANGES)
+    assert shape_from_plain(json.loads(json.dumps(shape_to_plain(config)))) == config
+    with pytest.raises(InputError, match="unknown head 'mine'; there are prompt, fixed,"):
+        HEADS.get("mine")
 
 
 def test_a_package_from_before_there_were_kinds():
     raw = {"attention": "fixed", "tower_units": [3]}
-    assert head_kinds.from_dict(raw).tower_units == (3,)
+    assert shape_from_plain(raw).tower_units == (3,)
 
 
 def test_config_round_trip():
@@ -113,12 +122,12 @@ def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
     old = backbone()
     before = old(batch()).numpy()
     model = PromptedMPTRec(old)
-    for kind in head_kinds.KINDS:
-        config = head_kinds.head_config(kind, ((0, 0, 12), (2, 0, 12)))
+    for kind in HEADS.names():
+        config = HEADS.get(kind).make_shape(((0, 0, 12), (2, 0, 12)))
         model.add_task(BinaryTask(kind, kind, ("1",)), config)
     together = {name: answer.numpy() for name, answer in model(batch()).items()}
-    assert set(together) == set(head_kinds.KINDS)
-    for kind in head_kinds.KINDS:
+    assert set(together) == set(HEADS.names())
+    for kind in HEADS.names():
         alone = PromptedMPTRec(
             old, {kind: NewTask(BinaryTask(kind, kind, ("1",)), model.heads[kind])}
         )

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.models.encoded import HeadInputs
-from mptrec_tf.models.heads import ATTENTIONS, HeadConfig, PromptHead
+from mptrec_tf.models.encoded import HeadInputs, Layout
+from mptrec_tf.models.heads.prompt import PromptHead
+from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 
 D, H, K = 7, 4, 3
+LAYOUT = Layout(D, shared=1, specific=K, width=H, tasks=K, ids=0)
 
 
 def softmax(x):
@@ -16,7 +18,7 @@ def softmax(x):
 
 
 def make(**config):
-    head = PromptHead(HeadConfig(**({"tau": 2.0, "tower_units": (5, 3)} | config)), D, H)
+    head = PromptHead(PromptConfig(**({"tau": 2.0, "tower_units": (5, 3)} | config)), LAYOUT)
     rng = np.random.default_rng(2)
     for weight in head.weights:
         weight.assign(rng.normal(size=weight.shape))
@@ -40,8 +42,7 @@ def test_equals_the_equations_of_stage_2(attention, rows):
     inputs = make_inputs(rows)
     outputs = head(inputs)
     assert outputs.logits.shape == (rows,)
-    assert outputs.attention.shape == (rows, K)
-    assert outputs.gate.shape == (rows, 2)
+    assert outputs.report["gate"].shape == (rows,)
     p_n = head.prompt.prompts.numpy()[0]
     for b in range(rows):
         x = inputs.x.numpy()[b]
@@ -60,8 +61,8 @@ def test_equals_the_equations_of_stage_2(attention, rows):
         for i in range(3):
             h = h @ head.tower.kernels[i].numpy()[0] + head.tower.biases[i].numpy()[0, 0]
             h = np.maximum(h, 0) if i < 2 else h
-        np.testing.assert_allclose(outputs.attention[b], w, rtol=1e-4)
-        np.testing.assert_allclose(outputs.gate[b], gate, rtol=1e-4)
+        np.testing.assert_allclose(head.attention(inputs)[b], w, rtol=1e-4)
+        np.testing.assert_allclose(outputs.report["gate"][b], gate[0], rtol=1e-4)
         np.testing.assert_allclose(outputs.logits[b], h[0], rtol=1e-3, atol=1e-4)
 
 
@@ -70,14 +71,12 @@ def test_permuted_old_tasks_change_nothing(attention):
     head = make(attention=attention)
     inputs = make_inputs(6)
     order = [2, 0, 1]
-    permuted = head(
-        inputs._replace(
-            specific=tf.gather(inputs.specific, order), prompts=tf.gather(inputs.prompts, order)
-        )
+    permuted = inputs._replace(
+        specific=tf.gather(inputs.specific, order), prompts=tf.gather(inputs.prompts, order)
     )
-    outputs = head(inputs)
-    np.testing.assert_allclose(permuted.logits, outputs.logits, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(permuted.attention, outputs.attention.numpy()[:, order], rtol=1e-5)
+    np.testing.assert_allclose(head(permuted).logits, head(inputs).logits, rtol=1e-4, atol=1e-5)
+    expected = head.attention(inputs).numpy()[:, order]
+    np.testing.assert_allclose(head.attention(permuted), expected, rtol=1e-5)
 
 
 def three_to_one(kl_weight, log_ratio=1.0986123):
@@ -86,12 +85,14 @@ def three_to_one(kl_weight, log_ratio=1.0986123):
     head.prompt.prompts.assign([[1, 0, 0, 0]])
     inputs = make_inputs(6)
     prompts = tf.constant([[4.0 * log_ratio, 0, 0, 0], [0, 5.0, 0, 0]], tf.float32)
-    return head, head(inputs._replace(specific=inputs.specific[:2], prompts=prompts))
+    inputs = inputs._replace(specific=inputs.specific[:2], prompts=prompts)
+    head(inputs)
+    return head, head.attention(inputs)
 
 
 def test_divergence_from_even_attention_by_hand():
-    head, outputs = three_to_one(kl_weight=2.0)
-    np.testing.assert_allclose(outputs.attention, np.tile([0.75, 0.25], (6, 1)), rtol=1e-5)
+    head, attention = three_to_one(kl_weight=2.0)
+    np.testing.assert_allclose(attention, np.tile([0.75, 0.25], (6, 1)), rtol=1e-5)
     expected = 2 * (0.75 * np.log(0.75 * 2) + 0.25 * np.log(0.25 * 2))
     np.testing.assert_allclose(sum(head.losses), expected, rtol=1e-5)
 
@@ -112,7 +113,7 @@ def test_divergence_pulls_attention_towards_even():
             head(inputs)
             loss = head.losses[0]
         head.prompt.prompts.assign_sub(tape.gradient(loss, head.prompt.prompts))
-    np.testing.assert_allclose(head(inputs).attention, 1 / 3, atol=0.02)
+    np.testing.assert_allclose(head.attention(inputs), 1 / 3, atol=0.02)
 
 
 def test_divergence_of_attention_to_one_task_alone_is_finite():
@@ -135,7 +136,7 @@ def test_l2_of_the_tower_alone():
     [("prompt", 27_063), ("fixed", 10_743), ("task_similarity", 10_743)],
 )
 def test_parameters_on_census_income(attention, parameters):
-    head = PromptHead(HeadConfig(attention), input_width=28 * 4 + 11, width=128)
+    head = PromptHead(PromptConfig(attention), Layout(28 * 4 + 11, 1, 2, 128, 2, 28))
     assert sum(int(tf.size(w)) for w in head.trainable_weights) == parameters
     assert len(head.weights) == len(head.trainable_weights)
 
@@ -156,7 +157,7 @@ def test_checkpoint_saves_and_loads(tmp_path):
     head, inputs = make(tower_dropout=0.5), make_inputs(6)
     head(inputs, training=True)
     path = tf.train.Checkpoint(head=head).write(f"{tmp_path}/checkpoint")
-    loaded = PromptHead(head.config, D, H)
+    loaded = PromptHead(head.config, LAYOUT)
     tf.train.Checkpoint(head=loaded).read(path).assert_consumed()
     np.testing.assert_array_equal(loaded(inputs).logits, head(inputs).logits)
     np.testing.assert_array_equal(
@@ -181,4 +182,4 @@ def test_dropout_in_training_alone():
 )
 def test_wrong_settings_are_named(config, message):
     with pytest.raises(ValueError, match=message):
-        HeadConfig(**config)
+        PromptConfig(**config)

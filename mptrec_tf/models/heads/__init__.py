@@ -1,0 +1,1 @@
+"""Heads: what is trained for a new task on a frozen model."""

@@ -1,0 +1,80 @@
+"""What the fused banks share: gates and towers of many heads as batches of products.
+
+A bank is for requests of a few hundred rows, where passes over [N, B, H] cost as much as products:
+what is linear is multiplied out beforehand, in float64, and no pass is made that a product can take
+over. Products of what all heads share are the cheapest. What a head predicts does not depend, to
+the last bit, on the heads beside it: see `stable_ops`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.layers.banks import TowerBank
+from mptrec_tf.layers.gates import GateBank
+from mptrec_tf.layers.stable_ops import columns_by_vectors, in_whole_vectors, product_by_vectors
+
+
+def exact(variable: tf.Variable) -> np.ndarray:
+    """The values of a variable, with more digits than they need: products are made of them."""
+    return variable.numpy().astype(np.float64)
+
+
+def stacked(values: Iterable[np.ndarray], axis: int = 0) -> tf.Variable:
+    """One variable of an array of each head."""
+    return tf.Variable(np.stack(list(values), axis).astype(np.float32), trainable=False)
+
+
+class Gates(tf.Module):
+    """The gates of N heads: softmax over two is a sigmoid of their difference.
+
+    Args:
+      gates: A gate of each head.
+    """
+
+    def __init__(self, gates: Sequence[GateBank]):
+        super().__init__()
+        self._count = len(gates)
+        kernels = [exact(gate.kernel) for gate in gates]  # [D, 2]
+        differences = np.concatenate([k[:, :1] - k[:, 1:] for k in kernels], axis=1)
+        self._columns = stacked(columns_by_vectors(differences))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the weights [N, B] of the specific representations, for x [B, D]."""
+        return in_whole_vectors(tf.sigmoid, product_by_vectors(x, self._columns, self._count))
+
+
+class Towers(tf.Module):
+    """The towers of N heads after the product of their first layer.
+
+    relu(h + b) = max(h, -b) + b, and this b goes with the bias of the layer that follows. So what a
+    layer lacks before its activation is
+
+        b'_1 = b_1,    b'_i = b'_{i-1} W_i + b_i
+
+    Args:
+      towers: A tower of each head, all of one shape.
+      first_biases: [1, units] of each head: b_1, and what the product itself has left out.
+    """
+
+    def __init__(self, towers: Sequence[TowerBank], first_biases: Sequence[np.ndarray]):
+        super().__init__()
+        lacking = list(first_biases)
+        self._lows, self._kernels = [], []
+        for layer in range(1, len(towers[0].kernels)):
+            kernels = [exact(tower.kernels[layer])[0] for tower in towers]
+            biases = [exact(tower.biases[layer])[0] for tower in towers]
+            self._lows.append(stacked(-b for b in lacking))
+            self._kernels.append(stacked(kernels))
+            lacking = [
+                before @ kernel + bias
+                for before, kernel, bias in zip(lacking, kernels, biases, strict=True)
+            ]
+        self._last = stacked(lacking)
+
+    def __call__(self, h: tf.Tensor) -> tf.Tensor:
+        """Returns the logits [N, B] of first products h [N, B, units]."""
+        for low, kernel in zip(self._lows, self._kernels, strict=True):
+            h = tf.maximum(h, low) @ kernel
+        return tf.squeeze(h + self._last, axis=2)

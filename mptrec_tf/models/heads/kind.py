@@ -1,0 +1,99 @@
+"""What a kind of head is: its shape, how it is trained, and where it fits. Plain data.
+
+Imports no TensorFlow, as programs' flags take their choices and defaults from here; the layer and
+the bank, which do, are imported when they are needed.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mptrec_tf.settings import setting_of
+
+if TYPE_CHECKING:
+    from mptrec_tf.models.heads.base import Head
+
+# (column, first id, number of ids) of a feature, see `IdWeights`.
+IdRanges = tuple[tuple[int, int, int], ...]
+PLAIN_BANK = "mptrec_tf.models.heads.base:PlainBank"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadKind:
+    """A kind of head.
+
+    Kinds that differ in the fields of their shape alone have layer and bank in common. Kinds whose
+    layers differ have shapes of different classes: a stored shape is known by its class.
+
+    Attributes:
+      shape: Dataclass of its shape. Fields that --help should know are made by `settings.setting`.
+      layer: The subclass of `Head`, or "module:name" of one.
+      bank: What serves trained heads of one shape, or "module:name" of it: see `PlainBank`.
+      reads: What the head reads that not every model offers, see `ModelKind.offers`.
+      id_ranges: bool. Whether the shape has a field `id_ranges`, which the data decide.
+      fields: Fields of the shape that this kind sets.
+      recipe: Fields of `TrainingConfig` that it is best trained with, where not the defaults.
+      least_labels: int. With fewer informative training rows (of a binary task, those of the
+        rarer class) "auto" leaves it out.
+      stand_in: bool. Whether "auto" tries it only where no other kind of head fits the model.
+    """
+
+    shape: type
+    layer: "type[Head] | str"
+    bank: type | str = PLAIN_BANK
+    reads: frozenset[str] = frozenset()
+    id_ranges: bool = False
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    least_labels: int = 0
+    stand_in: bool = False
+
+    def make_shape(self, id_ranges: IdRanges = (), **changes: Any) -> Any:
+        """Returns the shape of such a head.
+
+        Args:
+          id_ranges: Where the ids of the model's small features are.
+          **changes: Fields that differ from the kind's own; those that the shape does not have are
+            left out.
+        """
+        known = {field.name for field in dataclasses.fields(self.shape)}
+        changes = {name: value for name, value in changes.items() if name in known}
+        if self.id_ranges:
+            changes = {"id_ranges": id_ranges, **changes}
+        return self.shape(**{**self.fields, **changes})
+
+    def fits(self, offers: Collection[str]) -> bool:
+        """Whether a model offers all that the head reads, see `ModelKind.offers`."""
+        return self.reads <= frozenset(offers)
+
+    def is_candidate(self, labels: int) -> bool:
+        """Whether "auto" tries the head with so many informative training rows."""
+        return labels >= self.least_labels
+
+    @property
+    def layer_class(self) -> "type[Head]":
+        """The layer, imported."""
+        return load(self.layer)
+
+    @property
+    def bank_class(self) -> type:
+        """The bank, imported."""
+        return load(self.bank)
+
+
+def for_serving(shape: Any) -> tuple[tuple[str, Any], ...]:
+    """Returns the fields of a shape that decide how a prediction is computed."""
+    return tuple(
+        (field.name, getattr(shape, field.name))
+        for field in dataclasses.fields(shape)
+        if not setting_of(field).training_only
+    )
+
+
+def load(place: Any) -> Any:
+    """Returns what "module:name" names; anything else as it is."""
+    if not isinstance(place, str):
+        return place
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,108 @@
+"""The kinds of heads that a new task can have, by name, and how a stored head finds its kind.
+
+A kind is a module or two and a line here; one of the user's own is added by `HEADS.register`. See
+`mptrec_tf.kinds`. Imports no TensorFlow.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.kinds import Registry
+from mptrec_tf.models.heads import prompt_shape, residual_shape, tower_shape
+from mptrec_tf.models.heads.kind import HeadKind, IdRanges
+from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
+
+if TYPE_CHECKING:
+    from mptrec_tf.models.encoded import Layout
+    from mptrec_tf.models.heads.base import Head
+
+__all__ = [
+    "AUTO",
+    "HEADS",
+    "HeadKind",
+    "IdRanges",
+    "candidates",
+    "check_fits",
+    "fitting",
+    "make_head",
+    "name_of",
+    "shape_from_plain",
+    "shape_to_plain",
+]
+
+# The best of those that fit, chosen on the validation rows.
+AUTO = "auto"
+HEADS: Registry[HeadKind] = Registry(
+    "head", {**prompt_shape.KINDS, **residual_shape.KINDS, **tower_shape.KINDS}
+)
+
+
+def name_of(shape: Any) -> str:
+    """Returns the name of a shape's kind: the first of those that have layer and bank in common.
+
+    Raises:
+      ValueError: if no kind has shapes of this class, or kinds of different layers have.
+    """
+    names = [name for name, kind in HEADS.all().items() if kind.shape is type(shape)]
+    layers = {(HEADS.get(name).layer, HEADS.get(name).bank) for name in names}
+    if len(layers) != 1:
+        raise ValueError(
+            f"kinds of heads whose shapes are {type(shape).__name__} should have one layer and one "
+            f"bank. Received: {names}."
+        )
+    return names[0]
+
+
+def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
+    """Makes a head with fresh weights that fits a model of a layout."""
+    return HEADS.get(name_of(shape)).layer_class(shape, layout, name=name)
+
+
+def shape_to_plain(shape: Any) -> dict[str, Any]:
+    """The shape of a head as plain data, which `shape_from_plain` reads."""
+    return {"type": name_of(shape), **fields_to_plain(shape)}
+
+
+def shape_from_plain(raw: Mapping[str, Any]) -> Any:
+    """Reads what `shape_to_plain` and JSON made of a shape.
+
+    Raises:
+      InputError: if its kind is unknown.
+      TypeError: if it has other fields than that.
+    """
+    # Packages that were written when there was one type do not name it.
+    kind = HEADS.get(raw.get("type", "prompt"))
+    return fields_from_plain(kind.shape, {k: v for k, v in raw.items() if k != "type"})
+
+
+def fitting(offers: frozenset[str]) -> tuple[str, ...]:
+    """Returns the names of the kinds that fit a model, see `ModelKind.offers`."""
+    return tuple(name for name, kind in HEADS.all().items() if kind.fits(offers))
+
+
+def candidates(offers: frozenset[str], labels: int) -> tuple[str, ...]:
+    """Returns the names of the kinds that "auto" tries.
+
+    Args:
+      offers: What heads can read of the model, see `ModelKind.offers`.
+      labels: Training rows to learn from, see `Task.informative_rows`.
+    """
+    tried = [name for name in fitting(offers) if HEADS.get(name).is_candidate(labels)]
+    return tuple(name for name in tried if not HEADS.get(name).stand_in) or tuple(tried)
+
+
+def check_fits(names: Sequence[str], offers: frozenset[str], model: str) -> None:
+    """Rejects kinds that do not fit a model.
+
+    Raises:
+      InputError: naming the first, what it reads, and the kinds that fit.
+    """
+    for name in names:
+        kind = HEADS.get(name)
+        if not kind.fits(offers):
+            missing = " and ".join(sorted(kind.reads - offers))
+            raise InputError(
+                f"head {name!r} reads {missing}, which model {model!r} does not have; "
+                f"give {AUTO} or one of {', '.join(fitting(offers))}."
+            )

@@ -1,0 +1,160 @@
+"""A head that spends the query's parameters on a small expert of its own.
+
+    s = mean_k(h^_k) * p_n
+    z = g_1 s + g_2 h^_0,                g = softmax(x^ W_g)
+    r = relu(x^ A + a)                   the residual expert: what the frozen ones leave out
+    logit = tower([z, r, l^]) + sum over features of w[id]
+
+x, h_0, h_1 .. h_K, the ids and the old tasks' logits l come from the frozen model; ^ means
+standardised by the model's own statistics, see `Standardized`.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
+from mptrec_tf.layers.gates import GateBank, fuse
+from mptrec_tf.layers.prompts import TaskPrompts
+from mptrec_tf.layers.stable_ops import in_company
+from mptrec_tf.layers.statistics import IdWeights, id_places
+from mptrec_tf.models.encoded import HeadInputs, Layout
+from mptrec_tf.models.heads.base import Head, HeadOutputs
+from mptrec_tf.models.heads.fused import Gates, Towers, exact, stacked
+from mptrec_tf.models.heads.residual_shape import ResidualConfig
+
+
+@keras.utils.register_keras_serializable("mptrec_tf")
+class ResidualHead(Head):
+    """A new task on a frozen model, with an expert of its own.
+
+    Args:
+      config: The shape.
+      layout: How much the model makes of a row.
+    """
+
+    shape_class = ResidualConfig
+
+    def __init__(self, config: ResidualConfig, layout: Layout, **kwargs):
+        super().__init__(config, layout, **kwargs)
+        self.prompt = TaskPrompts(1, name="prompt")
+        self.gate = GateBank(1, FAN_IN_UNIFORM, name="gate")
+        self.expert = ExpertBank(
+            1, (config.expert_units,), 0.0, config.l2_dense, FAN_IN_UNIFORM, name="expert"
+        )
+        self.tower = TowerBank(
+            1,
+            config.tower_units,
+            config.tower_dropout,
+            config.l2_dense,
+            FAN_IN_UNIFORM,
+            input_dropout=True,
+            name="tower",
+        )
+        self.prompt.build((None, None, layout.width))
+        self.gate.build((None, layout.input_width))
+        self.expert.build((None, layout.input_width))
+        self.tower.build((None, None, layout.width + config.expert_units + layout.tasks))
+        if config.id_ranges:
+            self.ids = IdWeights(config.id_ranges, name="ids")
+            self.ids.build((None, None))
+        self.built = True
+
+    def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
+        """Returns the head's outputs; it reports its gate, the weight of s.
+
+        Args:
+          inputs: What the frozen model makes of a batch; ids and standardised values are read.
+          training: Whether to drop units.
+        """
+        x, shared, specific, logits = inputs.standard
+        gate = self.gate(x)
+        fused = fuse(gate, self.prompt(specific[None]), shared)
+        logit = self.tower(
+            tf.concat([fused, self.expert(x), logits[None]], axis=2), training=training
+        )[0]
+        if self.config.id_ranges:
+            logit += self.ids(inputs.ids)
+        return HeadOutputs(logit, {"gate": gate[0, :, 0]})
+
+    def rescale(self, scale: float, shift: float) -> None:
+        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        self.tower.rescale([scale], [shift])
+        if self.config.id_ranges:
+            self.ids.id_weights.assign(scale * self.ids.id_weights)
+
+    def first_kernel(self) -> list[np.ndarray]:
+        """The parts of the tower's first kernel that see the fusion, r and l^."""
+        ends = np.cumsum([self.layout.width, self.config.expert_units])
+        return np.split(exact(self.tower.kernels[0])[0], ends)
+
+
+class ResidualBank(tf.Module):
+    """Heads with an expert of their own as one batched computation.
+
+    What they read is the same for all of them, the model's standardised values. With T, R and L for
+    the parts of the tower's first kernel that see z, r and l^,
+
+        z T = g_1 (s T) + g_2 (t T),    s T = mean_k(h^_k) (p T),    t = h^_0
+
+    so that both products are of what all heads share, and the gate passes over no more than the
+    tower's units. The old tasks' logits go with both: g_1 + g_2 = 1.
+
+    Args:
+      heads: Trained heads of one shape by task, N of them. Their weights are copied.
+      prompts: [P, H]. The model's own tasks' prompts; not read.
+    """
+
+    def __init__(self, heads: Mapping[str, ResidualHead], prompts: np.ndarray):
+        super().__init__()
+        del prompts
+        self.tasks = tuple(heads)
+        made = in_company(list(heads.values()))
+        self._id_ranges = made[0].config.id_ranges
+        fusion, residual, logits = zip(*[h.first_kernel() for h in made], strict=True)  # T, R, L
+        prompt = [exact(h.prompt.prompts).T for h in made]
+        bias = [exact(h.expert.biases[0])[0] for h in made]  # a
+        self._gates = Gates([h.gate for h in made])
+        self._expert = stacked(exact(h.expert.kernels[0])[0] for h in made)
+        self._low = stacked(-a for a in bias)
+        self._residual = stacked(residual)
+        self._specific = stacked(
+            np.concatenate([p_n * of_z, of_l])
+            for p_n, of_z, of_l in zip(prompt, fusion, logits, strict=True)
+        )
+        self._shared = stacked(np.concatenate(both) for both in zip(fusion, logits, strict=True))
+        # relu(h + a) R = max(h, -a) R + a R
+        left_out = [
+            exact(h.tower.biases[0])[0] + a @ r
+            for h, a, r in zip(made, bias, residual, strict=True)
+        ]
+        self._towers = Towers([h.tower for h in made], left_out)
+        if self._id_ranges:
+            self._ids = stacked((exact(h.ids.id_weights) for h in made), axis=1)  # [V, N]
+
+    def __call__(self, inputs: HeadInputs) -> tf.Tensor:
+        """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
+        x, shared, specific, logits = inputs.standard
+        gate = self._gates(x)[..., tf.newaxis]
+        specific = tf.concat([specific, logits], axis=1)[tf.newaxis] @ self._specific
+        shared = tf.concat([shared, logits], axis=1)[tf.newaxis] @ self._shared
+        residual = tf.maximum(x[tf.newaxis] @ self._expert, self._low) @ self._residual
+        predicted = self._towers(tf.add_n([shared, gate * (specific - shared), residual]))
+        if self._id_ranges:
+            predicted += self._of_ids(inputs.ids)
+        return predicted[: len(self.tasks)]
+
+    def _of_ids(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the sums [N, B] of the weights of ids [B, F]."""
+        places = id_places(ids, self._id_ranges)
+        rows, count = tf.unstack(tf.shape(places))
+        # A sum that makes no copy of what it adds.
+        added = tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=self._ids,
+            indices=tf.reshape(places, [-1]),
+            segment_ids=tf.repeat(tf.range(rows), count),
+            num_segments=rows,
+        )
+        return tf.transpose(added)
