@@ -24,6 +24,7 @@ from mptrec_tf.data.spec import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.models import head_kinds
+from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.models.weights import named_weights
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
@@ -79,8 +80,7 @@ def save_package(
 
 def keep_package(
     directory: str,
-    task: Task,
-    head: head_kinds.AnyHead,
+    new: NewTask,
     backbone: StoredBackbone,
     data: TrainingData,
     training: Mapping[str, Any],
@@ -91,8 +91,7 @@ def keep_package(
 
     Args:
       directory: New directory for the package; it appears when it is whole.
-      task: What the task is.
-      head: The trained head.
+      new: The task and its trained head.
       backbone: The backbone that it was trained on.
       data: What it was trained on.
       training: Settings of the training.
@@ -104,7 +103,7 @@ def keep_package(
     """
     with kept_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
-        save_package(aside, task, head, backbone.fingerprint, description)
+        save_package(aside, *new, backbone.fingerprint, description)
     return load_package(directory, backbone)
 
 

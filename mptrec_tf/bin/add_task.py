@@ -73,6 +73,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import keep_package
     from mptrec_tf.bin.results import comparison_table, new_task_table
+    from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.new_task import learn
     from mptrec_tf.training.reference import compare
     from mptrec_tf.training.run_context import RunContext
@@ -104,7 +105,13 @@ def main(_: list[str]) -> None:
         "compared": compared,
     }
     package = keep_package(
-        _OUTPUT_DIR.value, task, chosen.head, backbone, data, settings, chosen.result, work
+        _OUTPUT_DIR.value,
+        NewTask(task, chosen.head),
+        backbone,
+        data,
+        settings,
+        chosen.result,
+        work,
     )
     new_task_table(backbone, package, chosen, candidates)
     comparison_table(task.name, compared)
