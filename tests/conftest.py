@@ -1,5 +1,7 @@
-"""What tests of all folders share: the real Census-Income rows, and a few of them prepared."""
+"""What tests of several folders share: rows, a few of them prepared, and models of them."""
 
+import csv
+import dataclasses
 import gzip
 import itertools
 import os
@@ -8,6 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
@@ -125,3 +128,87 @@ def synthetic_backbone(prepared_synthetic, tmp_path_factory):
     model.set_statistics(compute_statistics(model, load_rows(data, "train", ("click", "like"))))
     save_backbone(str(folder), model, data.spec, data.transform_dir, {"history": []})
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(synthetic_backbone, tmp_path_factory):
+    """Base path of a model with a pre-trained pair of tasks and one more."""
+    from mptrec_tf.artifacts.backbones import load_backbone
+    from mptrec_tf.artifacts.task_packages import TaskPackage
+    from mptrec_tf.export.serving_model import export
+    from mptrec_tf.keras import keras
+    from mptrec_tf.models.heads.prompt_shape import PromptConfig
+    from mptrec_tf.models.heads.registry import make_head
+
+    backbone = load_backbone(str(synthetic_backbone))
+    keras.utils.set_random_seed(2)
+    head = make_head(PromptConfig(tower_units=(4,)), backbone.model.layout, "share")
+    [task] = backbone.spec.select_tasks(["share"])
+    base = tmp_path_factory.mktemp("exported") / "mptrec"
+    package = TaskPackage("tasks/share", task, head, backbone.fingerprint, {})
+    export(backbone, [package], str(base))
+    return base
+
+
+@pytest.fixture(scope="session")
+def model(exported):
+    from mptrec_tf.inference.saved_model import LoadedModel
+
+    return LoadedModel(str(exported))
+
+
+@pytest.fixture(scope="session")
+def block():
+    """300 raw test rows."""
+    from mptrec_tf.data.sources.block import read_split
+    from mptrec_tf.data.sources.synthetic import Synthetic
+
+    return next(read_split(Synthetic({"test": 300}), "test"))
+
+
+def rows_of(block, start, stop):
+    from mptrec_tf.data.sources.block import Block
+
+    return Block(
+        {name: column[start:stop] for name, column in block.columns.items()},
+        block.source,
+        block.lines[start:stop],
+        block.unit,
+    )
+
+
+def with_column(block, name, values):
+    """The block with another column; None takes it away."""
+    columns = {k: v for k, v in block.columns.items() if k != name}
+    if values is not None:
+        columns[name] = np.asarray(values)
+    return dataclasses.replace(block, columns=columns)
+
+
+@pytest.fixture(scope="session")
+def slice_rows():
+    return rows_of
+
+
+@pytest.fixture(scope="session")
+def change_column():
+    return with_column
+
+
+@pytest.fixture(scope="session")
+def read_predictions():
+    def read(path):
+        with open(path) as file:
+            rows = list(csv.DictReader(file))
+        return {task: np.array([row[task] for row in rows], np.float32) for task in rows[0]}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def prepared(synthetic_backbone, block, slice_rows, tmp_path_factory):
+    """Versions 1 to 4, which answer the 20 rows by far otherwise than each other."""
+    from mptrec_tf.serving.testing.load import prepare_versions
+
+    folder = tmp_path_factory.mktemp("prepared_versions")
+    return prepare_versions(str(synthetic_backbone), folder, slice_rows(block, 0, 20), swaps=1)

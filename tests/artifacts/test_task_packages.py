@@ -19,6 +19,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.prompt import PromptHead
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
+from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.models.weights import count, named_weights
 from mptrec_tf.training.loop import Training
 
@@ -132,7 +133,8 @@ def test_what_is_kept_of_a_training(backbone, prepared_synthetic, tmp_path):
     head = make_head(backbone)
     data = PreparedData(str(prepared_synthetic))
     out = str(tmp_path / "out")
-    package = keep_package(out, TASK, head, backbone, data, {"seed": 1}, result, str(work))
+    new = NewTask(TASK, head)
+    package = keep_package(out, new, backbone, data, {"seed": 1}, result, str(work))
     assert os.listdir(tmp_path) == ["out"]
     assert sorted(os.listdir(out)) == ["logs", "task.json", "weights.npz"]
     assert package.training["history"] == [{"val_auc/share": 0.5}]

@@ -45,7 +45,7 @@ def test_it_is_served_with_its_preprocessing(backbone, path, prepared_synthetic)
     expected = tf.sigmoid(backbone.model(rows.columns)).numpy()
     [block] = read_split(Synthetic({"test": 400}), "test")
     answers = LoadedModel(path).predict(block)
-    assert tuple(answers) == OLD
+    assert set(answers) == set(OLD)
     for i, task in enumerate(OLD):  # Beam may write rows in another order
         np.testing.assert_allclose(np.sort(answers[task]), np.sort(expected[:, i]), rtol=1e-5)
 
@@ -65,7 +65,7 @@ def test_what_it_has_is_encoded(backbone, path):
 
 
 def test_the_next_version_can_be_made_of_it(backbone, path):
-    stored, packages = load_parts(path)
+    stored, packages = load_parts(path.removesuffix("/1"))
     assert packages == []
     assert stored.fingerprint == backbone.fingerprint
     assert stored.model.kind == backbone.model.kind
