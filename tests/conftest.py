@@ -19,7 +19,7 @@ SMALL_ROWS = 2000
 
 
 # Folders and files whose tests look at the same runs, which take minutes.
-_TOGETHER = ("tests/bin/", "tests/pipelines/test_[lr]")
+_TOGETHER = ("tests/bin/", "tests/components/", "tests/pipelines/test_[lr]")
 
 
 @pytest.hookimpl(optionalhook=True)
