@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from absl import logging
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
@@ -17,16 +16,13 @@ from mptrec_tf.data.arrow import serialized_rows
 from mptrec_tf.data.label_checks import label_warnings
 from mptrec_tf.data.prepare import users_mistake, with_types
 from mptrec_tf.data.raw_examples import record_batch, save_description
-from mptrec_tf.data.sources.block import Source
+from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
 from mptrec_tf.errors import InputError
 
 SOURCE_KEY = "source"
 FINGERPRINT_PROPERTY = "rows_fingerprint"
 _MODULUS = 1 << 256
-# The outputs of reading.
-_ROWS, _SURVEY = "rows", "survey"
 
 
 class Executor(base_example_gen_executor.BaseExampleGenExecutor):
@@ -43,18 +39,11 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         source = self._source
         examples = {}
         for split in self._splits:
-            batches = (
-                pipeline
-                | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
-                | f"Spread/{split}" >> beam.Reshuffle()
-                | f"Read/{split}" >> beam.ParDo(_Read(source)).with_outputs(_SURVEY, main=_ROWS)
-            )
-            encoded = batches[_ROWS] | f"Encode/{split}" >> beam.Map(serialized_rows)
+            batches, survey = read_split(pipeline, source, split, record_batch)
+            encoded = batches | f"Encode/{split}" >> beam.Map(serialized_rows)
             _ = (
                 (
-                    batches[_SURVEY]
-                    | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
-                    | f"Plain/{split}" >> beam.Map(Survey.to_dict, source.spec),
+                    survey,
                     encoded | f"Fingerprint/{split}" >> beam.CombineGlobally(_Fingerprint()),
                 )
                 | f"Both/{split}" >> beam.Flatten()
@@ -102,10 +91,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         spec: DatasetSpec = self._source.spec
         surveys, digest = {}, hashlib.sha256(spec.to_json().encode())
         for split in self._splits:
-            path = self._summary(split)
-            with tf.io.gfile.GFile(path) as file:
-                parts = {k: v for line in file for k, v in json.loads(line).items()}
-            tf.io.gfile.remove(path)
+            parts = read_summary(self._summary(split))
             if not parts["rows"]:
                 raise InputError(
                     f"data set {spec.name!r} has no {split} rows; every split needs some."
@@ -118,18 +104,6 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         save_description(self._directory, spec, surveys, digest.hexdigest())
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
         examples.set_string_custom_property("data_set", spec.name)
-
-
-class _Read(beam.DoFn):
-    """Shards of a source to record batches and their surveys."""
-
-    def __init__(self, source: Source):
-        self._source = source
-
-    def process(self, element):
-        for block in filter(len, self._source.read(element)):
-            yield record_batch(self._source.spec, block)
-            yield beam.pvalue.TaggedOutput(_SURVEY, survey_block(self._source.spec, block))
 
 
 class _Fingerprint(beam.CombineFn):

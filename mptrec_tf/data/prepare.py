@@ -24,6 +24,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
+from mptrec_tf.data import reading
 from mptrec_tf.data.arrow import lists, raw_features, serialized_rows
 from mptrec_tf.data.features.base import NUMBER, TEXT
 from mptrec_tf.data.labels import make_weights
@@ -34,9 +35,9 @@ from mptrec_tf.data.prepared import (
     save_description,
     transform_directory,
 )
+from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.sources.block import SPLITS, Block, Source
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.survey import MergeSurveys, survey_block
 from mptrec_tf.data.transform.graph import (
     has_schema,
     input_shapes,
@@ -48,14 +49,8 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import copy_directory, written_aside
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
-# The outputs of reading.
-_ROWS, _SURVEY = "rows", "survey"
 # Marks what goes past the preprocessing graph; a feature's name never has a tab.
 _ASIDE = "\t"
-
-# What `prepare` calls with rows that were read, by run, for runners that work in this process: a
-# step of a pipeline is pickled, a callback cannot be.
-_on_rows: dict[str, Callable[[int], Any]] = {}
 
 
 def prepare(
@@ -91,7 +86,7 @@ def prepare(
         for split in SPLITS:
             _check_start(source, split)
         run = uuid.uuid4().hex[:8]
-        _on_rows[run] = on_rows
+        reading.on_rows[run] = on_rows
         try:
             _run(run, source, aside, transform_dir, beam_args)
         except Exception as error:
@@ -100,8 +95,8 @@ def prepare(
                 raise
             raise mistake from error
         finally:
-            del _on_rows[run]
-        surveys = {split: _read_survey(aside, split) for split in SPLITS}
+            del reading.on_rows[run]
+        surveys = {split: read_summary(_survey_file(aside, split)) for split in SPLITS}
         shapes = input_shapes(source.spec, tft.TFTransformOutput(transform_directory(aside)))
         save_description(aside, with_types(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)
@@ -158,29 +153,22 @@ def _run(
     ):
         batches = {}
         for split in SPLITS:
-            batches[split] = (
-                pipeline
-                | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
-                | f"Spread/{split}" >> beam.Reshuffle()
-                | f"Read/{split}"
-                >> beam.ParDo(_Read(source, run)).with_outputs(_SURVEY, main=_ROWS)
-            )
+            batches[split], survey = read_split(pipeline, source, split, record_batch, run)
             _ = (
-                batches[split][_SURVEY]
-                | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
-                | f"Json/{split}" >> beam.Map(lambda survey: json.dumps(survey.to_dict(spec)))
+                survey
+                | f"Json/{split}" >> beam.Map(json.dumps)
                 | f"WriteSurvey/{split}"
                 >> beam.io.WriteToText(_survey_file(output, split), shard_name_template="")
             )
         if transform_dir:
             transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
         else:
-            transform = (batches["train"][_ROWS], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
+            transform = (batches["train"], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
                 make_preprocessing_fn(spec)
             )
         _ = transform | "WriteGraph" >> tft_beam.WriteTransformFn(transform_directory(output))
         for split in SPLITS:
-            packed, _ = ((batches[split][_ROWS], raw_config), transform) | (
+            packed, _ = ((batches[split], raw_config), transform) | (
                 f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
             )
             _ = (
@@ -220,21 +208,6 @@ def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
     return [(_ASIDE + name, pa.float32()) for name in columns]
 
 
-class _Read(beam.DoFn):
-    """Shards of a source to record batches of raw rows and labels, and their surveys."""
-
-    def __init__(self, source: Source, run: str):
-        self._source = source
-        self._run = run
-
-    def process(self, element):
-        for block in self._source.read(element):
-            yield record_batch(self._source.spec, block)
-            yield beam.pvalue.TaggedOutput(_SURVEY, survey_block(self._source.spec, block))
-            if self._run in _on_rows:
-                _on_rows[self._run](len(block))
-
-
 def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     """Checks n raw rows and returns them as Arrow columns: features, labels and weight.
 
@@ -270,14 +243,6 @@ def with_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
 
 def _survey_file(directory: str, split: str) -> str:
     return f"{directory}/survey-{split}.json"
-
-
-def _read_survey(directory: str, split: str) -> dict[str, Any]:
-    path = _survey_file(directory, split)
-    with tf.io.gfile.GFile(path) as file:
-        survey = json.load(file)
-    tf.io.gfile.remove(path)
-    return survey
 
 
 def users_mistake(error: BaseException) -> InputError | None:

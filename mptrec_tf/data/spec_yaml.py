@@ -63,7 +63,9 @@ class _Reader:
             return []
         return node.value
 
-    def value(self, node: yaml.Node, kind: str, key: str, default: Any = None) -> Any:
+    def value(
+        self, node: yaml.Node, kind: str, key: str, default: Any = dataclasses.MISSING
+    ) -> Any:
         if kind is _VALUES:
             items = node.value if isinstance(node, yaml.SequenceNode) else [node]
             return tuple(self.value(item, _ONE_VALUE, key) for item in items)
@@ -124,11 +126,11 @@ class _Reader:
         return made
 
 
-def _stand_in(kind: str, node: yaml.Node, default: Any = None) -> Any:
+def _stand_in(kind: str, node: yaml.Node, default: Any = dataclasses.MISSING) -> Any:
     """What takes the place of a wrong value, so that the other checks go on without complaint."""
     if kind in (_WHOLE, _NUMBER, _TRUTH):
         return 1
-    return default if isinstance(default, str) else f"line_{_line(node)}"
+    return f"line_{_line(node)}" if default is dataclasses.MISSING else default
 
 
 def _keys(cls: type) -> dict[str, str]:
@@ -205,10 +207,12 @@ def parse(text: str, file: str) -> DatasetSpec:
         for node in reader.items(entries, section)
     ]
     tasks = [reader.task(node) for node in reader.items(entries, _TASKS)]
-    texts, text_format = (
-        {k: reader.value(entries[k], kind, k) for k, kind in of.items() if k in entries}
-        for of in (_TEXTS_OF_SPEC, _FORMAT)
-    )
+    texts = {
+        k: reader.value(entries[k], kind, k) for k, kind in _TEXTS_OF_SPEC.items() if k in entries
+    }
+    text_format = {
+        k: reader.value(entries[k], kind, k, None) for k, kind in _FORMAT.items() if k in entries
+    }
     texts = {key: value for key, value in texts.items() if value is not None}
     if "name" not in texts:
         reader.problem(1, "the spec needs a name")
