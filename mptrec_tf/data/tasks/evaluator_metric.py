@@ -1,0 +1,20 @@
+"""What TFX's Evaluator is to measure of a task, as plain data."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatorMetric:
+    """A metric of TensorFlow Model Analysis.
+
+    Attributes:
+      class_name: str.
+      module: str. Where the class is; empty for the library's own.
+      config: The constructor's arguments.
+    """
+
+    class_name: str
+    module: str = ""
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
