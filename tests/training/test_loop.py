@@ -212,7 +212,7 @@ def test_training_stops_when_patience_is_used_up(train, validation, tmp_path):
 
 def test_validation_means_are_over_all_rows(validation):
     model = make_trainer()
-    validate = Validate(validation, SHAPE.tasks)
+    validate = Validate(validation, tasks_of(SHAPE))
     validate.set_model(model)
     logs = {}
     validate.on_epoch_end(0, logs)
