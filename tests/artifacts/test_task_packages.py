@@ -62,7 +62,7 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
         np.testing.assert_array_equal(weight, weights[name])
     shape = backbone.shape
     inputs = HeadInputs(
-        tf.random.normal((5, shape.input_width)),
+        tf.random.normal((5, backbone.model.input_width)),
         None,
         tf.random.normal((1, 5, shape.width)),
         tf.random.normal((2, 5, shape.width)),

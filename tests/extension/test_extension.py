@@ -238,7 +238,7 @@ def test_it_is_served_over_grpc_and_rest(way, predictions, block, tmp_path):
             for task, values in predictions.items():
                 np.testing.assert_allclose(answered[task], values[:20], rtol=1e-5)
     finally:
-        server.stop()
+        server.close()
 
 
 def test_help_shows_their_flags():

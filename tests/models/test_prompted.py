@@ -9,7 +9,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
-from mptrec_tf.models.prompted import REPRESENTATIONS, NewTask, PromptedMPTRec
+from mptrec_tf.models.prompted import IDS, REPRESENTATIONS, NewTask, PromptedMPTRec
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.models.weights import trainable_parameters
@@ -55,7 +55,7 @@ def train(model, batch, dataset, steps=5, encoded=True, optimizer=None, eagerly=
 def test_packed_rows_are_the_encoded_ones(backbone, batch, tasks, rows):
     model, inputs = make(backbone(tasks=tasks, expert_dropout=0.5)), batch(rows)
     once = model.encode_once(inputs)
-    assert set(once) == {REPRESENTATIONS, "categorical"}
+    assert set(once) == {REPRESENTATIONS, IDS}
     packed = once[REPRESENTATIONS]
     assert packed.shape == (rows, 8 + 4 + len(tasks) * 4 + len(tasks))
     direct = model.backbone.encode(inputs)
