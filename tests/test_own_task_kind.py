@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from mptrec_tf.data.canonical import is_missing
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block, read_split
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import load, parse
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -156,8 +158,7 @@ def test_a_column_of_a_task_is_no_feature():
     with pytest.raises(InputError, match="column 'rate' is a known expected count, not a feature"):
         DatasetSpec(
             "shop",
-            (Categorical("city"),),
-            (Numeric("rate"),),
+            (Categorical("city"), Numeric("rate")),
             (CountTask("visits", "visits", known_mean="rate"),),
         )
 

@@ -9,9 +9,7 @@ import tensorflow as tf
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import Layout, Moments, Statistics
 from mptrec_tf.models.mptrec import MPTRec
-from mptrec_tf.models.multitask import shape_from_plain
 from mptrec_tf.models.registry import MODELS
-from mptrec_tf.models.shapes import MPTRecShape
 from mptrec_tf.models.weights import named_weights
 
 
@@ -137,7 +135,6 @@ def test_shape_survives_json(shape):
     plain = json.loads(json.dumps(dataclasses.asdict(one)))
     assert plain["expert_units"] == [5, 4]
     assert MODELS.get("mptrec").shape_from_plain(plain) == one
-    assert shape_from_plain(MPTRecShape, plain) == one
 
 
 def test_model_survives_its_config(backbone, batch):

@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from mptrec_tf.data.spec import Categorical, DatasetSpec, Numeric, Task
+from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from pipelines import production
 
 SPEC = DatasetSpec(
     "shop",
-    (Categorical("device"),),
-    (Numeric("price"),),
-    (Task("buy", "bought", ("yes",)), Task("stay", "seconds", above=30)),
+    (Categorical("device"), Numeric("price")),
+    (BinaryTask("buy", "bought", ("yes",)), BinaryTask("stay", "seconds", above=30)),
 )
 
 
@@ -44,7 +46,7 @@ def test_the_first_run_has_nothing_to_compare_with(tmp_path):
 
 def test_the_newest_version_is_compared_on_the_tasks_that_both_have(serve, tmp_path):
     serve(SPEC, 1)
-    served = replace(SPEC, tasks=(*SPEC.tasks[:1], Task("sell", "sold", ("yes",))))
+    served = replace(SPEC, tasks=(*SPEC.tasks[:1], BinaryTask("sell", "sold", ("yes",))))
     found = production.baseline(serve(served, 2), SPEC, ("stay", "buy"))
     assert found.model == str(tmp_path / "root" / "2")
     assert found.tasks == ("buy",)
@@ -66,13 +68,14 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
 @pytest.mark.parametrize(
     ("features", "compared"),
     [
-        ({"numeric": (Numeric("price"), Numeric("size"))}, ("buy",)),  # one more is no hindrance
-        ({"categorical": (), "numeric": (Numeric("price"),)}, ()),
-        ({"categorical": (Categorical("price"),), "numeric": (Numeric("device"),)}, ()),
+        # One more is no hindrance.
+        ((Categorical("device"), Numeric("price"), Numeric("size")), ("buy",)),
+        ((Numeric("price"),), ()),
+        ((Categorical("price"), Numeric("device")), ()),
     ],
 )
 def test_production_is_compared_where_rows_have_what_it_reads(serve, features, compared):
-    found = production.baseline(serve(SPEC), replace(SPEC, **features), ("buy",))
+    found = production.baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
     assert found.tasks == compared
     reason = found.not_compared.get("buy", "")
     assert bool(compared) != ("device" in reason and "which these rows do not have" in reason)

@@ -20,7 +20,7 @@ from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training.reference import backbone_aucs
+from mptrec_tf.training.reference import backbone_scores
 from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training.run_context import RunContext
 from mptrec_tf.training.statistics import compute_statistics
@@ -102,7 +102,7 @@ def test_a_short_pretraining(trained, data, kind):
     rows = load_rows(data, "validation", OLD)
     tasks = data.spec.select_tasks(OLD)
     # The best epoch's weights; calibration leaves the order of rows, but for ties.
-    for task, value in backbone_aucs(model, tasks, rows).items():
+    for task, value in backbone_scores(model, tasks, rows).items():
         assert value == pytest.approx(result.best[f"val_auc/{task}"], abs=1e-3)
 
 
@@ -220,5 +220,5 @@ def test_a_training_reports_the_tasks_alone(trained, data, kind):
     model, _ = trained[kind]
     trainer = Trainer(model, data.spec.select_tasks(OLD))
     assert {m.name for m in trainer.metrics} == {"loss/click", "loss/like"}
-    assert set(trained[kind][1].history[0]) >= {"loss/click", "val_auc/like", "val_auc_sum"}
+    assert set(trained[kind][1].history[0]) >= {"loss/click", "val_auc/like", "val_score_sum"}
     assert not [name for name in trained[kind][1].history[0] if "gate" in name or "cosine" in name]
