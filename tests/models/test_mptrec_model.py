@@ -39,7 +39,7 @@ def test_shapes(backbone, batch, rows):
     model = backbone()
     encoded = model.encode(batch(rows))
     outputs = model.predict_tasks(encoded)
-    assert model.shape.input_width == model.input_width == 3 * 2 + 2
+    assert model.input_width == 3 * 2 + 2
     assert model.shape.width == 4
     assert model.layout == Layout(input_width=8, shared=1, specific=3, width=4, tasks=3, ids=3)
     assert encoded.x.shape == (rows, 8)
@@ -69,7 +69,7 @@ def test_one_kind_of_features_alone(backbone, batch, plain, without):
     np.testing.assert_allclose(
         model.predict_tasks(encoded).logits, expected.logits, rtol=1e-4, atol=1e-5
     )
-    assert expected.x.shape[1] == model.shape.input_width
+    assert expected.x.shape[1] == model.layout.input_width
     assert encoded.ids.shape == (6, model.layout.ids) == (6, 0 if without == "categorical" else 3)
 
 
@@ -226,9 +226,9 @@ def test_freezing_and_unfreezing(backbone, batch):
     assert len(model.losses) == 3
 
 
-def statistics(rng, shape):
-    k, h = len(shape.tasks), shape.width
-    sizes = {"x": shape.input_width, "shared": (1, h), "specific": (k, h), "logits": k}
+def statistics(rng, layout):
+    k, h = layout.tasks, layout.width
+    sizes = {"x": layout.input_width, "shared": (1, h), "specific": (k, h), "logits": k}
     mean = Moments(**{name: rng.normal(size=size) for name, size in sizes.items()})
     deviation = Moments(**{name: 0.2 + rng.random(size) for name, size in sizes.items()})
     return Statistics(mean, deviation)
@@ -236,7 +236,7 @@ def statistics(rng, shape):
 
 def test_standardised_values_by_the_equations(backbone, batch):
     model = backbone()
-    mean, deviation = statistics(np.random.default_rng(11), model.shape)
+    mean, deviation = statistics(np.random.default_rng(11), model.layout)
     deviation.x[0], mean.x[0] = 0.01, 3.0  # beyond the limit
     model.set_statistics(Statistics(mean, deviation))
     encoded = model.head_inputs(model.encode(batch()))
@@ -255,7 +255,7 @@ def test_standardised_values_by_the_equations(backbone, batch):
 
 def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
     model = backbone()
-    mean, deviation = statistics(np.random.default_rng(3), model.shape)
+    mean, deviation = statistics(np.random.default_rng(3), model.layout)
     deviation = deviation._replace(x=0 * deviation.x, logits=np.full(3, 9e-7))
     model.set_statistics(Statistics(mean, deviation))
     standard = model.head_inputs(model.encode(batch())).standard
@@ -267,7 +267,7 @@ def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
 def test_statistics_change_no_answer_and_are_no_parameters(backbone, batch):
     model = backbone()
     before = model(batch()).numpy()
-    model.set_statistics(statistics(np.random.default_rng(1), model.shape))
+    model.set_statistics(statistics(np.random.default_rng(1), model.layout))
     np.testing.assert_array_equal(model(batch()), before)
     names = {name for name, w in model.named_weights().items() if not in_list(w, model.parameters)}
     assert names == {

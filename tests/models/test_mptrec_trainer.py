@@ -358,8 +358,8 @@ def test_parameters_of_full_joint_training_on_census_income(shape):
         expert_units=(256, 128),
         tower_units=(64, 32),
     )
-    assert (census.input_width, census.width) == (123, 128)
     model = make(MPTRec(census), rows=1000)
+    assert (model.backbone.input_width, census.width) == (123, 128)
     assert sum(int(tf.size(w)) for w in model.trainable_weights) == 293_148
     # Neither metrics nor counters nor environments are parameters.
     assert (
