@@ -49,6 +49,11 @@ class Registry(Generic[Kind]):
             raise ValueError(f"there is a {self._what} {name!r} already; give it another name.")
         self._kinds[name] = kind
 
+    def unregister(self, name: str) -> None:
+        """Removes a kind that `register` added."""
+        if name not in self._built_in:
+            self._kinds.pop(name, None)
+
     def names(self) -> tuple[str, ...]:
         """Names of all kinds, the project's own first."""
         _load_plugins()

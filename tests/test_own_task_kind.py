@@ -4,9 +4,6 @@ import csv
 import dataclasses
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +79,12 @@ class CountTask(Task):
         return -2 * (labels * np.log(ratio) - (labels - predictions))
 
 
-TASKS.register("count", CountTask)
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    TASKS.register("count", CountTask)
+    yield
+    TASKS.unregister("count")
+
 
 SPEC = """
 name: shop
@@ -385,75 +387,3 @@ def test_the_model_card(served):
     assert "one probability or expected count per task out" in text
     assert "| validation AUC | validation deviance score |" in text
     assert "| clicks | added | number of clicks |" in text
-
-
-def test_programs_know_a_plug_in(served, folder):
-    """In a process of its own: the kind is known by the module that MPTREC_PLUGINS names."""
-    here = Path(__file__)
-    path = os.pathsep.join([str(here.parent), str(here.parents[1])])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mptrec_tf.bin.evaluate",
-            f"--model={served.path}",
-            f"--spec={folder / 'spec.yaml'}",
-            f"--files={folder / 'test.csv'}",
-            f"--output={folder / 'metrics.json'}",
-        ],
-        env=os.environ | {"PYTHONPATH": path, "MPTREC_PLUGINS": here.stem},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((folder / "metrics.json").read_text())["tasks"]
-    assert metrics["visits"]["deviance_score"] < 0
-
-
-# The pipelines.
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    from components.example_gen.source import SourceConfig
-    from pipelines.whole_way import WholeWay
-
-    folder = tmp_path_factory.mktemp("pipelines")
-    files = make_files(folder)
-    return WholeWay(
-        root=str(folder / "root"),
-        serving_dir=str(folder / "root" / "saved_models" / "shop"),
-        source=SourceConfig(spec=load(folder / "spec.yaml"), files=files),
-        least={"visits": -20.0},
-        margin=20.0,
-        training={"epochs": 2},
-        head="prompt",
-    )
-
-
-def test_both_pipelines(pipelines, capsys):
-    from mptrec_tf.inference.saved_model import LoadedModel
-    from mptrec_tf.inference.scoring import evaluate
-    from pipelines.lineage import model_lineage, tree
-
-    first = pipelines.pretrain(("buy", "visits"))
-    second = pipelines.add_task("clicks")
-    expected = evaluate(LoadedModel(f"{pipelines.serving_dir}/2"), pipelines._open(), "test")
-    assert first.metrics("candidate").keys() == {"buy", "visits"}
-    for task, metrics in second.metrics("candidate").items():
-        key = "auc" if task == "buy" else "deviance_score"
-        assert metrics[key] == pytest.approx(expected[task][key], abs=1e-6)
-        assert metrics["example_count"] == ROWS["test"]
-    pipelines.print_tables()
-    assert "deviance score" in capsys.readouterr().out
-    lineage = model_lineage(f"{pipelines.serving_dir}/2")
-    assert list(lineage["trainings"][0]["validation_scores"]) == ["deviance score"]
-    assert list(lineage["trainings"][1]["validation_scores"]) == ["AUC", "deviance score"]
-    tree(lineage)
-
-
-def test_a_threshold_keeps_a_model_back(pipelines):
-    way = dataclasses.replace(pipelines, least={"clicks": -1e-3})
-    with pytest.raises(InputError, match=r"task .clicks. has deviance score -"):
-        way.add_task("clicks")

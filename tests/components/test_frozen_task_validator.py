@@ -35,7 +35,7 @@ def validate(tmp_path, run_component, examples):
 
 
 EMBEDDING = "backbone/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
-SHARE_BIAS = "banks/0/_last/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
+SHARE_BIAS = "banks/0/_towers/_last/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
 
 
 def change_variable(model, name, change):

@@ -23,6 +23,13 @@ from mptrec_tf.inference.saved_model import LoadedModel  # noqa: E402
 NAMES = ("two_towers", "line", "hours", "count", "toy")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    toys.register()
+    yield
+    toys.unregister()
+
+
 def run_program(name, *flags, check=True):
     """Runs a program that finds the toys as a plug-in."""
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])

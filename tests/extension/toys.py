@@ -5,6 +5,7 @@ them as a plug-in (MPTREC_PLUGINS=toys).
 """
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.registry import TASKS
 from mptrec_tf.keras import keras
+from mptrec_tf.kinds import PLUGINS
 from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.heads.base import Head, HeadOutputs
@@ -252,8 +254,26 @@ class Toy:
         yield Block(columns, f"toy {shard}", np.arange(1, rows + 1), "row")
 
 
-MODELS.register("two_towers", ModelKind(TwoTowers, TwoTowersShape))
-HEADS.register("line", HeadKind(LineConfig, LineHead, reads=frozenset({"shared"})))
-FEATURES.register("hours", Hour)
-TASKS.register("count", CountTask)
-DATASETS.register("toy", DataSet("toy", make_spec, Toy, TASK_NAMES))
+KINDS = (
+    (MODELS, "two_towers", ModelKind(TwoTowers, TwoTowersShape)),
+    (HEADS, "line", HeadKind(LineConfig, LineHead, reads=frozenset({"shared"}))),
+    (FEATURES, "hours", Hour),
+    (TASKS, "count", CountTask),
+    (DATASETS, "toy", DataSet("toy", make_spec, Toy, TASK_NAMES)),
+)
+
+
+def register():
+    """Registers each by one call."""
+    for registry, name, kind in KINDS:
+        registry.register(name, kind)
+
+
+def unregister():
+    """Takes them back: other tests in this process know the project's own kinds alone."""
+    for registry, name, _ in KINDS:
+        registry.unregister(name)
+
+
+if "toys" in os.environ.get(PLUGINS, "").split(","):
+    register()

@@ -112,13 +112,13 @@ class Rows:
 @pytest.fixture(scope="module", autouse=True)
 def kinds():
     """Other tests list all kinds: these are there for this module alone."""
-    before = [dict(registry._kinds) for registry in (FEATURES, DATASETS)]
     FEATURES.register("toy_hours", Hour)
     FEATURES.register("toy_words", Word)
     options = {"rows": Option(int, "how many")}
     DATASETS.register("toy", DataSet("toy", make_spec, Rows, ("buy",), options=options))
     yield
-    FEATURES._kinds, DATASETS._kinds = before
+    for registry, name in ((FEATURES, "toy_hours"), (FEATURES, "toy_words"), (DATASETS, "toy")):
+        registry.unregister(name)
 
 
 @pytest.fixture(scope="module")
