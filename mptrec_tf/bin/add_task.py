@@ -36,9 +36,9 @@ _COMPARE = flags.DEFINE_bool(
     "Also train the task alone from scratch, and all tasks jointly, and say which is better, for "
     "the old tasks, too; by the test rows, which nothing else looks at.",
 )
-flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in HEADS.all().values()))
 shape_flags.define(*_SHAPES)
+flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(shape_flags)
 defaults.show({name: (recipe(name), kind.make_shape()) for name, kind in HEADS.all().items()})

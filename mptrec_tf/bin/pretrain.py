@@ -21,10 +21,10 @@ _MODEL = flags.DEFINE_enum(
     "What is trained: MPT-Rec, or a simpler model to compare it with.",
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the backbone.")
-flags.mark_flags_as_required(["data", "tasks", "output_dir"])
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in MODELS.all().values()))
 _LOSSES = tuple(dict.fromkeys(kind.losses for kind in MODELS.all().values()))
 shape_flags.define(*_SHAPES, *_LOSSES)
+flags.mark_flags_as_required(["data", "tasks", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(shape_flags)
 defaults.show(

@@ -60,12 +60,16 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
     assert weights.keys() == named_weights(head).keys()
     for name, weight in named_weights(head).items():
         np.testing.assert_array_equal(weight, weights[name])
-    shape = backbone.shape
+    layout = backbone.model.layout
     inputs = HeadInputs(
+<<<<<<< HEAD
         tf.random.normal((5, backbone.model.input_width)),
+=======
+        tf.random.normal((5, layout.input_width)),
+>>>>>>> h-tests
         None,
-        tf.random.normal((1, 5, shape.width)),
-        tf.random.normal((2, 5, shape.width)),
+        tf.random.normal((1, 5, layout.width)),
+        tf.random.normal((2, 5, layout.width)),
         backbone.model.prompts_of_tasks(),
         None,
         None,

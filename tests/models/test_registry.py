@@ -1,6 +1,7 @@
 """Kinds of models by name, the project's and a user's."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -58,7 +59,7 @@ def test_what_a_model_offers_is_what_it_has(backbone, batch):
 @pytest.mark.parametrize("name", ["mptrec", "single", "shared_bottom"])
 def test_a_shape_is_read_from_plain_data(shape, name):
     one = shape(kind=name, l2_dense=0.25)
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(one).items()}
+    plain = json.loads(json.dumps(dataclasses.asdict(one)))
     assert MODELS.get(name).shape_from_plain(plain) == one
 
 

@@ -68,13 +68,14 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
 @pytest.mark.parametrize(
     ("features", "compared"),
     [
-        ({"numeric": (Numeric("price"), Numeric("size"))}, ("buy",)),  # one more is no hindrance
-        ({"categorical": (), "numeric": (Numeric("price"),)}, ()),
-        ({"categorical": (Categorical("price"),), "numeric": (Numeric("device"),)}, ()),
+        # One more is no hindrance.
+        ((Categorical("device"), Numeric("price"), Numeric("size")), ("buy",)),
+        ((Numeric("price"),), ()),
+        ((Categorical("price"), Numeric("device")), ()),
     ],
 )
 def test_production_is_compared_where_rows_have_what_it_reads(serve, features, compared):
-    found = production.baseline(serve(SPEC), replace(SPEC, **features), ("buy",))
+    found = production.baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
     assert found.tasks == compared
     reason = found.not_compared.get("buy", "")
     assert bool(compared) != ("device" in reason and "which these rows do not have" in reason)
