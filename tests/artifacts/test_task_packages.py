@@ -62,11 +62,7 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
         np.testing.assert_array_equal(weight, weights[name])
     layout = backbone.model.layout
     inputs = HeadInputs(
-<<<<<<< HEAD
-        tf.random.normal((5, backbone.model.input_width)),
-=======
         tf.random.normal((5, layout.input_width)),
->>>>>>> h-tests
         None,
         tf.random.normal((1, 5, layout.width)),
         tf.random.normal((2, 5, layout.width)),

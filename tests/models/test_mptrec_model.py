@@ -11,7 +11,6 @@ from mptrec_tf.models.encoded import Layout, Moments, Statistics
 from mptrec_tf.models.mptrec import MPTRec
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.weights import named_weights
-from mptrec_tf.storage.plain import from_plain
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -40,11 +39,7 @@ def test_shapes(backbone, batch, rows):
     model = backbone()
     encoded = model.encode(batch(rows))
     outputs = model.predict_tasks(encoded)
-<<<<<<< HEAD
-    assert model.layout.input_width == model.input_width == 3 * 2 + 2
-=======
     assert model.input_width == 3 * 2 + 2
->>>>>>> h-tests
     assert model.shape.width == 4
     assert model.layout == Layout(input_width=8, shared=1, specific=3, width=4, tasks=3, ids=3)
     assert encoded.x.shape == (rows, 8)
@@ -74,11 +69,7 @@ def test_one_kind_of_features_alone(backbone, batch, plain, without):
     np.testing.assert_allclose(
         model.predict_tasks(encoded).logits, expected.logits, rtol=1e-4, atol=1e-5
     )
-<<<<<<< HEAD
-    assert expected.x.shape[1] == model.input_width
-=======
     assert expected.x.shape[1] == model.layout.input_width
->>>>>>> h-tests
     assert encoded.ids.shape == (6, model.layout.ids) == (6, 0 if without == "categorical" else 3)
 
 
@@ -144,10 +135,6 @@ def test_shape_survives_json(shape):
     plain = json.loads(json.dumps(dataclasses.asdict(one)))
     assert plain["expert_units"] == [5, 4]
     assert MODELS.get("mptrec").shape_from_plain(plain) == one
-<<<<<<< HEAD
-    assert from_plain(MPTRecShape, plain) == one
-=======
->>>>>>> h-tests
 
 
 def test_model_survives_its_config(backbone, batch):
@@ -239,15 +226,9 @@ def test_freezing_and_unfreezing(backbone, batch):
     assert len(model.losses) == 3
 
 
-<<<<<<< HEAD
-def statistics(rng, model):
-    k, h = len(model.shape.tasks), model.shape.width
-    sizes = {"x": model.input_width, "shared": (1, h), "specific": (k, h), "logits": k}
-=======
 def statistics(rng, layout):
     k, h = layout.tasks, layout.width
     sizes = {"x": layout.input_width, "shared": (1, h), "specific": (k, h), "logits": k}
->>>>>>> h-tests
     mean = Moments(**{name: rng.normal(size=size) for name, size in sizes.items()})
     deviation = Moments(**{name: 0.2 + rng.random(size) for name, size in sizes.items()})
     return Statistics(mean, deviation)
@@ -255,11 +236,7 @@ def statistics(rng, layout):
 
 def test_standardised_values_by_the_equations(backbone, batch):
     model = backbone()
-<<<<<<< HEAD
-    mean, deviation = statistics(np.random.default_rng(11), model)
-=======
     mean, deviation = statistics(np.random.default_rng(11), model.layout)
->>>>>>> h-tests
     deviation.x[0], mean.x[0] = 0.01, 3.0  # beyond the limit
     model.set_statistics(Statistics(mean, deviation))
     encoded = model.head_inputs(model.encode(batch()))
@@ -278,11 +255,7 @@ def test_standardised_values_by_the_equations(backbone, batch):
 
 def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
     model = backbone()
-<<<<<<< HEAD
-    mean, deviation = statistics(np.random.default_rng(3), model)
-=======
     mean, deviation = statistics(np.random.default_rng(3), model.layout)
->>>>>>> h-tests
     deviation = deviation._replace(x=0 * deviation.x, logits=np.full(3, 9e-7))
     model.set_statistics(Statistics(mean, deviation))
     standard = model.head_inputs(model.encode(batch())).standard
@@ -294,11 +267,7 @@ def test_a_dimension_that_never_changes_says_nothing(backbone, batch):
 def test_statistics_change_no_answer_and_are_no_parameters(backbone, batch):
     model = backbone()
     before = model(batch()).numpy()
-<<<<<<< HEAD
-    model.set_statistics(statistics(np.random.default_rng(1), model))
-=======
     model.set_statistics(statistics(np.random.default_rng(1), model.layout))
->>>>>>> h-tests
     np.testing.assert_array_equal(model(batch()), before)
     names = {name for name, w in model.named_weights().items() if not in_list(w, model.parameters)}
     assert names == {
