@@ -200,6 +200,9 @@ class DatasetSpec:
             )
         names = {field.name for field in dataclasses.fields(cls)} - {"features", "tasks"}
         sections = [name for name in raw if name not in names | {"tasks"}]
+        for name in FEATURES.names():
+            if FEATURES.get(name).always_listed and name not in raw:
+                raise KeyError(name)
         return cls(
             features=tuple(
                 fields_from_plain(FEATURES.get(section), fields)
