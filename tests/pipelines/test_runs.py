@@ -102,7 +102,7 @@ def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
 ):
     untrained = {"epochs": 1, "learning_rate": 1e-9}
     tasks = ("click", "like")
-    way = change(three_runs, training=untrained, least_auc=dict.fromkeys(tasks, 0.0), margin=0.01)
+    way = change(three_runs, training=untrained, least=dict.fromkeys(tasks, 0.0), margin=0.01)
     now = three_runs.results[2].metrics("candidate")
     least = min(now[task]["auc"] for task in tasks) - 0.01
     assert least > 0.51  # or nothing could be worse
