@@ -157,7 +157,7 @@ def test_joint_training_is_of_the_same_kind_and_shape(kind):
     from mptrec_tf.models.registry import MODELS
 
     fields = {"expert_units": (12, 8), "l2_dense": 0.5}
-    model = MODELS.get(kind).make(MODELS.get(kind).shape(("a", "b"), 100, 5, 3, **fields))
+    model = MODELS.get(kind).make(MODELS.get(kind).shape(("a", "b"), INPUTS, **fields))
     config = joint_config(model, "c", TrainingConfig(seed=7))
     config.check_fields()
     assert (config.tasks, config.model) == (("a", "b", "c"), kind)
