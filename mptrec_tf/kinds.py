@@ -16,7 +16,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mptrec_tf.errors import InputError, did_you_mean
 
@@ -72,16 +72,20 @@ class Registry(Generic[Kind]):
                 f"{did_you_mean(name, names)}"
             )
         if name not in self._kinds:
-            kind = self._built_in[name]
-            if isinstance(kind, str):
-                module, _, attribute = kind.partition(":")
-                kind = getattr(importlib.import_module(module), attribute)
-            self._kinds[name] = kind
+            self._kinds[name] = load(self._built_in[name])
         return self._kinds[name]
 
     def all(self) -> dict[str, Kind]:
         """All kinds by name."""
         return {name: self.get(name) for name in self.names()}
+
+
+def load(place: Any) -> Any:
+    """Returns what "module:attribute" names, imported now; anything else as it is."""
+    if not isinstance(place, str):
+        return place
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec, Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD, check_base_path, version_directories, versions
+from mptrec_tf.storage.plain import from_plain
 from pipelines.metadata import Artifact, Metadata
 
 
@@ -158,7 +159,7 @@ def _served_spec(version: str) -> DatasetSpec:
     path = os.path.join(version, CARD)
     try:
         with tf.io.gfile.GFile(path) as file:
-            return DatasetSpec.from_json(json.dumps(json.load(file)["spec"]))
+            return from_plain(DatasetSpec, json.load(file)["spec"])
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
             f"{path} does not say what the model in production reads and predicts; push to another "

@@ -17,6 +17,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from mptrec_tf.storage.arrays import save_arrays
+from mptrec_tf.storage.plain import from_plain
 
 # The same weights through another graph: a few units in the last place of a float32, relative to
 # predictions beyond 1.
@@ -68,7 +69,7 @@ def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
     """The raw columns [n] of serialized examples, by input of the signature `columns`."""
     with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
         card = json.load(file)
-    features = raw_feature_spec(DatasetSpec.from_json(json.dumps(card["spec"])))
+    features = raw_feature_spec(from_plain(DatasetSpec, card["spec"]))
     columns = tf.io.parse_example(examples, features)
     arrays = {card["inputs"][name]: column.numpy() for name, column in columns.items()}
     return {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}

@@ -111,7 +111,7 @@ def save_all_but_weights(
         "fingerprint": fingerprint,
         "model": model.kind,
         "shape": to_plain(model.shape),
-        "spec": json.loads(spec.to_json()),
+        "spec": to_plain(spec),
         "training": training,
     }
     write_file(os.path.join(directory, BACKBONE), to_json(description))

@@ -5,7 +5,6 @@ which takes seconds.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from mptrec_tf.kinds import PLUGINS
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.json_files import read_description, understood
+from mptrec_tf.storage.plain import from_plain
 
 BACKBONE, PACKAGE = "backbone.json", "task.json"
 
@@ -85,7 +85,7 @@ def describe_backbone(directory: str) -> BackboneDescription:
             directory,
             model,
             MODELS.get(model).shape_from_plain(description["shape"]),
-            DatasetSpec.from_json(json.dumps(description["spec"])),
+            from_plain(DatasetSpec, description["spec"]),
             description["fingerprint"],
             description["training"],
         )

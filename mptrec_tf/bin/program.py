@@ -23,6 +23,18 @@ from mptrec_tf.progress import counting
 progress = counting  # what programs call it
 
 
+def _end_early(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Ends a program whose flags cannot be defined, as by a plug-in that cannot be imported."""
+    if not isinstance(error, InputError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"{_name(sys.argv[0])}: error: {error}", file=sys.stderr)
+
+
+# Python prints what it raised and ends with status 1.
+sys.excepthook = _end_early
+
+
 def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = False) -> None:
     """Runs a program's `main` with its flags parsed; exits with status 1 on a user's mistake.
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import InputShape
-from mptrec_tf.data.features.registry import table_rows
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
 from mptrec_tf.errors import InputError
@@ -78,7 +77,6 @@ class PreparedData(TrainingData):
         with description(path, missing, "prepare the data again") as content:
             self.spec = from_plain(DatasetSpec, content["spec"])
             self.inputs = from_plain(tuple[InputShape, ...], content["inputs"])
-            self.embedding_rows = table_rows(self.inputs)
             self.splits = checked_splits(content["splits"])
             self.survey = content["survey"]
 

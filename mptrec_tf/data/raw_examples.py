@@ -18,7 +18,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.arrow import lists, raw_features, text
-from mptrec_tf.data.features.registry import table_rows
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT, raw_feature_spec
 from mptrec_tf.data.sources.block import Block
@@ -133,7 +132,6 @@ class RawExamples(TrainingData):
         self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
         self.fingerprint: str = description["fingerprint"]
         self.inputs = input_shapes(self.spec, tft.TFTransformOutput(transform_dir))
-        self.embedding_rows = table_rows(self.inputs)
         self._preprocessing = Preprocessing(transform_dir)
 
     def files(self, split: str) -> list[str]:

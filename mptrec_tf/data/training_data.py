@@ -29,7 +29,6 @@ class TrainingData(Protocol):
       transform_dir: str. Directory of the preprocessing graph.
       spec: The data set's spec.
       inputs: What a model is told of the features of each kind, in the order of x.
-      embedding_rows: int. Ids of all categorical features together.
       splits: Rows (`rows`) and what is known of the labels by task (`tasks`, see `Task.summary`) of
         each split.
     """
@@ -38,7 +37,6 @@ class TrainingData(Protocol):
     transform_dir: str
     spec: DatasetSpec
     inputs: tuple[InputShape, ...]
-    embedding_rows: int
     splits: Mapping[str, Mapping[str, Any]]
 
     def files(self, split: str) -> list[str]:

@@ -20,6 +20,7 @@ from mptrec_tf.export.versions import (
     version_directories,
 )
 from mptrec_tf.storage.file_systems import file_system, open_file, trouble
+from mptrec_tf.storage.plain import from_plain
 
 # Of a version: what it was made from.
 PARTS = "assets.extra/parts"
@@ -98,7 +99,7 @@ def described_spec(version: str) -> DatasetSpec | None:
     """The spec in a version's model card; None where loading will say that it is damaged."""
     try:
         with open_file(os.path.join(version, CARD)) as file:
-            return DatasetSpec.from_json(json.dumps(json.load(file)["spec"]))
+            return from_plain(DatasetSpec, json.load(file)["spec"])
     except Exception as error:
         if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
             raise

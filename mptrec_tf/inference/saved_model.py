@@ -12,6 +12,7 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD, newest_version
+from mptrec_tf.storage.plain import from_plain
 
 __all__ = ["LoadedModel", "newest_version"]
 
@@ -37,7 +38,7 @@ class LoadedModel:
             self._model = tf.saved_model.load(self.path)
             with tf.io.gfile.GFile(os.path.join(self.path, CARD)) as file:
                 self.card = json.load(file)
-            self.spec = DatasetSpec.from_json(json.dumps(self.card["spec"]))
+            self.spec = from_plain(DatasetSpec, self.card["spec"])
             self._inputs: dict[str, str] = self.card["inputs"]
             self._columns = self._model.signatures["columns"]
         except InputError:

@@ -1,11 +1,10 @@
 """The models that can be pre-trained, by name: a line each."""
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mptrec_tf.kinds import Registry
+from mptrec_tf.kinds import Registry, load
 from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
 from mptrec_tf.storage.plain import from_plain
 
@@ -36,28 +35,26 @@ class ModelKind:
     trainer: "type[Trainer] | str" = _TRAINER
     offers: frozenset[str] = frozenset({"shared"})
 
+    @property
+    def model_class(self) -> "type[MultiTaskModel]":
+        """The model, imported."""
+        return load(self.model)
+
     def make(self, shape: ModelShape) -> "MultiTaskModel":
         """Makes a model with fresh weights."""
-        return _load(self.model)(shape)
+        return self.model_class(shape)
 
     def make_trainer(self, *args: Any) -> "Trainer":
         """Makes what pre-trains a model; see `Trainer` for the arguments."""
-        return _load(self.trainer)(*args)
+        return load(self.trainer)(*args)
 
     def rows_in_memory(self, losses: Any) -> str:
         """Why a training needs its rows in memory, see `Trainer`; empty where it does not."""
-        return _load(self.trainer).rows_in_memory(losses)
+        return load(self.trainer).rows_in_memory(losses)
 
     def shape_from_plain(self, raw: Mapping[str, Any]) -> ModelShape:
         """Reads what `to_plain` made of a shape."""
         return from_plain(self.shape, raw)
-
-
-def _load(place: type | str) -> type:
-    if not isinstance(place, str):
-        return place
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 MODELS: Registry[ModelKind] = Registry(

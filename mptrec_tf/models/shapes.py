@@ -60,7 +60,7 @@ class ModelShape:
 
 
 # Fields of a shape that the tasks and the data decide.
-_OF_DATA = ("tasks", "inputs")
+OF_DATA = ("tasks", "inputs")
 
 
 def free_fields(shape: ModelShape) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def free_fields(shape: ModelShape) -> dict[str, Any]:
     return {
         field.name: getattr(shape, field.name)
         for field in dataclasses.fields(shape)
-        if field.name not in _OF_DATA
+        if field.name not in OF_DATA
     }
 
 

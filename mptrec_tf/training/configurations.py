@@ -11,7 +11,7 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
-from mptrec_tf.models.shapes import ModelShape
+from mptrec_tf.models.shapes import OF_DATA, ModelShape
 from mptrec_tf.storage.plain import from_plain, values_from_plain
 
 SCHEDULES = ("constant", "cosine")
@@ -83,7 +83,8 @@ class PretrainingConfig:
         """
         kind = MODELS.get(self.model)
         for given, of in ((self.shape, kind.shape), (self.losses, kind.losses)):
-            unknown = sorted(set(given) - {field.name for field in dataclasses.fields(of)})
+            fields = {field.name for field in dataclasses.fields(of)} - set(OF_DATA)
+            unknown = sorted(set(given) - fields)
             if unknown:
                 raise InputError(f"model {self.model!r} has no {unknown[0]}; leave it out.")
 

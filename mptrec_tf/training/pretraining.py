@@ -33,10 +33,19 @@ def pretrain(
       rows: Training and validation rows of these tasks, where they are loaded already.
 
     Raises:
-      InputError: for a task with one label only, data that are damaged, data too large for a
-        training that needs its rows in memory, or a directory that holds the state of another run.
+      InputError: for fields that the model does not have, a task with one label only, data that are
+        damaged, data too large for a training that needs its rows in memory, or a directory that
+        holds the state of another run.
+      ValueError: for a model that is registered under another name than its `kind`.
     """
+    config.check_fields()
     kind, training = MODELS.get(config.model), config.training
+    if kind.model_class.kind != config.model:
+        # Found after the training, by whoever loads it, that would cost hours.
+        raise ValueError(
+            f"{kind.model_class.__name__}.kind should be {config.model!r}, as it is registered. "
+            f"Received: {kind.model_class.kind!r}."
+        )
     shape, losses = config.make_shape(data), config.make_losses()
     graph = transform_fingerprint(data.transform_dir)
     loop.seed_everything(training.seed)

@@ -80,3 +80,16 @@ def test_a_model_of_ones_own(run_refused, prepared_synthetic, tmp_path):
 def test_a_module_that_cannot_be_imported_is_named(tmp_path):
     done = run(tmp_path, "--help", plugins="mine")
     assert "MPTREC_PLUGINS names 'mine', which cannot be imported" in done.stderr
+
+
+def test_a_plug_in_that_cannot_be_imported_is_said_in_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "-m", "mptrec_tf.bin.pretrain", "--help"],
+        env=os.environ | {"MPTREC_PLUGINS": "no_such_module"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: MPTREC_PLUGINS names 'no_such_module', which cannot be imported" in done.stderr

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import check_beam_args, prepare
@@ -127,7 +128,7 @@ def test_own_data(shop_data):
     assert rows["categorical"][:, 1].tolist() == [14, 14, 15, 15]
     buckets = tf.strings.to_hash_bucket_fast([row[2] for row in SHOP_ROWS], 10).numpy()
     assert rows["categorical"][:, 2].tolist() == buckets.tolist()
-    assert shop_data.embedding_rows == 10 + 4 + 2
+    assert shop_data.inputs[0] == InputShape("categorical", 3, 10 + 4 + 2)
     np.testing.assert_allclose(rows["numeric"][:, 0], [1 / 3, 2 / 3, 1, 0], rtol=1e-6)
     logs = np.log1p([2, 0, 9, 1])
     np.testing.assert_allclose(rows["numeric"][:, 1], (logs - logs.mean()) / logs.std(), rtol=1e-5)
@@ -227,7 +228,7 @@ def test_a_backbones_graph_on_other_training_rows(shop, shop_data, tmp_path):
         assert_same_rows(read(data, split), read(shop_data, split))
     eve = {name: column[3:] for name, column in read(shop_data, "validation").items()}
     assert_same_rows(read(data, "train"), eve)
-    assert data.embedding_rows == shop_data.embedding_rows
+    assert data.inputs == shop_data.inputs
 
 
 def test_no_graph(shop, tmp_path):
@@ -251,7 +252,7 @@ def test_real_rows(prepared_census, small_census):
         assert rows["numeric"].min() >= 0
         assert rows["numeric"].max() <= 1
         assert rows["categorical"].min() >= 0
-        assert rows["categorical"].max() < data.embedding_rows
+        assert rows["categorical"].max() < data.inputs[0].rows
         married = np.concatenate([b.column("marital_stat") for b in blocks]) != "Never married"
         assert rows["labels"][:, 1].tolist() == (~married).tolist()
         positives = dict(zip(data.spec.task_names, rows["labels"].sum(axis=0), strict=True))
@@ -282,7 +283,7 @@ def test_values_that_train_does_not_have(prepared_census, small_census):
 
 def test_all_real_rows(shared_data, tmp_path):
     data = prepare(CensusIncome(str(shared_data)), f"{tmp_path}/data")
-    assert data.embedding_rows == 493
+    assert data.inputs == (InputShape("categorical", 28, 493), InputShape("numeric", 11))
     assert {split: counts["rows"] for split, counts in data.splits.items()} == {
         "train": 53206,
         "validation": 13302,

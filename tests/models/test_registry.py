@@ -15,6 +15,7 @@ from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, Plain
 from mptrec_tf.models.shared_bottom import SharedBottom
 from mptrec_tf.models.single import Single
 from mptrec_tf.models.trainer import Plan, Trainer
+from mptrec_tf.training.configurations import PretrainingConfig
 
 
 def test_the_projects_own():
@@ -134,3 +135,16 @@ def test_names_and_shapes_are_known_without_tensorflow():
         "PretrainingConfig(('a',), 'single').check_fields(); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_mistakes_of_a_kind_are_named_before_anything_is_read(monkeypatch):
+    from mptrec_tf.training.pretraining import pretrain
+
+    monkeypatch.setattr(MODELS, "_kinds", dict(MODELS._kinds))
+    MODELS.register("renamed", ModelKind(Single))
+    with pytest.raises(ValueError, match=r"Single.kind should be 'renamed'.*Received: 'single'"):
+        pretrain(None, PretrainingConfig(("a",), "renamed"), None)
+    for fields in ({"fusion": "full"}, {"tasks": ("b",)}):
+        name = next(iter(fields))
+        with pytest.raises(InputError, match=f"model 'single' has no {name}; leave it out"):
+            pretrain(None, PretrainingConfig(("a",), "single", fields), None)

@@ -143,7 +143,7 @@ def test_examples_and_csv_are_prepared_alike(of_examples, of_csv):
         some, others = packed(of_examples, split), packed(of_csv, split)
         for name in some:
             np.testing.assert_array_equal(some[name], others[name])
-    assert of_examples.embedding_rows == of_csv.embedding_rows
+    assert of_examples.inputs == of_csv.inputs
     types = dict.fromkeys(("user", "shop", "price", "items"), "int64")
     assert of_examples.spec == dataclasses.replace(SPEC, example_types=types)
     assert of_csv.spec == SPEC

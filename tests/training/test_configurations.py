@@ -52,7 +52,7 @@ def test_a_shape_fits_the_data(prepared_synthetic):
     data = PreparedData(str(prepared_synthetic))
     assert FULL.make_shape(data) == MPTRecShape(
         ("click", "like"),
-        (InputShape("categorical", 7, data.embedding_rows), InputShape("numeric", 3)),
+        (InputShape("categorical", 7, data.inputs[0].rows), InputShape("numeric", 3)),
         expert_units=(12, 8),
         tower_units=(4,),
         l2_dense=0.5,

@@ -43,8 +43,3 @@ def input_width(inputs: Sequence[InputShape], embedding_width: int) -> int:
 def packed_signature(inputs: Sequence[InputShape]) -> dict[str, tuple[int, str]]:
     """Returns n and the dtype of each packed tensor [B, n] by its name."""
     return {of.kind: (of.columns, FEATURES.get(of.kind).dtype) for of in inputs}
-
-
-def table_rows(inputs: Sequence[InputShape], section: str = "categorical") -> int:
-    """Returns the ids of one kind; 0 where there are no such features."""
-    return next((of.rows for of in inputs if of.kind == section), 0)

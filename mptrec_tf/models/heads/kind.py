@@ -5,10 +5,10 @@ the bank, which do, are imported when they are needed.
 """
 
 import dataclasses
-import importlib
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mptrec_tf.kinds import load
 from mptrec_tf.settings import setting_of
 
 if TYPE_CHECKING:
@@ -89,11 +89,3 @@ def for_serving(shape: Any) -> tuple[tuple[str, Any], ...]:
         for field in dataclasses.fields(shape)
         if not setting_of(field).training_only
     )
-
-
-def load(place: Any) -> Any:
-    """Returns what "module:name" names; anything else as it is."""
-    if not isinstance(place, str):
-        return place
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)

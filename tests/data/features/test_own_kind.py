@@ -159,7 +159,11 @@ def test_the_rows_are_packed(data):
     np.testing.assert_allclose(hours[:4], [[0, 1], [1, 0], [0, -1], [-1, 0]], atol=1e-6)
     ids = tf.strings.to_hash_bucket_fast(["t0", "t1", "t2"], 7).numpy()
     assert batch["toy_words"].numpy()[order][:3, 0].tolist() == ids.tolist()
-    assert data.embedding_rows == 0
+    assert {of.kind: of.rows for of in data.inputs} == {
+        "numeric": 0,
+        "toy_hours": 0,
+        "toy_words": 7,
+    }
 
 
 def test_the_graph_takes_the_raw_columns(data):

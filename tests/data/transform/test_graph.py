@@ -125,8 +125,9 @@ def test_packed_ids(data, split):
     assert street.tolist() == (3 + bucket(rows["street (old)"], 5)).tolist()
 
 
-def test_embedding_rows(data):
-    assert data.embedding_rows == 3 + 5 + 6 + 3
+def test_ids_of_the_table(data):
+    rows = {of.kind: of.rows for of in data.inputs}
+    assert rows["categorical"] == 3 + 5 + 6 + 3
 
 
 def test_the_vocabulary_file(data):
