@@ -13,10 +13,10 @@ from mptrec_tf.data.prepare import check_beam_args, prepare
 from mptrec_tf.data.prepared import PreparedData, summary_rows
 from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.sources.census_income import CensusIncome
-from mptrec_tf.data.sources.registry import open_tabular
 from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.spec_yaml import load
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 
@@ -92,7 +92,7 @@ def open_shop(folder, train="train-*.csv"):
         "validation": [f"{folder}/validation.csv.gz"],
         "test": [f"{folder}/test.tfrecord"],
     }
-    return open_tabular(folder / "spec.yaml", patterns)
+    return Tabular(load(folder / "spec.yaml"), patterns)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.sources.data_set import DataSet
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.spec_yaml import load
 from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import Registry
 from mptrec_tf.storage.file_systems import is_remote
@@ -64,18 +63,3 @@ def check_files(patterns: Sequence[str]) -> None:
         plain = not (is_remote(path) or path.startswith("tfds:") or set(path) & set("*?[\\"))
         if plain and (not os.path.exists(path) or os.path.isdir(path)):
             raise InputError(f"no file matches {path!r}; give an existing file or a glob.")
-
-
-def open_tabular(spec: str | os.PathLike[str], patterns: Mapping[str, Sequence[str]]) -> Source:
-    """Opens a user's own files.
-
-    Args:
-      spec: Path of the YAML spec.
-      patterns: File paths or globs by split.
-
-    Raises:
-      InputError: for a spec that is wrong or a pattern that matches no file.
-    """
-    from mptrec_tf.data.sources.tabular import Tabular
-
-    return Tabular(load(spec), patterns)

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import read_split
-from mptrec_tf.data.sources.registry import open_tabular
 from mptrec_tf.data.sources.tabular import Tabular, read_file
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.spec_yaml import load
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
@@ -67,7 +67,7 @@ def test_from_a_spec_file(folder):
     (folder / "my.yaml").write_text(
         "name: my\nnumeric: [x]\ntasks: [{name: t, label: y, positive: 1}]\n"
     )
-    source = open_tabular(folder / "my.yaml", {"train": [f"{folder}/a.csv"]})
+    source = Tabular(load(folder / "my.yaml"), {"train": [f"{folder}/a.csv"]})
     assert source.spec == SPEC
     assert len(next(read_split(source, "train"))) == 2
 
@@ -75,7 +75,7 @@ def test_from_a_spec_file(folder):
 def test_from_a_wrong_spec_file(folder):
     (folder / "my.yaml").write_text("name: my\nnumeric: [x]\n")
     with pytest.raises(InputError, match=r"my.yaml, line 1: it has no task"):
-        open_tabular(folder / "my.yaml", {"train": [f"{folder}/a.csv"]})
+        Tabular(load(folder / "my.yaml"), {"train": [f"{folder}/a.csv"]})
 
 
 def test_files_without_rows_are_passed_over(folder):
@@ -116,7 +116,7 @@ def test_the_specs_text_format_is_the_readers(folder):
     )
     (folder / "rows.csv").write_text("1.5;1\n")
     (folder / "bars.csv").write_text("2.5|1\n")
-    source = open_tabular(folder / "my.yaml", {"train": [f"{folder}/rows.csv"]})
+    source = Tabular(load(folder / "my.yaml"), {"train": [f"{folder}/rows.csv"]})
     assert next(read_split(source, "train")).numbers("x").tolist() == [1.5]
     spec = dataclasses.replace(source.spec, text_format=TextFormat("|", header=("x", "y")))
     source = Tabular(spec, {"train": [f"{folder}/bars.csv"]})
