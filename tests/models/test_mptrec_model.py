@@ -137,14 +137,6 @@ def test_shape_survives_json(shape):
     assert MODELS.get("mptrec").shape_from_plain(plain) == one
 
 
-def test_model_survives_its_config(backbone, batch):
-    model = backbone(fusion="specific_only", tower_dropout=0.1)
-    copy = MPTRec.from_config(json.loads(json.dumps(model.get_config())))
-    assert copy.shape == model.shape
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(batch()), model(batch()))
-
-
 def test_checkpoint_saves_and_loads(backbone, shape, batch, tmp_path):
     model = backbone(expert_dropout=0.2)
     path = tf.train.Checkpoint(model=model).write(f"{tmp_path}/checkpoint")
@@ -302,30 +294,8 @@ def test_what_the_signature_encode_serves(backbone, batch):
         np.testing.assert_array_equal(served["specific"][:, k], encoded.specific[k])
 
 
-def test_rescaled_tasks_say_scale_times_logit_plus_shift(backbone, batch):
-    model = backbone()
-    before, encoded = model(batch()).numpy(), model.encode(batch())
-    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -1.0])
-    model.rescale(scale, shift)
-    np.testing.assert_allclose(model(batch()), scale * before + shift, rtol=1e-4, atol=1e-6)
-    for one, other in zip(model.encode(batch()), encoded, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def in_list(weight, weights):
     return any(weight is other for other in weights)
-
-
-def test_l2_terms_by_hand(backbone, batch):
-    model = backbone(l2_embedding=0.5, l2_dense=0.25)
-    model(batch())
-    w = {name: (weight.numpy() ** 2).sum() for name, weight in model.named_weights().items()}
-    expected = [
-        0.25 * w["embedding/table"],
-        0.125 * (w["experts/kernel_0"] + w["experts/kernel_1"]),
-        0.125 * (w["towers/kernel_0"] + w["towers/kernel_1"]),
-    ]
-    np.testing.assert_allclose(sorted(model.losses), sorted(expected), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """One expert that all tasks share, and a tower for each task."""
 
-import json
-
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import tensorflow as tf
 from mptrec_tf.models.encoded import Layout, Moments, Statistics
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shared_bottom import SharedBottom
-from mptrec_tf.models.trainer import Trainer
 
 
 @pytest.fixture
@@ -84,45 +81,6 @@ def test_a_task_depends_on_its_tower_and_on_what_is_shared(bottom, batch):
     assert (model(batch()).numpy() != after).any(axis=0).all()
 
 
-def test_loss_is_the_sum_over_tasks(bottom, batch, plain_bottom, plain_bce, tasks_of):
-    model = bottom()
-    for weighted in (False, True):
-        inputs = batch(weight=weighted)
-        weight = inputs.get("weight", np.ones(6))
-        _, _, logits = plain_bottom(model, inputs)
-        expected = [
-            (weight * plain_bce(logits[k], inputs["labels"][:, k])).sum() / weight.sum()
-            for k in range(3)
-        ]
-        trainer = Trainer(model, tasks_of(model))
-        np.testing.assert_allclose(trainer.compute_loss(inputs), sum(expected), rtol=1e-5)
-        found = {m.name: m.result() for m in trainer.metrics}
-        assert set(found) == {f"loss/{task}" for task in model.shape.tasks}
-        for task, value in zip(model.shape.tasks, expected, strict=True):
-            np.testing.assert_allclose(found[f"loss/{task}"], value, rtol=1e-5)
-
-
-def test_report_holds_the_predictions_alone(bottom, batch, plain_bottom, tasks_of):
-    model = bottom()
-    trainer = Trainer(model, tasks_of(model))
-    report = trainer.report(batch())
-    _, _, logits = plain_bottom(model, batch())
-    assert set(report) == {"prediction"}
-    np.testing.assert_allclose(report["prediction"], 1 / (1 + np.exp(-logits.T)), rtol=1e-4)
-
-
-def test_l2_terms_by_hand(bottom, batch):
-    model = bottom(l2_embedding=0.5, l2_dense=0.25)
-    model(batch())
-    w = {name: (weight.numpy() ** 2).sum() for name, weight in model.named_weights().items()}
-    expected = [
-        0.25 * w["embedding/table"],
-        0.125 * (w["experts/kernel_0"] + w["experts/kernel_1"]),
-        0.125 * (w["towers/kernel_0"] + w["towers/kernel_1"]),
-    ]
-    np.testing.assert_allclose(sorted(model.losses), sorted(expected), rtol=1e-5)
-
-
 def test_standardised_values_by_the_equations(bottom, batch):
     model = bottom()
     rng = np.random.default_rng(11)
@@ -152,16 +110,6 @@ def test_what_the_signature_encode_serves(bottom, batch):
     np.testing.assert_array_equal(served["shared"], encoded.shared[0])
 
 
-def test_rescaled_tasks_say_scale_times_logit_plus_shift(bottom, batch):
-    model = bottom()
-    before, encoded = model(batch()).numpy(), model.encode(batch())
-    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -1.0])
-    model.rescale(scale, shift)
-    np.testing.assert_allclose(model(batch()), scale * before + shift, rtol=1e-4, atol=1e-6)
-    for one, other in zip(model.encode(batch()), encoded, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_parameters_of_joint_training_by_hand(bottom, shape):
     # 12 ids of width 2 and an expert 8 -> 5 -> 4 for all; towers 4 -> 3 -> 1.
     shared, tower = 12 * 2 + (8 * 5 + 5 + 5 * 4 + 4), 4 * 3 + 3 + 3 + 1
@@ -172,11 +120,3 @@ def test_parameters_of_joint_training_by_hand(bottom, shape):
     assert model.joint_parameters(2) == shared + 5 * tower
     four = SharedBottom(shape("abcd", kind="shared_bottom"))
     assert sum(int(tf.size(w)) for w in four.trainable_weights) == shared + 4 * tower
-
-
-def test_model_survives_its_config(bottom, batch):
-    model = bottom(tower_dropout=0.1)
-    copy = SharedBottom.from_config(json.loads(json.dumps(model.get_config())))
-    assert copy.shape == model.shape
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(batch()), model(batch()))

@@ -1,7 +1,5 @@
 """A network of its own for each task."""
 
-import json
-
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import Layout, Moments, Statistics
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.single import Single
-from mptrec_tf.models.trainer import Plan, Trainer
+from mptrec_tf.models.trainer import Trainer
 
 
 @pytest.fixture
@@ -152,45 +150,6 @@ def test_tasks_trained_together_are_what_each_is_alone(single, batch, dataset, t
         np.testing.assert_allclose(found[:, k : k + 1], expected, rtol=1e-4)
 
 
-def test_loss_is_the_sum_over_tasks(single, batch, plain_single, plain_bce, tasks_of):
-    model = single()
-    for weighted in (False, True):
-        inputs = batch(weight=weighted)
-        weight = inputs.get("weight", np.ones(6))
-        _, _, logits = plain_single(model, inputs)
-        expected = [
-            (weight * plain_bce(logits[k], inputs["labels"][:, k])).sum() / weight.sum()
-            for k in range(3)
-        ]
-        trainer = Trainer(model, tasks_of(model), plan=Plan(steps=10, rows=6))
-        np.testing.assert_allclose(trainer.compute_loss(inputs), sum(expected), rtol=1e-5)
-        found = {m.name: m.result() for m in trainer.metrics}
-        assert set(found) == {f"loss/{task}" for task in model.shape.tasks}
-        for task, value in zip(model.shape.tasks, expected, strict=True):
-            np.testing.assert_allclose(found[f"loss/{task}"], value, rtol=1e-5)
-
-
-def test_report_holds_the_predictions_alone(single, batch, plain_single, tasks_of):
-    model = single()
-    trainer = Trainer(model, tasks_of(model))
-    report = trainer.report(batch())
-    _, _, logits = plain_single(model, batch())
-    assert set(report) == {"prediction"}
-    np.testing.assert_allclose(report["prediction"], 1 / (1 + np.exp(-logits.T)), rtol=1e-4)
-
-
-def test_l2_terms_by_hand(single, batch):
-    model = single(l2_embedding=0.5, l2_dense=0.25)
-    model(batch())
-    w = {name: (weight.numpy() ** 2).sum() for name, weight in model.named_weights().items()}
-    expected = [
-        0.25 * w["embedding/table"],
-        0.125 * (w["experts/kernel_0"] + w["experts/kernel_1"]),
-        0.125 * (w["towers/kernel_0"] + w["towers/kernel_1"]),
-    ]
-    np.testing.assert_allclose(sorted(model.losses), sorted(expected), rtol=1e-5)
-
-
 def test_dropout_in_training_alone(single, batch):
     model = single(expert_dropout=0.5, tower_dropout=0.5)
     plain = model(batch()).numpy()
@@ -231,16 +190,6 @@ def test_what_the_signature_encode_serves(single, batch):
         np.testing.assert_array_equal(served["specific"][:, k], encoded.specific[k])
 
 
-def test_rescaled_tasks_say_scale_times_logit_plus_shift(single, batch):
-    model = single()
-    before, encoded = model(batch()).numpy(), model.encode(batch())
-    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.0, -1.0])
-    model.rescale(scale, shift)
-    np.testing.assert_allclose(model(batch()), scale * before + shift, rtol=1e-4, atol=1e-6)
-    for one, other in zip(model.encode(batch()), encoded, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def test_parameters_of_joint_training_by_hand(single, shape):
     # Of each task: 12 ids of width 2, an expert 8 -> 5 -> 4, a tower 4 -> 3 -> 1.
     own = 12 * 2 + (8 * 5 + 5 + 5 * 4 + 4) + (4 * 3 + 3 + 3 + 1)
@@ -263,11 +212,3 @@ def test_names_of_weights(single):
         ),
         *(f"towers/{what}_{i}" for what in ("bias", "kernel") for i in (0, 1)),
     ]
-
-
-def test_model_survives_its_config(single, batch):
-    model = single(tower_dropout=0.1)
-    copy = Single.from_config(json.loads(json.dumps(model.get_config())))
-    assert copy.shape == model.shape
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(batch()), model(batch()))
