@@ -72,7 +72,8 @@ def way(tmp_path_factory):
         f"--output_dir={folder}/backbone",
     )
     for task, head in (("calls", "auto"), ("returns", "line")):
-        flags = (f"--task={task}", f"--head={head}", "--epochs=8", "--batch_size=64")
+        flags = (f"--task={task}", f"--head={head}")
+        flags += ("--epochs=8", "--batch_size=64", "--learning_rate=0.02")
         run(task, "add_task", data, backbone, *flags, f"--output_dir={folder}/{task}")
     tasks = f"--tasks={folder}/calls"
     run("export 1", "export", backbone, tasks, f"--output_dir={folder}/model")
