@@ -33,7 +33,7 @@ def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     """Runs the pipelines and checks what they pushed; returns a row per task."""
     from mptrec_tf.data.sources.registry import open_source
     from mptrec_tf.inference.saved_model import LoadedModel
-    from mptrec_tf.inference.scoring import same_answers
+    from mptrec_tf.inference.scoring import same_predictions
     from pipelines.config import ADD_TASK
     from pipelines.metadata import Metadata
     from pipelines.results import RunResults
@@ -59,7 +59,7 @@ def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     metrics = RunResults(metadata, metadata.last_run(ADD_TASK)).metrics("candidate")
     source = open_source("census_income", data_dir=data_dir)
     versions = [LoadedModel(f"{served}/{version}") for version in (1, 2)]
-    if not same_answers(*versions, source, "test", OLD):
+    if not same_predictions(*versions, source, "test", OLD):
         raise InputError(f"seed {seed}: an old task's answers changed.")
     return [
         {

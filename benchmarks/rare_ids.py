@@ -228,14 +228,14 @@ def look(model, validation, test, tasks) -> dict[str, list[float]]:
     from scipy.special import expit, logit
 
     from mptrec_tf.evaluation.platt import scale_and_shift
-    from mptrec_tf.training.batches import reported
+    from mptrec_tf.training.batches import evaluate_rows
 
     def calibrated(p, found):
         return expit(found[0] * logit(np.clip(p, 1e-7, 1 - 1e-7)) + found[1])
 
     found = {}
     for split, rows in (("validation", validation), ("test", test)):
-        report, labels, _ = reported(model, rows)
+        report, labels, _ = evaluate_rows(model, rows)
         for i, task in enumerate(tasks):
             y, p = labels[:, i], report["prediction"][:, i].astype(np.float64)
             if split == "validation":

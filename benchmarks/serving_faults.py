@@ -24,7 +24,7 @@ from mptrec_tf.errors import InputError
 
 _CALLERS = flags.DEFINE_integer("callers", 32, "Callers at a time.", 1)
 _SWAPS = flags.DEFINE_integer("swaps", 5, "Versions of the same tasks that are swapped in.", 1)
-_ANSWERS = flags.DEFINE_integer("answers", 1000, "Answers to wait for after each change.", 1)
+_ANSWERS = flags.DEFINE_integer("answers", 1000, "Responses to wait for after each change.", 1)
 _MUTATED = flags.DEFINE_integer("mutated", 10_000, "Malformed requests.", 0)
 _SEED = flags.DEFINE_integer("seed", 1, "Chooses the malformed requests.")
 
@@ -58,12 +58,12 @@ def main(_) -> None:
             load = Load(server, columns, prepared.expected)
             with load.running(_CALLERS.value):
                 table = change_under_load(server, load, prepared, _ANSWERS.value)
-            refused = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
+            rejected = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
         print_table(table, f"Changes under load of {_CALLERS.value} callers")
         print_table(
             load.by_version(prepared.names),
             f"{load.answers()} right answers by version, {len(load.problems)} requests failed or "
-            f"answered wrongly; {refused:.0f} refused by the server",
+            f"answered wrongly; {rejected:.0f} rejected by the server",
         )
         problems += load.problems
 

@@ -11,7 +11,7 @@ __version__ = "0.2.0"
 
 
 def _select_keras_2() -> None:
-    """Makes `tf.keras` mean Keras 2, and refuses a process in which it already means Keras 3."""
+    """Makes `tf.keras` mean Keras 2, and rejects a process in which it already means Keras 3."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None and not tensorflow.keras.Model.__module__.startswith("tf_keras"):

@@ -47,7 +47,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 
 def _check_reachable() -> None:
-    """Refuses paths that name nothing in a container.
+    """Rejects paths that name nothing in a container.
 
     An absolute path may be in the image, or on a volume that every container mounts; Kubeflow's own
     artifacts go to an object store.
@@ -70,7 +70,7 @@ def _check_reachable() -> None:
 
 
 def _check_tasks() -> None:
-    """Refuses flags that leave the tasks open, or belong to the other pipeline."""
+    """Rejects flags that leave the tasks open, or belong to the other pipeline."""
     if _PIPELINE.value == "add_task":
         if not (pipeline_flags.NEW_TASK.value and _PRODUCTION_TASKS.value):
             raise InputError("add_task needs --new_task and --production_tasks.")
@@ -93,7 +93,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     from pipelines import add_task, pretrain
 
     def parameter(name: str) -> RuntimeParameter:
-        # Without a default, so that a run that leaves it out is refused before it begins.
+        # Without a default, so that a run that leaves it out is rejected before it begins.
         return RuntimeParameter(name=name, ptype=str)
 
     new = pipeline_flags.NEW_TASK.value

@@ -152,7 +152,7 @@ def _validation_scores(known, tasks: list[str], best: Mapping[str, float]) -> di
 
 
 def _checks(metadata, model, push) -> list[tuple[Any, Any]]:
-    """Executions that blessed a model or refused it, and the blessings, in the order of time."""
+    """Executions that blessed a model or rejected it, and the blessings, in the order of time."""
     if push:
         read = metadata.inputs(push)
         names = ("evaluation", "frozen_tasks", "serving")
@@ -319,7 +319,7 @@ def main(_: list[str]) -> None:
     from rich.console import Console
 
     from mptrec_tf.evaluation.report import to_json
-    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import write_file
 
     lineage = model_lineage(version, _METADATA.value)
@@ -328,7 +328,7 @@ def main(_: list[str]) -> None:
     Console(width=width).print(tree(lineage), highlight=False, markup=False, soft_wrap=True)
     if output:
         write_file(output, to_json(lineage) + "\n")
-        print(f"written to {shown(output)}")
+        print(f"written to {display_path(output)}")
 
 
 def run() -> None:

@@ -14,7 +14,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.export.versions import check_base_path, version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.inference.scoring import evaluate, same_answers
+from mptrec_tf.inference.scoring import evaluate, same_predictions
 from mptrec_tf.models.registry import DEFAULT
 from mptrec_tf.training.configurations import NewTaskConfig
 from pipelines import add_task, pretrain, production
@@ -60,7 +60,7 @@ class LocalPipelines:
         """Runs the pre-training pipeline.
 
         Raises:
-          InputError: if a component refuses its input, or the model was not pushed.
+          InputError: if a component rejects its input, or the model was not pushed.
         """
         spec = self.config.source.make_spec()
         now = production.baseline(self.config.serving_dir, spec, tasks)
@@ -86,7 +86,7 @@ class LocalPipelines:
         """Runs the pipeline that adds a task to the model in production.
 
         Raises:
-          InputError: if there is nothing to add to, a component refuses its input, or the model
+          InputError: if there is nothing to add to, a component rejects its input, or the model
             was not pushed.
         """
         now = production.find(self.config.serving_dir, task, self.config.metadata_path, base_model)
@@ -121,7 +121,9 @@ class LocalPipelines:
             {"row": row + 1, **{task: float(answers[task][row]) for task in model.spec.task_names}}
             for row in range(min(_QUERY_ROWS, len(block)))
         ]
-        self._tables.append((f"Answers of {model.path} to the first {EVALUATION_SPLIT} rows", rows))
+        self._tables.append(
+            (f"Responses of {model.path} to the first {EVALUATION_SPLIT} rows", rows)
+        )
 
     def print_tables(self) -> None:
         """Prints all that was done, whether or not it ended well."""
@@ -151,9 +153,9 @@ class LocalPipelines:
         tasks = self.config.source.make_spec().tasks
         rows = results.score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        refusals = results.refusals(rows, tasks)
-        if refusals:
-            raise InputError(f"{name} pushed nothing: {'; '.join(refusals)}.")
+        rejections = results.rejections(rows, tasks)
+        if rejections:
+            raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results
 
     def _labelled(self, model: LoadedModel) -> list[str]:
@@ -176,7 +178,7 @@ class LocalPipelines:
         if after == before:
             print(f"{after} is this model already: nothing was pushed")
             return
-        if not same_answers(
+        if not same_predictions(
             LoadedModel(before), LoadedModel(after), self._open(), EVALUATION_SPLIT, tasks
         ):
             raise InputError(

@@ -60,7 +60,7 @@ def run(pipeline: Pipeline, metadata_path: str) -> dict[str, Execution]:
     """Runs a pipeline on this machine; returns what its components did.
 
     Raises:
-      ComponentError: if a component refuses its input; nothing after it is run.
+      ComponentError: if a component rejects its input; nothing after it is run.
     """
     print(f"\n=== {pipeline.pipeline_info.pipeline_name}")
     _ShownRunner(metadata_path).run(pipeline)

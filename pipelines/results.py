@@ -1,4 +1,4 @@
-"""What a pipeline's run achieved: metrics by task, who refused the model, what was pushed."""
+"""What a pipeline's run achieved: metrics by task, who rejected the model, what was pushed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ class RunResults:
             )
         return rows
 
-    def refusals(self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
+    def rejections(self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was.
 
         Args:
@@ -106,19 +106,19 @@ class RunResults:
             for name in [names[row["task"]]]
             if not row[name] >= row["threshold"]
         ]
-        refused_by = properties["refused_by"].split(",")
-        if "evaluation" in refused_by and not found:
+        rejected_by = properties["rejected_by"].split(",")
+        if "evaluation" in rejected_by and not found:
             uri = self.artifact("Evaluator", "evaluation").uri
             found.append(f"the Evaluator did not bless the model; see {uri}")
         for blessing, node in (
             ("frozen_tasks", "FrozenTaskValidator"),
             ("serving", "ServingCheck"),
         ):
-            if blessing in refused_by and "report" in self._outputs.get(node, {}):
+            if blessing in rejected_by and "report" in self._outputs.get(node, {}):
                 uri = self.artifact(node, "report").uri
                 found += read_report(uri)["problems"]
                 found.append(f"see {uri}/report.html")
-            elif blessing in refused_by:
+            elif blessing in rejected_by:
                 found.append("the model does not serve; see the log of InfraValidator")
         found += [properties["lost_tasks"]] if "lost_tasks" in properties else []
         return found

@@ -238,8 +238,8 @@ def data(source, folder):
 @pytest.fixture(scope="module")
 def way(data, folder):
     """Backbone on buy and visits, a package of clicks, and what was printed of them."""
-    from mptrec_tf.artifacts.backbones import keep_backbone
-    from mptrec_tf.artifacts.task_packages import keep_package
+    from mptrec_tf.artifacts.backbones import save_trained_backbone
+    from mptrec_tf.artifacts.task_packages import save_trained_package
     from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.configurations import (
         NewTaskConfig,
@@ -257,7 +257,7 @@ def way(data, folder):
         ("buy", "visits"), shape={"expert_units": (16, 8), "tower_units": (8,)}, training=training
     )
     model, result = pretrain(data, config, context)
-    stored = keep_backbone(
+    stored = save_trained_backbone(
         str(folder / "backbone"), model, data, {}, result, work=context.directory
     )
     context = RunContext(
@@ -267,7 +267,7 @@ def way(data, folder):
     chosen, candidates = learn(model, data, "clicks", how, context)
     compared = compare(model, data, "clicks", chosen.head, training, context.child("compared"))
     [task] = data.spec.select_tasks(["clicks"])
-    package = keep_package(
+    package = save_trained_package(
         str(folder / "clicks"),
         NewTask(task, chosen.head),
         stored,

@@ -29,7 +29,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
     """Example generation's executor; see `component.RawExampleGen`."""
 
     def GetInputSourceToExamplePTransform(self):  # noqa: N802
-        """Refuses: splits are read by name, see `GenerateExamplesByBeam`."""
+        """Rejects: splits are read by name, see `GenerateExamplesByBeam`."""
         raise NotImplementedError("rows are read by split, not by file pattern")
 
     def GenerateExamplesByBeam(  # noqa: N802

@@ -62,7 +62,7 @@ class SourceConfig:
         """Returns the directory of the files, and a path or glob below it by split.
 
         Raises:
-          InputError: for what `tfds_rows.directory` refuses.
+          InputError: for what `tfds_rows.directory` rejects.
         """
         if self.spec:
             paths = {split: _on_disk(path) for split, path in self.files.items()}
@@ -80,7 +80,7 @@ class SourceConfig:
           patterns: A user's own data: a path or glob by split, spans filled in.
 
         Raises:
-          InputError: for what `registry.open_source` or `Tabular` refuse.
+          InputError: for what `registry.open_source` or `Tabular` reject.
         """
         if self.spec:
             # TFX looks at the files of a TFDS data set; TFDS reads them.

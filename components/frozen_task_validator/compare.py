@@ -51,11 +51,11 @@ def compare(
       keep_rows: At most so many differing rows of a task are listed; all are counted.
     """
     added, _ = model_artifact.lineage(candidate)
-    old = _Answers(base)
+    old = _Predictions(base)
     tasks = [task for task in old.tasks if task != added]
     try:
         problems = _backbone_problems(candidate, base)
-        new = _Answers(candidate)
+        new = _Predictions(candidate)
     except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
         reason = f"the candidate's SavedModel is damaged ({type(error).__name__}: {error})"
         return Comparison(tasks, 0, [reason], [], {})
@@ -91,7 +91,7 @@ def compare(
     return Comparison(tasks, first - 1, problems, listed, counts)
 
 
-class _Answers:
+class _Predictions:
     """A SavedModel's answers to serialized examples; holds on to the model's variables."""
 
     def __init__(self, uri: str):

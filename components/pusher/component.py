@@ -35,7 +35,7 @@ class Pusher(base_component.BaseComponent):
 
     Outputs:
       pushed_model: `PushedModel` with the properties of TFX's: `pushed` (0 or 1),
-        `pushed_destination` and `pushed_version`; if it was not pushed, `refused_by` names the
+        `pushed_destination` and `pushed_version`; if it was not pushed, `rejected_by` names the
         blessings that are missing, and `lost_tasks` says which tasks it would have dropped.
 
     Args:

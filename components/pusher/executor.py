@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import refusals
+from components.blessing import rejections
 from components.model_artifact import serving_directory
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
@@ -16,7 +16,7 @@ from mptrec_tf.export.versions import (
     next_version,
     version_directories,
 )
-from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
+from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 
 # Says in a pushed version which Model artifact it is a copy of.
 PUSHED_FILE = "assets.extra/pushed.json"
@@ -53,16 +53,16 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
-        refused = refusals(input_dict)
+        rejected = rejections(input_dict)
         check_base_path(base)
         there = version_directories(base)
         version, directory = max(there.items(), default=(0, None))
         lost = set()
         if directory and not exec_properties["may_drop_tasks"]:
             lost = _tasks(directory) - _tasks(serving_directory(model.uri))
-        pushed.set_int_custom_property("pushed", int(not refused and not lost))
-        if refused or lost:
-            pushed.set_string_custom_property("refused_by", ",".join(refused))
+        pushed.set_int_custom_property("pushed", int(not rejected and not lost))
+        if rejected or lost:
+            pushed.set_string_custom_property("rejected_by", ",".join(rejected))
             if lost:
                 pushed.set_string_custom_property(
                     "lost_tasks",
@@ -73,7 +73,7 @@ class Executor(base_executor.BaseExecutor):
             return
         if not directory or not _is_pushed_from(model.uri, directory):
             version, directory = next_version(base)
-            with written_aside(directory) as aside:
+            with create_directory(directory) as aside:
                 copy_directory(serving_directory(model.uri), aside)
                 content = {"model": model.uri, "model_id": model.id}
                 write_file(os.path.join(aside, PUSHED_FILE), json.dumps(content))

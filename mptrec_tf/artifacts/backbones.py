@@ -31,7 +31,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
-from mptrec_tf.storage.directories import copy_directory, write_file, written_aside
+from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.run_context import LOGS
@@ -68,7 +68,7 @@ class StoredBackbone:
         return transform_directory(self.directory)
 
     def check_fits(self, data: TrainingData) -> None:
-        """Refuses data that were prepared in another way than the backbone's.
+        """Rejects data that were prepared in another way than the backbone's.
 
         Raises:
           InputError: naming what differs and what to do.
@@ -129,7 +129,7 @@ def _fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -
     )
 
 
-def keep_backbone(
+def save_trained_backbone(
     directory: str,
     model: MultiTaskModel,
     data: TrainingData,
@@ -155,20 +155,20 @@ def keep_backbone(
             f"the preprocessing graph in {data.transform_dir} changed during the training; put the "
             "data back as they were and start again with the same flags: nothing is trained anew."
         )
-    with kept_run(directory, work) as aside:
+    with save_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
         save_backbone(aside, model, data.spec, data.transform_dir, description)
     return load_backbone(directory)
 
 
 @contextlib.contextmanager
-def kept_run(directory: str, work: str) -> Iterator[str]:
+def save_run(directory: str, work: str) -> Iterator[str]:
     """Yields a directory that becomes `directory`, logs included; then removes the run's state.
 
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with written_aside(directory) as aside:
+    with create_directory(directory) as aside:
         yield aside
         copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
     tf.io.gfile.rmtree(work)

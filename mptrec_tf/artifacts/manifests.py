@@ -15,7 +15,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import PLUGINS
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape
-from mptrec_tf.storage.json_files import read_description, understood
+from mptrec_tf.storage.json_files import explain_damage, read_description
 from mptrec_tf.storage.plain import from_plain
 
 BACKBONE, PACKAGE = "backbone.json", "task.json"
@@ -69,7 +69,7 @@ def describe_backbone(directory: str) -> BackboneDescription:
     """
     directory = directory.rstrip("/")
     description = read_description(directory, BACKBONE, "a backbone", "mptrec-pretrain")
-    with understood(directory, BACKBONE):
+    with explain_damage(directory, BACKBONE):
         if isinstance(description, dict) and "model" not in description:
             raise InputError(
                 f"backbone {directory} was written by an earlier version of mptrec_tf; pre-train "
@@ -99,7 +99,7 @@ def describe_package(directory: str) -> PackageDescription:
     """
     directory = directory.rstrip("/")
     description = read_description(directory, PACKAGE, "a task", "mptrec-add-task")
-    with understood(directory, PACKAGE):
+    with explain_damage(directory, PACKAGE):
         return PackageDescription(
             directory,
             task_from_plain(description["task"]),

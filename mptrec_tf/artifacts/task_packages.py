@@ -5,7 +5,7 @@
       weights.npz     the head's weights
       logs/           TensorBoard's
 
-A package works with the backbone that it was trained on and is refused by any other.
+A package works with the backbone that it was trained on and is rejected by any other.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any
 from mptrec_tf.artifacts.backbones import (
     StoredBackbone,
     assign_weights,
-    kept_run,
+    save_run,
     training_record,
 )
 from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_on, describe_package
@@ -29,10 +29,10 @@ from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.models.weights import named_weights
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
-from mptrec_tf.storage.json_files import understood
+from mptrec_tf.storage.json_files import explain_damage
 from mptrec_tf.training.loop import Training
 
-__all__ = ["TaskPackage", "check_addable", "keep_package", "load_package", "save_package"]
+__all__ = ["TaskPackage", "check_addable", "load_package", "save_package", "save_trained_package"]
 
 _WEIGHTS = "weights.npz"
 
@@ -79,7 +79,7 @@ def save_package(
     write_file(os.path.join(directory, PACKAGE), to_json(description))
 
 
-def keep_package(
+def save_trained_package(
     directory: str,
     new: NewTask,
     backbone: StoredBackbone,
@@ -102,7 +102,7 @@ def keep_package(
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with kept_run(directory, work) as aside:
+    with save_run(directory, work) as aside:
         description = {**training, **training_record(data, result)}
         save_package(aside, *new, backbone.fingerprint, description)
     return load_package(directory, backbone)
@@ -118,7 +118,7 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     described = describe_package(directory)
     check_trained_on(described, backbone)
     task = described.task
-    with understood(directory, PACKAGE):
+    with explain_damage(directory, PACKAGE):
         config = shape_from_plain(described.head)
     head = make_head(config, backbone.model.layout, task.name)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)

@@ -70,7 +70,7 @@ def main(_: list[str]) -> None:
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.artifacts.backbones import load_backbone
-    from mptrec_tf.artifacts.task_packages import keep_package
+    from mptrec_tf.artifacts.task_packages import save_trained_package
     from mptrec_tf.bin.results import comparison_table, new_task_table
     from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.new_task import learn
@@ -103,7 +103,7 @@ def main(_: list[str]) -> None:
         "candidates": [candidate.row() for candidate in candidates],
         "compared": compared,
     }
-    package = keep_package(
+    package = save_trained_package(
         _OUTPUT_DIR.value,
         NewTask(task, chosen.head),
         backbone,

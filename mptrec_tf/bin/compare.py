@@ -35,7 +35,7 @@ def main(_: list[str]) -> None:
     """
     from mptrec_tf.data.sources.registry import check_files
     from mptrec_tf.export.version_contents import check_model
-    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import check_writable, write_file
 
     if _OUTPUT.value:
@@ -65,7 +65,7 @@ def main(_: list[str]) -> None:
     )
     if output:
         write_file(output, to_json({"a": a.path, "b": b.path, "tasks": found}) + "\n")
-        print(f"written to {shown(output)}")
+        print(f"written to {display_path(output)}")
     differing = [task for task in sorted(required) if not found[task]["identical"]]
     if differing:
         raise InputError(f"the two models differ in {', '.join(differing)}.")

@@ -35,7 +35,7 @@ flags.adopt_module_key_flags(data_flags)
 def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.export.version_contents import check_model
-    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import check_writable, write_file
 
     if _OUTPUT.value:
@@ -76,7 +76,7 @@ def main(_: list[str]) -> None:
     if output:
         content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
         write_file(output, to_json(content) + "\n")
-        print(f"written to {shown(output)}")
+        print(f"written to {display_path(output)}")
 
 
 def run() -> None:

@@ -69,7 +69,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.inference.rejects import rejects_file
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import check_keep, predict_file
-    from mptrec_tf.storage.destinations import shown
+    from mptrec_tf.storage.destinations import display_path
 
     check_keep(_KEEP.value, _TASKS.value)
     model = LoadedModel(_MODEL.value)
@@ -103,13 +103,13 @@ def main(_: list[str]) -> None:
         )
     print_table(
         [{"task": task, **values} for task, values in summary.items()],
-        f"Predictions of {model.path} in {shown(output)}",
+        f"Predictions of {model.path} in {display_path(output)}",
     )
     program.print_empty(source)
     if rejects and rejects.counts:
         print_table(
             [{"reason": kind, "rows": count} for kind, count in rejects.counts.most_common()],
-            f"{rejects.counts.total():,} rejected rows, in {shown(_REJECTS.value)}",
+            f"{rejects.counts.total():,} rejected rows, in {display_path(_REJECTS.value)}",
         )
         sys.stdout.flush()
         sys.exit(REJECTED)

@@ -51,14 +51,14 @@ def main(_: list[str]) -> None:
     config.check_fields()
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.artifacts.backbones import keep_backbone
+    from mptrec_tf.artifacts.backbones import save_trained_backbone
     from mptrec_tf.bin.results import pretraining_table
     from mptrec_tf.training.pretraining import pretrain
     from mptrec_tf.training.run_context import RunContext
 
     context = RunContext(f"{_OUTPUT_DIR.value.rstrip('/')}.training", title="pre-training")
     model, result = pretrain(data, config, context)
-    stored = keep_backbone(
+    stored = save_trained_backbone(
         _OUTPUT_DIR.value, model, data, config.record(), result, context.directory
     )
     pretraining_table(stored, result)

@@ -41,7 +41,7 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
     Args:
       main: Gets the arguments that are no flags of the program.
       pass_on_unknown_flags: Whether flags that the program does not know go to `main` instead of
-        being refused.
+        being rejected.
     """
     module = importlib.import_module(main.__module__)
     _quiet_libraries()

@@ -14,7 +14,7 @@ waited for while the others are served. Metrics for Prometheus are at
 /monitoring/prometheus/metrics of the REST port. SIGTERM ends it when all is answered.
 
 It is stricter than TF Serving in one way: a request whose answer is no finite number (a NaN in a
-column) is refused.
+column) is rejected.
 """
 
 import logging
@@ -99,10 +99,10 @@ _MONITORING_FILE = flags.DEFINE_string(
     "monitoring_config_file", None, "Where Prometheus' metrics are, if at all (text proto)."
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
-    "max_request_bytes", 16 << 20, "Larger requests are refused.", lower_bound=1
+    "max_request_bytes", 16 << 20, "Larger requests are rejected.", lower_bound=1
 )
 _MAX_CONCURRENT = flags.DEFINE_integer(
-    "max_concurrent_requests", 256, "More at a time are refused as unavailable.", lower_bound=1
+    "max_concurrent_requests", 256, "More at a time are rejected as unavailable.", lower_bound=1
 )
 _TIMEOUT_MS = flags.DEFINE_integer(
     "rest_api_timeout_in_ms", 30_000, "Longest time for a request, gRPC's too.", lower_bound=1
@@ -116,7 +116,7 @@ def main(_: list[str]) -> None:
         _print_versions()
         return
     for note in model_server_flags.notes():
-        _say(note)
+        _print_note(note)
     _check_flags()
 
     import asyncio
@@ -128,7 +128,7 @@ def main(_: list[str]) -> None:
     reread = None
     if _MODEL_CONFIG_FILE.value:
         if _MODEL_BASE_PATH.value:
-            _say("--model_name and --model_base_path do nothing beside --model_config_file.")
+            _print_note("--model_name and --model_base_path do nothing beside --model_config_file.")
 
         def reread() -> list[ModelConfig]:
             return read_model_config(_MODEL_CONFIG_FILE.value)
@@ -189,7 +189,7 @@ def _options() -> "ServerOptions":
     if _SSL_CONFIG_FILE.value:
         credentials = read_ssl_config(_SSL_CONFIG_FILE.value)
         if _REST_API_PORT.value:
-            _say("--ssl_config_file is for gRPC: REST has no TLS, as in TF Serving.")
+            _print_note("--ssl_config_file is for gRPC: REST has no TLS, as in TF Serving.")
     return ServerOptions(
         host=_HOST.value,
         port=_PORT.value or None,
@@ -243,7 +243,7 @@ def _print_versions() -> None:
         print(f"{what}: {importlib.metadata.version(what)}")
 
 
-def _say(note: str) -> None:
+def _print_note(note: str) -> None:
     print(f"mptrec-serve: note: {note}", file=sys.stderr)
 
 

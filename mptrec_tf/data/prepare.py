@@ -46,7 +46,7 @@ from mptrec_tf.data.transform.graph import (
     schema_directory,
 )
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.directories import copy_directory, written_aside
+from mptrec_tf.storage.directories import copy_directory, create_directory
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
 # Marks what goes past the preprocessing graph; a feature's name never has a tab.
@@ -82,7 +82,7 @@ def prepare(
     check_beam_args(beam_args)
     if transform_dir and not tf.io.gfile.isdir(transform_dir):
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
-    with written_aside(output_dir) as aside:
+    with create_directory(output_dir) as aside:
         for split in SPLITS:
             _check_start(source, split)
         run = uuid.uuid4().hex[:8]
@@ -103,7 +103,7 @@ def prepare(
 
 
 def check_beam_args(beam_args: Sequence[str]) -> None:
-    """Refuses flags that Beam or its runner would stumble over, or ignore.
+    """Rejects flags that Beam or its runner would stumble over, or ignore.
 
     Raises:
       InputError: naming the flag.

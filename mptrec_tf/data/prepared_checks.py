@@ -108,12 +108,12 @@ class DataChecks:
             for split, sample in self._samples.items():
                 known = split == "train" or self._shared.get(split)
                 if not known and np.array_equal(np.sort(sample.hashes), same):
-                    yield _are_training_rows(split, "all")
+                    yield _describe_repeated(split, "all")
             return
         for split, sample in self._samples.items():
             share = float(np.isin(sample.hashes, known).mean())
             if split != "train" and share >= _NEARLY_ALL and not self._shared.get(split):
-                yield _are_training_rows(split, "all" if share == 1 else f"{share:.0%}")
+                yield _describe_repeated(split, "all" if share == 1 else f"{share:.0%}")
 
     def _unknown_values(self) -> Iterator[str]:
         for split, shares in self.unknown.items():
@@ -249,7 +249,7 @@ def _overlap(a: tuple[str, float, float], b: tuple[str, float, float]) -> bool:
     return a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
 
 
-def _are_training_rows(split: str, share: str) -> str:
+def _describe_repeated(split: str, share: str) -> str:
     return (
         f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
         f"rows: give --{split}_files rows of their own."

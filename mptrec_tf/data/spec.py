@@ -263,7 +263,7 @@ def _column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
 
 
 def check_same_features(spec: DatasetSpec, other: DatasetSpec, what: str, than: str) -> None:
-    """Refuses two specs whose features differ.
+    """Rejects two specs whose features differ.
 
     Raises:
       InputError: naming the first features that differ.

@@ -62,7 +62,7 @@ class TrainingData(Protocol):
         for task in self.spec.select_tasks(tasks):
             for split in ("train", "validation"):
                 of = self.splits[split]
-                reason = task.why_one_label(of["tasks"][task.name], of["rows"])
+                reason = task.explain_one_label(of["tasks"][task.name], of["rows"])
                 if reason:
                     raise InputError(
                         f"task {task.name!r} has {task.one_label} in the {split} split: {reason} "

@@ -27,14 +27,14 @@ from mptrec_tf.data.transform.graph import Preprocessing
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.spec_columns import add_spec_columns
-from mptrec_tf.export.version_parts import keep_parts
+from mptrec_tf.export.version_parts import save_parts
 from mptrec_tf.export.versions import check_base_path, next_version
 from mptrec_tf.export.warmup import write_warmup
 from mptrec_tf.layers.stable_ops import in_whole_vectors
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
-from mptrec_tf.storage.directories import written_aside
+from mptrec_tf.storage.directories import create_directory
 
 # What the names of a SavedModel's variables begin with that are the backbone's: its attribute in
 # `ServingModel`. The frozen-task validator and `composing` read them.
@@ -129,7 +129,7 @@ def export(
     """
     check_base_path(base_path)
     version, path = next_version(base_path)
-    with written_aside(path) as aside:
+    with create_directory(path) as aside:
         save_model(backbone, packages, aside)
     return path, version
 
@@ -147,7 +147,7 @@ def save_model(
     add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
     write_card(directory, backbone, packages)
     write_warmup(directory, backbone.spec)
-    keep_parts(directory, backbone, packages)
+    save_parts(directory, backbone, packages)
     return model
 
 

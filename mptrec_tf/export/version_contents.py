@@ -19,7 +19,7 @@ from mptrec_tf.export.versions import (
     newest_version,
     version_directories,
 )
-from mptrec_tf.storage.file_systems import file_system, open_file, trouble
+from mptrec_tf.storage.file_systems import failure_reason, file_system, open_file
 from mptrec_tf.storage.plain import from_plain
 
 # Of a version: what it was made from.
@@ -101,7 +101,9 @@ def described_spec(version: str) -> DatasetSpec | None:
         with open_file(os.path.join(version, CARD)) as file:
             return from_plain(DatasetSpec, json.load(file)["spec"])
     except Exception as error:
-        if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
+        if failure_reason(error) is None and not isinstance(
+            error, ValueError | KeyError | TypeError
+        ):
             raise
         return None
 

@@ -22,10 +22,10 @@ from mptrec_tf.export.version_contents import (
 )
 from mptrec_tf.models.multitask import MultiTaskModel
 
-__all__ = ["changed", "keep_parts", "load_parts"]
+__all__ = ["changed", "load_parts", "save_parts"]
 
 
-def keep_parts(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
+def save_parts(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
     """Writes the parts into a version's directory."""
     root = os.path.join(directory, PARTS)
     backbone_dir = os.path.join(root, "backbone")

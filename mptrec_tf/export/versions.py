@@ -6,7 +6,7 @@ import os
 import re
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import file_system, saying
+from mptrec_tf.storage.file_systems import explain_failure, file_system
 
 CARD = "assets.extra/model_card.json"
 
@@ -30,7 +30,7 @@ def version_directories(base_path: str) -> dict[int, str]:
       InputError: if it cannot be looked into.
     """
     files = file_system(base_path)
-    with saying(f"cannot look into {base_path}"):
+    with explain_failure(f"cannot look into {base_path}"):
         if not files.isdir(base_path):
             return {}
         names = sorted({name.rstrip("/") for name in files.listdir(base_path)})
@@ -39,13 +39,13 @@ def version_directories(base_path: str) -> dict[int, str]:
         if not re.fullmatch(r"[0-9]+", name) or int(name) > _LARGEST:
             continue
         if int(name) in found:
-            _say_twice(base_path, found[int(name)], name)
+            _warn_twice(base_path, found[int(name)], name)
         found[int(name)] = name
     return {number: os.path.join(base_path, found[number]) for number in sorted(found)}
 
 
 @functools.cache  # once: servers look every second
-def _say_twice(base_path: str, ignored: str, taken: str) -> None:
+def _warn_twice(base_path: str, ignored: str, taken: str) -> None:
     _log.warning(
         "%s: %s and %s are the same version; %s is taken, as in TF Serving.",
         base_path,

@@ -10,7 +10,7 @@ from mptrec_tf.data.sources.bad_rows import NOT_A_NUMBER, BadRow
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.storage.directories import file_written_aside
+from mptrec_tf.storage.directories import create_file
 
 COLUMNS = ("file", "line", "reason", "row")
 _MOST_PENDING = 50_000
@@ -48,7 +48,7 @@ class Rejects:
             self._file.write(csv_lines.line((bad.source, str(bad.line), bad.reason, bad.row)))
         self._pending.clear()
 
-    def without_numbers(self, model: LoadedModel, block: Block) -> Block:
+    def reject_non_numbers(self, model: LoadedModel, block: Block) -> Block:
         """Takes the rows of a block that lack a number that a model needs; returns the others."""
         reasons: dict[int, list[str]] = {}
         for name in model.number_columns:
@@ -81,7 +81,7 @@ def rejects_file(path: str) -> Iterator[Rejects]:
     Raises:
       InputError: if it cannot be written.
     """
-    with file_written_aside(path) as file:
+    with create_file(path) as file:
         rejects = Rejects(file)
         yield rejects
         rejects.flush()

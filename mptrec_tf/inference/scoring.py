@@ -13,7 +13,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.rejects import Rejects
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.storage.directories import file_written_aside
+from mptrec_tf.storage.directories import create_file
 
 _SUMMARY = ("lowest", "mean", "highest")
 
@@ -135,7 +135,7 @@ def _check_features(model: LoadedModel, source: Source) -> None:
         )
 
 
-def same_answers(
+def same_predictions(
     before: LoadedModel, after: LoadedModel, source: Source, split: str, tasks: Sequence[str]
 ) -> bool:
     """Whether two models answer some tasks alike, to the last bit, on all rows of a split."""
@@ -199,7 +199,7 @@ def predict_file(
     before = csv_lines.line([*keep, *names])  # not earlier than the first rows: it may be a pipe
     count, total = 0, np.zeros(len(names))
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    with file_written_aside(output) as file:
+    with create_file(output) as file:
         for block in filter(len, blocks):
             good, predictions = _predict(model, block, rejects)
             kept = [map(csv_lines.field, _kept(good, name)) for name in keep]
@@ -263,7 +263,7 @@ def _predict(
     except InputError:
         if rejects is None:
             raise
-        good = rejects.without_numbers(model, block)
+        good = rejects.reject_non_numbers(model, block)
         if len(good) == len(block):
             raise
     finally:

@@ -41,7 +41,7 @@ def in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tens
     return function(tf.pad(values, ends))[..., :rows]
 
 
-def in_company(items: Sequence[_Item]) -> list[_Item]:
+def at_least_two(items: Sequence[_Item]) -> list[_Item]:
     """Returns at least two of what makes a batch of matrices: a single one twice.
 
     TensorFlow multiplies a batch of one matrix in another way than a larger batch.
@@ -49,14 +49,14 @@ def in_company(items: Sequence[_Item]) -> list[_Item]:
     return list(items) if len(items) > 1 else 2 * list(items)
 
 
-def rows_in_company(values: tf.Tensor) -> tf.Tensor:
-    """Returns at least two of [B, M, N], zeros after a single one; see `in_company`."""
+def at_least_two_rows(values: tf.Tensor) -> tf.Tensor:
+    """Returns at least two of [B, M, N], zeros after a single one; see `at_least_two`."""
     # Where nothing is added, nothing is copied.
     return tf.pad(values, [[0, tf.maximum(0, 2 - tf.shape(values)[0])], [0, 0], [0, 0]])
 
 
 def columns_by_vectors(columns: np.ndarray) -> np.ndarray:
-    """Returns [G, D, 16] of columns [D, N], zeros at the end; G is 2 or more, see `in_company`.
+    """Returns [G, D, 16] of columns [D, N], zeros at the end; G is 2 or more, see `at_least_two`.
 
     A product with [D, N] adds up in an order that depends on N: one with 16 columns, which fill a
     vector register, does not. See `product_by_vectors`.
@@ -90,8 +90,8 @@ def mixtures(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     `add_n`. Where a single one has more results than that, one term at a time.
     """
     rows = tf.shape(weights)[2]
-    weights = rows_in_company(tf.transpose(weights, [2, 1, 0]))
-    values = rows_in_company(tf.transpose(values, [1, 0, 2]))
+    weights = at_least_two_rows(tf.transpose(weights, [2, 1, 0]))
+    values = at_least_two_rows(tf.transpose(values, [1, 0, 2]))
     count, all_terms, width = weights.shape[1], *values.shape[1:]
     some = max(1, _RESULTS // width)
     terms = _TERMS if some * width <= _RESULTS else 1

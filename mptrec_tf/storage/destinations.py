@@ -56,7 +56,7 @@ def destination(path: str) -> Destination:
       InputError: if the links lead in a circle.
     """
     if path == STANDARD_OUTPUT:
-        return Destination(shown(path), is_file=False, descriptor=_standard_output)
+        return Destination(display_path(path), is_file=False, descriptor=_standard_output)
     found = path
     for _ in range(_MOST_LINKS):
         folder, name = os.path.split(found)
@@ -86,10 +86,10 @@ def check_destination(path: str) -> None:
             access = fcntl.fcntl(to.descriptor, fcntl.F_GETFL) & os.O_ACCMODE
         except OSError as error:
             raise InputError(
-                f"cannot write {shown(path)}: it is not open ({error.strerror})."
+                f"cannot write {display_path(path)}: it is not open ({error.strerror})."
             ) from error
         if access == os.O_RDONLY:
-            raise InputError(f"cannot write {shown(path)}: it is open for reading alone.")
+            raise InputError(f"cannot write {display_path(path)}: it is open for reading alone.")
         return
     folder, name = os.path.split(to.path)
     if not name or os.path.isdir(to.path):
@@ -123,10 +123,10 @@ def check_is_none_of(path: str, others: dict[str, str]) -> None:
     for other, what in others.items():
         remote = is_remote(path) or is_remote(other)
         if path == other if remote else _same_file(path, other):
-            raise InputError(f"{shown(path)} is {what} too; name another file to write.")
+            raise InputError(f"{display_path(path)} is {what} too; name another file to write.")
 
 
-def shown(path: str) -> str:
+def display_path(path: str) -> str:
     """What an output is called in messages."""
     return "standard output" if path == STANDARD_OUTPUT else path
 

@@ -18,9 +18,15 @@ from mptrec_tf.storage.destinations import (
     check_destination,
     check_is_none_of,
     destination,
-    shown,
+    display_path,
 )
-from mptrec_tf.storage.file_systems import file_system, is_remote, open_file, saying, text_options
+from mptrec_tf.storage.file_systems import (
+    explain_failure,
+    file_system,
+    is_remote,
+    open_file,
+    text_options,
+)
 from mptrec_tf.storage.staging import staging_directory, staging_file, staging_name, take_lock
 
 
@@ -33,7 +39,7 @@ def check_absent(directory: str) -> None:
     if not directory.rstrip("/"):
         raise InputError(f"{directory!r} is no path for an output directory; name a new one.")
     files = file_system(directory)
-    with saying(f"cannot look into {directory}"):
+    with explain_failure(f"cannot look into {directory}"):
         if not is_remote(directory):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 os.stat(directory)  # fails for links in a circle, which else are not there
@@ -55,7 +61,7 @@ def _is_in_use(directory: str) -> bool:
 
 
 @contextlib.contextmanager
-def written_aside(directory: str) -> Iterator[str]:
+def create_directory(directory: str) -> Iterator[str]:
     """Yields a fresh directory beside `directory` that becomes it when the block ends well.
 
     After an error, `directory` is as it was and what was written is removed. What a run that was
@@ -75,10 +81,10 @@ def written_aside(directory: str) -> Iterator[str]:
 def _local_directory(directory: str) -> Iterator[str]:
     target = os.path.realpath(directory)
     with contextlib.ExitStack() as stack:
-        with saying(f"cannot write {directory}"):
+        with explain_failure(f"cannot write {directory}"):
             staging = stack.enter_context(staging_directory(target))
         yield staging
-        with saying(f"cannot write {directory}"):
+        with explain_failure(f"cannot write {directory}"):
             if os.path.isdir(target):
                 _take_permissions(staging, os.stat(target))
             try:
@@ -96,12 +102,12 @@ def _local_directory(directory: str) -> Iterator[str]:
 def _remote_directory(directory: str) -> Iterator[str]:
     staging = staging_name(directory)
     files = file_system(directory)
-    with saying(f"cannot write {directory}"):
+    with explain_failure(f"cannot write {directory}"):
         files.makedirs(staging)
     try:
         yield staging
         check_absent(directory)
-        with saying(f"cannot write {directory}"):
+        with explain_failure(f"cannot write {directory}"):
             if files.exists(directory):
                 files.rmtree(directory)
             files.rename(staging, directory)
@@ -117,7 +123,7 @@ def copy_directory(source: str, target: str) -> None:
       InputError: if it cannot be read or written.
     """
     files = file_system(source, target)
-    with saying(f"cannot copy {source} to {target}"):
+    with explain_failure(f"cannot copy {source} to {target}"):
         for folder, _, names in files.walk(source):
             into = os.path.join(target, os.path.relpath(folder, source))
             files.makedirs(into)
@@ -144,7 +150,7 @@ def check_writable(path: str, others: Mapping[str, str] | None = None) -> None:
 
 
 @contextlib.contextmanager
-def held_alone(directory: str) -> Iterator[None]:
+def exclusive_lock(directory: str) -> Iterator[None]:
     """Keeps every other process out of a directory, as long as the block runs.
 
     On file systems without locks (remote ones) it keeps nobody out.
@@ -156,7 +162,7 @@ def held_alone(directory: str) -> Iterator[None]:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with saying(f"cannot write {directory}"):
+        with explain_failure(f"cannot write {directory}"):
             file = stack.enter_context(open_file(os.path.join(directory, "lock"), "w"))
         if take_lock(file.fileno()) is False:  # a kill releases it
             raise InputError(
@@ -167,7 +173,7 @@ def held_alone(directory: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def file_written_aside(path: str, mode: str = "w") -> Iterator[IO]:
+def create_file(path: str, mode: str = "w") -> Iterator[IO]:
     """Yields an open file that becomes `path`, replacing it, when the block ends well.
 
     A file that is replaced hands on its permissions. Pipes, devices and standard output ("-") are
@@ -177,7 +183,7 @@ def file_written_aside(path: str, mode: str = "w") -> Iterator[IO]:
       InputError: if it cannot be written.
       BrokenPipeError: if it is a pipe that nobody reads any more.
     """
-    with saying(f"cannot write {shown(path)}"):
+    with explain_failure(f"cannot write {display_path(path)}"):
         if is_remote(path):
             with _remote_file(path, mode) as file:
                 yield file
@@ -229,5 +235,5 @@ def write_file(path: str, content: str | bytes) -> None:
     Raises:
       InputError: if it cannot be written.
     """
-    with file_written_aside(path, "wb" if isinstance(content, bytes) else "w") as file:
+    with create_file(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)

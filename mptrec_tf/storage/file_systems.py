@@ -71,7 +71,7 @@ def text_options(mode: str) -> dict[str, str]:
     return {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
 
 
-def trouble(error: BaseException) -> str | None:
+def failure_reason(error: BaseException) -> str | None:
     """What a file system says in an error; None if the error is none of a file system."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -90,7 +90,7 @@ def is_missing(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def saying(what: str) -> Iterator[None]:
+def explain_failure(what: str) -> Iterator[None]:
     """Makes a sentence that begins with `what` of a file system's error.
 
     Raises:
@@ -102,7 +102,7 @@ def saying(what: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except Exception as error:
-        reason = trouble(error)
+        reason = failure_reason(error)
         if reason is None:
             raise
         raise InputError(f"{what}: {reason}.") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import is_missing, open_file, trouble
+from mptrec_tf.storage.file_systems import failure_reason, is_missing, open_file
 
 
 @contextlib.contextmanager
@@ -31,7 +31,9 @@ def description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any
     except Exception as error:
         if is_missing(error):
             raise InputError(missing) from error
-        if trouble(error) is None and not isinstance(error, ValueError | KeyError | TypeError):
+        if failure_reason(error) is None and not isinstance(
+            error, ValueError | KeyError | TypeError
+        ):
             raise
         raise InputError(f"{path} is damaged ({error}); {damaged}.") from error
 
@@ -52,13 +54,13 @@ def read_description(directory: str, name: str, what: str, program: str) -> dict
                 f"{directory} holds no {what.split()[-1]} ({name} is missing); "
                 f"give a directory that {program} wrote."
             ) from error
-        if trouble(error) is None and not isinstance(error, ValueError):
+        if failure_reason(error) is None and not isinstance(error, ValueError):
             raise
         raise InputError(f"cannot read {path} ({error}); make it again.") from error
 
 
 @contextlib.contextmanager
-def understood(directory: str, name: str) -> Iterator[None]:
+def explain_damage(directory: str, name: str) -> Iterator[None]:
     """Turns what goes wrong with the content of a description into a sentence about it.
 
     Raises:

@@ -171,7 +171,9 @@ def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: tf.gather(column, rows) for name, column in window.items()}
 
 
-def reported(model: Any, rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+def evaluate_rows(
+    model: Any, rows: Rows
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns what a model's `report` says of all rows, with what they are labelled.
 
     Returns:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.models.trainer import TrainedModel
-from mptrec_tf.training.batches import Rows, reported
+from mptrec_tf.training.batches import Rows, evaluate_rows
 
 # What leaves a logit as it is, bit for bit.
 UNCHANGED = (1.0, 0.0)
@@ -20,7 +20,7 @@ def calibration(
       rows: The validation rows.
       tasks: The tasks in the order of the model's report and of the labels.
     """
-    report, labels, weight = reported(model, rows)
+    report, labels, weight = evaluate_rows(model, rows)
     return [
         task.calibration(predictions, one, weight)
         for task, predictions, one in zip(tasks, report["prediction"].T, labels.T, strict=True)

@@ -19,7 +19,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
-from mptrec_tf.training.batches import Rows, ordered_batches, reported
+from mptrec_tf.training.batches import Rows, evaluate_rows, ordered_batches
 
 SCORE_SUM = "val_score_sum"  # no "/": a task may be called sum
 _STATE = "state.json"
@@ -59,7 +59,7 @@ class Validate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the report to the logs."""
-        report, labels, weight = reported(self.model, self._rows)
+        report, labels, weight = evaluate_rows(self.model, self._rows)
         predictions = report.pop("prediction")
         if not np.isfinite(predictions).all():
             raise InputError(
@@ -129,7 +129,7 @@ class StopInTime(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def saved_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns what `SaveProgress` says of its last epoch; None if there is none yet.
 
     Args:
@@ -210,7 +210,7 @@ class SaveProgress(keras.callbacks.Callback):
 
     def resume(self) -> int:
         """Restores the last saved epoch, if there is one; returns the epoch to go on with."""
-        state = saved_state(self._directory, self._settings)
+        state = load_state(self._directory, self._settings)
         if state is None:
             return 0
         try:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
-from mptrec_tf.storage.directories import held_alone
+from mptrec_tf.storage.directories import exclusive_lock
 from mptrec_tf.training.batches import Rows, training_batches
 from mptrec_tf.training.callbacks import (
     EndEpoch,
@@ -139,7 +139,7 @@ def run(
     best_of = job.best_of(model)
     bests = {key: KeepBest(weights, config.patience, key) for key, weights in best_of.items()}
     progress = SaveProgress(context.directory, model, list(bests.values()), settings)
-    with held_alone(context.directory):
+    with exclusive_lock(context.directory):
         first = progress.resume()
         if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
             bars = []

@@ -22,7 +22,7 @@ from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.weights import count
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import Rows, reported
+from mptrec_tf.training.batches import Rows, evaluate_rows
 from mptrec_tf.training.configurations import NewTaskConfig, check_fields, recipe
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
@@ -180,6 +180,6 @@ def predictions(
     # A head may be called like one of the backbone's tasks.
     new = {f"{name}/": NewTask(task, head) for name, head in heads.items()}
     model = PromptedMPTRec(backbone, new)
-    report, labels, weight = reported(model, rows)
+    report, labels, weight = evaluate_rows(model, rows)
     by_name = {name: report["prediction"][:, i] for i, name in enumerate(heads)}
     return by_name, labels[:, 0], weight

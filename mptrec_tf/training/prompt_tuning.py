@@ -19,7 +19,7 @@ from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.calibration import calibration
-from mptrec_tf.training.callbacks import saved_state
+from mptrec_tf.training.callbacks import load_state
 from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
@@ -95,7 +95,7 @@ def check_state(
     """
     settings = _settings(data, task, heads, context)
     named = list(_named(data, task, heads).values())
-    saved_state(context.directory, loop.all_settings(settings, training, named))
+    load_state(context.directory, loop.all_settings(settings, training, named))
 
 
 def _named(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:

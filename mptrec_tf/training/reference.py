@@ -15,7 +15,7 @@ from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape, free_fields
 from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.models.weights import count
-from mptrec_tf.training.batches import Rows, load_rows, reported
+from mptrec_tf.training.batches import Rows, evaluate_rows, load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
@@ -120,7 +120,7 @@ def _model_predictions(
     model: MultiTaskModel, tasks: Sequence[Task], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Predictions [n] by pre-trained task, labels [n, T] and, if there are any, weights [n]."""
-    report, labels, weight = reported(Trainer(model, tasks), rows)
+    report, labels, weight = evaluate_rows(Trainer(model, tasks), rows)
     predicted = report["prediction"]
     return {task.name: predicted[:, i] for i, task in enumerate(tasks)}, labels, weight
 

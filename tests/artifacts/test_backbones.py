@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.artifacts import backbones
-from mptrec_tf.artifacts.backbones import keep_backbone, load_backbone
+from mptrec_tf.artifacts.backbones import load_backbone, save_trained_backbone
 from mptrec_tf.data.packed import CATEGORICAL, NUMERIC
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
@@ -169,7 +169,7 @@ def finished(tmp_path, prepared_synthetic):
 
 def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, finished, tmp_path):
     stored = load_backbone(str(synthetic_backbone))
-    kept = keep_backbone(
+    kept = save_trained_backbone(
         str(tmp_path / "out"),
         stored.model,
         PreparedData(str(prepared_synthetic)),
@@ -202,7 +202,7 @@ def test_nothing_is_left_where_keeping_fails_half_way(
 
     monkeypatch.setattr(backbones, step, fail)
     with pytest.raises(InputError, match="the disk is full"):
-        keep_backbone(
+        save_trained_backbone(
             str(tmp_path / "out"),
             stored.model,
             PreparedData(str(prepared_synthetic)),
@@ -221,7 +221,7 @@ def test_data_that_changed_during_the_training_are_refused(
     stored = load_backbone(str(synthetic_backbone))
     finished.settings["preprocessing"] = "of other rows"
     with pytest.raises(InputError, match="changed during the training; put the data back"):
-        keep_backbone(
+        save_trained_backbone(
             str(tmp_path / "out"),
             stored.model,
             PreparedData(str(prepared_synthetic)),
@@ -258,18 +258,18 @@ def test_a_backbone_names_its_model_and_its_shape(synthetic_backbone):
 
 def test_a_backbone_from_before_models_had_names_is_named(copy):
     change_description(copy, lambda d: d.pop("model"))
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as rejection:
         load_backbone(str(copy))
-    assert str(refusal.value) == (
+    assert str(rejection.value) == (
         f"backbone {copy} was written by an earlier version of mptrec_tf; pre-train it again."
     )
 
 
 def test_a_model_that_is_unknown_here_is_named(copy):
     change_description(copy, lambda d: d.update(model="mine"))
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as rejection:
         load_backbone(str(copy))
-    assert str(refusal.value) == (
+    assert str(rejection.value) == (
         f"backbone {copy} is of the model 'mine', which is unknown here (there are mptrec, single, "
         "shared_bottom); name the module that registers it in MPTREC_PLUGINS."
     )

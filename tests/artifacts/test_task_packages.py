@@ -9,9 +9,9 @@ import tensorflow as tf
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import (
     check_addable,
-    keep_package,
     load_package,
     save_package,
+    save_trained_package,
 )
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -86,10 +86,10 @@ def test_a_package_has_the_size_of_what_was_trained(tmp_path):
 
 def test_another_backbone_is_refused_with_both_fingerprints(backbone, saved):
     other = dataclasses.replace(backbone, fingerprint="f" * 64, directory="other/backbone")
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as rejection:
         load_package(str(saved), other)
-    assert backbone.fingerprint in str(refusal.value)
-    assert f"other/backbone has {'f' * 64}" in str(refusal.value)
+    assert backbone.fingerprint in str(rejection.value)
+    assert f"other/backbone has {'f' * 64}" in str(rejection.value)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_is_kept_of_a_training(backbone, prepared_synthetic, tmp_path):
     data = PreparedData(str(prepared_synthetic))
     out = str(tmp_path / "out")
     new = NewTask(TASK, head)
-    package = keep_package(out, new, backbone, data, {"seed": 1}, result, str(work))
+    package = save_trained_package(out, new, backbone, data, {"seed": 1}, result, str(work))
     assert os.listdir(tmp_path) == ["out"]
     assert sorted(os.listdir(out)) == ["logs", "task.json", "weights.npz"]
     assert package.training["history"] == [{"val_auc/share": 0.5}]

@@ -35,8 +35,8 @@ def program(name, *flags, check=True):
     return done
 
 
-def refused(name, *flags):
-    """Runs a program that must refuse its input; returns the sentence it says."""
+def rejected(name, *flags):
+    """Runs a program that must reject its input; returns the sentence it says."""
     done = program(name, *flags, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -52,7 +52,7 @@ def run_program():
 
 @pytest.fixture(scope="session")
 def run_refused():
-    return refused
+    return rejected
 
 
 class Way:

@@ -202,11 +202,11 @@ def test_drift_of_numbers_is_a_divergence(good, gate_schema):
 
 def test_a_feature_may_have_a_limit_of_its_own(good, gate_schema):
     other = statistics_of(color=colors(red=45, blue=55))
-    for limit, refused in ((0.14, 1), (0.16, 0)):
+    for limit, rejected in ((0.14, 1), (0.16, 0)):
         config = GateConfig(max_drift_of={"color": limit})
         rows = drift(other, good, gate_schema, SPEC, config)
         assert {r["feature"]: r["limit"] for r in rows} == {"color": limit, "price": 0.1}
-        assert len(drift_problems(rows)) == refused
+        assert len(drift_problems(rows)) == rejected
     with pytest.raises(InputError, match="limit is given for 'colour', which is no feature of"):
         drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
 

@@ -119,7 +119,7 @@ def test_one_bit_of_the_backbones_file_is_seen(validate, grown, model, tmp_path,
 def test_a_served_backbone_of_which_one_bit_changed_is_seen(
     validate, grown, model, tmp_path, copy_artifact
 ):
-    """Answers need not show the last bit of one number."""
+    """Responses need not show the last bit of one number."""
     changed = copy_artifact(grown, tmp_path / "model")
     change_variable(changed, EMBEDDING, lowest_bit_of_one_number)
     report, _ = validate(changed, model)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components.blessing import bless, refusals
+from components.blessing import bless, rejections
 from components.pusher import executor
 from components.pusher.component import Pusher
 from components.pusher.executor import pushed_model
@@ -42,9 +42,9 @@ def blessing(kind, folder, model, blessed):
 
 @pytest.fixture
 def push(tmp_path_factory, run_component, base):
-    """Pushes a model with three blessings, but for those in `refused`; returns what was said."""
+    """Pushes a model with three blessings, but for those in `rejected`; returns what was said."""
 
-    def push(model, refused=(), **settings):
+    def push(model, rejected=(), **settings):
         folder = tmp_path_factory.mktemp("push")
         kinds = {
             "evaluation": standard_artifacts.ModelBlessing,
@@ -52,7 +52,7 @@ def push(tmp_path_factory, run_component, base):
             "serving": standard_artifacts.InfraBlessing,
         }
         inputs = {
-            name: blessing(kind, folder / name, model, name not in refused)
+            name: blessing(kind, folder / name, model, name not in rejected)
             for name, kind in kinds.items()
         }
         outputs = run_component(
@@ -121,13 +121,13 @@ def test_the_same_model_is_not_pushed_twice(push, base, model, grown):
 def test_each_blessing_alone_refuses(push, base, model, grown, name):
     push(model)
     before = contents(base)
-    assert push(grown, refused=[name]) == {"pushed": 0, "refused_by": name}
+    assert push(grown, rejected=[name]) == {"pushed": 0, "rejected_by": name}
     assert contents(base) == before
 
 
 def test_all_that_refuse_are_named(push, base, model):
-    said = push(model, refused=["evaluation", "serving"])
-    assert said == {"pushed": 0, "refused_by": "evaluation,serving"}
+    said = push(model, rejected=["evaluation", "serving"])
+    assert said == {"pushed": 0, "rejected_by": "evaluation,serving"}
     assert not base.exists()
 
 
@@ -136,7 +136,7 @@ def test_a_first_model_needs_no_blessing_of_frozen_tasks(tmp_path, run_component
         "evaluation": blessing(standard_artifacts.ModelBlessing, tmp_path / "e", model, True),
         "serving": blessing(standard_artifacts.InfraBlessing, tmp_path / "s", model, True),
     }
-    assert refusals({name: [artifact] for name, artifact in inputs.items()}) == []
+    assert rejections({name: [artifact] for name, artifact in inputs.items()}) == []
     run_component(Pusher, tmp_path / "pusher", {"model": model, **inputs}, serving_dir=f"{base}/")
     assert pushed_model(f"{base}/1") == model.uri
 
@@ -145,7 +145,7 @@ def test_tasks_are_not_lost_unless_they_may_be(push, base, model, grown):
     push(grown)
     before = contents(base)
     said = push(model)
-    assert (said["pushed"], said["refused_by"]) == (0, "")
+    assert (said["pushed"], said["rejected_by"]) == (0, "")
     assert said["lost_tasks"].startswith(
         "the new model lacks share, which version 1 in production answers: add them to it first"
     )

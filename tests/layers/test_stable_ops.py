@@ -41,16 +41,16 @@ def test_a_matrix_has_the_same_product_in_any_batch_of_two_or_more(rows):
     whole = product(tf.constant(kernels))
     for some in (2, 3, 8):
         np.testing.assert_array_equal(product(tf.constant(kernels[:some])), whole[:some])
-    alone = stable_ops.in_company([kernels[0]])
+    alone = stable_ops.at_least_two([kernels[0]])
     assert len(alone) == 2
     np.testing.assert_array_equal(product(tf.constant(np.stack(alone)))[0], whole[0])
-    assert stable_ops.in_company([1, 2, 3]) == [1, 2, 3]
+    assert stable_ops.at_least_two([1, 2, 3]) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 2), (2, 2), (5, 5)])
 def test_rows_have_company(rows, expected):
     values = tf.constant(normal(rows, 3, 4))
-    more = stable_ops.rows_in_company(values)
+    more = stable_ops.at_least_two_rows(values)
     assert more.shape == (expected, 3, 4)
     np.testing.assert_array_equal(more[:rows], values)
     assert not more[rows:].numpy().any()

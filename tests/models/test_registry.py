@@ -75,9 +75,9 @@ def test_why_rows_are_needed_in_memory():
 
 
 def test_an_unknown_kind_is_named():
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as rejection:
         MODELS.get("singel")
-    assert str(refusal.value) == (
+    assert str(rejection.value) == (
         "unknown model 'singel'; there are mptrec, single, shared_bottom; did you mean 'single'?"
     )
 

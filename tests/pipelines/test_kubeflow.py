@@ -58,7 +58,7 @@ ADD_TASK_COMPONENTS = IMPORTED | {
 
 
 def parsed(content):
-    """A PipelineSpec by Kubeflow's own proto, which refuses what it does not know."""
+    """A PipelineSpec by Kubeflow's own proto, which rejects what it does not know."""
     # A Struct in the spec, which by itself may hold anything.
     json_format.ParseDict(content["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
     return json_format.ParseDict(content, pipeline_spec_pb2.PipelineSpec())
@@ -336,8 +336,8 @@ def pretrain_flags(folder, *flags):
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What the program says to each of the refused flags, and where it would have written."""
-    folder = tmp_path_factory.mktemp("refused")
+    """What the program says to each of the rejected flags, and where it would have written."""
+    folder = tmp_path_factory.mktemp("rejected")
     given = [pretrain_flags(folder, *flags) for flags, _ in REFUSED]
     done = subprocess.run(
         [sys.executable, "-c", ASK],

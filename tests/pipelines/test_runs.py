@@ -22,7 +22,7 @@ from mptrec_tf.data.sources.synthetic import make_spec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import versions
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.inference.scoring import evaluate, same_answers
+from mptrec_tf.inference.scoring import evaluate, same_predictions
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
@@ -65,7 +65,7 @@ def test_every_run_pushes_a_version_that_keeps_the_other_tasks_bit_for_bit(three
         ("click", "like", "share", "purchase"),
     ]
     for before, after in itertools.pairwise(models):
-        assert same_answers(before, after, source, "test", before.spec.task_names)
+        assert same_predictions(before, after, source, "test", before.spec.task_names)
 
 
 def test_metrics_are_those_of_the_evaluation_program(three_runs, source):

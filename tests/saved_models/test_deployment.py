@@ -58,7 +58,7 @@ def test_models_config_is_what_tf_serving_reads():
     assert (config.name, config.base_path) == ("mptrec", "/models/mptrec")
     assert config.model_platform == "tensorflow"
     assert set(config.version_labels) == {"stable", "canary"}
-    # A label of a version that is not served would refuse every request.
+    # A label of a version that is not served would reject every request.
     served = set(config.model_version_policy.specific.versions)
     assert set(config.version_labels.values()) <= served
 

@@ -233,9 +233,9 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
             assert status == 503
             assert "3 requests are being answered already" in answer["error"]
             for client in clients:
-                with pytest.raises(ServingError) as refused:
+                with pytest.raises(ServingError) as rejected:
                     client.predict(four, timeout=0.5)
-                assert refused.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+                assert rejected.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
             with futures.ThreadPoolExecutor(2) as pool:
                 waiting = [pool.submit(client.predict, four) for client in clients]
                 for call in held:

@@ -31,7 +31,7 @@ def test_versions_change_under_load_without_a_failed_or_wrong_answer(prepared, c
             "broken removed",
             "deleted",
         ]
-        # Not one was refused and sent again.
+        # Not one was rejected and sent again.
         counted = ":tensorflow:serving:request_count"
         assert server.metric(rf'{counted}{{model_name="m",status="OK"}}') >= load.answers()
         assert server.metric(rf"{counted}{{") == server.metric(rf'{counted}{{.*status="OK"}}')

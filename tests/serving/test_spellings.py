@@ -172,7 +172,7 @@ def answers_of(answers):
 
 
 def ask(model, signatures, rows, folder):
-    """Answers to rows by every way to ask that takes them."""
+    """Responses to rows by every way to ask that takes them."""
     types = raw_feature_spec(SPEC)
     columns = {name: [row[name] for row in rows] for name in types}
     of_type = {

@@ -16,9 +16,9 @@ from mptrec_tf.storage.destinations import destination, is_standard_output
 from mptrec_tf.storage.directories import (
     check_absent,
     check_writable,
-    file_written_aside,
+    create_directory,
+    create_file,
     write_file,
-    written_aside,
 )
 
 
@@ -32,7 +32,7 @@ def test_what_a_link_leads_to_is_written(tmp_path):
     (tmp_path / "link.csv").symlink_to("there/second.csv")
     (tmp_path / "there/second.csv").symlink_to("real.csv")
     check_writable(f"{tmp_path}/link.csv")
-    with file_written_aside(f"{tmp_path}/link.csv") as file:
+    with create_file(f"{tmp_path}/link.csv") as file:
         file.write("new")
         assert (tmp_path / "there/real.csv").read_text() == "old"
         assert any(name.startswith("real.csv.incomplete-") for name in names(tmp_path / "there"))
@@ -72,7 +72,7 @@ def test_links_in_a_circle(tmp_path):
         check_writable(f"{tmp_path}/a")
     with pytest.raises(InputError, match=r"cannot write .*a: its links lead in a circle"):
         write_file(f"{tmp_path}/a", "1")
-    for call in (check_absent, lambda path: written_aside(path).__enter__()):
+    for call in (check_absent, lambda path: create_directory(path).__enter__()):
         with pytest.raises(InputError, match=r"cannot look into .*a: "):
             call(f"{tmp_path}/a")
     assert names(tmp_path) == ["a", "b"]
@@ -87,7 +87,7 @@ def test_an_output_directory_that_is_a_link(tmp_path, slash, there):
         (tmp_path / "disk/real").chmod(0o2750)
     (tmp_path / "link").symlink_to("disk/real")
     check_absent(f"{tmp_path}/link{slash}")
-    with written_aside(f"{tmp_path}/link{slash}") as staging:
+    with create_directory(f"{tmp_path}/link{slash}") as staging:
         write_file(f"{staging}/a", "text")
         assert os.path.dirname(staging) == str(tmp_path / "disk")
     assert os.readlink(tmp_path / "link") == "disk/real"
@@ -101,7 +101,7 @@ def test_an_output_directory_that_is_a_link(tmp_path, slash, there):
 def test_a_base_path_that_is_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "model").symlink_to("disk")
-    with written_aside(f"{tmp_path}/model/1") as staging:
+    with create_directory(f"{tmp_path}/model/1") as staging:
         write_file(f"{staging}/a", "text")
     assert names(tmp_path) == ["disk", "model"]
     assert names(tmp_path / "disk") == ["1"]
@@ -135,7 +135,7 @@ def test_permissions(tmp_path, umask):
         (tmp_path / "old").write_text("1")
         (tmp_path / "old").chmod(0o640)
         write_file(f"{tmp_path}/old", "2")
-        with written_aside(f"{tmp_path}/folder"):
+        with create_directory(f"{tmp_path}/folder"):
             pass
     finally:
         os.umask(before)

@@ -6,9 +6,9 @@ import pytest
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import (
     check_absent,
-    file_written_aside,
+    create_directory,
+    create_file,
     write_file,
-    written_aside,
 )
 
 
@@ -18,7 +18,7 @@ def tree(folder):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_directory_appears_when_the_block_ends(tmp_path, slash):
-    with written_aside(f"{tmp_path}/new{slash}") as aside:
+    with create_directory(f"{tmp_path}/new{slash}") as aside:
         write_file(f"{aside}/a.txt", "text")
         assert not (tmp_path / "new").exists()
     assert tree(tmp_path) == ["new", "new/a.txt"]
@@ -26,14 +26,14 @@ def test_a_directory_appears_when_the_block_ends(tmp_path, slash):
 
 
 def test_parents_are_made(tmp_path):
-    with written_aside(f"{tmp_path}/a/b/c") as aside:
+    with create_directory(f"{tmp_path}/a/b/c") as aside:
         write_file(f"{aside}/x", b"1")
     assert tree(tmp_path) == ["a", "a/b", "a/b/c", "a/b/c/x"]
 
 
 def test_an_error_leaves_nothing_behind(tmp_path):
     def write():
-        with written_aside(f"{tmp_path}/new") as aside:
+        with create_directory(f"{tmp_path}/new") as aside:
             write_file(f"{aside}/a.txt", "text")
             raise KeyError
 
@@ -44,7 +44,7 @@ def test_an_error_leaves_nothing_behind(tmp_path):
 
 def test_an_empty_directory_is_filled(tmp_path):
     (tmp_path / "new").mkdir()
-    with written_aside(f"{tmp_path}/new") as aside:
+    with create_directory(f"{tmp_path}/new") as aside:
         write_file(f"{aside}/a.txt", "text")
     assert tree(tmp_path) == ["new", "new/a.txt"]
 
@@ -53,7 +53,7 @@ def test_what_is_there_stays(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old/a.txt").write_text("mine")
     message = "old already exists; give another output directory or remove it"
-    with pytest.raises(InputError, match=message), written_aside(f"{tmp_path}/old"):
+    with pytest.raises(InputError, match=message), create_directory(f"{tmp_path}/old"):
         pytest.fail("the block must not run")
     assert tree(tmp_path) == ["old", "old/a.txt"]
     assert (tmp_path / "old/a.txt").read_text() == "mine"
@@ -61,7 +61,7 @@ def test_what_is_there_stays(tmp_path):
 
 def test_what_comes_meanwhile_stays(tmp_path):
     def write():
-        with written_aside(f"{tmp_path}/new"):
+        with create_directory(f"{tmp_path}/new"):
             (tmp_path / "new").mkdir()
             (tmp_path / "new/a.txt").write_text("another run's")
 
@@ -80,7 +80,7 @@ def test_below_a_file_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
     with (
         pytest.raises(InputError, match=r"cannot .*file/new"),
-        written_aside(f"{tmp_path}/file/new"),
+        create_directory(f"{tmp_path}/file/new"),
     ):
         pytest.fail("the block must not run")
     assert (tmp_path / "file").read_text() == "mine"
@@ -88,7 +88,7 @@ def test_below_a_file_nothing_can_be_written(tmp_path):
 
 def test_a_file_system_that_is_not_there():
     message = "cannot look into nosuch://bucket/new: .*nosuch"
-    with pytest.raises(InputError, match=message), written_aside("nosuch://bucket/new"):
+    with pytest.raises(InputError, match=message), create_directory("nosuch://bucket/new"):
         pytest.fail("the block must not run")
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
     write_file(f"{tmp_path}/a", "one")
 
     def write():
-        with file_written_aside(f"{tmp_path}/a") as file:
+        with create_file(f"{tmp_path}/a") as file:
             file.write("two")
             raise KeyError
 
@@ -122,12 +122,12 @@ def test_local_paths_need_no_tensorflow(tmp_path):
     code = f"""
 import sys
 from mptrec_tf.storage.json_files import description
-from mptrec_tf.storage.directories import written_aside, write_file, copy_directory, held_alone
-from mptrec_tf.storage.directories import check_absent, check_writable
+from mptrec_tf.storage.directories import check_absent, check_writable, copy_directory
+from mptrec_tf.storage.directories import create_directory, exclusive_lock, write_file
 root = {str(tmp_path)!r}
 check_absent(f"{{root}}/a")
 check_writable(f"{{root}}/b.json")
-with written_aside(f"{{root}}/a") as staging, held_alone(root):
+with create_directory(f"{{root}}/a") as staging, exclusive_lock(root):
     write_file(f"{{staging}}/a.json", "[1]")
 copy_directory(f"{{root}}/a", f"{{root}}/c")
 with description(f"{{root}}/c/a.json", "missing", "again") as content:

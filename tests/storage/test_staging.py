@@ -8,14 +8,14 @@ import threading
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.directories import held_alone, write_file, written_aside
+from mptrec_tf.storage.directories import create_directory, exclusive_lock, write_file
 
 # What a process does that writes to the place in its first argument, until it is killed.
 WRITE = {
     "directory": """
 import os, signal, sys
-from mptrec_tf.storage.directories import written_aside, write_file
-with written_aside(sys.argv[1]) as staging:
+from mptrec_tf.storage.directories import create_directory, write_file
+with create_directory(sys.argv[1]) as staging:
     write_file(f"{staging}/a", "text")
     os.mkdir(f"{staging}/tmp-1")
     print("writing", flush=True)
@@ -23,8 +23,8 @@ with written_aside(sys.argv[1]) as staging:
 """,
     "file": """
 import signal, sys
-from mptrec_tf.storage.directories import file_written_aside
-with file_written_aside(sys.argv[1]) as file:
+from mptrec_tf.storage.directories import create_file
+with create_file(sys.argv[1]) as file:
     file.write("half")
     file.flush()
     print("writing", flush=True)
@@ -54,7 +54,7 @@ def write(kind, place):
     if kind == "file":
         write_file(str(place), "whole")
     else:
-        with written_aside(str(place)) as staging:
+        with create_directory(str(place)) as staging:
             write_file(f"{staging}/a", "whole")
 
 
@@ -105,7 +105,7 @@ def test_leftovers_of_all_versions_are_removed_by_the_next_version(tmp_path):
     (tmp_path / "4").mkdir()
     with writing("directory", tmp_path / "5"):
         staging = next(name for name in names(tmp_path) if name.startswith("5.incomplete-"))
-        with written_aside(str(tmp_path / "6")):
+        with create_directory(str(tmp_path / "6")):
             pass
         assert names(tmp_path) == ["4", staging, "6", "x.incomplete-514aa624"]
 
@@ -118,7 +118,7 @@ def test_many_who_write_at_once_do_each_other_no_harm(tmp_path):
         for i in range(40):
             try:
                 write_file(str(tmp_path / "file"), f"{number} {i}")
-                with written_aside(str(tmp_path / f"{number}{i:03}")) as staging:
+                with create_directory(str(tmp_path / f"{number}{i:03}")) as staging:
                     write_file(f"{staging}/a", "text")
             except Exception as error:  # a thread's error would be lost
                 wrong.append(error)
@@ -138,9 +138,9 @@ def test_two_who_write_the_same_directory(tmp_path):
     """The first that ends has it; the other is told, and leaves nothing."""
 
     def second():
-        with written_aside(f"{tmp_path}/x") as staging:
+        with create_directory(f"{tmp_path}/x") as staging:
             write_file(f"{staging}/a", "second")
-            with written_aside(f"{tmp_path}/x") as other:
+            with create_directory(f"{tmp_path}/x") as other:
                 write_file(f"{other}/a", "first")
 
     with pytest.raises(InputError, match="x already exists: another run made it meanwhile"):
@@ -152,23 +152,29 @@ def test_two_who_write_the_same_directory(tmp_path):
 def test_a_directory_is_held_alone_until_its_holder_ends(tmp_path):
     code = """
 import signal, sys
-from mptrec_tf.storage.directories import held_alone
-with held_alone(sys.argv[1]):
+from mptrec_tf.storage.directories import exclusive_lock
+with exclusive_lock(sys.argv[1]):
     print("held", flush=True)
     signal.pause()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     process.stdout.readline()
-    with pytest.raises(InputError, match="another process is at work"), held_alone(str(tmp_path)):
+    with (
+        pytest.raises(InputError, match="another process is at work"),
+        exclusive_lock(str(tmp_path)),
+    ):
         pytest.fail("the block must not run")
     process.kill()
     process.wait()
     process.stdout.close()
-    with held_alone(str(tmp_path)):
+    with exclusive_lock(str(tmp_path)):
         pass
 
 
 def test_a_directory_that_cannot_be_held(tmp_path):
-    with pytest.raises(InputError, match=r"cannot write .*none: "), held_alone(f"{tmp_path}/none"):
+    with (
+        pytest.raises(InputError, match=r"cannot write .*none: "),
+        exclusive_lock(f"{tmp_path}/none"),
+    ):
         pytest.fail("the block must not run")

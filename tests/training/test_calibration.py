@@ -20,7 +20,7 @@ from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.trainer import Trainer
-from mptrec_tf.training.batches import load_rows, reported, rows_in_memory
+from mptrec_tf.training.batches import evaluate_rows, load_rows, rows_in_memory
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import predictions
 from mptrec_tf.training.pretraining import pretrain
@@ -109,7 +109,7 @@ def pretrained(data, directory, **changes):
 
 def said(data, backbone, rows):
     model = Trainer(backbone, data.spec.select_tasks(OLD))
-    report, labels, _ = reported(model, rows)
+    report, labels, _ = evaluate_rows(model, rows)
     return report["prediction"].astype(np.float64), labels
 
 

@@ -94,9 +94,9 @@ def test_fields_that_a_model_does_not_have_are_named(config, message):
     if message is None:
         config.check_fields()
         return
-    with pytest.raises(InputError) as refusal:
+    with pytest.raises(InputError) as rejection:
         config.check_fields()
-    assert str(refusal.value) == message
+    assert str(rejection.value) == message
 
 
 def test_what_is_saved_of_the_settings():

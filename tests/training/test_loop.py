@@ -12,7 +12,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.shapes import MPTRecShape
 from mptrec_tf.models.trainer import Plan
-from mptrec_tf.storage.directories import held_alone
+from mptrec_tf.storage.directories import exclusive_lock
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import rows_in_memory
 from mptrec_tf.training.callbacks import EndEpoch, KeepBest, ProgressBar, StopInTime, Validate
@@ -256,7 +256,7 @@ def test_a_task_may_be_called_sum(train, validation, tmp_path):
 
 def test_two_runs_in_one_directory_do_not_meet(train, validation, tmp_path):
     with (
-        held_alone(str(tmp_path)),
+        exclusive_lock(str(tmp_path)),
         pytest.raises(InputError, match="another process is at work in"),
     ):
         pretrain(train, validation, tmp_path, epochs=1)

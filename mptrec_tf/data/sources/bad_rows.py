@@ -73,7 +73,7 @@ def good_csv_rows(
             return
         except csv.Error as error:
             kind, reason = NOT_CSV, f"{NOT_CSV}: {error}"
-            record.give_back_all_but_one()
+            record.return_all_but_one()
         text = record.text()
         if not text.isascii() and _ESCAPED.search(text):
             kind = reason = NOT_UTF8
@@ -115,7 +115,7 @@ class _Record:
         self.line += len(self._taken)
         self._taken = []
 
-    def give_back_all_but_one(self) -> None:
+    def return_all_but_one(self) -> None:
         """Lets later lines be read again: a quote that is not closed runs into rows below it."""
         self._given_back.extendleft(reversed(self._taken[1:]))
         del self._taken[1:]

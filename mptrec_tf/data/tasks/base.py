@@ -178,7 +178,7 @@ class Task(abc.ABC):
         """
         return {"mean": summary["sum"] / rows, **{k: summary[k] for k in ("lowest", "highest")}}
 
-    def why_one_label(self, summary: Mapping[str, float], rows: int) -> str:
+    def explain_one_label(self, summary: Mapping[str, float], rows: int) -> str:
         """Says which labels a split has if all are the same; empty where they are not."""
         same = summary["lowest"] == summary["highest"]
         return f"all {rows} labels are {summary['lowest']:g}" if same else ""
@@ -225,7 +225,7 @@ class Task(abc.ABC):
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
         """Yields what is worth a sentence about the labels of some splits."""
         for split, survey in surveys.items():
-            reason = self.why_one_label(survey["tasks"][self.name], survey["rows"])
+            reason = self.explain_one_label(survey["tasks"][self.name], survey["rows"])
             if reason:
                 yield (
                     f"task {self.name!r}: {reason} in the {split} rows; check what column "

@@ -154,7 +154,7 @@ class BinaryTask(Task):
         """Returns number and share of positives, for a table."""
         return {"positives": summary["positives"], "share": summary["positives"] / rows}
 
-    def why_one_label(self, summary: Mapping[str, float], rows: int) -> str:
+    def explain_one_label(self, summary: Mapping[str, float], rows: int) -> str:
         """Says how many positives there are if that is none or all; empty otherwise."""
         positives = summary["positives"]
         return f"{positives} positives in {rows} rows" if positives in (0, rows) else ""

@@ -18,7 +18,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import EPSILON, InstanceQuery, TaskPrompts
-from mptrec_tf.layers.stable_ops import in_company, in_whole_vectors, mixtures, sum_in_order
+from mptrec_tf.layers.stable_ops import at_least_two, in_whole_vectors, mixtures, sum_in_order
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.base import Head, HeadOutputs
 from mptrec_tf.models.heads.fused import Gates, Towers, exact, stacked
@@ -108,7 +108,7 @@ class PromptBank(tf.Module):
     def __init__(self, heads: Mapping[str, PromptHead], prompts: np.ndarray):
         super().__init__()
         self.tasks = tuple(heads)
-        made = in_company(list(heads.values()))
+        made = at_least_two(list(heads.values()))
         config = made[0].config
         self._attention = config.attention
         self._old_tasks = len(prompts)

@@ -18,7 +18,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
-from mptrec_tf.layers.stable_ops import in_company
+from mptrec_tf.layers.stable_ops import at_least_two
 from mptrec_tf.layers.statistics import IdWeights, id_places
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.base import Head, HeadOutputs
@@ -111,7 +111,7 @@ class ResidualBank(tf.Module):
         super().__init__()
         del prompts
         self.tasks = tuple(heads)
-        made = in_company(list(heads.values()))
+        made = at_least_two(list(heads.values()))
         self._id_ranges = made[0].config.id_ranges
         fusion, residual, logits = zip(*[h.first_kernel() for h in made], strict=True)  # T, R, L
         prompt = [exact(h.prompt.prompts).T for h in made]

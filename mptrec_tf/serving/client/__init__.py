@@ -9,7 +9,7 @@
 for. Both take `headers` and `tls` for a gateway in front of the server.
 """
 
-from mptrec_tf.serving.client.asking import Prediction, ServingError
+from mptrec_tf.serving.client.base import Prediction, ServingError
 from mptrec_tf.serving.client.gateway import Tls
 from mptrec_tf.serving.client.rest import RestClient
 

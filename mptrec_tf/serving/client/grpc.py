@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
 )
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.client.asking import (
+from mptrec_tf.serving.client.base import (
     SIGNATURE,
     Client,
     Interface,
@@ -98,7 +98,7 @@ class GrpcClient(Client):
     def _where(self) -> str:
         return f"model {self._model!r} at {self._address}"
 
-    def _ask(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
+    def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         request = predict_pb2.PredictRequest(model_spec=self._spec)
         for name, array in arrays.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
@@ -111,7 +111,7 @@ class GrpcClient(Client):
             ) from error
         return Prediction(answers, response.model_spec.version.value or None)
 
-    def _ask_interface(self, timeout: float) -> Interface:
+    def _fetch_interface(self, timeout: float) -> Interface:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec, metadata_field=["signature_def"]
         )

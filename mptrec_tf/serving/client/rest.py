@@ -16,7 +16,7 @@ import orjson
 import urllib3
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.client.asking import (
+from mptrec_tf.serving.client.base import (
     SIGNATURE,
     Client,
     Interface,
@@ -46,7 +46,7 @@ _SAID_BY_TLS = {
 _MOVED = (301, 302, 303, 307, 308)
 
 
-class _Answer(NamedTuple):
+class _Response(NamedTuple):
     """What came back."""
 
     status: int
@@ -97,7 +97,7 @@ class RestClient(Client):
     def _where(self) -> str:
         return self._url
 
-    def _ask(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
+    def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         inputs = {name: _json_values(array) for name, array in arrays.items()}
         body = orjson.dumps({"signature_name": SIGNATURE, "inputs": inputs})
         response = self._request("POST", ":predict", timeout, body)
@@ -105,7 +105,7 @@ class RestClient(Client):
         # A model of one task answers without its name; it may be newer than what is known.
         if isinstance(outputs, list):
             if len(self._known.outputs) != 1:
-                self._known = self._ask_interface(timeout)
+                self._known = self._fetch_interface(timeout)
             if len(self._known.outputs) == 1:
                 outputs = {next(iter(self._known.outputs)): outputs}
         if not isinstance(outputs, dict):
@@ -117,7 +117,7 @@ class RestClient(Client):
         version = response.headers.get("Model-Version", "")
         return Prediction(answers, int(version) if version.isdigit() else None)
 
-    def _ask_interface(self, timeout: float) -> Interface:
+    def _fetch_interface(self, timeout: float) -> Interface:
         response = self._request("GET", "/metadata", timeout)
         try:
             signatures = self._content(response)["metadata"]["signature_def"]["signature_def"]
@@ -137,7 +137,7 @@ class RestClient(Client):
 
     def _request(
         self, method: str, what: str, timeout: float, body: bytes | None = None
-    ) -> _Answer:
+    ) -> _Response:
         end = time.monotonic() + timeout
         try:
             response = self._pool.request(
@@ -159,7 +159,7 @@ class RestClient(Client):
             raise self._untrusted(_reason(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ServingError(f"{self._where}: {error}", "UNKNOWN") from error
-        answer = _Answer(response.status, response.headers, data)
+        answer = _Response(response.status, response.headers, data)
         if answer.status != 200:
             try:
                 message = str(json.loads(data)["error"])
@@ -170,7 +170,7 @@ class RestClient(Client):
             raise self._failed(_CODES.get(answer.status, "INTERNAL"), message)
         return answer
 
-    def _content(self, response: _Answer) -> dict[str, Any]:
+    def _content(self, response: _Response) -> dict[str, Any]:
         try:
             content = json.loads(response.data)
         except ValueError as error:
@@ -179,7 +179,7 @@ class RestClient(Client):
             raise self._odd(response)
         return content
 
-    def _odd(self, response: _Answer) -> ServingError:
+    def _odd(self, response: _Response) -> ServingError:
         start = self._headers.hide(response.data[:4096].decode("utf-8", "replace"))[:80]
         return ServingError(f"{self._where} answered what was not asked for: {start}", "INTERNAL")
 

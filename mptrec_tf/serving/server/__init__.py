@@ -1,6 +1,6 @@
 """A small server that speaks TF Serving's protocols, for development and tests.
 
-    refusals         what a request is refused with: a status code and a sentence
+    rejections         what a request is rejected with: a status code and a sentence
     tensors          TensorProtos to checked arrays, and back
     json_tensors     the same for TF Serving's JSON
     servable         one version of a model, loaded

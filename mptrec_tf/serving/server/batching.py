@@ -23,7 +23,7 @@ import tensorflow as tf
 from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
-from mptrec_tf.serving.server.refusals import Refusal, invalid, of_tensorflow, unavailable
+from mptrec_tf.serving.server.request_error import RequestError, invalid, of_tensorflow, unavailable
 from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
@@ -73,7 +73,7 @@ class Batcher:
         """Returns the outputs of one request.
 
         Raises:
-          Refusal: if too many wait, or the model refuses it.
+          RequestError: if too many wait, or the model rejects it.
         """
         if self._waiting >= self._parameters.max_enqueued_requests:
             raise unavailable("The batch scheduling queue is full; try again.")
@@ -158,7 +158,7 @@ class Batcher:
 
 def _run_batch(
     version: Version, signature: str, batch: Sequence[_Waiting]
-) -> list[dict[str, np.ndarray] | Refusal]:
+) -> list[dict[str, np.ndarray] | RequestError]:
     """What each request of a batch is answered; one that is bad spoils no other."""
     if len(batch) > 1:
         try:
@@ -179,15 +179,17 @@ def _run_batch(
     return [_run_one(version, signature, item) for item in batch]
 
 
-def _run_one(version: Version, signature: str, item: _Waiting) -> dict[str, np.ndarray] | Refusal:
+def _run_one(
+    version: Version, signature: str, item: _Waiting
+) -> dict[str, np.ndarray] | RequestError:
     try:
         return version.servable.run(signature, item.inputs)
     except tf.errors.OpError as error:
         return of_tensorflow(error)
     # TensorFlow quotes the bytes that it does not like, and fails where they are no text.
     except UnicodeDecodeError:
-        return invalid("The model refuses the request: it holds bytes that are no text.")
+        return invalid("The model rejects the request: it holds bytes that are no text.")
     # A thread's surprise must reach its caller, and nobody else.
     except Exception as error:
         _log.exception("a run failed")
-        return Refusal(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        return RequestError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ class BatchingParameters:
       max_batch_size: int. Rows of a run; a larger request runs alone, whole.
       batch_timeout: float. Seconds for which a run waits for more rows.
       num_batch_threads: int. Runs at a time.
-      max_enqueued_requests: int. Requests that may wait; more are refused as UNAVAILABLE.
+      max_enqueued_requests: int. Requests that may wait; more are rejected as UNAVAILABLE.
     """
 
     max_batch_size: int = 512

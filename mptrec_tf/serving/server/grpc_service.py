@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server import listening, tensors
 from mptrec_tf.serving.server.predicting import Predictor, internal
-from mptrec_tf.serving.server.refusals import Refusal, invalid
+from mptrec_tf.serving.server.request_error import RequestError, invalid
 
 _SIGNATURES = "signature_def"
 
@@ -25,7 +25,7 @@ class GrpcService:
 
     Args:
       predictor: What answers.
-      max_request_bytes: Larger messages are refused.
+      max_request_bytes: Larger messages are rejected.
       grace: Seconds that requests in flight have at the end.
       credentials: For TLS; None for none.
       channel_arguments: gRPC's settings by name, as "grpc.max_connection_age_ms".
@@ -168,12 +168,12 @@ def _handler(
                 raise invalid(f"The request is no {kind.__name__}: {error}") from error
             response = await method(request, context)
             return response.SerializeToString()
-        except Refusal as error:
-            refusal = error
+        except RequestError as error:
+            rejection = error
         # The boundary: a fault of this program is an answer too, and the server goes on.
         except Exception as error:
-            refusal = internal(error)
-        await context.abort(refusal.code, refusal.message)
+            rejection = internal(error)
+        await context.abort(rejection.code, rejection.message)
         raise AssertionError  # abort raises
 
     return grpc.unary_unary_rpc_method_handler(answer)

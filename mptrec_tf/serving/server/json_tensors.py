@@ -10,7 +10,7 @@ import orjson
 import tensorflow as tf
 
 from mptrec_tf.serving.server import tensors
-from mptrec_tf.serving.server.refusals import invalid
+from mptrec_tf.serving.server.request_error import invalid
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
 _BYTES_SUFFIX = "_bytes"
@@ -20,7 +20,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """Returns the object that a request's body holds.
 
     Raises:
-      Refusal: if it is no JSON object.
+      RequestError: if it is no JSON object.
     """
     try:
         content = orjson.loads(body)
@@ -35,7 +35,7 @@ def signature_name(content: Mapping[str, Any]) -> str:
     """The signature that a request asks.
 
     Raises:
-      Refusal: if it is no text.
+      RequestError: if it is no text.
     """
     name = content.get("signature_name", "serving_default")
     if not isinstance(name, str):
@@ -47,7 +47,7 @@ def is_rows(content: Mapping[str, Any]) -> bool:
     """Whether a request is in row format; otherwise it is columnar.
 
     Raises:
-      Refusal: if it is neither, or both.
+      RequestError: if it is neither, or both.
     """
     rows, columns = "instances" in content, "inputs" in content
     if rows and columns:
@@ -61,7 +61,7 @@ def arrays(signature: Signature, content: Mapping[str, Any]) -> dict[str, np.nda
     """Returns the arrays of a request, by input.
 
     Raises:
-      Refusal: for what does not fit the signature.
+      RequestError: for what does not fit the signature.
     """
     columns = (
         _columns_of_rows(signature, content["instances"])

@@ -25,7 +25,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import WARMUP, check_base_path, version_directories
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
-from mptrec_tf.serving.server.refusals import invalid, not_found
+from mptrec_tf.serving.server.request_error import invalid, not_found
 from mptrec_tf.serving.server.servable import LoadError, LoadOptions, Servable
 
 _log = logging.getLogger("mptrec-serve")
@@ -189,7 +189,7 @@ class Models:
         found = await self._in_thread(version_directories, model.config.base_path)
         chosen = model.config.chosen(list(found))
         if not chosen:
-            model.problem = await self._in_thread(_why_none, model.config, list(found))
+            model.problem = await self._in_thread(_explain_none, model.config, list(found))
         for number in chosen:
             held = model.versions.get(number)
             if held is None or held.state != State.AVAILABLE:
@@ -267,7 +267,7 @@ class Models:
         """Returns the version that answers a request.
 
         Raises:
-          Refusal: if there is none, in TF Serving's words.
+          RequestError: if there is none, in TF Serving's words.
         """
         if not spec.name:
             raise invalid("Missing ModelSpec")
@@ -297,7 +297,7 @@ class Models:
         """Returns the states of a model's versions, or of the one that is asked for.
 
         Raises:
-          Refusal: if there is none.
+          RequestError: if there is none.
         """
         if not spec.name:
             raise invalid("Missing ModelSpec")
@@ -332,7 +332,7 @@ def _staying(available: list[int]) -> str:
     return f"{available} stay" if available else "nothing is served"
 
 
-def _why_none(config: ModelConfig, found: list[int]) -> str:
+def _explain_none(config: ModelConfig, found: list[int]) -> str:
     """Why a base path holds nothing to serve."""
     if found:
         return f"{config.base_path} holds versions {found}, and {list(config.specific)} are wanted"

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 from mptrec_tf.serving.server.batching import Batcher
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Models, Version
-from mptrec_tf.serving.server.refusals import Refusal, invalid, unavailable
+from mptrec_tf.serving.server.request_error import RequestError, invalid, unavailable
 from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
@@ -23,7 +23,7 @@ Decode = Callable[[Signature], Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Response:
     """What a request is answered.
 
     Attributes:
@@ -36,13 +36,13 @@ class Answer:
 
 
 class Predictor:
-    """Answers requests.
+    """Responses requests.
 
     Args:
       models: What is served.
       batcher: What runs it.
       metrics: Where requests are counted.
-      max_concurrent_requests: More at a time are refused as UNAVAILABLE.
+      max_concurrent_requests: More at a time are rejected as UNAVAILABLE.
       timeout: Seconds for a request that has no deadline, or a later one.
     """
 
@@ -70,7 +70,7 @@ class Predictor:
           spec: Model, and version or label.
 
         Raises:
-          Refusal: if there is no such version, or too many requests are in flight.
+          RequestError: if there is no such version, or too many requests are in flight.
         """
         with self._admitted():
             version = self.models.find(spec)
@@ -84,7 +84,7 @@ class Predictor:
         decode: Decode,
         output_filter: Sequence[str] = (),
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Returns the answer to a request.
 
         Args:
@@ -95,7 +95,7 @@ class Predictor:
           timeout: Seconds that the caller waits; None if it did not say.
 
         Raises:
-          Refusal: if there is none.
+          RequestError: if there is none.
         """
         signature = self._signature(version.servable.signatures, signature_name)
         _check_filter(signature, output_filter)
@@ -106,14 +106,14 @@ class Predictor:
                 self._batcher.submit(version, signature, inputs), seconds
             )
         except asyncio.TimeoutError as error:
-            raise Refusal(
+            raise RequestError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"The model did not answer within {seconds:.3f} s.",
             ) from error
         answered = model_pb2.ModelSpec(name=version.model, signature_name=signature.name)
         answered.version.value = version.number
         _check_finite(outputs)
-        return Answer(answered, {n: v for n, v in outputs.items() if _wanted(n, output_filter)})
+        return Response(answered, {n: v for n, v in outputs.items() if _wanted(n, output_filter)})
 
     def metadata(
         self, spec: model_pb2.ModelSpec
@@ -121,7 +121,7 @@ class Predictor:
         """Returns which version a request would ask, and its signatures.
 
         Raises:
-          Refusal: if there is none.
+          RequestError: if there is none.
         """
         version = self.models.find(spec)
         found = model_pb2.ModelSpec(name=spec.name)
@@ -149,7 +149,7 @@ class Predictor:
     def _signature(signatures: Mapping[str, Signature], name: str) -> Signature:
         name = name or DEFAULT_SIGNATURE
         if name not in signatures:
-            raise Refusal(
+            raise RequestError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f'Serving signature key "{name}" not found.',
             )
@@ -157,14 +157,14 @@ class Predictor:
 
     @contextlib.contextmanager
     def measured(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts and times a request; what it is refused with goes on to its caller."""
+        """Counts and times a request; what it is rejected with goes on to its caller."""
         start = time.perf_counter()
         code = grpc.StatusCode.INTERNAL
         try:
             yield
             code = grpc.StatusCode.OK
-        except Refusal as refusal:
-            code = refusal.code
+        except RequestError as rejection:
+            code = rejection.code
             raise
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
@@ -177,7 +177,7 @@ class Predictor:
             self.metrics.latency.labels(known, api, entrypoint).observe(micros)
 
     def drain(self) -> None:
-        """Refuses new requests from now on."""
+        """Rejects new requests from now on."""
         self._draining = True
 
 
@@ -195,9 +195,9 @@ def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:
 
 
 def _check_finite(outputs: Mapping[str, np.ndarray]) -> None:
-    """Refuses an answer that is none.
+    """Rejects an answer that is none.
 
-    TF Serving would hand it out. Here it is refused, since JSON has no NaN, and since a caller
+    TF Serving would hand it out. Here it is rejected, since JSON has no NaN, and since a caller
     who ranks by it would not notice.
     """
     for name, array in outputs.items():
@@ -209,7 +209,7 @@ def _check_finite(outputs: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def internal(error: Exception) -> Refusal:
+def internal(error: Exception) -> RequestError:
     """What a caller hears of a fault of this program; the log has the rest."""
     _log.error("a request failed", exc_info=error)
-    return Refusal(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+    return RequestError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -44,8 +44,8 @@ class ServerOptions:
       cors: bool. Whether pages of other origins may send requests over REST.
       batching: How requests are merged.
       merge: bool. Whether they are merged.
-      max_request_bytes: int. Larger requests are refused.
-      max_concurrent_requests: int. More at a time are refused as UNAVAILABLE.
+      max_request_bytes: int. Larger requests are rejected.
+      max_concurrent_requests: int. More at a time are rejected as UNAVAILABLE.
       timeout: float. Seconds that a request may take.
     """
 
@@ -171,7 +171,7 @@ class Server:
         return self._models.serving()
 
     async def stop(self) -> None:
-        """Answers what is in flight, refuses what comes, and gives everything back."""
+        """Responses what is in flight, rejects what comes, and gives everything back."""
         self._predictor.drain()
         if self._polling:
             self._polling.cancel()

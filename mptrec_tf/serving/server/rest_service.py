@@ -16,7 +16,7 @@ from tensorflow_serving.apis import model_pb2
 from mptrec_tf.serving.server import json_tensors, listening
 from mptrec_tf.serving.server.monitoring_config import METRICS_PATH
 from mptrec_tf.serving.server.predicting import Predictor, internal
-from mptrec_tf.serving.server.refusals import Refusal, invalid, not_found
+from mptrec_tf.serving.server.request_error import RequestError, invalid, not_found
 
 # TF Serving's REST answers do not say which version they come from. This header does.
 VERSION_HEADER = "Model-Version"
@@ -34,7 +34,7 @@ class RestService:
 
     Args:
       predictor: What answers.
-      max_request_bytes: Larger bodies are refused.
+      max_request_bytes: Larger bodies are rejected.
       grace: Seconds that requests in flight have at the end.
       metrics_path: Where the metrics are; None for none.
       cors: Whether pages of other origins may send requests.
@@ -107,22 +107,22 @@ class RestService:
             connection.transport.write(_NO_HEADERS)
             connection.transport.close()
 
-    def _has_asked(self, request: web.Request) -> None:
+    def _headers_came(self, request: web.Request) -> None:
         if timer := self._silent.pop(request.protocol, None):
             timer.cancel()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._has_asked(request)
+        self._headers_came(request)
         return web.Response(
             body=self._predictor.metrics.text(),
             headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
         )
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self._has_asked(request)
+        self._headers_came(request)
         try:
             return await self._dispatch(request)
-        except Refusal as error:
+        except RequestError as error:
             return _error(error.http_status, error.message)
         except web.HTTPRequestEntityTooLarge as error:
             return _error(error.status, f"The request's body is too large: {error.text}")
@@ -150,7 +150,7 @@ class RestService:
         if self._cors and request.method == "OPTIONS":
             return web.Response()
         if what in (":classify", ":regress") and request.method == "POST":
-            raise Refusal(
+            raise RequestError(
                 grpc.StatusCode.UNIMPLEMENTED,
                 f"This server has no {what}; ask :predict, or TF Serving itself.",
             )
@@ -214,7 +214,7 @@ async def _allow_origins(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Access-Control-Allow-Headers"] = "*"
 
 
-def _malformed(request: web.Request) -> Refusal:
+def _malformed(request: web.Request) -> RequestError:
     return invalid(f"Malformed request: {request.method} {request.path}")
 
 

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.export.versions import WARMUP
 from mptrec_tf.serving.server import tensors
-from mptrec_tf.serving.server.refusals import Refusal
+from mptrec_tf.serving.server.request_error import RequestError
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
 # The sizes that are tried where a model brings no requests of its own.
@@ -141,7 +141,7 @@ class Servable:
             if tf.io.gfile.exists(path):
                 return sum(self._replay(record) for record in _records(path))
             return sum(self._own_warmup(s) for s in self.signatures.values())
-        except (Refusal, tf.errors.OpError, ValueError, DecodeError) as error:
+        except (RequestError, tf.errors.OpError, ValueError, DecodeError) as error:
             raise LoadError(f"{self.path} does not answer: {_one_line(error)}") from error
 
     def _replay(self, record: bytes) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from mptrec_tf.serving.server.refusals import invalid
+from mptrec_tf.serving.server.request_error import invalid
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
 # A proto may give one value for a whole tensor, and a column one value for all rows: without a
@@ -25,17 +25,17 @@ def from_protos(
     """Returns the arrays of a gRPC request.
 
     Raises:
-      Refusal: for inputs that the signature does not take, or that are damaged.
+      RequestError: for inputs that the signature does not take, or that are damaged.
     """
     check_names(signature, protos)
     return {name: _array(name, signature.inputs[name], proto) for name, proto in protos.items()}
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:
-    """Refuses missing and unknown inputs.
+    """Rejects missing and unknown inputs.
 
     Raises:
-      Refusal: in TF Serving's words.
+      RequestError: in TF Serving's words.
     """
     if given.keys() == signature.inputs.keys():
         return
@@ -77,10 +77,10 @@ def _array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarr
 
 
 def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) -> None:
-    """Refuses a shape that an input does not take.
+    """Rejects a shape that an input does not take.
 
     Raises:
-      Refusal: with both shapes, or for more rows than `MOST_ROWS`.
+      RequestError: with both shapes, or for more rows than `MOST_ROWS`.
     """
     due = tensor.shape
     if due == (-1,) and len(dims) == 1 and dims[0] <= MOST_ROWS:

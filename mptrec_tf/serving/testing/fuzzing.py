@@ -22,7 +22,7 @@ class Result:
     """What was answered.
 
     Attributes:
-      problems: Answers that are none of the allowed ones, and good requests that failed.
+      problems: Responses that are none of the allowed ones, and good requests that failed.
       good: Number of good requests that were answered in between.
     """
 

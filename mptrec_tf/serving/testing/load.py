@@ -148,7 +148,7 @@ class Load:
     def running(self, callers: int) -> Iterator[None]:
         """Keeps so many callers asking, half of them over each protocol."""
         threads = [
-            threading.Thread(target=self._ask, args=(("gRPC", "REST")[n % 2], n))
+            threading.Thread(target=self._send, args=(("gRPC", "REST")[n % 2], n))
             for n in range(callers)
         ]
         for thread in threads:
@@ -160,7 +160,7 @@ class Load:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, kind: str, number: int) -> None:
+    def _send(self, kind: str, number: int) -> None:
         with self._server.client(kind) as client:
             while not self._stop.is_set():
                 number += 1

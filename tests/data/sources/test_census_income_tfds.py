@@ -25,7 +25,7 @@ def uci_zip(small_census, tmp_path):
 
 
 def serve(monkeypatch, answer):
-    """Answers downloads without a network."""
+    """Responses downloads without a network."""
     asked = []
 
     def download(self, url):
@@ -86,11 +86,11 @@ def test_no_network(tmp_path, monkeypatch):
 
 
 def test_no_network_is_found_out_before_the_download(tmp_path, monkeypatch):
-    def refuse(*_, **__):
+    def reject(*_, **__):
         raise OSError("no route")
 
     asked = serve(monkeypatch, None)
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", reject)
     monkeypatch.setenv("HOME", str(tmp_path))
     # What an earlier attempt without a network left.
     cache = tmp_path / "tensorflow_datasets" / "downloads" / "census_income"

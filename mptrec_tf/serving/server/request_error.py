@@ -1,4 +1,4 @@
-"""What a request is refused with: a status code of gRPC, its HTTP twin, and a sentence."""
+"""What a request is rejected with: a status code of gRPC, its HTTP twin, and a sentence."""
 
 import grpc
 import tensorflow as tf
@@ -24,7 +24,7 @@ _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _LONGEST = 1000
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, not a fault of this program)
+class RequestError(Exception):
     """A request that is answered with an error.
 
     Args:
@@ -46,21 +46,21 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault of this program)
         return _HTTP.get(self.code, 500)
 
 
-def invalid(message: str) -> Refusal:
+def invalid(message: str) -> RequestError:
     """A request that is wrong whenever it is sent."""
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return RequestError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def not_found(message: str) -> Refusal:
+def not_found(message: str) -> RequestError:
     """A model or version that is not served."""
-    return Refusal(grpc.StatusCode.NOT_FOUND, message)
+    return RequestError(grpc.StatusCode.NOT_FOUND, message)
 
 
-def unavailable(message: str) -> Refusal:
+def unavailable(message: str) -> RequestError:
     """A request that may be sent again."""
-    return Refusal(grpc.StatusCode.UNAVAILABLE, message)
+    return RequestError(grpc.StatusCode.UNAVAILABLE, message)
 
 
-def of_tensorflow(error: tf.errors.OpError) -> Refusal:
+def of_tensorflow(error: tf.errors.OpError) -> RequestError:
     """What TensorFlow says about a run, with its own status."""
-    return Refusal(_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL), error.message)
+    return RequestError(_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL), error.message)

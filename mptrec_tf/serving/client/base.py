@@ -149,7 +149,7 @@ class Client(abc.ABC):
 
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
         arrays, count = request_arrays(rows, interface.inputs, self._names or interface.names)
-        prediction = self._retried(lambda left: self._ask(arrays, left), end)
+        prediction = self._retried(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
             if array.shape != (count,) or array.dtype.kind != "f" or not np.isfinite(array).all():
@@ -161,7 +161,7 @@ class Client(abc.ABC):
         return prediction
 
     def _check_origin(self, prediction: Prediction, interface: Interface) -> None:
-        """Refuses what another version answered than the one that was asked."""
+        """Rejects what another version answered than the one that was asked."""
         if not prediction:
             raise ServingError(f"{self._where} answered no task.", "INTERNAL")
         # Otherwise a newer version may answer, whose tasks are others.
@@ -181,7 +181,7 @@ class Client(abc.ABC):
             )
 
     def _learn(self, end: float) -> Interface:
-        self._known = self._retried(self._ask_interface, end)
+        self._known = self._retried(self._fetch_interface, end)
         return self._known
 
     def _retried(self, ask: Callable[[float], _T], end: float) -> _T:
@@ -236,7 +236,7 @@ class Client(abc.ABC):
                 "client `headers` with a token that may.",
                 code,
             )
-        return self._refused(code, message)
+        return self._status_error(code, message)
 
     def _untrusted(self, reason: str) -> ServingError:
         """The error for a connection that TLS did not allow; to try again would not help."""
@@ -245,7 +245,7 @@ class Client(abc.ABC):
             "UNAVAILABLE",
         )
 
-    def _refused(self, code: str, message: str) -> Exception:
+    def _status_error(self, code: str, message: str) -> Exception:
         """The error for a status that the server answered."""
         if code == "UNAVAILABLE":
             return UnavailableError(f"{self._where} is unavailable: {message}")
@@ -254,7 +254,7 @@ class Client(abc.ABC):
         if code == "NOT_FOUND":
             return ServingError(f"{self._where} is not served: {message}", code)
         if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
-            return InputError(f"{self._where} refused the request: {message}")
+            return InputError(f"{self._where} rejected the request: {message}")
         return ServingError(f"{self._where} failed ({code}): {message}", code)
 
     @property
@@ -263,11 +263,11 @@ class Client(abc.ABC):
         """The server and the model, for messages."""
 
     @abc.abstractmethod
-    def _ask(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
+    def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         """Asks once."""
 
     @abc.abstractmethod
-    def _ask_interface(self, timeout: float) -> Interface:
+    def _fetch_interface(self, timeout: float) -> Interface:
         """Asks for the model's signatures once."""
 
     @abc.abstractmethod
