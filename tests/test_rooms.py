@@ -33,8 +33,6 @@ TFT = {"tensorflow_transform", "tfx_bsl"}
 # A kind of feature or task is one module with all its parts, its layer and its metrics among them.
 # It imports these inside the functions that need them.
 KINDS, OF_KINDS = ("mptrec_tf.data.features.", "mptrec_tf.data.tasks."), {"layers", "evaluation"}
-# They open the graph themselves, where data could hand it to them.
-TFT_ELSEWHERE = {"mptrec_tf.training.new_task", "mptrec_tf.export.model_card"}
 
 
 def modules_below(root):
@@ -93,9 +91,8 @@ def wrong_direction(module, target):
     if other not in PACKAGES:
         if package == "mptrec_tf" and other in TFX:
             return f"nothing in mptrec_tf imports {other}"
-        if other in TFT and room(module) in ROOMS and room(module) != "data":
-            return None if module in TFT_ELSEWHERE else f"only data imports {other}"
-        return None
+        data_only = other in TFT and room(module) in ROOMS and room(module) != "data"
+        return f"only data imports {other}" if data_only else None
     if PACKAGES.index(other) > PACKAGES.index(package):
         return f"{package} imports nothing of {other}"
     if package != "mptrec_tf":

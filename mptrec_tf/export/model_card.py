@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_transform as tft
 
 import mptrec_tf
 from mptrec_tf.artifacts.backbones import StoredBackbone
@@ -16,6 +15,7 @@ from mptrec_tf.data.input_names import input_names
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.registry import task_from_plain
+from mptrec_tf.data.transform.graph import open_transform
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
 from mptrec_tf.models.heads.registry import shape_to_plain
@@ -84,7 +84,7 @@ def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
 
 def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
     """Each feature's kind, type and domain."""
-    spec, transform = backbone.spec, tft.TFTransformOutput(backbone.transform_dir)
+    spec, transform = backbone.spec, open_transform(backbone.transform_dir)
     return [
         {"name": of.name, "kind": kind.section, "type": of.reads[0], "domain": domain}
         for kind, features in spec.by_kind().items()

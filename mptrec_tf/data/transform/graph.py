@@ -22,6 +22,11 @@ def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
     )
 
 
+def open_transform(directory: str) -> tft.TFTransformOutput:
+    """Opens what TensorFlow Transform wrote: the fitted graph, its vocabularies and its schema."""
+    return tft.TFTransformOutput(directory)
+
+
 def make_preprocessing_fn(
     spec: DatasetSpec,
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
@@ -93,7 +98,7 @@ class Preprocessing(tf.Module):
 
     def __init__(self, transform_dir: str):
         super().__init__()
-        transform = tft.TFTransformOutput(transform_dir)
+        transform = open_transform(transform_dir)
         self._layer = transform.transform_features_layer()
         self._shapes = {}
         if has_schema(transform_dir):
