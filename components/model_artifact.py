@@ -27,7 +27,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import ServingModel, save_model
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import copy_directory, write_file
-from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.json_files import open_description
 
 SERVING = "Format-Serving"
 _DESCRIPTION = "model.json"
@@ -90,7 +90,7 @@ def lineage(uri: str) -> tuple[str | None, str | None]:
         f"{uri} holds no model of these pipelines ({_DESCRIPTION} is missing); give the URI of a "
         "Model artifact that the pre-training or the add-task pipeline made."
     )
-    with description(path, missing, "use an untouched copy") as content:
+    with open_description(path, missing, "use an untouched copy") as content:
         return content["added"], content["base"]
 
 

@@ -20,7 +20,9 @@ def on_terminal() -> bool:
 
 
 @contextlib.contextmanager
-def counting(description: str, total: float, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+def report_progress(
+    description: str, total: float, unit: str = "rows"
+) -> Iterator[Callable[[int], None]]:
     """Shows how much of a work is done: by a bar with the time that is left, or by lines.
 
     Args:
@@ -134,12 +136,12 @@ class EpochProgress:
                 description=f"{self._run}   epoch {epoch + 1} of {self._epochs}",
             )
 
-    def say(self, epoch: int, parts: Sequence[str]) -> None:
+    def print_epoch(self, epoch: int, parts: Sequence[str]) -> None:
         """Prints the line of an epoch that ended."""
         begin = f"{self._run}   epoch {epoch + 1:>3} of {self._epochs}"
         if self._bar:
             console = self._bar.console
-            text = fitted([begin, *parts], console.width)
+            text = wrap_parts([begin, *parts], console.width)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             print("   ".join([begin, *parts]), file=sys.stderr, flush=True)
@@ -156,7 +158,7 @@ class EpochProgress:
             self._bar.stop()
 
 
-def fitted(parts: Sequence[str], width: int) -> str:
+def wrap_parts(parts: Sequence[str], width: int) -> str:
     """Joins parts to lines of a terminal's width, none of which ends in the middle of a part."""
     lines = [parts[0]]
     for part in parts[1:]:

@@ -45,6 +45,6 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def setting_of(field: dataclasses.Field) -> Setting:
+def get_setting(field: dataclasses.Field) -> Setting:
     """Returns what a field means; an empty `Setting` for a field that was made without one."""
     return field.metadata.get(SETTING, Setting())

@@ -8,20 +8,20 @@ import sys
 import pytest
 
 from mptrec_tf import progress
-from mptrec_tf.progress import counting, fitted
+from mptrec_tf.progress import report_progress, wrap_parts
 
 TASKS = [f"task_{i}" for i in range(30)]
 PARTS = [f"{task}: loss 0.1234, AUC 0.5678" for task in TASKS]
 CODE = f"""
-from mptrec_tf.progress import EpochProgress, counting
+from mptrec_tf.progress import EpochProgress, report_progress
 shown = EpochProgress("joint", 3, 10)
 shown.start(0)
 for epoch in range(2):
     shown.show(epoch, 0)
-    shown.say(epoch, {PARTS})
+    shown.print_epoch(epoch, {PARTS})
 shown.end(2)
 shown.stop()
-with counting("preparing", 100) as on_rows:
+with report_progress("preparing", 100) as on_rows:
     on_rows(60)
     on_rows(50)
 """
@@ -84,12 +84,12 @@ def test_no_color_takes_colours_and_leaves_the_bar(on_a_terminal):
     ],
 )
 def test_parts_are_not_broken(width, text):
-    assert fitted(["run", "a: 1", "b: 2"], width) == text
+    assert wrap_parts(["run", "a: 1", "b: 2"], width) == text
 
 
 def test_long_work_says_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_SECONDS", 0.0)
-    with counting("comparing", 100) as on_rows:
+    with report_progress("comparing", 100) as on_rows:
         on_rows(40)
         on_rows(70)
     assert capsys.readouterr().err.splitlines() == [
@@ -101,7 +101,7 @@ def test_long_work_says_how_far_it_is(monkeypatch, capsys):
 
 def test_work_that_fails_does_not_say_that_it_is_done(capsys):
     def fail():
-        with counting("comparing", 0, "steps") as on_steps:
+        with report_progress("comparing", 0, "steps") as on_steps:
             on_steps(1)
             raise ValueError("bad")
 

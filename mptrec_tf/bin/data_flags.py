@@ -13,7 +13,7 @@ from mptrec_tf.data.sources import registry
 from mptrec_tf.data.sources.data_set import Option
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import file_system
+from mptrec_tf.storage.file_systems import get_file_system
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -82,7 +82,7 @@ def check_options(dataset: str) -> None:
     of = registry.DATASETS.get(dataset)
     of.check_options(options())
     for name, value in options().items():
-        if of.options[name].is_directory and not file_system(value).isdir(value):
+        if of.options[name].is_directory and not get_file_system(value).isdir(value):
             raise InputError(
                 f"--{OPTIONS[name].name}: there is no directory {value}; give that of the original "
                 "files."

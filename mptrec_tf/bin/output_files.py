@@ -18,8 +18,8 @@ def ready(path: str, others: Mapping[str, str] | None = None) -> str:
     Raises:
       InputError: if it cannot be written.
     """
-    from mptrec_tf.storage.destinations import is_standard_output, take_standard_output
+    from mptrec_tf.storage.destinations import is_standard_output, reserve_standard_output
     from mptrec_tf.storage.directories import check_writable
 
     check_writable(path, others)
-    return take_standard_output(path) if is_standard_output(path) else path
+    return reserve_standard_output(path) if is_standard_output(path) else path

@@ -18,9 +18,9 @@ from absl import logging as absl_logging
 import mptrec_tf
 from mptrec_tf.bin import native_messages
 from mptrec_tf.errors import InputError
-from mptrec_tf.progress import counting
+from mptrec_tf.progress import report_progress
 
-progress = counting  # what programs call it
+progress = report_progress  # what programs call it
 
 
 def _end_early(kind: type[BaseException], error: BaseException, trace: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from mptrec_tf.settings import Setting, setting_of
+from mptrec_tf.settings import Setting, get_setting
 
 
 def define(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -57,8 +57,8 @@ def _fields(classes: tuple[type, ...]) -> Iterator[tuple[str, Any, Setting]]:
     for class_ in classes:
         types = typing.get_type_hints(class_)
         for field in dataclasses.fields(class_):
-            if setting_of(field).help:
-                yield field.name, types[field.name], setting_of(field)
+            if get_setting(field).help:
+                yield field.name, types[field.name], get_setting(field)
 
 
 def _define(name: str, type_: Any, setting: Setting, flag_values: flags.FlagValues) -> None:

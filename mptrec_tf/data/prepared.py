@@ -21,7 +21,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
-from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.json_files import open_description
 from mptrec_tf.storage.plain import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PreparedData(TrainingData):
             f"{directory} holds no prepared data ({_DESCRIPTION} is missing); "
             "give a directory that mptrec-prepare wrote."
         )
-        with description(path, missing, "prepare the data again") as content:
+        with open_description(path, missing, "prepare the data again") as content:
             self.spec = from_plain(DatasetSpec, content["spec"])
             self.inputs = from_plain(tuple[InputShape, ...], content["inputs"])
             self.splits = checked_splits(content["splits"])

@@ -26,7 +26,7 @@ from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_spl
 from mptrec_tf.data.transform.graph import Preprocessing, input_shapes
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
-from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.json_files import open_description
 from mptrec_tf.storage.plain import from_plain, to_plain
 
 _DESCRIPTION = "examples.json"
@@ -86,7 +86,7 @@ def read_description(directory: str) -> dict[str, Any]:
         f"{directory} holds no raw examples ({_DESCRIPTION} is missing); give what the "
         "pipelines' example generation wrote."
     )
-    with description(path, missing, "make the examples again") as content:
+    with open_description(path, missing, "make the examples again") as content:
         return {
             "spec": from_plain(DatasetSpec, content["spec"]),
             "splits": checked_splits(content["splits"]),

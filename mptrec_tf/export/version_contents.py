@@ -19,7 +19,7 @@ from mptrec_tf.export.versions import (
     newest_version,
     version_directories,
 )
-from mptrec_tf.storage.file_systems import failure_reason, file_system, open_file
+from mptrec_tf.storage.file_systems import get_failure_reason, get_file_system, open_file
 from mptrec_tf.storage.plain import from_plain
 
 # Of a version: what it was made from.
@@ -49,7 +49,7 @@ def parts_directory(version: str) -> str:
       InputError: if it does not.
     """
     root = os.path.join(version, PARTS)
-    if not file_system(root).isdir(root):
+    if not get_file_system(root).isdir(root):
         raise InputError(
             f"{version} does not hold the parts that it was made from ({PARTS}); export with "
             "--backbone and --tasks instead."
@@ -60,7 +60,7 @@ def parts_directory(version: str) -> str:
 def package_directories(parts: str) -> list[str]:
     """Directories of the packages of a version's parts, in the order of the tasks' names."""
     tasks = os.path.join(parts, "tasks")
-    files = file_system(tasks)
+    files = get_file_system(tasks)
     names = sorted(files.listdir(tasks)) if files.isdir(tasks) else []
     return [os.path.join(tasks, name.rstrip("/")) for name in names]
 
@@ -101,7 +101,7 @@ def described_spec(version: str) -> DatasetSpec | None:
         with open_file(os.path.join(version, CARD)) as file:
             return from_plain(DatasetSpec, json.load(file)["spec"])
     except Exception as error:
-        if failure_reason(error) is None and not isinstance(
+        if get_failure_reason(error) is None and not isinstance(
             error, ValueError | KeyError | TypeError
         ):
             raise

@@ -6,7 +6,7 @@ import os
 import re
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import explain_failure, file_system
+from mptrec_tf.storage.file_systems import explain_failure, get_file_system
 
 CARD = "assets.extra/model_card.json"
 
@@ -29,7 +29,7 @@ def version_directories(base_path: str) -> dict[int, str]:
     Raises:
       InputError: if it cannot be looked into.
     """
-    files = file_system(base_path)
+    files = get_file_system(base_path)
     with explain_failure(f"cannot look into {base_path}"):
         if not files.isdir(base_path):
             return {}
@@ -98,7 +98,7 @@ def next_version(base_path: str) -> tuple[int, str]:
 
 def is_version(path: str) -> bool:
     """Whether a directory holds a SavedModel, as a version does and a base path does not."""
-    return any(file_system(path).exists(os.path.join(path, name)) for name in _GRAPHS)
+    return any(get_file_system(path).exists(os.path.join(path, name)) for name in _GRAPHS)
 
 
 def check_base_path(path: str) -> None:

@@ -10,10 +10,10 @@ import sys
 from typing import IO
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import is_remote, text_options
+from mptrec_tf.storage.file_systems import get_text_options, is_remote
 
 STANDARD_OUTPUT = "-"
-_standard_output = 1  # what is open as standard output; `take_standard_output` moves it
+_standard_output = 1  # what is open as standard output; `reserve_standard_output` moves it
 _MOST_LINKS = 40  # as many as Linux follows
 _DESCRIPTORS = re.compile(r"/proc/(self|thread-self|[0-9]+)(?:/task/[0-9]+)?/fd")
 
@@ -46,10 +46,10 @@ class Destination:
             opened = os.dup(self.descriptor)
         else:
             opened = os.open(self.path, os.O_WRONLY | os.O_TRUNC | os.O_NOCTTY)
-        return os.fdopen(opened, mode, **text_options(mode))
+        return os.fdopen(opened, mode, **get_text_options(mode))
 
 
-def destination(path: str) -> Destination:
+def resolve_destination(path: str) -> Destination:
     """Follows the links of a local path, or "-" for standard output.
 
     Raises:
@@ -80,7 +80,7 @@ def check_destination(path: str) -> None:
       InputError: if the path is a directory or a socket, its directory is not there or may not be
         written, or it names something open that is not open for writing.
     """
-    to = destination(path)
+    to = resolve_destination(path)
     if to.descriptor is not None:
         try:
             access = fcntl.fcntl(to.descriptor, fcntl.F_GETFL) & os.O_ACCMODE
@@ -110,7 +110,7 @@ def check_destination(path: str) -> None:
         raise InputError(f"cannot write {path}: it may not be written.")
 
 
-def check_is_none_of(path: str, others: dict[str, str]) -> None:
+def check_not_among(path: str, others: dict[str, str]) -> None:
     """Rejects an output file that is also something else, such as an input.
 
     Args:
@@ -135,7 +135,7 @@ def is_standard_output(path: str) -> bool:
     """Whether an output goes to where standard output goes, as what is open in this process."""
     if is_remote(path):
         return False
-    descriptor = destination(path).descriptor
+    descriptor = resolve_destination(path).descriptor
     if descriptor is None:
         return False
     try:
@@ -144,7 +144,7 @@ def is_standard_output(path: str) -> bool:
         return False
 
 
-def take_standard_output(path: str) -> str:
+def reserve_standard_output(path: str) -> str:
     """Reserves standard output for the data of `path`; what else is printed goes to standard error.
 
     Args:
@@ -156,7 +156,7 @@ def take_standard_output(path: str) -> str:
     global _standard_output
     if sys.stdout is not None:
         sys.stdout.flush()
-    copy = os.dup(destination(path).descriptor)
+    copy = os.dup(resolve_destination(path).descriptor)
     try:
         os.dup2(2, 1)
     except OSError:  # standard error is closed
@@ -170,13 +170,13 @@ def take_standard_output(path: str) -> str:
 def _same_file(path: str, other: str) -> bool:
     """Whether two outputs, or an output and an input, are one file or one pipe."""
     found = []
-    for to in (destination(path), destination(other)):
+    for to in (resolve_destination(path), resolve_destination(other)):
         try:
             found.append(os.stat(to.path) if to.descriptor is None else os.fstat(to.descriptor))
         except OSError:  # not there yet
             found.append(None)
     if None in found:
-        return destination(path) == destination(other)
+        return resolve_destination(path) == resolve_destination(other)
     # Two outputs may well go to one terminal, or to nowhere; a socket has two directions.
     written_once = stat.S_ISREG(found[0].st_mode) or stat.S_ISFIFO(found[0].st_mode)
     return written_once and os.path.samestat(*found)

@@ -16,18 +16,18 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.storage.destinations import (
     Destination,
     check_destination,
-    check_is_none_of,
-    destination,
+    check_not_among,
     display_path,
+    resolve_destination,
 )
 from mptrec_tf.storage.file_systems import (
     explain_failure,
-    file_system,
+    get_file_system,
+    get_text_options,
     is_remote,
     open_file,
-    text_options,
 )
-from mptrec_tf.storage.staging import staging_directory, staging_file, staging_name, take_lock
+from mptrec_tf.storage.staging import make_staging_name, staging_directory, staging_file, take_lock
 
 
 def check_absent(directory: str) -> None:
@@ -38,7 +38,7 @@ def check_absent(directory: str) -> None:
     """
     if not directory.rstrip("/"):
         raise InputError(f"{directory!r} is no path for an output directory; name a new one.")
-    files = file_system(directory)
+    files = get_file_system(directory)
     with explain_failure(f"cannot look into {directory}"):
         if not is_remote(directory):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -100,8 +100,8 @@ def _local_directory(directory: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _remote_directory(directory: str) -> Iterator[str]:
-    staging = staging_name(directory)
-    files = file_system(directory)
+    staging = make_staging_name(directory)
+    files = get_file_system(directory)
     with explain_failure(f"cannot write {directory}"):
         files.makedirs(staging)
     try:
@@ -122,7 +122,7 @@ def copy_directory(source: str, target: str) -> None:
     Raises:
       InputError: if it cannot be read or written.
     """
-    files = file_system(source, target)
+    files = get_file_system(source, target)
     with explain_failure(f"cannot copy {source} to {target}"):
         for folder, _, names in files.walk(source):
             into = os.path.join(target, os.path.relpath(folder, source))
@@ -144,9 +144,9 @@ def check_writable(path: str, others: Mapping[str, str] | None = None) -> None:
     """
     if not is_remote(path):
         check_destination(path)
-    elif file_system(path).isdir(path) or not os.path.basename(path):
+    elif get_file_system(path).isdir(path) or not os.path.basename(path):
         raise InputError(f"{path!r} is a directory; name a file to write.")
-    check_is_none_of(path, others or {})
+    check_not_among(path, others or {})
 
 
 @contextlib.contextmanager
@@ -188,15 +188,15 @@ def create_file(path: str, mode: str = "w") -> Iterator[IO]:
             with _remote_file(path, mode) as file:
                 yield file
             return
-        to = destination(path)
+        to = resolve_destination(path)
         with _local_file(to, mode) if to.is_file else to.open_as_it_is(mode) as file:
             yield file
 
 
 @contextlib.contextmanager
 def _remote_file(path: str, mode: str) -> Iterator[IO]:
-    staging = staging_name(path)
-    files = file_system(path)
+    staging = make_staging_name(path)
+    files = get_file_system(path)
     try:
         with open_file(staging, mode) as file:
             yield file
@@ -209,7 +209,7 @@ def _remote_file(path: str, mode: str) -> Iterator[IO]:
 @contextlib.contextmanager
 def _local_file(to: Destination, mode: str) -> Iterator[IO]:
     with staging_file(to.path) as (staging, descriptor):
-        with os.fdopen(descriptor, mode, **text_options(mode)) as file:
+        with os.fdopen(descriptor, mode, **get_text_options(mode)) as file:
             yield file
         with contextlib.suppress(FileNotFoundError):
             _take_permissions(staging, os.stat(to.path))

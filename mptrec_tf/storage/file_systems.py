@@ -15,7 +15,7 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def file_system(*paths: str) -> Any:
+def get_file_system(*paths: str) -> Any:
     """Returns what works on these paths: `tf.io.gfile`, or `Local` where none of them is remote."""
     if not any(map(is_remote, paths)):
         return Local
@@ -60,18 +60,18 @@ class Local:
 
 
 def open_file(path: str, mode: str = "r") -> IO:
-    """Opens a file, see `text_options`."""
+    """Opens a file, see `get_text_options`."""
     if is_remote(path):
-        return file_system(path).GFile(path, mode)
-    return open(path, mode, **text_options(mode))
+        return get_file_system(path).GFile(path, mode)
+    return open(path, mode, **get_text_options(mode))
 
 
-def text_options(mode: str) -> dict[str, str]:
+def get_text_options(mode: str) -> dict[str, str]:
     """Arguments of `open` that make text UTF-8 and leave its line ends as they are."""
     return {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
 
 
-def failure_reason(error: BaseException) -> str | None:
+def get_failure_reason(error: BaseException) -> str | None:
     """What a file system says in an error; None if the error is none of a file system."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -102,7 +102,7 @@ def explain_failure(what: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except Exception as error:
-        reason = failure_reason(error)
+        reason = get_failure_reason(error)
         if reason is None:
             raise
         raise InputError(f"{what}: {reason}.") from error

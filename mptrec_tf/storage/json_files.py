@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import failure_reason, is_missing, open_file
+from mptrec_tf.storage.file_systems import get_failure_reason, is_missing, open_file
 
 
 @contextlib.contextmanager
-def description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
+def open_description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
     """Yields what a file holds; what goes wrong with it in the block is a sentence, too.
 
     Args:
@@ -31,7 +31,7 @@ def description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any
     except Exception as error:
         if is_missing(error):
             raise InputError(missing) from error
-        if failure_reason(error) is None and not isinstance(
+        if get_failure_reason(error) is None and not isinstance(
             error, ValueError | KeyError | TypeError
         ):
             raise
@@ -54,7 +54,7 @@ def read_description(directory: str, name: str, what: str, program: str) -> dict
                 f"{directory} holds no {what.split()[-1]} ({name} is missing); "
                 f"give a directory that {program} wrote."
             ) from error
-        if failure_reason(error) is None and not isinstance(error, ValueError):
+        if get_failure_reason(error) is None and not isinstance(error, ValueError):
             raise
         raise InputError(f"cannot read {path} ({error}); make it again.") from error
 

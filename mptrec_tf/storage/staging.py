@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 _MARK = ".incomplete-"
 
 
-def staging_name(target: str) -> str:
+def make_staging_name(target: str) -> str:
     """A name beside `target` that nothing else has."""
     return f"{target}{_MARK}{uuid.uuid4().hex[:8]}"
 
@@ -100,7 +100,7 @@ def _make_file(path: str) -> None:
 def _locked(target: str, make: Callable[[str], None], access: int) -> tuple[str, int]:
     """Makes something new beside `target`; returns its path and a descriptor that locks it."""
     while True:
-        path = staging_name(target)
+        path = make_staging_name(target)
         make(path)
         # Until it is locked, another run may take it for a leftover.
         with contextlib.suppress(FileNotFoundError):

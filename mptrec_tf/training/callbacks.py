@@ -295,7 +295,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the epoch's line."""
-        self._progress.say(
+        self._progress.print_epoch(
             epoch,
             [
                 f"{task.name}: loss {logs[f'loss/{task.name}']:.4f}, "

@@ -11,7 +11,7 @@ from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.encoded import Statistics
 from mptrec_tf.models.multitask import MultiTaskModel
-from mptrec_tf.progress import counting
+from mptrec_tf.progress import report_progress
 from mptrec_tf.training.batches import Rows, ordered_batches
 
 
@@ -35,7 +35,7 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
     scaler = StandardScaler(copy=False)
     shown = contextlib.nullcontext(lambda _: None)
     if title is not None:
-        shown = counting(f"{title}   statistics of the training rows", rows.count)
+        shown = report_progress(f"{title}   statistics of the training rows", rows.count)
     with shown as on_rows:
         for batch in ordered_batches(rows):
             features = {k: v for k, v in batch.items() if k not in (LABELS, ROW, WEIGHT)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.destinations import destination, is_standard_output
+from mptrec_tf.storage.destinations import is_standard_output, resolve_destination
 from mptrec_tf.storage.directories import (
     check_absent,
     check_writable,
@@ -250,15 +250,15 @@ def test_another_process_files_are_written_as_they_are(tmp_path):
 def test_paths_of_proc_that_lead_to_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_file("/proc/self/cwd/a", "1")
-    assert destination("/proc/self/cwd/a").is_file
+    assert resolve_destination("/proc/self/cwd/a").is_file
     assert names(tmp_path) == ["a"]
 
 
 def test_devices_of_this_machine():
     """Looked at alone: were they taken for files, writing to them as root would replace them."""
-    assert not destination("/dev/null").is_file
-    assert not destination("//dev/../dev/null").is_file
-    assert not destination("/dev/kmsg.csv").is_file
+    assert not resolve_destination("/dev/null").is_file
+    assert not resolve_destination("//dev/../dev/null").is_file
+    assert not resolve_destination("/dev/kmsg.csv").is_file
     check_writable("/dev/null")
     with pytest.raises(InputError, match="there is no device /dev/sdtout"):
         check_writable("/dev/sdtout")
@@ -278,7 +278,7 @@ def test_a_socket_is_refused(tmp_path):
 
 def test_memory_that_is_a_file_system_holds_files():
     path = f"/dev/shm/mptrec-test-{os.getpid()}"
-    assert destination(path).is_file
+    assert resolve_destination(path).is_file
 
 
 def test_an_output_that_is_an_input(tmp_path):

@@ -121,7 +121,7 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
 def test_local_paths_need_no_tensorflow(tmp_path):
     code = f"""
 import sys
-from mptrec_tf.storage.json_files import description
+from mptrec_tf.storage.json_files import open_description
 from mptrec_tf.storage.directories import check_absent, check_writable, copy_directory
 from mptrec_tf.storage.directories import create_directory, exclusive_lock, write_file
 root = {str(tmp_path)!r}
@@ -130,7 +130,7 @@ check_writable(f"{{root}}/b.json")
 with create_directory(f"{{root}}/a") as staging, exclusive_lock(root):
     write_file(f"{{staging}}/a.json", "[1]")
 copy_directory(f"{{root}}/a", f"{{root}}/c")
-with description(f"{{root}}/c/a.json", "missing", "again") as content:
+with open_description(f"{{root}}/c/a.json", "missing", "again") as content:
     assert content == [1]
 assert "tensorflow" not in sys.modules
 """

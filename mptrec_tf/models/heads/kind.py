@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.kinds import load
-from mptrec_tf.settings import setting_of
+from mptrec_tf.settings import get_setting
 
 if TYPE_CHECKING:
     from mptrec_tf.models.heads.base import Head
@@ -87,5 +87,5 @@ def for_serving(shape: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (field.name, getattr(shape, field.name))
         for field in dataclasses.fields(shape)
-        if not setting_of(field).training_only
+        if not get_setting(field).training_only
     )
