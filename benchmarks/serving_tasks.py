@@ -63,14 +63,14 @@ def main(_) -> None:
 
 def _servable(backbone, kind: str, count: int, folder: str):
     from mptrec_tf.artifacts.task_packages import TaskPackage
-    from mptrec_tf.data.transform.graph import id_ranges, open_transform
+    from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
     from mptrec_tf.export.serving_model import save_model
     from mptrec_tf.models.heads.registry import HEADS, make_head
     from mptrec_tf.models.heads.residual_shape import MOST_IDS
     from mptrec_tf.serving.server.servable import Servable
 
     transform = open_transform(backbone.transform_dir)
-    ranges = [r for r in id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
+    ranges = [r for r in get_id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
     label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is no feature")
     packages = []
     for number in range(count):

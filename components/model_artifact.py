@@ -21,7 +21,7 @@ import tensorflow as tf
 from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage, load_package
 from mptrec_tf.data.packed import raw_feature_spec
-from mptrec_tf.data.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.data.raw_examples import RawExamples, read_serialized_examples
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import ServingModel, save_model
@@ -152,7 +152,7 @@ def _expected_files(uri: str) -> tuple[str, str]:
 def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
     """Keeps rows and what the model in memory says of them, before it goes through a file."""
     examples, outputs = _expected_files(uri)
-    serialized = next(iter(serialized_examples(data.directory, "validation", _EXPECTED_ROWS)))
+    serialized = next(iter(read_serialized_examples(data.directory, "validation", _EXPECTED_ROWS)))
     columns = tf.io.parse_example(serialized, raw_feature_spec(model.spec))
     answers = tf.function(model.predict)(columns)
     tf.io.gfile.makedirs(os.path.dirname(examples))

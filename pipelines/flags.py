@@ -162,13 +162,13 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
     Raises:
       InputError: naming the task.
     """
-    from mptrec_tf.data.sources.registry import built_in_spec
+    from mptrec_tf.data.sources.registry import make_built_in_spec
     from mptrec_tf.data.spec_yaml import load
 
     if data_flags.SPEC.value and not data_flags.DATASET.value:
         load(data_flags.SPEC.value).select_tasks(tasks)
     elif dataset := data_flags.DATASET.value or default:
-        built_in_spec(dataset, tasks or None)
+        make_built_in_spec(dataset, tasks or None)
 
 
 def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:

@@ -10,7 +10,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from mptrec_tf.data.prepare import users_mistake
+from mptrec_tf.data.prepare import find_user_error
 from mptrec_tf.errors import InputError
 from pipelines.metadata import Execution, Metadata
 
@@ -47,7 +47,7 @@ class _ShownRunner(LocalDagRunner):
             try:
                 super().run_with_ir(single, run_options)
             except Exception as error:
-                mistake = users_mistake(error)
+                mistake = find_user_error(error)
                 if mistake is None:
                     raise
                 raise ComponentError(f"{name} stopped at {component}: {mistake}") from error

@@ -290,19 +290,19 @@ def served(way, folder):
 
 
 def test_prepared_labels_and_tables(data, source):
-    from mptrec_tf.data.prepared import summary_rows
+    from mptrec_tf.data.prepared import summarize_splits
     from mptrec_tf.data.prepared_checks import DataChecks
-    from mptrec_tf.data.prepared_tables import label_rows
+    from mptrec_tf.data.prepared_tables import make_label_rows
 
     visits = np.concatenate([b.column("visits").astype(float) for b in read_split(source, "train")])
     summary = data.splits["train"]["tasks"]
     assert set(summary["buy"]) == {"positives"}
     assert summary["visits"] == {"sum": visits.sum(), "lowest": 0, "highest": visits.max()}
     assert DataChecks(data).warnings() == []
-    [zero] = [r for r in label_rows(data) if (r["task"], r["is"]) == ("visits", "0")]
+    [zero] = [r for r in make_label_rows(data) if (r["task"], r["is"]) == ("visits", "0")]
     assert zero["value"] == "'0'"
     assert zero["train"] == (visits == 0).sum()
-    shown = {(row["task"], row["split"]): row for row in summary_rows(data)}
+    shown = {(row["task"], row["split"]): row for row in summarize_splits(data)}
     assert shown["visits", "train"]["mean"] == pytest.approx(visits.mean())
     assert 0 < shown["buy", "train"]["share"] < 1
 

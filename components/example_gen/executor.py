@@ -12,10 +12,10 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from components.example_gen.source import SourceConfig
-from mptrec_tf.data.arrow import serialized_rows
-from mptrec_tf.data.label_checks import label_warnings
-from mptrec_tf.data.prepare import users_mistake, with_types
-from mptrec_tf.data.raw_examples import record_batch, save_description
+from mptrec_tf.data.arrow import serialize_rows
+from mptrec_tf.data.label_checks import find_label_warnings
+from mptrec_tf.data.prepare import add_types, find_user_error
+from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
@@ -39,8 +39,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         source = self._source
         examples = {}
         for split in self._splits:
-            batches, survey = read_split(pipeline, source, split, record_batch)
-            encoded = batches | f"Encode/{split}" >> beam.Map(serialized_rows)
+            batches, survey = read_split(pipeline, source, split, make_record_batch)
+            encoded = batches | f"Encode/{split}" >> beam.Map(serialize_rows)
             _ = (
                 (
                     survey,
@@ -78,7 +78,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         try:
             super().Do(input_dict, output_dict, exec_properties)
         except Exception as error:
-            mistake = users_mistake(error)
+            mistake = find_user_error(error)
             if mistake is None:
                 raise
             raise mistake from error
@@ -98,9 +98,9 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 )
             digest.update(f"{split} {parts.pop('fingerprint')}\n".encode())
             surveys[split] = parts
-        for sentence in label_warnings(spec, surveys):
+        for sentence in find_label_warnings(spec, surveys):
             logging.warning("%s", sentence)
-        spec = with_types(spec, surveys["train"])
+        spec = add_types(spec, surveys["train"])
         save_description(self._directory, spec, surveys, digest.hexdigest())
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
         examples.set_string_custom_property("data_set", spec.name)

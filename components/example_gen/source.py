@@ -56,13 +56,13 @@ class SourceConfig:
         """
         if self.spec:
             return self.spec
-        return registry.built_in_spec(self.dataset, self.tasks or None)
+        return registry.make_built_in_spec(self.dataset, self.tasks or None)
 
     def patterns(self) -> tuple[str, dict[str, str]]:
         """Returns the directory of the files, and a path or glob below it by split.
 
         Raises:
-          InputError: for what `tfds_rows.directory` rejects.
+          InputError: for what `tfds_rows.find_directory` rejects.
         """
         if self.spec:
             paths = {split: _on_disk(path) for split, path in self.files.items()}
@@ -99,4 +99,4 @@ class SourceConfig:
 
 
 def _on_disk(path: str) -> str:
-    return f"{tfds_rows.directory(path)}/*" if tfds_rows.is_tfds(path) else path
+    return f"{tfds_rows.find_directory(path)}/*" if tfds_rows.is_tfds(path) else path

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components import model_artifact
 from mptrec_tf.artifacts.backbones import load_backbone
-from mptrec_tf.data.raw_examples import serialized_examples
+from mptrec_tf.data.raw_examples import read_serialized_examples
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import BACKBONE_VARIABLES
 
@@ -65,7 +65,7 @@ def compare(
     counts = dict.fromkeys(present, 0)
     differing: dict[str, list[dict[str, Any]]] = {task: [] for task in present}
     first = 1
-    for batch in serialized_examples(examples, split, _BATCH):
+    for batch in read_serialized_examples(examples, split, _BATCH):
         mine, theirs = new(batch), old(batch)
         for task in present:
             a, b = theirs[task], mine[task]

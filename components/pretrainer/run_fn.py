@@ -9,7 +9,7 @@ from components import model_artifact
 from components.training_state import examples_directory, training_state
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
 from mptrec_tf.data.raw_examples import RawExamples
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
@@ -30,7 +30,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.custom_config["state_dir"],
         config=fn_args.custom_config["config"],
         rows=data.fingerprint,
-        graph=transform_fingerprint(data.transform_dir),
+        graph=fingerprint_transform(data.transform_dir),
     ) as work:
         model, result = pretrain(data, config, RunContext(work, title="pre-training"))
         record = {**config.record(), **training_record(data, result)}

@@ -24,7 +24,7 @@ from mptrec_tf.artifacts.manifests import BACKBONE, describe_backbone
 from mptrec_tf.data.prepared import transform_directory
 from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.models.multitask import MultiTaskModel
@@ -76,7 +76,7 @@ class StoredBackbone:
         check_same_features(
             data.spec, self.spec, f"data {data.directory}", f"backbone {self.directory}"
         )
-        if transform_fingerprint(data.transform_dir) != transform_fingerprint(self.transform_dir):
+        if fingerprint_transform(data.transform_dir) != fingerprint_transform(self.transform_dir):
             raise InputError(
                 f"data {data.directory} were prepared with other vocabularies or statistics than "
                 f"backbone {self.directory} was trained with; prepare them again with "
@@ -150,7 +150,7 @@ def save_trained_backbone(
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    if transform_fingerprint(data.transform_dir) != result.settings["preprocessing"]:
+    if fingerprint_transform(data.transform_dir) != result.settings["preprocessing"]:
         raise InputError(
             f"the preprocessing graph in {data.transform_dir} changed during the training; put the "
             "data back as they were and start again with the same flags: nothing is trained anew."

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 
 
 def weights_fingerprint(weights: Mapping[str, np.ndarray]) -> str:
@@ -27,5 +27,5 @@ def backbone_fingerprint(
       transform_dir: Directory of the preprocessing graph.
       *descriptions: JSON of what says how the weights are used: configuration and features.
     """
-    parts = [weights_fingerprint(weights), transform_fingerprint(transform_dir), *descriptions]
+    parts = [weights_fingerprint(weights), fingerprint_transform(transform_dir), *descriptions]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -49,7 +49,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.artifacts.manifests import check_addable, describe_backbone
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.data.spec import check_same_features
-    from mptrec_tf.data.training_data import check_labels_of
+    from mptrec_tf.data.training_data import check_has_labels
     from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
@@ -62,7 +62,7 @@ def main(_: list[str]) -> None:
         data.spec, described.spec, f"data {data.directory}", f"backbone {described.directory}"
     )
     if _COMPARE.value:
-        check_labels_of(described.shape.tasks, data)
+        check_has_labels(described.shape.tasks, data)
     shape = shape_flags.given(*_SHAPES)
     config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
     if config.head != AUTO:

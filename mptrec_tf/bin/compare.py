@@ -46,7 +46,7 @@ def main(_: list[str]) -> None:
     check_files([_INPUT.value])
 
     # What takes seconds to import comes after what can be wrong.
-    from mptrec_tf.data.sources.tabular import estimated_rows, read_file
+    from mptrec_tf.data.sources.tabular import estimate_file_rows, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.comparing import compare
     from mptrec_tf.inference.saved_model import LoadedModel
@@ -57,7 +57,7 @@ def main(_: list[str]) -> None:
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
     required = _required(a.spec, b.spec)
     text_format = format_flags.text_format(a.spec.text_format)
-    with program.progress("comparing", estimated_rows(_INPUT.value)) as on_rows:
+    with program.progress("comparing", estimate_file_rows(_INPUT.value)) as on_rows:
         found = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
     print_table(
         [{"task": task, **_shown(values)} for task, values in found.items()],

@@ -127,7 +127,7 @@ def spec_from_flags(
         if format_flags.DELIMITER.present:
             raise InputError("--delimiter goes with --spec, not with --dataset.")
         check_options(DATASET.value)
-        return registry.built_in_spec(DATASET.value, tasks or None)
+        return registry.make_built_in_spec(DATASET.value, tasks or None)
     check_no_options()
     missing = [split for split in patterns if split not in given]
     if missing:

@@ -49,9 +49,9 @@ def main(beam_args: list[str]) -> None:
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.data.prepare import check_beam_args, prepare
-    from mptrec_tf.data.prepared import summary_rows
-    from mptrec_tf.data.prepared_checks import DataChecks, shared_files
-    from mptrec_tf.data.prepared_tables import feature_rows, label_rows
+    from mptrec_tf.data.prepared import summarize_splits
+    from mptrec_tf.data.prepared_checks import DataChecks, find_shared_files
+    from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
     from mptrec_tf.data.sources.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
 
@@ -72,15 +72,15 @@ def main(beam_args: list[str]) -> None:
             on_rows=on_rows,
         )
     with program.progress("checking", sum(of["rows"] for of in data.splits.values())) as on_rows:
-        checks = DataChecks(data, on_rows, shared_files({s: source.shards(s) for s in SPLITS}))
+        checks = DataChecks(data, on_rows, find_shared_files({s: source.shards(s) for s in SPLITS}))
         warnings = checks.warnings()
     splits = " / ".join(SPLITS)
-    print_table(label_rows(data), "Label values, what they became, and rows with them")
+    print_table(make_label_rows(data), "Label values, what they became, and rows with them")
     print_table(
-        feature_rows(data, checks),
+        make_feature_rows(data, checks),
         f"Features ({splits})",
     )
-    print_table(summary_rows(data), f"Prepared in {data.directory}")
+    print_table(summarize_splits(data), f"Prepared in {data.directory}")
     counts = [
         kind.describe_count(features, shape.rows, checks.missing_ids[kind.section])
         for (kind, features), shape in zip(data.spec.by_kind().items(), data.inputs, strict=True)

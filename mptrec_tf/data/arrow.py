@@ -9,7 +9,7 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
 
 
-def raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
+def read_raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
     """Returns the feature columns of n raw rows: lists [n] of one value each.
 
     Raises:
@@ -18,18 +18,18 @@ def raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
     return {name: feature.read(spec, block) for name, feature in spec.raw_columns.items()}
 
 
-def text(values: np.ndarray) -> pa.Array:
+def encode_text(values: np.ndarray) -> pa.Array:
     """An object array [n] of str as UTF-8 bytes."""
     return pa.array(values, pa.string()).cast(pa.large_binary())
 
 
-def lists(values: pa.Array, width: int = 1) -> pa.Array:
+def make_lists(values: pa.Array, width: int = 1) -> pa.Array:
     """Values [n * width] as n lists of `width` each."""
     offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
     return pa.LargeListArray.from_arrays(pa.array(offsets), values)
 
 
-def serialized_rows(batch: pa.RecordBatch) -> list[bytes]:
+def serialize_rows(batch: pa.RecordBatch) -> list[bytes]:
     """Serializes n rows as tf.Examples; equal rows give equal bytes, in every process.
 
     The encoder alone writes the features of each row in another order: fingerprints of rows, and

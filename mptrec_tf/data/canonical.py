@@ -47,7 +47,7 @@ _ZERO, _WHOLE, _LEADING_ZEROS = map(re.compile, (ZERO, WHOLE, LEADING_ZEROS))
 _SCIENTIFIC, _TRUE, _FALSE = map(re.compile, (SCIENTIFIC, TRUE, FALSE))
 
 
-def canonical(value: Any) -> str:
+def canonicalize(value: Any) -> str:
     """Returns the canonical form of a value's text, without a look at what counts as missing.
 
     Example:
@@ -76,23 +76,23 @@ def is_missing(text: str, missing_values: Iterable[str]) -> bool:
 
 @functools.cache
 def _missing(missing_values: tuple[str, ...]) -> re.Pattern:
-    return re.compile(missing_pattern(missing_values))
+    return re.compile(make_missing_pattern(missing_values))
 
 
-def missing_pattern(missing_values: Iterable[str]) -> str:
+def make_missing_pattern(missing_values: Iterable[str]) -> str:
     """Returns a pattern of empty text and all canonical forms that count as missing."""
-    forms = sorted({"", *map(canonical, missing_values)})
+    forms = sorted({"", *map(canonicalize, missing_values)})
     return f"^(?:{'|'.join(''.join(map(_any_case, form)) for form in forms)})$"
 
 
-def changing_pattern(missing_values: Iterable[str]) -> str:
+def make_changing_pattern(missing_values: Iterable[str]) -> str:
     """Returns a pattern of whole texts: all that are not in canonical form, and a few that are."""
     white = WHITE_SPACE.rstrip("+")
     kinds = [
         f"{white}.*|.*{white}",
         r"[+-]?[0-9]+(?:\.0*|(?:\.[0-9]*)?[eE][+-]?[0-9]{1,2})",
         r"\+[0-9]+|-0",
-        *(pattern.strip("^$") for pattern in (TRUE, FALSE, missing_pattern(missing_values))),
+        *(pattern.strip("^$") for pattern in (TRUE, FALSE, make_missing_pattern(missing_values))),
     ]
     return f"(?s:{'|'.join(kinds)})"
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.transform.canonical_graph import number_text
+from mptrec_tf.data.transform.canonical_graph import format_numbers
 
 _LISTS = {
     "bytes_list": ("tensorflow.BytesList", tf.string),
@@ -122,7 +122,7 @@ def _empty(shape, dtype: tf.DType) -> tf.Tensor:
 def _text(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
     as_text = tf.where(
         values["kind"] == 1,
-        number_text(values["float_list"]),
+        format_numbers(values["float_list"]),
         tf.strings.as_string(values["int64_list"]),
     )
     return tf.where(values["kind"] == 0, values["bytes_list"], as_text)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 SPEC_COLUMNS = "spec_columns"
 
 
-def input_names(columns: Iterable[str]) -> dict[str, str]:
+def make_input_names(columns: Iterable[str]) -> dict[str, str]:
     """Returns what the signature `columns` calls each raw column.
 
     A column's own name where TensorFlow takes it: ASCII letters, digits and _, begins with a
@@ -18,7 +18,7 @@ def input_names(columns: Iterable[str]) -> dict[str, str]:
     # Columns that can keep their names keep them, whatever stands before them.
     taken, names = {"self"}, {}
     for column in sorted(columns, key=lambda column: _is_input_name(column), reverse=True):
-        plain = plain_name(column)
+        plain = make_plain_name(column)
         name, number = plain, 2
         while name.lower() in taken:
             name, number = f"{plain}_{number}", number + 1
@@ -27,7 +27,7 @@ def input_names(columns: Iterable[str]) -> dict[str, str]:
     return {column: names[column] for column in columns}
 
 
-def plain_name(column: str) -> str:
+def make_plain_name(column: str) -> str:
     """A column's name in characters that TensorFlow takes."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
     return plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"

@@ -6,7 +6,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.label_survey import Surveys
 
 
-def label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:
+def find_label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:
     """Yields what is worth a sentence about the labels of some splits.
 
     Args:

@@ -44,7 +44,7 @@ def packed_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
     }
 
 
-def packed_bytes(spec: DatasetSpec) -> int:
+def count_packed_bytes(spec: DatasetSpec) -> int:
     """How many bytes the packed features of a row take."""
     return sum(of.shape[0] * of.dtype.size for of in packed_feature_spec(spec).values())
 

@@ -25,7 +25,7 @@ from tfx_bsl.public import tfxio
 from tfx_bsl.tfxio import tensor_representation_util
 
 from mptrec_tf.data import reading
-from mptrec_tf.data.arrow import lists, raw_features, serialized_rows
+from mptrec_tf.data.arrow import make_lists, read_raw_features, serialize_rows
 from mptrec_tf.data.features.base import NUMBER, TEXT
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT
@@ -39,10 +39,10 @@ from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.sources.block import SPLITS, Block, Source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.transform.graph import (
+    get_input_shapes,
     has_schema,
-    input_shapes,
     make_preprocessing_fn,
-    raw_metadata,
+    make_raw_metadata,
     schema_directory,
 )
 from mptrec_tf.errors import InputError
@@ -90,15 +90,15 @@ def prepare(
         try:
             _run(run, source, aside, transform_dir, beam_args)
         except Exception as error:
-            mistake = users_mistake(error)
+            mistake = find_user_error(error)
             if mistake is None:
                 raise
             raise mistake from error
         finally:
             del reading.on_rows[run]
         surveys = {split: read_summary(_survey_file(aside, split)) for split in SPLITS}
-        shapes = input_shapes(source.spec, tft.TFTransformOutput(transform_directory(aside)))
-        save_description(aside, with_types(source.spec, surveys["train"]), shapes, surveys)
+        shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(aside)))
+        save_description(aside, add_types(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)
 
 
@@ -137,7 +137,7 @@ def _check_start(source: Source, split: str) -> None:
         raise InputError(
             f"data set {source.spec.name!r} has no {split} rows; every split needs some."
         )
-    record_batch(source.spec, block)
+    make_record_batch(source.spec, block)
 
 
 def _run(
@@ -153,7 +153,7 @@ def _run(
     ):
         batches = {}
         for split in SPLITS:
-            batches[split], survey = read_split(pipeline, source, split, record_batch, run)
+            batches[split], survey = read_split(pipeline, source, split, make_record_batch, run)
             _ = (
                 survey
                 | f"Json/{split}" >> beam.Map(json.dumps)
@@ -188,13 +188,13 @@ def _run(
 
 
 def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
-    """How TensorFlow Transform reads the features out of what `record_batch` makes."""
+    """How TensorFlow Transform reads the features out of what `make_record_batch` makes."""
     values = {TEXT: pa.large_binary(), NUMBER: pa.float32()}
     kinds = {name: values[feature.raw_type(spec)] for name, feature in spec.raw_columns.items()}
     kinds |= dict(_passthrough(spec))
     fields = [(name, pa.large_list(kind)) for name, kind in kinds.items()]
     names = set(spec.feature_names)
-    schema = raw_metadata(spec).schema
+    schema = make_raw_metadata(spec).schema
     if transform_dir and has_schema(transform_dir):
         given = tft.TFTransformOutput(transform_dir).raw_metadata.schema
         schema = schema_pb2.Schema(feature=[f for f in given.feature if f.name in names])
@@ -208,18 +208,18 @@ def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
     return [(_ASIDE + name, pa.float32()) for name in columns]
 
 
-def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     """Checks n raw rows and returns them as Arrow columns: features, labels and weight.
 
     Raises:
       InputError: for a missing column or a value that the spec does not allow, with its place.
     """
-    arrays = raw_features(spec, block)
+    arrays = read_raw_features(spec, block)
     labels = [task.labels(block, spec.missing_values) for task in spec.tasks]
     labels = np.stack(labels, axis=1)
-    arrays[_ASIDE + LABELS] = lists(pa.array(labels.ravel()), labels.shape[1])
+    arrays[_ASIDE + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[_ASIDE + WEIGHT] = lists(pa.array(make_weights(spec.weight, block)))
+        arrays[_ASIDE + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id:
         block.column(spec.user_id)  # for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
@@ -232,10 +232,10 @@ class _Encode(beam.DoFn):
         batch, _ = element
         names = [name.removeprefix(_ASIDE) for name in batch.schema.names]
         batch = pa.RecordBatch.from_arrays(batch.columns, names)
-        yield from serialized_rows(batch)
+        yield from serialize_rows(batch)
 
 
-def with_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
+def add_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
     """Adds to a spec which columns tf.Examples of the training rows had in another type."""
     types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
     return dataclasses.replace(spec, example_types=types)
@@ -245,7 +245,7 @@ def _survey_file(directory: str, split: str) -> str:
     return f"{directory}/survey-{split}.json"
 
 
-def users_mistake(error: BaseException) -> InputError | None:
+def find_user_error(error: BaseException) -> InputError | None:
     """The user's mistake in what a runner raised, without the runner's own notes, if there is one.
 
     Beam adds the step's name to a worker's error, and other engines wrap it into a text.

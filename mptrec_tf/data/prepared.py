@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
+from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, check_splits
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import open_description
@@ -77,7 +77,7 @@ class PreparedData(TrainingData):
         with open_description(path, missing, "prepare the data again") as content:
             self.spec = from_plain(DatasetSpec, content["spec"])
             self.inputs = from_plain(tuple[InputShape, ...], content["inputs"])
-            self.splits = checked_splits(content["splits"])
+            self.splits = check_splits(content["splits"])
             self.survey = content["survey"]
 
     def files(self, split: str) -> list[str]:
@@ -96,7 +96,7 @@ class PreparedData(TrainingData):
         return parse_packed(serialized, self.spec)
 
 
-def summary_rows(data: PreparedData) -> list[dict[str, Any]]:
+def summarize_splits(data: PreparedData) -> list[dict[str, Any]]:
     """Rows, and what is known of the labels, by split and task, for a table."""
     return [
         {

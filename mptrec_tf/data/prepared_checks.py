@@ -16,8 +16,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.features.base import Feature
-from mptrec_tf.data.label_checks import label_warnings
-from mptrec_tf.data.packed import LABELS, packed_bytes
+from mptrec_tf.data.label_checks import find_label_warnings
+from mptrec_tf.data.packed import LABELS, count_packed_bytes
 from mptrec_tf.data.prepared import PreparedData
 
 # Of each split at most so many rows are looked at, and so many bytes.
@@ -45,7 +45,7 @@ class DataChecks:
     Args:
       data: The data; of each split the first `MOST_ROWS` rows are read.
       on_rows: Called with the number of rows after each batch that was read.
-      shared: Files of validation and test that train has, too, see `shared_files`.
+      shared: Files of validation and test that train has, too, see `find_shared_files`.
 
     Attributes:
       unknown: By split and feature that has an id for unknown values, the share of rows whose value
@@ -85,7 +85,7 @@ class DataChecks:
     def warnings(self) -> list[str]:
         """Returns what is worth a sentence, one each."""
         return [
-            *label_warnings(self._spec, self._data.survey),
+            *find_label_warnings(self._spec, self._data.survey),
             *self._repeated_rows(),
             *self._unknown_values(),
             *self._separating_features(),
@@ -194,7 +194,7 @@ def _columns(
 
 def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
     spec = data.spec
-    row_bytes = 8 + packed_bytes(spec) + 4 * len(spec.tasks)
+    row_bytes = 8 + count_packed_bytes(spec) + 4 * len(spec.tasks)
     most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
     batches = (
         tf.data.TFRecordDataset(data.files(split))
@@ -222,7 +222,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return (distinct[places] + distinct[places + 1]) / 2
 
 
-def shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+def find_shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
     """Returns the files, or parts of TFDS data sets, of validation and test that train has, too.
 
     Args:

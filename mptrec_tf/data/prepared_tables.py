@@ -7,12 +7,12 @@ from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.prepared_checks import DataChecks
 
 
-def label_rows(data: PreparedData) -> list[dict[str, Any]]:
+def make_label_rows(data: PreparedData) -> list[dict[str, Any]]:
     """Which label values each task met, how often, and what they became, for a table."""
     return [row for task in data.spec.tasks for row in task.label_rows(data.survey)]
 
 
-def feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]:
+def make_feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]:
     """Unknown, missing and distinct values of each feature by split, for a table."""
     splits: Sequence[str] = list(data.splits)
     kinds: dict[str, list[str]] = {}

@@ -17,13 +17,13 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from mptrec_tf.data.arrow import lists, raw_features, text
+from mptrec_tf.data.arrow import encode_text, make_lists, read_raw_features
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT, raw_feature_spec
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, checked_splits
-from mptrec_tf.data.transform.graph import Preprocessing, input_shapes
+from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, check_splits
+from mptrec_tf.data.transform.graph import Preprocessing, get_input_shapes
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.json_files import open_description
@@ -38,27 +38,29 @@ def label_column(task: str) -> str:
     return f"{_LABEL_PREFIX}{task}"
 
 
-def record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
+def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     """Checks n raw rows and returns them as Arrow columns, one per feature of an example.
 
     Raises:
       InputError: for a missing column, a value that the spec does not allow, with its place, or a
         feature that is named like a label.
     """
-    arrays = raw_features(spec, block)
+    arrays = read_raw_features(spec, block)
     for task in spec.tasks:
         if label_column(task.name) in arrays:
             raise InputError(
                 f"column {label_column(task.name)!r} is named like the label of a task; give the "
                 "column another name."
             )
-        arrays[label_column(task.name)] = lists(pa.array(task.labels(block, spec.missing_values)))
+        arrays[label_column(task.name)] = make_lists(
+            pa.array(task.labels(block, spec.missing_values))
+        )
         for column in task.other_columns():
-            arrays[column] = lists(pa.array(block.numbers(column)))
+            arrays[column] = make_lists(pa.array(block.numbers(column)))
     if spec.weight:
-        arrays[spec.weight] = lists(pa.array(make_weights(spec.weight, block)))
+        arrays[spec.weight] = make_lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id and spec.user_id not in arrays:
-        arrays[spec.user_id] = lists(text(block.canonical_text(spec.user_id)))
+        arrays[spec.user_id] = make_lists(encode_text(block.canonical_text(spec.user_id)))
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
 
 
@@ -89,12 +91,12 @@ def read_description(directory: str) -> dict[str, Any]:
     with open_description(path, missing, "make the examples again") as content:
         return {
             "spec": from_plain(DatasetSpec, content["spec"]),
-            "splits": checked_splits(content["splits"]),
+            "splits": check_splits(content["splits"]),
             "fingerprint": content["fingerprint"],
         }
 
 
-def split_files(directory: str, split: str) -> list[str]:
+def list_split_files(directory: str, split: str) -> list[str]:
     """Returns the files of a split, sorted.
 
     Raises:
@@ -106,9 +108,9 @@ def split_files(directory: str, split: str) -> list[str]:
     return found
 
 
-def serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
+def read_serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
     """Returns batches of serialized examples [B], in their stored order."""
-    files = split_files(directory, split)
+    files = list_split_files(directory, split)
     compression = "GZIP" if files[0].endswith(".gz") else ""
     return tf.data.TFRecordDataset(files, compression).batch(batch_size)
 
@@ -131,12 +133,12 @@ class RawExamples(TrainingData):
         self.spec: DatasetSpec = description["spec"]
         self.splits: Mapping[str, Mapping[str, Any]] = description["splits"]
         self.fingerprint: str = description["fingerprint"]
-        self.inputs = input_shapes(self.spec, tft.TFTransformOutput(transform_dir))
+        self.inputs = get_input_shapes(self.spec, tft.TFTransformOutput(transform_dir))
         self._preprocessing = Preprocessing(transform_dir)
 
     def files(self, split: str) -> list[str]:
         """Returns the split's TFRecord files, sorted."""
-        return split_files(self.directory, split)
+        return list_split_files(self.directory, split)
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses and packs [B] examples: features, `labels` [B, T], and `weight` [B] if any."""

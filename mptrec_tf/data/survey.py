@@ -16,7 +16,7 @@ import pandas as pd
 from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.tasks.label_survey import LabelSurvey, shorten
+from mptrec_tf.data.tasks.label_survey import LabelSurvey, drop_rarest
 
 # Hashes that distinct values are estimated from: exact up to so many, then within 3% or so.
 _SKETCH = 4096
@@ -45,7 +45,7 @@ class ColumnSurvey:
         self.missing += other.missing
         self.hashes = np.union1d(self.hashes, other.hashes)[:_SKETCH]
         self.counts.update(other.counts)
-        shorten(self.counts)
+        drop_rarest(self.counts)
         self.types |= other.types
 
     @property

@@ -71,7 +71,7 @@ class TrainingData(Protocol):
         return [self.spec.task_names.index(name) for name in tasks]
 
 
-def checked_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+def check_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     """Returns the `splits` of a description that hold what this version reads.
 
     Raises:
@@ -83,7 +83,7 @@ def checked_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapp
     return splits
 
 
-def check_labels_of(old_tasks: Sequence[str], data: TrainingData) -> None:
+def check_has_labels(old_tasks: Sequence[str], data: TrainingData) -> None:
     """Rejects data that lack the labels of pre-trained tasks, for joint training with them.
 
     Raises:

@@ -11,7 +11,7 @@ import mptrec_tf
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.features.registry import FEATURES
-from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.input_names import make_input_names
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.registry import task_from_plain
@@ -58,7 +58,7 @@ def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dic
         "backbone": backbone.fingerprint,
         "backbone_parameters": count(backbone.model.parameters),
         "spec": to_plain(dataclasses.replace(backbone.spec, tasks=every)),
-        "inputs": input_names(raw_feature_spec(backbone.spec)),
+        "inputs": make_input_names(raw_feature_spec(backbone.spec)),
         "features": _features(backbone),
         "tasks": tasks,
     }

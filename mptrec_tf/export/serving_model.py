@@ -4,7 +4,7 @@ Signatures, each with outputs by name:
     serving_default   serialized tf.Examples [B]               -> prediction [B] per task
     columns           one tensor per raw feature column, [B] or [1] for one value that all rows
                       share (a column of the user)             -> prediction [B] per task
-                      (TensorFlow names inputs as Python names arguments: see `input_names`)
+                      (TensorFlow names inputs as Python names arguments: see `make_input_names`)
     spec_columns      the same by the spec's own names, where these differ; for servers, see
                       `export.spec_columns`
     encode            serialized tf.Examples [B]               -> representations by name: x [B, D],
@@ -21,7 +21,7 @@ import tensorflow as tf
 from mptrec_tf.artifacts.backbones import StoredBackbone
 from mptrec_tf.artifacts.task_packages import TaskPackage, check_addable
 from mptrec_tf.data.example_decoding import ExampleParser
-from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.input_names import make_input_names
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.transform.graph import Preprocessing
 from mptrec_tf.errors import InputError
@@ -88,7 +88,7 @@ class ServingModel(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The functions to serve, by name of their signature."""
         features = raw_feature_spec(self.spec)
-        inputs = input_names(features)
+        inputs = make_input_names(features)
         examples = tf.TensorSpec([None], tf.string, name="examples")
 
         @tf.function(input_signature=[examples])
@@ -144,7 +144,7 @@ def save_model(
     """
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
-    add_spec_columns(directory, input_names(raw_feature_spec(backbone.spec)))
+    add_spec_columns(directory, make_input_names(raw_feature_spec(backbone.spec)))
     write_card(directory, backbone, packages)
     write_warmup(directory, backbone.spec)
     save_parts(directory, backbone, packages)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from mptrec_tf.data.input_names import input_names
+from mptrec_tf.data.input_names import make_input_names
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.export.versions import WARMUP
@@ -34,7 +34,7 @@ def write_warmup(directory: str, spec: DatasetSpec) -> None:
 def _requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
     """Requests of empty texts and zeros, which every model answers."""
     features = raw_feature_spec(spec)
-    names = input_names(features)
+    names = make_input_names(features)
     example = tf.train.Example()
     for name, feature in features.items():
         if feature.dtype == tf.string:

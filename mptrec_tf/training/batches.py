@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, ROW, WEIGHT, packed_bytes
+from mptrec_tf.data.packed import LABELS, ROW, WEIGHT, count_packed_bytes
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.run_context import MEMORY_LIMIT
@@ -85,7 +85,7 @@ def load_rows(
     def parse_with_key(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {**parse(serialized), _KEY: tf.strings.to_hash_bucket_fast(serialized, 2**62)}
 
-    row_bytes = packed_bytes(data.spec) + 4 * (len(tasks) + bool(data.spec.weight))
+    row_bytes = count_packed_bytes(data.spec) + 4 * (len(tasks) + bool(data.spec.weight))
     streamed = count * row_bytes > memory_limit
     try:
         if streamed:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.data.transform.graph import id_ranges, open_transform
+from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.heads.registry import AUTO, HEADS, candidates, check_fits
 from mptrec_tf.models.heads.residual_shape import MOST_IDS
@@ -142,7 +142,7 @@ def _shapes(
     ranges = ()
     if backbone.layout.ids:
         transform = open_transform(data.transform_dir)
-        ranges = tuple(r for r in id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
+        ranges = tuple(r for r in get_id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
     check_fields(kinds, changes)
     return {kind: HEADS.get(kind).make_shape(ranges, **changes) for kind in kinds}
 

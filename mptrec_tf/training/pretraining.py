@@ -3,7 +3,7 @@
 import dataclasses
 
 from mptrec_tf.data.training_data import TrainingData
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
@@ -47,7 +47,7 @@ def pretrain(
             f"Received: {kind.model_class.kind!r}."
         )
     shape, losses = config.make_shape(data), config.make_losses()
-    graph = transform_fingerprint(data.transform_dir)
+    graph = fingerprint_transform(data.transform_dir)
     loop.seed_everything(training.seed)
     train, validation = rows or (
         load_rows(data, split, shape.tasks, context.memory_limit)

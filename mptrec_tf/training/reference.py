@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.data.training_data import TrainingData, check_labels_of
+from mptrec_tf.data.training_data import TrainingData, check_has_labels
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
@@ -65,10 +65,10 @@ def compare(
       standard errors of the latter two's differences to the first, as `joint_noise_test`.
 
     Raises:
-      InputError: as `check_labels_of` and `pretrain` do.
+      InputError: as `check_has_labels` and `pretrain` do.
     """
     old = backbone.shape.tasks
-    check_labels_of(old, data)
+    check_has_labels(old, data)
     joint = joint_config(backbone, task, training)
     together, _ = pretrain(data, joint, context.child("joint", title="joint"))
     single = single_config(backbone.shape, task, training)

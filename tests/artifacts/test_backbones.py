@@ -11,7 +11,7 @@ from mptrec_tf.artifacts import backbones
 from mptrec_tf.artifacts.backbones import load_backbone, save_trained_backbone
 from mptrec_tf.data.packed import CATEGORICAL, NUMERIC
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.mptrec import MPTRec
 from mptrec_tf.models.registry import MODELS, ModelKind
@@ -157,7 +157,7 @@ def finished(tmp_path, prepared_synthetic):
     (work / "logs" / "train").mkdir(parents=True)
     (work / "logs" / "train" / "events").write_text("seen")
     (work / "epoch-0000.index").write_text("state")
-    graph = transform_fingerprint(f"{prepared_synthetic}/transform")
+    graph = fingerprint_transform(f"{prepared_synthetic}/transform")
     return Training(
         history=[{"val_score_sum": float("nan")}],
         best_epoch=0,

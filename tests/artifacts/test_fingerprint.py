@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mptrec_tf.artifacts.fingerprint import backbone_fingerprint, weights_fingerprint
-from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.errors import InputError
 
 WEIGHTS = {"a/kernel": np.ones((2, 3), np.float32), "b/bias": np.zeros(3, np.float32)}
@@ -61,8 +61,8 @@ def numeric_constants(graph):
 
 
 def test_a_copy_of_the_graph_has_its_fingerprint(prepared_synthetic, transform):
-    original = transform_fingerprint(str(prepared_synthetic / "transform"))
-    assert transform_fingerprint(str(transform)) == original
+    original = fingerprint_transform(str(prepared_synthetic / "transform"))
+    assert fingerprint_transform(str(transform)) == original
 
 
 def test_preparing_the_same_rows_again_gives_the_same_fingerprint(prepared_synthetic, tmp_path):
@@ -70,22 +70,22 @@ def test_preparing_the_same_rows_again_gives_the_same_fingerprint(prepared_synth
     from mptrec_tf.data.sources.synthetic import Synthetic
 
     again = prepare(Synthetic({"train": 1500, "validation": 3, "test": 3}), str(tmp_path / "again"))
-    assert transform_fingerprint(again.transform_dir) == transform_fingerprint(
+    assert fingerprint_transform(again.transform_dir) == fingerprint_transform(
         str(prepared_synthetic / "transform")
     )
 
 
 def test_a_line_of_the_vocabulary_changes_the_fingerprint(transform):
-    before = transform_fingerprint(str(transform))
+    before = fingerprint_transform(str(transform))
     [vocabulary] = (transform / "transform_fn" / "assets").iterdir()
     lines = vocabulary.read_bytes().splitlines(keepends=True)
     lines[3], lines[4] = lines[4], lines[3]
     vocabulary.write_bytes(b"".join(lines))
-    assert transform_fingerprint(str(transform)) != before
+    assert fingerprint_transform(str(transform)) != before
 
 
 def test_every_numeric_statistic_is_in_the_fingerprint(transform):
-    before = transform_fingerprint(str(transform))
+    before = fingerprint_transform(str(transform))
     whole = graph_file(transform).read_bytes()
     count = len(list(numeric_constants(saved_model_pb2.SavedModel.FromString(whole))))
     assert count >= 4  # smallest, largest, mean and variance
@@ -96,7 +96,7 @@ def test_every_numeric_statistic_is_in_the_fingerprint(transform):
         values.flat[0] = np.nextafter(values.flat[0], np.inf)
         tensor.CopyFrom(tf.make_tensor_proto(values))
         graph_file(transform).write_bytes(graph.SerializeToString())
-        assert transform_fingerprint(str(transform)) != before
+        assert fingerprint_transform(str(transform)) != before
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other"])
@@ -107,7 +107,7 @@ def test_a_graph_that_cannot_be_read_is_named(transform, damage):
     else:
         path.write_bytes(path.read_bytes()[:1000] if damage == "cut" else b"no graph")
     with pytest.raises(InputError, match=r"cannot read the preprocessing graph in .*transform_fn"):
-        transform_fingerprint(str(transform))
+        fingerprint_transform(str(transform))
 
 
 def test_a_backbone_is_its_weights_and_its_graph(transform):

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.data.features.base import InputShape
-from mptrec_tf.data.sources.registry import built_in_spec
+from mptrec_tf.data.sources.registry import make_built_in_spec
 from mptrec_tf.models.shapes import MPTRecShape
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare", "serve")
-SPEC = built_in_spec("synthetic")
+SPEC = make_built_in_spec("synthetic")
 TOO_EARLY = "TensorFlow is imported too early"
 
 

@@ -11,7 +11,7 @@ from tfx.utils import proto_utils
 
 from components.example_gen.component import RawExampleGen
 from components.example_gen.source import SourceConfig
-from mptrec_tf.data.raw_examples import label_column, read_description, serialized_examples
+from mptrec_tf.data.raw_examples import label_column, read_description, read_serialized_examples
 from mptrec_tf.data.sources.block import SPLITS, Block, read_split
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.errors import InputError
@@ -71,7 +71,7 @@ def write_shop(folder, **changes):
 def decoded(examples, split):
     """Every example as a dict of its single values, sorted by all of them."""
     rows = []
-    for batch in serialized_examples(examples.uri, split, 1000):
+    for batch in read_serialized_examples(examples.uri, split, 1000):
         for serialized in batch.numpy():
             features = tf.train.Example.FromString(serialized).features.feature
             row = {}

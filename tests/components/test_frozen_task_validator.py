@@ -7,7 +7,7 @@ import tensorflow as tf
 from components.frozen_task_validator.compare import compare
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.report import read_report
-from mptrec_tf.data.raw_examples import serialized_examples
+from mptrec_tf.data.raw_examples import read_serialized_examples
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 
 
@@ -61,7 +61,7 @@ def lowest_bit_of_one_number(values):
 def answers(model, examples):
     """What a SavedModel says of the test rows, by task."""
     loaded = tf.saved_model.load(f"{model.uri}/Format-Serving")
-    [rows] = serialized_examples(examples.uri, "test", 1000)
+    [rows] = read_serialized_examples(examples.uri, "test", 1000)
     outputs = loaded.signatures["serving_default"](examples=rows)
     return {task: values.numpy() for task, values in outputs.items()}
 

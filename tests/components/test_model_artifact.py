@@ -8,7 +8,7 @@ import tensorflow as tf
 from components import model_artifact
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.prepare import prepare
-from mptrec_tf.data.raw_examples import RawExamples, serialized_examples
+from mptrec_tf.data.raw_examples import RawExamples, read_serialized_examples
 from mptrec_tf.data.transform.graph import has_schema
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.batches import load_rows
@@ -36,7 +36,7 @@ def test_a_model_is_whole_when_all_others_are_gone(both, tmp_path, copy_artifact
 
 def test_expected_rows_are_the_first_validation_rows(grown, examples):
     rows, outputs = model_artifact.expected(grown.uri)
-    [stored] = serialized_examples(examples.uri, "validation", 1000)
+    [stored] = read_serialized_examples(examples.uri, "validation", 1000)
     assert rows == stored.numpy().tolist()
     assert len(rows) == 200
     served = tf.saved_model.load(model_artifact.serving_directory(grown.uri))

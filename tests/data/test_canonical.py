@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.canonical import MISSING, MISSING_VALUES, canonical, is_missing
-from mptrec_tf.data.sources.block import number_text as number_text_in_numpy
-from mptrec_tf.data.transform.canonical_graph import canonical_text, number_text
+from mptrec_tf.data.canonical import MISSING, MISSING_VALUES, canonicalize, is_missing
+from mptrec_tf.data.sources.block import format_numbers as number_text_in_numpy
+from mptrec_tf.data.transform.canonical_graph import canonicalize_text, format_numbers
 
 
 def python_form(text, missing_values):
-    """What `canonical_text` has to give, by the rule for labels."""
-    form = canonical(text)
+    """What `canonicalize_text` has to give, by the rule for labels."""
+    form = canonicalize(text)
     return MISSING if is_missing(form, missing_values) else form
 
 
 def graph_forms(texts, missing_values=MISSING_VALUES):
-    forms = canonical_text(tf.constant(texts), missing_values).numpy().tolist()
+    forms = canonicalize_text(tf.constant(texts), missing_values).numpy().tolist()
     return [form.decode() for form in forms]
 
 
@@ -84,7 +84,7 @@ def graph_forms(texts, missing_values=MISSING_VALUES):
     ],
 )
 def test_spellings(text, form):
-    assert canonical(text) == form
+    assert canonicalize(text) == form
     assert not is_missing(form, MISSING_VALUES)
     assert graph_forms([text]) == [form]
 
@@ -98,14 +98,14 @@ def test_spellings(text, form):
     ],
 )
 def test_what_is_missing_by_default(text):
-    assert is_missing(canonical(text), MISSING_VALUES)
+    assert is_missing(canonicalize(text), MISSING_VALUES)
     assert graph_forms([text]) == [MISSING]
 
 
 @pytest.mark.parametrize("text", ["N A", "NaNs", "nothing", "----", "\\\\N", "?!", "0", "false"])
 def test_what_is_not_missing_by_default(text):
-    assert not is_missing(canonical(text), MISSING_VALUES)
-    assert graph_forms([text]) == [canonical(text)]
+    assert not is_missing(canonicalize(text), MISSING_VALUES)
+    assert graph_forms([text]) == [canonicalize(text)]
 
 
 def test_a_spec_says_what_is_missing():
@@ -158,22 +158,22 @@ def test_labels_and_features_have_the_same_forms():
 
 def test_a_canonical_form_stays_as_it_is():
     texts = random_texts(4000)
-    forms = [canonical(text) for text in texts]
-    assert [canonical(form) for form in forms] == forms
+    forms = [canonicalize(text) for text in texts]
+    assert [canonicalize(form) for form in forms] == forms
     once = graph_forms(texts)
     assert graph_forms(once) == once
 
 
 def test_shapes_stay():
     values = tf.constant([[" a", "1.0"], ["NA", "b"], ["TRUE", ""]])
-    forms = canonical_text(values, MISSING_VALUES)
+    forms = canonicalize_text(values, MISSING_VALUES)
     assert forms.numpy().tolist() == [[b"a", b"1"], [b"\t", b"b"], [b"true", b"\t"]]
-    assert canonical_text(tf.zeros([0, 3], tf.string), MISSING_VALUES).shape == (0, 3)
+    assert canonicalize_text(tf.zeros([0, 3], tf.string), MISSING_VALUES).shape == (0, 3)
 
 
 def test_bytes_that_are_no_text_harm_nothing():
     values = tf.constant([b"\xff\xfe", b"a\xff ", b"1.0"])
-    assert canonical_text(values, MISSING_VALUES).numpy()[2] == b"1"
+    assert canonicalize_text(values, MISSING_VALUES).numpy()[2] == b"1"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_bytes_that_are_no_text_harm_nothing():
 )
 def test_text_of_a_number(number, text):
     assert number_text_in_numpy(np.array([number], np.float32)).tolist() == [text]
-    assert number_text(tf.constant([number], tf.float32)).numpy().tolist() == [text.encode()]
-    assert canonical(text) == text
+    assert format_numbers(tf.constant([number], tf.float32)).numpy().tolist() == [text.encode()]
+    assert canonicalize(text) == text
 
 
 def test_text_of_numbers_is_the_same_in_numpy_and_in_graphs():
@@ -212,12 +212,12 @@ def test_text_of_numbers_is_the_same_in_numpy_and_in_graphs():
     numbers = np.concatenate(numbers)
     numbers = numbers[np.isfinite(numbers)]
     in_numpy = number_text_in_numpy(numbers)
-    in_graph = [text.decode() for text in number_text(tf.constant(numbers)).numpy()]
+    in_graph = [text.decode() for text in format_numbers(tf.constant(numbers)).numpy()]
     # TensorFlow reads numbers below the smallest normal one as 0; no data hold these.
     normal = np.abs(numbers) >= np.finfo(np.float32).tiny
     assert in_numpy[normal].tolist() == np.array(in_graph, object)[normal].tolist()
     np.testing.assert_array_equal(in_numpy.astype(np.float32), numbers)
-    assert [canonical(text) for text in in_numpy] == in_numpy.tolist()
+    assert [canonicalize(text) for text in in_numpy] == in_numpy.tolist()
 
 
 def test_whole_numbers_of_other_types_are_their_digits():

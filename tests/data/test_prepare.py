@@ -10,7 +10,7 @@ from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import check_beam_args, prepare
-from mptrec_tf.data.prepared import PreparedData, summary_rows
+from mptrec_tf.data.prepared import PreparedData, summarize_splits
 from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.sources.census_income import CensusIncome
 from mptrec_tf.data.sources.synthetic import Synthetic
@@ -163,7 +163,7 @@ def test_what_is_written(shop_data, shop):
 
 
 def test_summary_rows(shop_data):
-    assert summary_rows(shop_data)[3] == {
+    assert summarize_splits(shop_data)[3] == {
         "task": "stay",
         "split": "train",
         "rows": 4,

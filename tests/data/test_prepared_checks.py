@@ -11,7 +11,7 @@ from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
 from mptrec_tf.data.prepared_checks import DataChecks, _edges
-from mptrec_tf.data.prepared_tables import feature_rows, label_rows
+from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
@@ -272,7 +272,7 @@ def test_the_table_of_labels(checks):
     rows["test"]["y"] = ["1"] * 100 + ["no"] * 200
     data = checks(rows)._data
     ones = [int(np.sum(rows[split]["y"])) for split in SPLITS[:2]]
-    assert table(label_rows(data)) == [
+    assert table(make_label_rows(data)) == [
         ("buy", "y", "'1'", "positive", *ones, 100),
         ("buy", "y", "'0'", "negative", 1000 - ones[0], 300 - ones[1]),
         ("buy", "y", "'no'", "negative", 200),
@@ -281,12 +281,12 @@ def test_the_table_of_labels(checks):
 
 def test_the_table_of_many_labels_and_of_thresholds(checks):
     rows = splits(y=lambda rows, _: rows["c"])
-    found = label_rows(checks(rows)._data)
+    found = make_label_rows(checks(rows)._data)
     assert len(found) == 20 + 1 + ("'1'" not in {row["value"] for row in found})
     assert found[-1]["value"] == "others"
     assert sum(row["train"] for row in found) == 1000
     data = checks(splits(y=lambda rows, _: rows["c"] % 6), BinaryTask("long", "y", above=3))._data
-    assert [row[:4] for row in table(label_rows(data))] == [
+    assert [row[:4] for row in table(make_label_rows(data))] == [
         ("long", "y", "up to 3", "negative"),
         ("long", "y", "above 3", "positive"),
     ]
@@ -300,7 +300,7 @@ def test_the_table_of_features(checks):
     found = checks(rows, both=True)
     found.unknown = {split: {"c": 0.25 * i} for i, split in enumerate(SPLITS)}
     missing = "0.0% / 0.0% / 0.0%"
-    assert table(feature_rows(found._data, found)) == [
+    assert table(make_feature_rows(found._data, found)) == [
         ("c", "hashed", "0.0% / 25.0% / 50.0%", missing, "3 / 3 / 3"),
         ("x", "hashed and number", "", missing, "2 / 2 / 2"),
     ]

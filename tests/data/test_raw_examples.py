@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.arrow import serialized_rows
+from mptrec_tf.data.arrow import serialize_rows
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.raw_examples import (
     label_column,
+    list_split_files,
+    make_record_batch,
     read_description,
-    record_batch,
+    read_serialized_examples,
     save_description,
-    serialized_examples,
-    split_files,
 )
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
@@ -48,7 +48,7 @@ def block(**changes):
 
 
 def serialized(**changes):
-    return serialized_rows(record_batch(SPEC, block(**changes)))
+    return serialize_rows(make_record_batch(SPEC, block(**changes)))
 
 
 def test_a_row_holds_features_and_labels_and_what_metrics_need():
@@ -105,7 +105,7 @@ def test_the_user_may_be_a_feature():
     spec = DatasetSpec(
         "shop", (Categorical("user"),), (BinaryTask("buy", "bought", ("yes",)),), user_id="user"
     )
-    assert record_batch(spec, block()).schema.names == ["user", "label/buy"]
+    assert make_record_batch(spec, block()).schema.names == ["user", "label/buy"]
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_the_user_may_be_a_feature():
 )
 def test_a_value_that_the_spec_does_not_allow_is_named(column, message):
     with pytest.raises(InputError, match=message):
-        record_batch(SPEC, block(**{column: [ROWS[column][0], "cheap"]}))
+        make_record_batch(SPEC, block(**{column: [ROWS[column][0], "cheap"]}))
 
 
 def test_a_missing_column_is_named():
     columns = {name: values for name, values in block().columns.items() if name != "user"}
     with pytest.raises(InputError, match=r"shop\.csv has no column 'user'; it has color, price"):
-        record_batch(SPEC, Block(columns, "shop.csv", np.array([2, 3])))
+        make_record_batch(SPEC, Block(columns, "shop.csv", np.array([2, 3])))
 
 
 def test_a_feature_is_not_mistaken_for_a_label():
@@ -133,7 +133,7 @@ def test_a_feature_is_not_mistaken_for_a_label():
         "shop", (Numeric(label_column("buy")),), (BinaryTask("buy", "bought", ("yes",)),)
     )
     with pytest.raises(InputError, match="column 'label/buy' is named like the label of a task"):
-        record_batch(spec, block(**{"label/buy": ["1", "2"]}))
+        make_record_batch(spec, block(**{"label/buy": ["1", "2"]}))
 
 
 def test_a_description_is_read_back(tmp_path):
@@ -167,7 +167,9 @@ def test_rows_are_read_in_their_stored_order(tmp_path, ending):
         with tf.io.TFRecordWriter(f"{folder}/data-{shard}-of-2{ending}", options) as writer:
             for row in rows:
                 writer.write(row)
-    batches = [batch.numpy().tolist() for batch in serialized_examples(str(tmp_path), "test", 2)]
+    batches = [
+        batch.numpy().tolist() for batch in read_serialized_examples(str(tmp_path), "test", 2)
+    ]
     assert batches == [[b"a", b"b"], [b"c"]]
     with pytest.raises(InputError, match="holds no train examples; make them again"):
-        split_files(str(tmp_path), "train")
+        list_split_files(str(tmp_path), "train")

@@ -8,7 +8,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.serving_model import ServingModel, export, input_names
+from mptrec_tf.export.serving_model import ServingModel, export, make_input_names
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.registry import make_head
 
@@ -96,7 +96,7 @@ def test_the_card_says_what_the_model_is_made_of(backbone, tmp_path, quick_save)
 
 
 def test_columns_keep_their_names_where_tensorflow_takes_them():
-    assert input_names(["age", "Hours_2", "class"]) == {
+    assert make_input_names(["age", "Hours_2", "class"]) == {
         "age": "age",
         "Hours_2": "Hours_2",
         "class": "class",
@@ -105,7 +105,7 @@ def test_columns_keep_their_names_where_tensorflow_takes_them():
 
 def test_columns_that_tensorflow_does_not_take_are_renamed_and_kept_apart():
     columns = ["a b", "a_b", "a.b", "1st", "_x", "é", "", "self", "Age", "age"]
-    names = input_names(columns)
+    names = make_input_names(columns)
     assert list(names) == columns
     assert names["a_b"] == "a_b"
     assert (names["a b"], names["a.b"]) == ("a_b_2", "a_b_3")
@@ -117,7 +117,7 @@ def test_columns_that_tensorflow_does_not_take_are_renamed_and_kept_apart():
 
 def test_any_column_names_can_be_served(tmp_path):
     """Names are asked of TensorFlow itself."""
-    names = input_names(["hours per week", "hours_per_week", "Age", "age", "self", "_x", "é"])
+    names = make_input_names(["hours per week", "hours_per_week", "Age", "age", "self", "_x", "é"])
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None], name=n) for n in names.values()}])
     def columns(columns):

@@ -15,7 +15,7 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
-from mptrec_tf.data.prepared_tables import feature_rows
+from mptrec_tf.data.prepared_tables import make_feature_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.sources.tabular import Tabular, read_file
 from mptrec_tf.data.spec import DatasetSpec
@@ -160,7 +160,7 @@ def test_what_preparation_knows_of_features(of_examples):
     [warning] = [w for w in checks.warnings() if "'user'" in w]
     assert warning.startswith("column 'user': 88% of the test rows have values that the training")
     assert checks.missing_ids == {"categorical": 1, "numeric": 0}  # of city: "NA" and ""
-    table = {row["feature"]: row for row in feature_rows(of_examples, checks)}
+    table = {row["feature"]: row for row in make_feature_rows(of_examples, checks)}
     assert table["city"]["missing"] == "40.0% / 40.0% / 40.0%"
     assert table["city"]["distinct"] == "3 / 3 / 3"
     assert table["code"]["distinct"] == "4 / 4 / 4"

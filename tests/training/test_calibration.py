@@ -14,7 +14,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.transform.graph import id_ranges
+from mptrec_tf.data.transform.graph import get_id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
 from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
@@ -157,7 +157,7 @@ def test_a_run_that_is_started_again_is_calibrated_once(data, tmp_path):
 @pytest.mark.parametrize("head", [PromptConfig(), ResidualConfig()], ids=["prompt", "residual"])
 def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path, head):
     if isinstance(head, ResidualConfig):  # with weights of the devices' ids
-        ranges = id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))
+        ranges = get_id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))
         head = dataclasses.replace(head, id_ranges=(ranges[5],))
     found = {}
     for calibrate in (False, True):

@@ -23,7 +23,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mptrec_tf.data.canonical import canonical, is_missing
+from mptrec_tf.data.canonical import canonicalize, is_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mptrec_tf.keras import keras
 
 TEXT, NUMBER = "text", "number"
-_canonical = functools.lru_cache(maxsize=1 << 17)(canonical)
+_canonical = functools.lru_cache(maxsize=1 << 17)(canonicalize)
 # What else a spec, a packed batch and a survey have under a name.
 _RESERVED = frozenset(
     "name features tasks user_id weight missing_values text_format example_types labels row hash "
@@ -123,11 +123,11 @@ class Feature(abc.ABC):
         """
         import pyarrow as pa
 
-        from mptrec_tf.data.arrow import lists, text
+        from mptrec_tf.data.arrow import encode_text, make_lists
 
         if self.raw_type(spec) == TEXT:
-            return lists(text(block.text(self.name)))
-        return lists(pa.array(block.numbers(self.name)))
+            return make_lists(encode_text(block.text(self.name)))
+        return make_lists(pa.array(block.numbers(self.name)))
 
     def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
         """Returns the text under which a survey counts a text value; None: it is missing."""

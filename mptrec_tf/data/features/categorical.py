@@ -36,7 +36,7 @@ class Categorical(Feature):
       hash_buckets: Optional int. Hash values into this many buckets instead of keeping a
         vocabulary; for columns whose values are too many or always new.
       exact: bool. Take every text as it is, white space included, instead of its canonical form
-        (see `canonical`); nothing counts as missing then but empty text.
+        (see `canonicalize`); nothing counts as missing then but empty text.
     """
 
     section = "categorical"
@@ -83,13 +83,13 @@ class Categorical(Feature):
         """Returns the ids [B, F] int64; text is taken in its canonical form."""
         import tensorflow as tf
 
-        from mptrec_tf.data.transform.canonical_graph import number_text
+        from mptrec_tf.data.transform.canonical_graph import format_numbers
         from mptrec_tf.data.transform.vocabulary import apply_vocabulary
 
         hashed, known = _by_way(features)
         ids, offset = {}, 0
         text = {
-            f.name: columns[f.name] if f.raw_type(spec) == TEXT else number_text(columns[f.name])
+            f.name: columns[f.name] if f.raw_type(spec) == TEXT else format_numbers(columns[f.name])
             for f in features
         }
         if hashed:
@@ -118,11 +118,13 @@ class Categorical(Feature):
         Raises:
           ValueError: if the graph has no vocabulary, and a feature wants one.
         """
-        from mptrec_tf.data.transform.vocabulary import vocabulary_size
+        from mptrec_tf.data.transform.vocabulary import get_vocabulary_size
 
         del spec
         hashed, known = _by_way(features)
-        return sum(f.hash_buckets for f in hashed) + (vocabulary_size(transform) if known else 0)
+        return sum(f.hash_buckets for f in hashed) + (
+            get_vocabulary_size(transform) if known else 0
+        )
 
     @classmethod
     def id_ranges(
@@ -136,13 +138,13 @@ class Categorical(Feature):
         Raises:
           ValueError: if the graph has no vocabulary, and a feature wants one.
         """
-        from mptrec_tf.data.transform.vocabulary import vocabulary_sizes
+        from mptrec_tf.data.transform.vocabulary import count_ids
 
         del spec
         hashed, known = _by_way(features)
         sizes = {feature.name: feature.hash_buckets for feature in hashed}
         if known:
-            sizes |= vocabulary_sizes(transform, known)
+            sizes |= count_ids(transform, known)
         columns = {feature.name: column for column, feature in enumerate(features)}
         ranges, first = [], 0
         for name, size in sizes.items():
@@ -206,9 +208,9 @@ def _vocabularies(
     features: Sequence[Categorical], transform: "tft.TFTransformOutput"
 ) -> dict[str, list[str]]:
     """The values of each feature that has a vocabulary."""
-    from mptrec_tf.data.transform.vocabulary import vocabulary_values
+    from mptrec_tf.data.transform.vocabulary import read_vocabulary
 
-    return vocabulary_values(transform) if _by_way(features)[1] else {}
+    return read_vocabulary(transform) if _by_way(features)[1] else {}
 
 
 def _canonical(
@@ -217,14 +219,14 @@ def _canonical(
     """Returns what makes the canonical forms of values [..., n], given each one's feature [n]."""
     import tensorflow as tf
 
-    from mptrec_tf.data.transform.canonical_graph import canonical_text
+    from mptrec_tf.data.transform.canonical_graph import canonicalize_text
 
     exact = [feature.exact for feature in features]
 
     def canonical(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         if all(exact):
             return values
-        found = canonical_text(values, spec.missing_values)
+        found = canonicalize_text(values, spec.missing_values)
         return tf.where(tf.gather(exact, columns), values, found) if any(exact) else found
 
     return canonical

@@ -90,10 +90,10 @@ class Numeric(Feature):
           "log" those of sign(v) * log(1 + |v|). `constant` for a feature that is the same in all
           training rows: it is not read. None of these where an older version fitted the graph.
         """
-        from mptrec_tf.data.transform.statistics import fitted_values
+        from mptrec_tf.data.transform.statistics import read_fitted_values
 
         del spec
-        fitted = fitted_values(transform, (_SHIFT, _SCALE, _VARIES))
+        fitted = read_fitted_values(transform, (_SHIFT, _SCALE, _VARIES))
         found = []
         for i, feature in enumerate(features):
             domain: dict[str, Any] = {"finite": True, "scale": feature.scale}

@@ -41,7 +41,7 @@ class BadRow:
 OnBadRow = Callable[[BadRow], Any]
 
 
-def good_csv_rows(
+def read_good_csv_rows(
     lines: Iterable[str],
     path: str,
     make_reader: Callable[[Iterable[str]], Iterator[list[str]]],
@@ -131,7 +131,7 @@ def _readable(text: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def good_records(
+def read_good_records(
     batch: Sequence[tuple[int, bytes]],
     values_of: Callable[[bytes, str, int], dict[str, Any]],
     path: str,

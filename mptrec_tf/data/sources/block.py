@@ -101,13 +101,13 @@ class Block:
         """Returns a column as text, [n] object array of str."""
         column = self.column(name)
         if column.dtype != object:
-            return number_text(column)
+            return format_numbers(column)
         return _mixed_text(column) if self.is_examples else column
 
     def canonical_text(self, name: str) -> np.ndarray:
         """Returns a column as text in canonical form, [n] object array of str."""
         values, inverse = np.unique(self.text(name).astype(str), return_inverse=True)
-        return np.array([canonical.canonical(v) for v in values], object)[inverse]
+        return np.array([canonical.canonicalize(v) for v in values], object)[inverse]
 
     def numbers(self, name: str) -> np.ndarray:
         """Returns a column as numbers, [n] float32.
@@ -152,16 +152,16 @@ def _mixed_text(values: np.ndarray) -> np.ndarray:
     text = values.copy()
     for row, value in enumerate(values):
         if isinstance(value, float):
-            text[row] = number_text(np.array([value], np.float32))[0]
+            text[row] = format_numbers(np.array([value], np.float32))[0]
         elif not isinstance(value, str):
             text[row] = str(value)
     return text
 
 
-def number_text(values: np.ndarray) -> np.ndarray:
+def format_numbers(values: np.ndarray) -> np.ndarray:
     """Returns numbers [n] as text, [n] object array of str: the shortest of each in canonical form.
 
-    `canonical_graph.number_text` makes the same of float32.
+    `canonical_graph.format_numbers` makes the same of float32.
     """
     if values.dtype.kind != "f":
         return values.astype(str).astype(object)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.canonical import canonical
-from mptrec_tf.data.sources.bad_rows import OnBadRow, good_csv_rows
+from mptrec_tf.data.canonical import canonicalize
+from mptrec_tf.data.sources.bad_rows import OnBadRow, read_good_csv_rows
 from mptrec_tf.data.sources.block import BLOCK_ROWS, Block, Columns
 from mptrec_tf.data.sources.streams import check_readable, open_stream
 from mptrec_tf.data.text_format import TextFormat
@@ -29,7 +29,7 @@ def read_csv(
 ) -> Iterator[Block]:
     """Yields the rows of a text file as text, as it stands there.
 
-    White space is part of a value (see `canonical`), apart from what stands between a delimiter
+    White space is part of a value (see `canonicalize`), apart from what stands between a delimiter
     and a value, which is CSV's own. Columns that nobody asks for are not looked at: they may have
     no name, or one name together.
 
@@ -63,7 +63,7 @@ def read_csv(
 
             if on_bad_row:
                 width = text_format.header and len(text_format.header)
-                rows = good_csv_rows(lines, path, make_reader, width, on_bad_row)
+                rows = read_good_csv_rows(lines, path, make_reader, width, on_bad_row)
             else:
                 rows = _numbered(make_reader(_without_nul(lines)), path, lines)
             yield from _blocks(rows, path, text_format, lines)
@@ -209,7 +209,7 @@ def _blocks(
 
 def _row_as_header(header: Sequence[str], path: str) -> str:
     """A sentence if the first line looks like a row of values: names are no numbers."""
-    if any(canonical(name).replace(".", "", 1).removeprefix("-").isdigit() for name in header):
+    if any(canonicalize(name).replace(".", "", 1).removeprefix("-").isdigit() for name in header):
         return (
             "its first line seems to be a row, not the columns' names: list these under `header` "
             "in the spec"

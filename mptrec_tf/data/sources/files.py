@@ -19,7 +19,7 @@ _TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
 _SMALL = 4096
 
 
-def matching(patterns: Sequence[str]) -> list[str]:
+def find_files(patterns: Sequence[str]) -> list[str]:
     """Returns the files that match `patterns` (paths or globs), each pattern's in sorted order.
 
     Files that a glob finds whose names begin with _ or . are none of the data: engines write their

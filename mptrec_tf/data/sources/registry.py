@@ -24,7 +24,7 @@ DATASETS: Registry[DataSet] = Registry(
 )
 
 
-def built_in_spec(dataset: str, tasks: Sequence[str] | None = None) -> DatasetSpec:
+def make_built_in_spec(dataset: str, tasks: Sequence[str] | None = None) -> DatasetSpec:
     """Returns the spec of a data set that is known by its name.
 
     Raises:

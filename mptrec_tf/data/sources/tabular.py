@@ -27,7 +27,7 @@ class Tabular:
 
     Raises:
       InputError: for a pattern that matches no file, a split all of whose files are empty, or what
-        `tfds_rows.shards` rejects.
+        `tfds_rows.list_shards` rejects.
     """
 
     def __init__(self, spec: DatasetSpec, patterns: Mapping[str, Sequence[str]]):
@@ -53,23 +53,23 @@ class Tabular:
 
     def estimated_rows(self, split: str) -> int:
         """Returns about how many rows a split has."""
-        return sum(estimated_rows(path) for path in self.shards(split))
+        return sum(estimate_file_rows(path) for path in self.shards(split))
 
 
 def list_shards(patterns: Sequence[str]) -> list[str]:
     """Returns files, or runs of records of TFDS data sets, that match paths or globs.
 
     Raises:
-      InputError: for a pattern that matches no file, or what `tfds_rows.shards` rejects.
+      InputError: for a pattern that matches no file, or what `tfds_rows.list_shards` rejects.
     """
     paths: dict[str, None] = {}  # keeps the order; what two patterns name comes once
     for pattern in patterns:
         if tfds_rows.is_tfds(pattern):
-            found = tfds_rows.shards(pattern)
+            found = tfds_rows.list_shards(pattern)
         elif os.path.exists(pattern) and not os.path.isdir(pattern):
             found = [pattern]  # its name may hold what a glob reads in another way
         else:
-            found = files.matching([pattern])
+            found = files.find_files([pattern])
         paths |= dict.fromkeys(found)
     return list(paths)
 
@@ -89,7 +89,7 @@ def read_file(
       needed: With `on_bad_row`, the columns that a tf.Example must have.
     """
     if tfds_rows.is_tfds(path):
-        return tfds_rows.read(path, on_bad_row)
+        return tfds_rows.read_rows(path, on_bad_row)
     return files.read_file(path, text_format, on_bad_row, needed)
 
 
@@ -98,6 +98,6 @@ def has_rows(path: str, text_format: TextFormat) -> bool:
     return tfds_rows.is_tfds(path) or files.has_rows(path, text_format)
 
 
-def estimated_rows(path: str) -> int:
+def estimate_file_rows(path: str) -> int:
     """Returns about how many rows a file has; 0 if that is not known."""
     return tfds_rows.count_rows(path) if tfds_rows.is_tfds(path) else estimate_rows(path)

@@ -24,16 +24,16 @@ def is_tfds(path: str) -> bool:
     return path.startswith(_PREFIX)
 
 
-def directory(path: str) -> str:
+def find_directory(path: str) -> str:
     """Returns where the prepared files of the data set are that `path` names.
 
     Raises:
-      InputError: as `shards` does.
+      InputError: as `list_shards` does.
     """
     return str(_builder(path).data_path)
 
 
-def shards(path: str) -> list[str]:
+def list_shards(path: str) -> list[str]:
     """Returns paths that together hold the rows of `path`, to be read on different machines.
 
     A builder whose data are not there yet downloads and prepares them.
@@ -54,7 +54,7 @@ def count_rows(path: str) -> int:
     return sum(stop - start for _, start, stop in _runs(_builder(path), path))
 
 
-def read(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
+def read_rows(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
     """Yields the rows of `path`.
 
     Columns are the scalar features: text, numbers, and classes and truth values as integers. Those
@@ -62,11 +62,11 @@ def read(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
     left out.
 
     Args:
-      path: What `shards` takes or returns.
+      path: What `list_shards` takes or returns.
       on_bad_row: Called with each row that cannot be read, instead of an error.
 
     Raises:
-      InputError: as `shards` does, and for text that is not UTF-8, with its record.
+      InputError: as `list_shards` does, and for text that is not UTF-8, with its record.
     """
     import tensorflow_datasets as tfds
 

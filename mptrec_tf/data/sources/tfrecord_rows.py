@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.sources.bad_rows import OnBadRow, good_records
+from mptrec_tf.data.sources.bad_rows import OnBadRow, read_good_records
 from mptrec_tf.data.sources.block import BLOCK_ROWS, Block, Columns
 from mptrec_tf.errors import InputError
 
@@ -45,7 +45,7 @@ def read_tfrecord(
                     example = _example(record, path, number)
                     return {name: _value(example, name, path, number) for name in needed}
 
-                numbers, rows = good_records(batch, values_of, path, needed, on_bad_row)
+                numbers, rows = read_good_records(batch, values_of, path, needed, on_bad_row)
                 columns = Columns(needed, lambda name, rows=rows: _array([r[name] for r in rows]))
             else:
                 numbers = [number for number, _ in batch]

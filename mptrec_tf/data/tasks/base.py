@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mptrec_tf.data.canonical import canonical, is_missing
+from mptrec_tf.data.canonical import canonicalize, is_missing
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys, label_counts
+from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys, count_labels
 from mptrec_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Task(abc.ABC):
         if bad.size:
             value = str(raw[bad[0]])
             where = f"{block.where(bad[0])}, column {self.label!r}"
-            if is_missing(canonical(value), missing_values):
+            if is_missing(canonicalize(value), missing_values):
                 raise InputError(
                     f"{where}: {value!r} is a missing value, and task {self.name!r} needs a label "
                     f"in every row; {self.missing_remedy()}."
@@ -159,7 +159,7 @@ class Task(abc.ABC):
         survey = LabelSurvey()
         for value, rows in counted:
             label = self.label_of(value, missing_values)
-            survey.values[canonical(value), label] += rows
+            survey.values[canonicalize(value), label] += rows
             survey.sums["sum"] += rows * label
             survey.widen("label", label, label)
         return survey
@@ -206,7 +206,7 @@ class Task(abc.ABC):
         Args:
           surveys: `Survey.to_dict` by split.
         """
-        return label_counts(self.name, surveys)
+        return count_labels(self.name, surveys)
 
     def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
         """Returns which values the splits hold, how often, and what they became, for a table."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mptrec_tf.data.canonical import canonical, is_missing
+from mptrec_tf.data.canonical import canonicalize, is_missing
 from mptrec_tf.data.tasks.base import SHOWN_VALUES, Task
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys
@@ -65,7 +65,7 @@ class BinaryTask(Task):
 
     def form(self, value: Any) -> str:
         """The text that a label value is compared by."""
-        return str(value) if self.exact else canonical(value)
+        return str(value) if self.exact else canonicalize(value)
 
     @property
     def known_column(self) -> str | None:
@@ -103,7 +103,7 @@ class BinaryTask(Task):
             return 1.0
         if text in self.negative:
             return 0.0
-        if self.negative or is_missing(canonical(value), missing_values):
+        if self.negative or is_missing(canonicalize(value), missing_values):
             return math.nan
         if self.above is None:
             return 0.0
@@ -235,9 +235,9 @@ class BinaryTask(Task):
         validation: np.ndarray,
     ) -> Iterator[str]:
         """Yields sentences about features that tell positives from negatives alone."""
-        from mptrec_tf.data.tasks.separation import separating
+        from mptrec_tf.data.tasks.separation import find_separating_features
 
-        for name, value in separating(bins, features, train, validation):
+        for name, value in find_separating_features(bins, features, train, validation):
             yield (
                 f"task {self.name!r}: column {name!r} alone separates its labels (AUC "
                 f"{value:.4f} on the validation rows); if it is known only after the label "

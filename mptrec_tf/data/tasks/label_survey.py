@@ -34,19 +34,19 @@ class LabelSurvey:
         """Takes in what is known of other rows."""
         self.sums.update(other.sums)
         self.values.update(other.values)
-        shorten(self.values)
+        drop_rarest(self.values)
         for key, (low, high) in other.ranges.items():
             self.widen(key, low, high)
 
 
-def shorten(counts: Counter) -> None:
+def drop_rarest(counts: Counter) -> None:
     """Forgets rare values where there are very many; what holds a large share is never one."""
     if len(counts) > 2 * MOST_VALUES:
         for value, _ in counts.most_common()[MOST_VALUES:]:
             del counts[value]
 
 
-def label_counts(task: str, surveys: Surveys) -> dict[tuple[str, float], dict[str, int]]:
+def count_labels(task: str, surveys: Surveys) -> dict[tuple[str, float], dict[str, int]]:
     """Returns rows by split for each (value, label) of a task, the most frequent first."""
     counts: dict[tuple[str, float], dict[str, int]] = {}
     for split, survey in surveys.items():

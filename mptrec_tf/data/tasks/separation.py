@@ -11,7 +11,7 @@ _SEPARATES = 0.995
 _ORDERS = 1e3
 
 
-def separating(
+def find_separating_features(
     bins: Iterable[tuple[str, np.ndarray, np.ndarray]],
     features: int,
     train: np.ndarray,

@@ -1,4 +1,4 @@
-"""The canonical form of text (see `canonical`) as TensorFlow operations, for graphs."""
+"""The canonical form of text (see `canonicalize`) as TensorFlow operations, for graphs."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from mptrec_tf.data.canonical import (
     WHITE_SPACE,
     WHOLE,
     ZERO,
-    changing_pattern,
-    missing_pattern,
+    make_changing_pattern,
+    make_missing_pattern,
 )
 
 
-def canonical_text(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
+def canonicalize_text(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
     """Returns the canonical forms of texts.
 
     Args:
@@ -28,7 +28,7 @@ def canonical_text(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tenso
     """
     flat = tf.reshape(values, [-1])
     # Nearly all values are as they should be, and the many steps are for the others alone.
-    changing = tf.where(tf.strings.regex_full_match(flat, changing_pattern(missing_values)))
+    changing = tf.where(tf.strings.regex_full_match(flat, make_changing_pattern(missing_values)))
     changed = _canonical(tf.gather_nd(flat, changing), missing_values)
     return tf.reshape(tf.tensor_scatter_nd_update(flat, changing, changed), tf.shape(values))
 
@@ -39,7 +39,7 @@ def _canonical(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
     text = replace(replace(text, ZERO, "0"), WHOLE, r"\1\2")
     text = replace(text, LEADING_ZEROS, r"\1")
     text = replace(replace(text, TRUE, "true"), FALSE, "false")
-    return replace(text, missing_pattern(missing_values), MISSING)
+    return replace(text, make_missing_pattern(missing_values), MISSING)
 
 
 def _scientific(text: tf.Tensor) -> tf.Tensor:
@@ -50,10 +50,10 @@ def _scientific(text: tf.Tensor) -> tf.Tensor:
     return tf.where(whole, tf.strings.as_string(tf.cast(numbers, tf.int64)), text)
 
 
-def number_text(values: tf.Tensor) -> tf.Tensor:
+def format_numbers(values: tf.Tensor) -> tf.Tensor:
     """Returns the canonical forms of numbers [...] float32: the shortest text of each.
 
-    `block.number_text` is the same in NumPy.
+    `block.format_numbers` is the same in NumPy.
     """
     # Of a whole number every digit; of others so many that reading them gives the number back.
     text = tf.strings.as_string(values, precision=9, shortest=True)

@@ -15,7 +15,7 @@ from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
 
 
-def raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
+def make_raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
     """The raw features as TensorFlow Transform wants them described."""
     return dataset_metadata.DatasetMetadata(
         schema_utils.schema_from_feature_spec(raw_feature_spec(spec))
@@ -44,7 +44,7 @@ def make_preprocessing_fn(
     return preprocessing_fn
 
 
-def input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[InputShape, ...]:
+def get_input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[InputShape, ...]:
     """Returns what a model is told of the features of each kind, in the order of x.
 
     Raises:
@@ -56,7 +56,9 @@ def input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[I
     )
 
 
-def id_ranges(spec: DatasetSpec, transform: tft.TFTransformOutput) -> list[tuple[int, int, int]]:
+def get_id_ranges(
+    spec: DatasetSpec, transform: tft.TFTransformOutput
+) -> list[tuple[int, int, int]]:
     """Where the ids of each feature are: its column, its first id, how many it has.
 
     Columns are those of the ids of all kinds side by side; ids count from 0 in each kind.

@@ -11,7 +11,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 
-def fitted_values(transform: tft.TFTransformOutput, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_fitted_values(
+    transform: tft.TFTransformOutput, names: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Returns tensors of a fitted graph that depend on no row.
 
     Args:

@@ -8,7 +8,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from mptrec_tf.errors import InputError
 
 
-def transform_fingerprint(transform_dir: str) -> str:
+def fingerprint_transform(transform_dir: str) -> str:
     """SHA-256 over what a preprocessing graph computes: its assets, its constants, its ops.
 
     The file of the graph itself differs from run to run (names, order), even where the same rows

@@ -78,7 +78,7 @@ def apply_vocabulary(
     return tft.apply_vocabulary(values, file, lookup_fn=look_up)
 
 
-def vocabulary_size(transform: tft.TFTransformOutput) -> int:
+def get_vocabulary_size(transform: tft.TFTransformOutput) -> int:
     """How many ids the vocabulary of a preprocessing graph has.
 
     Raises:
@@ -87,19 +87,17 @@ def vocabulary_size(transform: tft.TFTransformOutput) -> int:
     return transform.vocabulary_size_by_name(FILE)
 
 
-def vocabulary_sizes(
-    transform: tft.TFTransformOutput, features: Sequence[Categorical]
-) -> dict[str, int]:
+def count_ids(transform: tft.TFTransformOutput, features: Sequence[Categorical]) -> dict[str, int]:
     """How many ids each feature has, by name, in the order of their ids.
 
     Raises:
       ValueError: if the graph has no vocabulary.
     """
-    found = vocabulary_values(transform)
+    found = read_vocabulary(transform)
     return {feature.name: len(found.get(feature.name, ())) for feature in features}
 
 
-def vocabulary_values(transform: tft.TFTransformOutput) -> dict[str, list[str]]:
+def read_vocabulary(transform: tft.TFTransformOutput) -> dict[str, list[str]]:
     """The values of each feature, by name, in the order of their ids; the last one is empty.
 
     Raises:

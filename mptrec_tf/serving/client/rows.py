@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mptrec_tf.data.input_names import plain_name
+from mptrec_tf.data.input_names import make_plain_name
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.values import to_array
 
@@ -140,7 +140,7 @@ def _match(
         elif column.input in names and column.input not in own:
             found[column.input] = names[column.input]
         elif loose:
-            alike = {names[n] for n in names if n not in own and plain_name(n) == column.input}
+            alike = {names[n] for n in names if n not in own and make_plain_name(n) == column.input}
             if len(alike) > 1:
                 first, second = sorted(alike)[:2]
                 raise InputError(

@@ -18,10 +18,10 @@ from mptrec_tf.data.features.registry import (
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
-from mptrec_tf.data.prepared_tables import feature_rows
+from mptrec_tf.data.prepared_tables import make_feature_rows
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.data_set import DataSet, Option
-from mptrec_tf.data.sources.registry import DATASETS, built_in_spec, open_source
+from mptrec_tf.data.sources.registry import DATASETS, make_built_in_spec, open_source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -182,7 +182,7 @@ def test_the_graph_takes_the_raw_columns(data):
 def test_checks_and_tables_know_the_kind(data):
     checks = DataChecks(data)
     assert isinstance(checks.warnings(), list)
-    table = {row["feature"]: row for row in feature_rows(data, checks)}
+    table = {row["feature"]: row for row in make_feature_rows(data, checks)}
     assert table["hour"]["kind"] == "toy_hours"
     assert table["title"]["distinct"] == "3 / 3 / 3"
 
@@ -204,7 +204,7 @@ def test_the_card_says_something(data):
 
 
 def test_the_data_set_has_a_name_and_options():
-    assert built_in_spec("toy") == make_spec(["buy"])
+    assert make_built_in_spec("toy") == make_spec(["buy"])
     with pytest.raises(InputError, match="data set 'toy' takes no data_dir; it takes rows"):
         open_source("toy", data_dir="d")
 

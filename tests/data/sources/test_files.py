@@ -3,7 +3,7 @@ import gzip
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.sources.files import has_rows, matching, read_file
+from mptrec_tf.data.sources.files import find_files, has_rows, read_file
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -37,7 +37,7 @@ def test_matching(tmp_path):
     for name in ("b.csv", "a.csv", "c.txt"):
         write(tmp_path / name, TEXT)
     (tmp_path / "d.csv").mkdir()
-    found = matching([f"{tmp_path}/c.txt", f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"])
+    found = find_files([f"{tmp_path}/c.txt", f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"])
     assert [name.rpartition("/")[2] for name in found] == ["c.txt", "a.csv", "b.csv"]
 
 
@@ -45,30 +45,30 @@ def test_what_engines_write_beside_their_rows_is_none_of_them(tmp_path):
     """Spark and Hive mark what they have finished, and Hadoop keeps checksums."""
     for name in ("part-0.csv", "_SUCCESS", ".part-0.csv.crc", "_committed_1"):
         (tmp_path / name).write_bytes(TEXT)
-    assert matching([f"{tmp_path}/*"]) == [f"{tmp_path}/part-0.csv"]
-    assert matching([f"{tmp_path}/_SUCCESS"]) == [f"{tmp_path}/_SUCCESS"]
-    assert matching([f"{tmp_path}/_c*"]) == [f"{tmp_path}/_committed_1"]
+    assert find_files([f"{tmp_path}/*"]) == [f"{tmp_path}/part-0.csv"]
+    assert find_files([f"{tmp_path}/_SUCCESS"]) == [f"{tmp_path}/_SUCCESS"]
+    assert find_files([f"{tmp_path}/_c*"]) == [f"{tmp_path}/_committed_1"]
 
 
 def test_marks_alone_are_no_file(tmp_path):
     (tmp_path / "_SUCCESS").write_bytes(b"")
     with pytest.raises(InputError, match=r"no file matches '.*/\*'; give an existing file"):
-        matching([f"{tmp_path}/*"])
+        find_files([f"{tmp_path}/*"])
 
 
 def test_a_directory_is_named(tmp_path):
     with pytest.raises(InputError, match=r"is a directory; give its files: .*/\*.csv"):
-        matching([str(tmp_path)])
+        find_files([str(tmp_path)])
 
 
 def test_a_file_system_that_is_not_there():
     with pytest.raises(InputError, match=r"cannot look for 'nosuch://bucket/a.csv'"):
-        matching(["nosuch://bucket/a.csv"])
+        find_files(["nosuch://bucket/a.csv"])
 
 
 def test_matching_nothing(tmp_path):
     with pytest.raises(InputError, match=r"no file matches '.*/\*.csv'; give an existing file"):
-        matching([f"{tmp_path}/*.csv"])
+        find_files([f"{tmp_path}/*.csv"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mptrec_tf.data.sources.census_income import CensusIncome
 from mptrec_tf.data.sources.synthetic import Synthetic
-from mptrec_tf.data.sources.tabular import estimated_rows
+from mptrec_tf.data.sources.tabular import estimate_file_rows
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 200_000])
@@ -14,8 +14,8 @@ def test_lines_of_csv(tmp_path, count):
     text = "".join(f"{i % 1000:04d},value\n" for i in range(count)).encode()
     (tmp_path / "a.csv").write_bytes(text)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text))
-    assert estimated_rows(str(tmp_path / "a.csv")) == pytest.approx(count, rel=0.01)
-    assert estimated_rows(str(tmp_path / "b.csv.gz")) == pytest.approx(count, rel=0.01)
+    assert estimate_file_rows(str(tmp_path / "a.csv")) == pytest.approx(count, rel=0.01)
+    assert estimate_file_rows(str(tmp_path / "b.csv.gz")) == pytest.approx(count, rel=0.01)
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
@@ -25,13 +25,13 @@ def test_records_of_tfrecord(tmp_path, compression):
     with tf.io.TFRecordWriter(path, compression) as writer:
         for _ in range(5000):
             writer.write(random.bytes(int(random.integers(200, 600))))
-    assert estimated_rows(path) == pytest.approx(5000, rel=0.05)
+    assert estimate_file_rows(path) == pytest.approx(5000, rel=0.05)
 
 
 def test_what_cannot_be_read_has_no_estimate(tmp_path):
-    assert estimated_rows(str(tmp_path / "none.csv")) == 0
+    assert estimate_file_rows(str(tmp_path / "none.csv")) == 0
     (tmp_path / "bad.csv.gz").write_bytes(b"no gzip")
-    assert estimated_rows(str(tmp_path / "bad.csv.gz")) == 0
+    assert estimate_file_rows(str(tmp_path / "bad.csv.gz")) == 0
 
 
 def test_sources_estimate_their_splits(small_census):

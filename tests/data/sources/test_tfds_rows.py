@@ -9,7 +9,7 @@ from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources import tfds_rows
 from mptrec_tf.data.sources.block import read_split
-from mptrec_tf.data.sources.tabular import Tabular, estimated_rows
+from mptrec_tf.data.sources.tabular import Tabular, estimate_file_rows
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
@@ -89,18 +89,18 @@ def test_rows_and_columns(ratings):
 
 def test_shards_hold_every_row_once_and_in_order(ratings, monkeypatch):
     monkeypatch.setattr(tfds_rows, "_SHARD_ROWS", 4)
-    whole = rows(tfds_rows.read(f"{ratings}#train[:90%]+test"))
+    whole = rows(tfds_rows.read_rows(f"{ratings}#train[:90%]+test"))
     assert len(whole) == 9 + 3
-    shards = tfds_rows.shards(f"{ratings}#train[:90%]+test")
+    shards = tfds_rows.list_shards(f"{ratings}#train[:90%]+test")
     assert [shard.rpartition("#")[2] for shard in shards] == [
         "train[0:4]",
         "train[4:8]",
         "train[8:9]",
         "test[0:3]",
     ]
-    assert [row for shard in shards for row in rows(tfds_rows.read(shard))] == whole
-    assert [estimated_rows(shard) for shard in shards] == [4, 4, 1, 3]
-    [block] = tfds_rows.read(shards[1])
+    assert [row for shard in shards for row in rows(tfds_rows.read_rows(shard))] == whole
+    assert [estimate_file_rows(shard) for shard in shards] == [4, 4, 1, 3]
+    [block] = tfds_rows.read_rows(shards[1])
     assert block.lines.tolist() == [5, 6, 7, 8]
 
 
@@ -108,8 +108,8 @@ def test_a_builder_by_name_prepares_its_data(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "builder", functools.partial(tfds.builder, data_dir=str(tmp_path)))
     assert tfds_rows.count_rows("tfds:mptrec_ratings#train[5:]") == 5
     made = f"{tmp_path}/mptrec_ratings/1.0.0"
-    assert tfds_rows.directory("tfds:mptrec_ratings#test") == made
-    assert len(rows(tfds_rows.read("tfds:mptrec_ratings#test"))) == 3
+    assert tfds_rows.find_directory("tfds:mptrec_ratings#test") == made
+    assert len(rows(tfds_rows.read_rows("tfds:mptrec_ratings#test"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,6 @@ def test_what_cannot_be_read(ratings, path, message):
 
 
 def test_a_feature_of_more_than_one_value_is_no_column(ratings):
-    [block] = tfds_rows.read(f"{ratings}#test")
+    [block] = tfds_rows.read_rows(f"{ratings}#test")
     with pytest.raises(InputError, match=r"#test has no column 'embedding'; it has kind, liked"):
         block.text("embedding")

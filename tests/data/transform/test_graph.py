@@ -19,7 +19,7 @@ from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.transform.graph import Preprocessing, make_preprocessing_fn
-from mptrec_tf.data.transform.statistics import fitted_values
+from mptrec_tf.data.transform.statistics import read_fitted_values
 
 SPEC = DatasetSpec(
     name="by hand",
@@ -246,7 +246,7 @@ def test_means_and_deviations_of_all_sizes_are_those_of_the_training_rows(ends):
 
 def test_a_graph_that_names_nothing_knows_no_domain(ends):
     transform = tft.TFTransformOutput(ends.transform_dir)
-    assert fitted_values(transform, ["numeric_shift", "other"]).keys() == {"numeric_shift"}
+    assert read_fitted_values(transform, ["numeric_shift", "other"]).keys() == {"numeric_shift"}
     assert Numeric.describe_domain({"finite": True, "scale": "log"}) == "any finite number"
 
 
