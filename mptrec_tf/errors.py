@@ -1,4 +1,4 @@
-"""The error that says what a user can mend."""
+"""The error for what a user can fix."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,12 @@ class InputError(ValueError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not known: what may have been meant, or a stop."""
+    """Returns the end of a sentence about an unknown name: the closest known one, or a full stop.
+
+    Example:
+      >>> did_you_mean("adma", ["adam", "sgd"])
+      "; did you mean 'adam'?"
+    """
     import difflib
 
     by_lower = {other.lower(): other for other in known}

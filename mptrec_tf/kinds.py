@@ -1,14 +1,14 @@
-"""Registries of what the field keeps inventing: models, heads, features, tasks, data sets.
+"""Registries of what users extend: models, heads, features, tasks and data sets.
 
-A kind is one module and one line in a registry; everything else looks it up by its name. A kind of
-one's own is registered by one call:
+A kind is one module and one line in a registry; everything else looks it up by its name. One call
+registers a custom kind:
 
     from mptrec_tf.models.heads.registry import HEADS
     HEADS.register(HeadKind("mine", ...))
 
-Modules that do so are named in the environment variable MPTREC_PLUGINS (by commas), or by a
-package's entry point in the group `mptrec_tf.kinds`; they are imported before the first look-up, in
-every process: programs, Beam's workers and TFX's components know the same kinds.
+Modules that do so are named in the environment variable MPTREC_PLUGINS (comma-separated), or by a
+package's entry point in the group `mptrec_tf.kinds`. Every process imports them before its first
+look-up, so that programs, Beam workers and TFX components know the same kinds.
 """
 
 import functools
@@ -26,12 +26,18 @@ Kind = TypeVar("Kind")
 
 
 class Registry(Generic[Kind]):
-    """Kinds of one sort by name, in the order in which they were added.
+    """Kinds by name, in the order in which they were added.
 
     Args:
-      what: What they are, for messages: "head".
-      built_in: The project's own kinds by name, or "module:attribute" of one that is imported
+      what: What they are called in messages: "head".
+      built_in: The project's own kinds by name; "module:attribute" for a kind that is imported
         when it is needed.
+
+    Example:
+      >>> heads = Registry("head", {"linear": "my_package.heads:LINEAR"})
+      >>> heads.register("mine", MINE)
+      >>> heads.names()
+      ('linear', 'mine')
     """
 
     def __init__(self, what: str, built_in: Mapping[str, Kind | str]):
@@ -43,7 +49,7 @@ class Registry(Generic[Kind]):
         """Adds a kind.
 
         Raises:
-          ValueError: if another one has this name.
+          ValueError: if another kind has this name.
         """
         if name in self._built_in or self._kinds.get(name, kind) is not kind:
             raise ValueError(f"there is a {self._what} {name!r} already; give it another name.")
@@ -55,7 +61,7 @@ class Registry(Generic[Kind]):
             self._kinds.pop(name, None)
 
     def names(self) -> tuple[str, ...]:
-        """Names of all kinds, the project's own first."""
+        """Returns the names of all kinds, the project's own first."""
         _load_plugins()
         return tuple(dict.fromkeys((*self._built_in, *self._kinds)))
 
@@ -76,12 +82,12 @@ class Registry(Generic[Kind]):
         return self._kinds[name]
 
     def all(self) -> dict[str, Kind]:
-        """All kinds by name."""
+        """Returns all kinds by name."""
         return {name: self.get(name) for name in self.names()}
 
 
 def load(place: Any) -> Any:
-    """Returns what "module:attribute" names, imported now; anything else as it is."""
+    """Imports what "module:attribute" names; returns anything else unchanged."""
     if not isinstance(place, str):
         return place
     module, _, attribute = place.partition(":")
@@ -90,13 +96,12 @@ def load(place: Any) -> Any:
 
 @functools.cache
 def _load_plugins() -> None:
-    """Imports the modules that register kinds of their own.
+    """Imports the modules that register custom kinds.
 
     Raises:
       InputError: for one that cannot be imported.
     """
-    named = filter(None, os.environ.get(PLUGINS, "").split(","))
-    for module in named:
+    for module in filter(None, os.environ.get(PLUGINS, "").split(",")):
         try:
             importlib.import_module(module.strip())
         except ImportError as error:

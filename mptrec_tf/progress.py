@@ -1,6 +1,6 @@
-"""How far long work is, on standard error: bars on a terminal, and plain lines anywhere else.
+"""Progress of long work, on standard error: bars on a terminal, plain lines elsewhere.
 
-A log file has no width and no colours: each of its lines says one thing, however long it is.
+A log file has no width and no colours: each event is one line, however long.
 """
 
 import contextlib
@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-# Off a terminal, work that takes longer says every so many seconds how far it is.
+# Without a terminal, seconds between two lines of progress.
 _SECONDS = 60.0
 
 
 def on_terminal() -> bool:
-    """Whether standard error is a terminal that can draw bars; NO_COLOR takes their colours."""
+    """Whether standard error is a terminal that can draw bars (NO_COLOR turns off colours)."""
     return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
@@ -23,15 +23,20 @@ def on_terminal() -> bool:
 def report_progress(
     description: str, total: float, unit: str = "rows"
 ) -> Iterator[Callable[[int], None]]:
-    """Shows how much of a work is done: by a bar with the time that is left, or by lines.
+    """Shows how much work is done: by a bar with the remaining time, or by lines.
 
     Args:
       description: What is being done.
-      total: Expected units of work, which may be an estimate; 0 if that is not known.
+      total: Expected units of work, which may be an estimate; 0: unknown.
       unit: What is counted.
 
     Yields:
-      A function to call with the units that were done since the last call.
+      A function to call with the units done since its last call.
+
+    Example:
+      with report_progress("preparing", total=10_000) as advance:
+          for block in blocks:
+              advance(len(block))
     """
     with (_bar if on_terminal() else _lines)(description, total, unit) as advance:
         yield advance
@@ -39,25 +44,25 @@ def report_progress(
 
 @contextlib.contextmanager
 def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[int], None]]:
-    begin = said = time.monotonic()
+    begin = last_printed = time.monotonic()
     done = 0
     lock = threading.Lock()  # Beam counts in threads
 
-    def say(state: str) -> None:
+    def print_state(state: str) -> None:
         seconds = time.monotonic() - begin
         print(f"{description}: {state}, {seconds:.0f} s", file=sys.stderr, flush=True)
 
     def advance(more: int) -> None:
-        nonlocal done, said
+        nonlocal done, last_printed
         with lock:
             done += more
-            if time.monotonic() - said >= _SECONDS:
-                said = time.monotonic()
+            if time.monotonic() - last_printed >= _SECONDS:
+                last_printed = time.monotonic()
                 of = f" of about {total:,.0f}" if total > done else ""
-                say(f"{done:,.0f}{of} {unit}")
+                print_state(f"{done:,.0f}{of} {unit}")
 
     yield advance
-    say(f"{done:,.0f} {unit}")
+    print_state(f"{done:,.0f} {unit}")
 
 
 @contextlib.contextmanager
@@ -79,19 +84,19 @@ def _bar(description: str, total: float, unit: str) -> Iterator[Callable[[int], 
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(description, total=total or None)
-        yield lambda done: shown.advance(task, done)
-        shown.update(task, total=shown.tasks[0].completed)  # an estimate may have been off
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total or None)
+        yield lambda done: bar.advance(task, done)
+        bar.update(task, total=bar.tasks[0].completed)  # an estimate may have been off
 
 
 class EpochProgress:
-    """A bar over all planned steps of a training, on a terminal; and a line for every epoch.
+    """Prints a line per epoch; on a terminal, also shows a bar over all planned steps.
 
     Args:
-      run: Which training it is.
+      run: The name of the training run.
       epochs: Planned epochs.
-      steps: Steps of an epoch.
+      steps: Steps per epoch.
     """
 
     def __init__(self, run: str, epochs: int, steps: int):
@@ -121,14 +126,14 @@ class EpochProgress:
         )
 
     def start(self, first_epoch: int) -> None:
-        """Shows the bar, with the epochs that an earlier process did."""
+        """Shows the bar; epochs before `first_epoch` count as done."""
         if self._bar:
             total, done = self._epochs * self._steps, first_epoch * self._steps
             self._task = self._bar.add_task(self._run, total=total, completed=done)
             self._bar.start()
 
     def show(self, epoch: int, step: int) -> None:
-        """Moves the bar to a step of an epoch, both counted from 0."""
+        """Moves the bar to a step of an epoch, both from 0."""
         if self._bar:
             self._bar.update(
                 self._task,
@@ -137,7 +142,7 @@ class EpochProgress:
             )
 
     def print_epoch(self, epoch: int, parts: Sequence[str]) -> None:
-        """Prints the line of an epoch that ended."""
+        """Prints the line of a finished epoch."""
         begin = f"{self._run}   epoch {epoch + 1:>3} of {self._epochs}"
         if self._bar:
             console = self._bar.console
@@ -147,19 +152,19 @@ class EpochProgress:
             print("   ".join([begin, *parts]), file=sys.stderr, flush=True)
 
     def end(self, epochs: int) -> None:
-        """Says how many epochs there were."""
+        """Marks the bar as complete after `epochs` epochs."""
         if self._bar:
             done = self._bar.tasks[0].completed
             self._bar.update(self._task, total=done, description=f"{self._run}   {epochs} epochs")
 
     def stop(self) -> None:
-        """Gives the terminal back."""
+        """Stops the bar."""
         if self._bar:
             self._bar.stop()
 
 
 def wrap_parts(parts: Sequence[str], width: int) -> str:
-    """Joins parts to lines of a terminal's width, none of which ends in the middle of a part."""
+    """Joins parts into lines of a terminal's width without breaking a part."""
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + 3 + len(part) < width:

@@ -1,4 +1,4 @@
-"""Fields of configurations that know what they mean, so that flags can be made of them.
+"""Dataclass fields of configurations with help, limits and choices, from which flags are made.
 
     tau: float = setting(150.0, "Temperature of the attention.", low=1e-6)
 
@@ -14,14 +14,14 @@ SETTING = "setting"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a field means to a user.
+    """Describes a field to users.
 
     Attributes:
-      help: str. What --help says of the flag; without one there is no flag.
+      help: str. The flag's text in --help; a field without one has no flag.
       low: Optional smallest value.
       high: Optional largest value.
-      choices: All values that the field can have; empty for no such list.
-      training_only: bool. Whether the field has no influence on a prediction.
+      choices: All allowed values; empty: any value.
+      training_only: bool. Whether the field has no influence on predictions.
     """
 
     help: str = ""
@@ -46,5 +46,5 @@ def setting(
 
 
 def get_setting(field: dataclasses.Field) -> Setting:
-    """Returns what a field means; an empty `Setting` for a field that was made without one."""
+    """Returns a field's `Setting`; an empty one for a field that was made without one."""
     return field.metadata.get(SETTING, Setting())

@@ -1,1 +1,1 @@
-"""Directories and files that appear whole or not at all, and are read back with one error style."""
+"""Files and directories that are written atomically and read with uniform errors."""

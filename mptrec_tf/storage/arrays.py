@@ -1,4 +1,4 @@
-"""Named arrays in one .npz file, local or remote: how weights are kept."""
+"""Saves and loads named arrays (weights) in one .npz file, local or remote."""
 
 import io
 import zipfile
@@ -12,9 +12,15 @@ from mptrec_tf.storage.directories import write_file
 
 
 def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name; the file appears whole."""
+    """Saves arrays by name; the file is written atomically.
+
+    Example:
+      >>> save_arrays("weights.npz", {"kernel": np.ones((2, 3))})
+      >>> load_arrays("weights.npz")["kernel"].shape
+      (2, 3)
+    """
     buffer = io.BytesIO()
-    # `np.savez` takes names as arguments: none may be one of its own, as "file" is.
+    # `np.savez` takes names as keyword arguments, so that a name could not be "file".
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -23,7 +29,7 @@ def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_arrays(path: str) -> dict[str, np.ndarray]:
-    """Reads what `save_arrays` wrote.
+    """Loads what `save_arrays` saved.
 
     Raises:
       InputError: if the file is missing or damaged.

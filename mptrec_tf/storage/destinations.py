@@ -1,4 +1,4 @@
-"""Where the path of an output leads: links are followed; pipes and devices are no files."""
+"""Resolves the path of an output: follows links, and tells files from pipes and devices."""
 
 import contextlib
 import dataclasses
@@ -13,36 +13,36 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.storage.file_systems import get_text_options, is_remote
 
 STANDARD_OUTPUT = "-"
-_standard_output = 1  # what is open as standard output; `reserve_standard_output` moves it
-_MOST_LINKS = 40  # as many as Linux follows
+_standard_output = 1  # descriptor of standard output; `reserve_standard_output` moves it
+_MOST_LINKS = 40  # Linux's own limit
 _DESCRIPTORS = re.compile(r"/proc/(self|thread-self|[0-9]+)(?:/task/[0-9]+)?/fd")
 
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
-    """Where a local output goes.
+    """The target of a local output path.
 
     Attributes:
-      path: str. Where its links lead.
-      is_file: bool. Whether it is, or may become, a regular file. Others (pipes, devices, what is
-        open already) are written as they are, and never replaced or removed.
-      descriptor: Optional int. What this process has open already under this path.
+      path: str. The path with its links resolved.
+      is_file: bool. Whether it is, or may become, a regular file. Others (pipes, devices, open
+        descriptors) are written directly, and never replaced or removed.
+      descriptor: Optional int. The descriptor that this process has open under this path.
     """
 
     path: str
     is_file: bool = True
     descriptor: int | None = None
 
-    def open_as_it_is(self, mode: str) -> IO:
-        """Opens what is no regular file for writing.
+    def open_directly(self, mode: str) -> IO:
+        """Opens a target that is not a regular file for writing.
 
         Raises:
-          OSError: if that cannot be.
+          OSError: if it cannot be opened.
         """
         if self.descriptor is not None:
             if sys.stdout is not None:
-                sys.stdout.flush()  # what was said before stands before
-            # A copy of what is open, for its place in the file; opened anew it would begin at 0.
+                sys.stdout.flush()  # earlier output comes first
+            # A duplicate shares the position in the file; opened again it would begin at 0.
             opened = os.dup(self.descriptor)
         else:
             opened = os.open(self.path, os.O_WRONLY | os.O_TRUNC | os.O_NOCTTY)
@@ -57,28 +57,28 @@ def resolve_destination(path: str) -> Destination:
     """
     if path == STANDARD_OUTPUT:
         return Destination(display_path(path), is_file=False, descriptor=_standard_output)
-    found = path
+    target = path
     for _ in range(_MOST_LINKS):
-        folder, name = os.path.split(found)
+        folder, name = os.path.split(target)
         folder = os.path.realpath(folder)
-        found = os.path.join(folder, name)
-        descriptor = _descriptor(folder, name)
+        target = os.path.join(folder, name)
+        descriptor = _parse_descriptor(folder, name)
         if descriptor is not None:
-            return Destination(found, is_file=False, descriptor=descriptor)
-        if not os.path.islink(found):
-            return Destination(found, is_file=_is_file(folder, found))
-        if _is_below(folder, "/proc"):  # such a link is no path
-            return Destination(found, is_file=False)
-        found = os.path.join(folder, os.readlink(found))
+            return Destination(target, is_file=False, descriptor=descriptor)
+        if not os.path.islink(target):
+            return Destination(target, is_file=_is_file(folder, target))
+        if _is_below(folder, "/proc"):  # the text of such a link is not a path
+            return Destination(target, is_file=False)
+        target = os.path.join(folder, os.readlink(target))
     raise InputError(f"cannot write {path}: its links lead in a circle; name another file.")
 
 
 def check_destination(path: str) -> None:
-    """Rejects an output file that could not be written.
+    """Rejects an output file that cannot be written.
 
     Raises:
-      InputError: if the path is a directory or a socket, its directory is not there or may not be
-        written, or it names something open that is not open for writing.
+      InputError: if the path is a directory or a socket, its directory is missing or not writable,
+        or it names a descriptor that is not open for writing.
     """
     to = resolve_destination(path)
     if to.descriptor is not None:
@@ -89,7 +89,7 @@ def check_destination(path: str) -> None:
                 f"cannot write {display_path(path)}: it is not open ({error.strerror})."
             ) from error
         if access == os.O_RDONLY:
-            raise InputError(f"cannot write {display_path(path)}: it is open for reading alone.")
+            raise InputError(f"cannot write {display_path(path)}: it is open for reading only.")
         return
     folder, name = os.path.split(to.path)
     if not name or os.path.isdir(to.path):
@@ -111,11 +111,11 @@ def check_destination(path: str) -> None:
 
 
 def check_not_among(path: str, others: dict[str, str]) -> None:
-    """Rejects an output file that is also something else, such as an input.
+    """Rejects an output file that is also one of the other files, such as an input.
 
     Args:
       path: The output.
-      others: What each other path is, for the message.
+      others: By other path, what it is called in the message.
 
     Raises:
       InputError: naming both.
@@ -127,12 +127,12 @@ def check_not_among(path: str, others: dict[str, str]) -> None:
 
 
 def display_path(path: str) -> str:
-    """What an output is called in messages."""
+    """Returns the name of an output in messages."""
     return "standard output" if path == STANDARD_OUTPUT else path
 
 
 def is_standard_output(path: str) -> bool:
-    """Whether an output goes to where standard output goes, as what is open in this process."""
+    """Whether an output is a descriptor of this process that goes where standard output goes."""
     if is_remote(path):
         return False
     descriptor = resolve_destination(path).descriptor
@@ -145,10 +145,10 @@ def is_standard_output(path: str) -> bool:
 
 
 def reserve_standard_output(path: str) -> str:
-    """Reserves standard output for the data of `path`; what else is printed goes to standard error.
+    """Reserves standard output for the data of `path`; everything else goes to standard error.
 
     Args:
-      path: What `is_standard_output`.
+      path: A path for which `is_standard_output` holds.
 
     Returns:
       The path to write the data to.
@@ -160,37 +160,37 @@ def reserve_standard_output(path: str) -> str:
     try:
         os.dup2(2, 1)
     except OSError:  # standard error is closed
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-    sys.stdout = sys.stderr or sys.stdout  # in order with what else is said there
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 1)
+    sys.stdout = sys.stderr or sys.stdout  # one stream, so that lines stay in order
     _standard_output = copy
     return STANDARD_OUTPUT
 
 
 def _same_file(path: str, other: str) -> bool:
     """Whether two outputs, or an output and an input, are one file or one pipe."""
-    found = []
+    stats = []
     for to in (resolve_destination(path), resolve_destination(other)):
         try:
-            found.append(os.stat(to.path) if to.descriptor is None else os.fstat(to.descriptor))
-        except OSError:  # not there yet
-            found.append(None)
-    if None in found:
+            stats.append(os.stat(to.path) if to.descriptor is None else os.fstat(to.descriptor))
+        except OSError:  # does not exist yet
+            stats.append(None)
+    if None in stats:
         return resolve_destination(path) == resolve_destination(other)
-    # Two outputs may well go to one terminal, or to nowhere; a socket has two directions.
-    written_once = stat.S_ISREG(found[0].st_mode) or stat.S_ISFIFO(found[0].st_mode)
-    return written_once and os.path.samestat(*found)
+    # Two outputs may share a terminal or /dev/null; a socket has two directions.
+    written_once = stat.S_ISREG(stats[0].st_mode) or stat.S_ISFIFO(stats[0].st_mode)
+    return written_once and os.path.samestat(*stats)
 
 
-def _descriptor(folder: str, name: str) -> int | None:
-    """The number of what this process has open as `folder`/`name`; None if that is none."""
-    found = _DESCRIPTORS.fullmatch(folder)
-    if not found or not re.fullmatch(r"[0-9]{1,9}", name):
+def _parse_descriptor(folder: str, name: str) -> int | None:
+    """Returns this process's descriptor that `folder`/`name` names; None if it names none."""
+    match = _DESCRIPTORS.fullmatch(folder)
+    if not match or not re.fullmatch(r"[0-9]{1,9}", name):
         return None
     mine = {"self", "thread-self"}
     with contextlib.suppress(OSError):
-        mine.add(os.readlink("/proc/self"))  # the number that this process has in this /proc
-    return int(name) if found.group(1) in mine else None
+        mine.add(os.readlink("/proc/self"))  # the id of this process in this /proc
+    return int(name) if match.group(1) in mine else None
 
 
 def _is_file(folder: str, path: str) -> bool:
@@ -200,7 +200,7 @@ def _is_file(folder: str, path: str) -> bool:
         return False
     try:
         mode = os.stat(path).st_mode
-    except OSError:  # not there yet
+    except OSError:  # does not exist yet
         return True
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 

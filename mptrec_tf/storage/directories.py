@@ -1,7 +1,8 @@
-"""Outputs that appear whole or not at all: directories and files.
+"""Writes directories and files atomically.
 
-They are written beside their place (see `staging`) and renamed. Links are followed: what they lead
-to is written, and they stay. What is no regular file (see `destinations`) is written as it is.
+They are written under a staging name beside their target (see `staging`) and renamed. Links are
+followed: their target is written, and the links stay. Outputs that are not regular files (see
+`destinations`) are written directly.
 """
 
 import contextlib
@@ -31,18 +32,18 @@ from mptrec_tf.storage.staging import make_staging_name, staging_directory, stag
 
 
 def check_absent(directory: str) -> None:
-    """Rejects an output directory that something is already in.
+    """Rejects an output directory that already holds something.
 
     Raises:
-      InputError: if it exists and is not empty, cannot be looked into or replaced, or has no name.
+      InputError: if it exists and is not empty, cannot be read or replaced, or has no name.
     """
     if not directory.rstrip("/"):
-        raise InputError(f"{directory!r} is no path for an output directory; name a new one.")
+        raise InputError(f"{directory!r} cannot be an output directory; name a new one.")
     files = get_file_system(directory)
     with explain_failure(f"cannot look into {directory}"):
         if not is_remote(directory):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.stat(directory)  # fails for links in a circle, which else are not there
+                os.stat(directory)  # fails for circular links, which `exists` takes for missing
         there = files.exists(directory)
         if there and (not files.isdir(directory) or files.listdir(directory)):
             raise InputError(
@@ -56,29 +57,33 @@ def check_absent(directory: str) -> None:
 
 
 def _is_in_use(directory: str) -> bool:
-    found = os.path.realpath(directory)
-    return os.path.ismount(found) or os.path.samefile(found, os.curdir)
+    target = os.path.realpath(directory)
+    return os.path.ismount(target) or os.path.samefile(target, os.curdir)
 
 
 @contextlib.contextmanager
 def create_directory(directory: str) -> Iterator[str]:
-    """Yields a fresh directory beside `directory` that becomes it when the block ends well.
+    """Yields a new staging directory that is renamed to `directory` when the block succeeds.
 
-    After an error, `directory` is as it was and what was written is removed. What a run that was
-    killed left there is removed, too.
+    After an error, `directory` is unchanged and the staging directory is removed, as are those of
+    earlier runs that were killed.
 
     Raises:
       InputError: if `directory` exists and is not empty, or cannot be written.
+
+    Example:
+      with create_directory("output") as staging:
+          write_file(f"{staging}/data.json", "{}")
     """
     check_absent(directory)
     directory = directory.rstrip("/")
-    writing = _remote_directory if is_remote(directory) else _local_directory
-    with writing(directory) as staging:
+    create = _create_remote_directory if is_remote(directory) else _create_local_directory
+    with create(directory) as staging:
         yield staging
 
 
 @contextlib.contextmanager
-def _local_directory(directory: str) -> Iterator[str]:
+def _create_local_directory(directory: str) -> Iterator[str]:
     target = os.path.realpath(directory)
     with contextlib.ExitStack() as stack:
         with explain_failure(f"cannot write {directory}"):
@@ -86,20 +91,20 @@ def _local_directory(directory: str) -> Iterator[str]:
         yield staging
         with explain_failure(f"cannot write {directory}"):
             if os.path.isdir(target):
-                _take_permissions(staging, os.stat(target))
+                _copy_permissions(staging, os.stat(target))
             try:
-                os.rename(staging, target)  # over an empty directory, and nothing else
+                os.rename(staging, target)  # replaces an empty directory at most
             except OSError as error:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise InputError(
-                        f"{directory} already exists: another run made it meanwhile; start again, "
-                        "or give another output directory."
+                        f"{directory} already exists: another run created it meanwhile; start "
+                        "again, or give another output directory."
                     ) from error
                 raise
 
 
 @contextlib.contextmanager
-def _remote_directory(directory: str) -> Iterator[str]:
+def _create_remote_directory(directory: str) -> Iterator[str]:
     staging = make_staging_name(directory)
     files = get_file_system(directory)
     with explain_failure(f"cannot write {directory}"):
@@ -132,15 +137,15 @@ def copy_directory(source: str, target: str) -> None:
 
 
 def check_writable(path: str, others: Mapping[str, str] | None = None) -> None:
-    """Rejects an output file that could not be written, before any work is done for it.
+    """Rejects an output file that cannot be written, before any work is done for it.
 
     Args:
       path: A file, a pipe or a device, or "-" for standard output.
-      others: What other paths are that it must not be, as an input, by path.
+      others: Paths that it must not be, such as an input, and what each is called in messages.
 
     Raises:
-      InputError: if the path is a directory or a socket, its parent is no directory or may not be
-        written, its links lead in a circle, or it is one of the others.
+      InputError: if the path is a directory or a socket, its parent is not a writable directory,
+        its links lead in a circle, or it is one of the others.
     """
     if not is_remote(path):
         check_destination(path)
@@ -151,12 +156,12 @@ def check_writable(path: str, others: Mapping[str, str] | None = None) -> None:
 
 @contextlib.contextmanager
 def exclusive_lock(directory: str) -> Iterator[None]:
-    """Keeps every other process out of a directory, as long as the block runs.
+    """Locks a directory against every other process while the block runs.
 
-    On file systems without locks (remote ones) it keeps nobody out.
+    File systems without locks (remote ones) are not locked.
 
     Raises:
-      InputError: if another process is in it.
+      InputError: if another process holds the lock.
     """
     if is_remote(directory):
         yield
@@ -164,7 +169,7 @@ def exclusive_lock(directory: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         with explain_failure(f"cannot write {directory}"):
             file = stack.enter_context(open_file(os.path.join(directory, "lock"), "w"))
-        if take_lock(file.fileno()) is False:  # a kill releases it
+        if take_lock(file.fileno()) is False:  # a kill releases the lock
             raise InputError(
                 f"another process is at work in {directory}; wait until it ends, or give another "
                 "output directory."
@@ -174,27 +179,27 @@ def exclusive_lock(directory: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def create_file(path: str, mode: str = "w") -> Iterator[IO]:
-    """Yields an open file that becomes `path`, replacing it, when the block ends well.
+    """Yields an open file that replaces `path` when the block succeeds.
 
-    A file that is replaced hands on its permissions. Pipes, devices and standard output ("-") are
-    written straight away.
+    The permissions of a replaced file are retained. Pipes, devices and standard output ("-") are
+    written directly.
 
     Raises:
       InputError: if it cannot be written.
-      BrokenPipeError: if it is a pipe that nobody reads any more.
+      BrokenPipeError: if it is a pipe that has no reader any more.
     """
     with explain_failure(f"cannot write {display_path(path)}"):
         if is_remote(path):
-            with _remote_file(path, mode) as file:
+            with _create_remote_file(path, mode) as file:
                 yield file
             return
         to = resolve_destination(path)
-        with _local_file(to, mode) if to.is_file else to.open_as_it_is(mode) as file:
+        with _create_local_file(to, mode) if to.is_file else to.open_directly(mode) as file:
             yield file
 
 
 @contextlib.contextmanager
-def _remote_file(path: str, mode: str) -> Iterator[IO]:
+def _create_remote_file(path: str, mode: str) -> Iterator[IO]:
     staging = make_staging_name(path)
     files = get_file_system(path)
     try:
@@ -207,22 +212,22 @@ def _remote_file(path: str, mode: str) -> Iterator[IO]:
 
 
 @contextlib.contextmanager
-def _local_file(to: Destination, mode: str) -> Iterator[IO]:
+def _create_local_file(to: Destination, mode: str) -> Iterator[IO]:
     with staging_file(to.path) as (staging, descriptor):
         with os.fdopen(descriptor, mode, **get_text_options(mode)) as file:
             yield file
         with contextlib.suppress(FileNotFoundError):
-            _take_permissions(staging, os.stat(to.path))
+            _copy_permissions(staging, os.stat(to.path))
         try:
             os.replace(staging, to.path)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            # A file that is mounted, as into a container, cannot be replaced.
+            # A mounted file (as in containers) cannot be replaced.
             shutil.copyfile(staging, to.path)
 
 
-def _take_permissions(path: str, replaced: os.stat_result) -> None:
+def _copy_permissions(path: str, replaced: os.stat_result) -> None:
     with contextlib.suppress(OSError):  # another user's, or a file system without owners
         os.chown(path, replaced.st_uid, replaced.st_gid)
     with contextlib.suppress(OSError):
@@ -230,7 +235,7 @@ def _take_permissions(path: str, replaced: os.stat_result) -> None:
 
 
 def write_file(path: str, content: str | bytes) -> None:
-    """Writes a file aside and renames it, so that a reader sees the old one or the new one.
+    """Writes a file atomically: a reader sees the old content or the new one.
 
     Raises:
       InputError: if it cannot be written.

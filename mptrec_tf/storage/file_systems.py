@@ -1,4 +1,4 @@
-"""Files of this machine by Python itself, remote ones by TensorFlow, which takes long to import."""
+"""File operations: local paths by Python, remote ones by TensorFlow, which is slow to import."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from mptrec_tf.errors import InputError
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path names a file system that TensorFlow alone knows, as gs:// does."""
+    """Whether a path is on a file system that only TensorFlow can read, such as gs://."""
     return "://" in path
 
 
 def get_file_system(*paths: str) -> Any:
-    """Returns what works on these paths: `tf.io.gfile`, or `Local` where none of them is remote."""
+    """Returns `tf.io.gfile`, or `Local` if none of the paths is remote."""
     if not any(map(is_remote, paths)):
         return Local
     import tensorflow as tf
@@ -25,7 +25,7 @@ def get_file_system(*paths: str) -> Any:
 
 
 class Local:
-    """The part of `tf.io.gfile` that this package needs, for paths of this machine."""
+    """The part of `tf.io.gfile` that this package needs, for local paths."""
 
     exists = staticmethod(os.path.exists)
     isdir = staticmethod(os.path.isdir)
@@ -35,17 +35,17 @@ class Local:
 
     @staticmethod
     def makedirs(path: str) -> None:
-        """Makes a directory and those above it; one that is there is left as it is."""
+        """Makes a directory and its parents; does nothing if it exists."""
         os.makedirs(path, exist_ok=True)
 
     @staticmethod
     def rename(source: str, target: str, overwrite: bool = False) -> None:
-        """Renames a file, or a directory to what is none or an empty one."""
+        """Renames a file, or a directory whose target is missing or empty."""
         (os.replace if overwrite else os.rename)(source, target)
 
     @staticmethod
     def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Yields folders below `top`, links followed; none where there is no `top`."""
+        """Yields folders below `top`, following links; none if `top` is missing."""
 
         def fail(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
@@ -55,7 +55,7 @@ class Local:
 
     @staticmethod
     def copy(source: str, target: str) -> None:
-        """Copies what a file holds."""
+        """Copies the content of a file."""
         shutil.copyfile(source, target)
 
 
@@ -67,22 +67,22 @@ def open_file(path: str, mode: str = "r") -> IO:
 
 
 def get_text_options(mode: str) -> dict[str, str]:
-    """Arguments of `open` that make text UTF-8 and leave its line ends as they are."""
+    """Returns arguments of `open` for UTF-8 text with unchanged line ends."""
     return {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
 
 
 def get_failure_reason(error: BaseException) -> str | None:
-    """What a file system says in an error; None if the error is none of a file system."""
+    """Returns a file system error's message; None for any other error."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    tensorflow = sys.modules.get("tensorflow")  # no error of it without it
+    tensorflow = sys.modules.get("tensorflow")  # not imported: not its error
     if tensorflow and isinstance(error, tensorflow.errors.OpError):
         return error.message
     return None
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether a file system says that there is no such file."""
+    """Whether an error reports a missing file."""
     if isinstance(error, OSError):
         return isinstance(error, FileNotFoundError | NotADirectoryError)
     tensorflow = sys.modules.get("tensorflow")
@@ -91,11 +91,11 @@ def is_missing(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explain_failure(what: str) -> Iterator[None]:
-    """Makes a sentence that begins with `what` of a file system's error.
+    """Turns file system errors of the block into input errors that begin with `what`.
 
     Raises:
-      InputError: with that sentence.
-      BrokenPipeError: where nobody reads any more, which is nothing to mend.
+      InputError: for a file system error.
+      BrokenPipeError: if a pipe has no reader any more, which is no error to report.
     """
     try:
         yield

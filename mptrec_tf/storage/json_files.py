@@ -1,4 +1,4 @@
-"""Reads the JSON file that says what a directory holds."""
+"""Reads the JSON file that describes a directory."""
 
 import contextlib
 import json
@@ -12,15 +12,15 @@ from mptrec_tf.storage.file_systems import get_failure_reason, is_missing, open_
 
 @contextlib.contextmanager
 def open_description(path: str, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
-    """Yields what a file holds; what goes wrong with it in the block is a sentence, too.
+    """Yields a file's content; errors of the block count as damage to the file.
 
     Args:
       path: The file.
-      missing: The sentence where there is none.
-      damaged: What to do where it cannot be read, or lacks what the block looks for.
+      missing: The message if the file is missing.
+      damaged: What to do if the file cannot be read, or lacks what the block reads.
 
     Raises:
-      InputError: in both cases.
+      InputError: if the file is missing or damaged.
     """
     try:
         with open_file(path) as file:
@@ -39,10 +39,16 @@ def open_description(path: str, missing: str, damaged: str) -> Iterator[dict[str
 
 
 def read_description(directory: str, name: str, what: str, program: str) -> dict[str, Any]:
-    """Reads the JSON file that describes what a directory holds.
+    """Reads the JSON file that describes a directory.
+
+    Args:
+      directory: The directory.
+      name: The file's name.
+      what: What the directory should hold, with its article, for messages: "a task".
+      program: The program that writes such directories.
 
     Raises:
-      InputError: if it is not there or cannot be read.
+      InputError: if the file is missing or cannot be read.
     """
     path = os.path.join(directory, name)
     try:
@@ -61,10 +67,10 @@ def read_description(directory: str, name: str, what: str, program: str) -> dict
 
 @contextlib.contextmanager
 def explain_damage(directory: str, name: str) -> Iterator[None]:
-    """Turns what goes wrong with the content of a description into a sentence about it.
+    """Turns errors of the block in reading a description into a message about the file.
 
     Raises:
-      InputError: if a field is missing, or is not of the kind that was written.
+      InputError: if a field is missing or has a wrong type.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""Where something is written until it is whole: beside its place, under a name of its own.
+"""Staging files and directories: outputs are written under a unique name beside their target.
 
-Whoever writes holds a lock on what it writes, which a kill releases. What can be locked was left
-by a run that is no more, and the next run that writes to the same place removes it. Where a file
-system has no such locks, nothing is removed.
+A writer holds a lock on its staging file or directory, which a kill releases. One that can be
+locked is a leftover of a run that was killed; the next run that writes to the same target removes
+it. On file systems without such locks nothing is removed.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ _MARK = ".incomplete-"
 
 
 def make_staging_name(target: str) -> str:
-    """A name beside `target` that nothing else has."""
+    """Returns a unique path beside `target`."""
     return f"{target}{_MARK}{uuid.uuid4().hex[:8]}"
 
 
 @contextlib.contextmanager
 def staging_directory(target: str) -> Iterator[str]:
-    """Yields a new directory beside `target`, which is gone after the block if it is still there.
+    """Yields a new directory beside `target`, and removes it after the block if it is still there.
 
     Raises:
-      OSError: if it cannot be made.
+      OSError: if it cannot be created.
     """
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     remove_leftovers(target)
-    path, lock = _locked(target, os.mkdir, os.O_RDONLY | os.O_DIRECTORY)
+    path, lock = _make_locked(target, os.mkdir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield path
     finally:
@@ -42,16 +42,16 @@ def staging_directory(target: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def staging_file(target: str) -> Iterator[tuple[str, int]]:
-    """Yields a new file beside `target`, which is gone after the block if it is still there.
+    """Yields a new file beside `target`, and removes it after the block if it is still there.
 
     Yields:
-      Its path, and a descriptor that is the block's to close.
+      Its path, and a descriptor that the block has to close.
 
     Raises:
-      OSError: if it cannot be made.
+      OSError: if it cannot be created.
     """
     remove_leftovers(target)
-    path, lock = _locked(target, _make_file, os.O_RDWR)
+    path, lock = _make_locked(target, _make_file, os.O_RDWR)
     try:
         yield path, os.dup(lock)
     finally:
@@ -61,21 +61,21 @@ def staging_file(target: str) -> Iterator[tuple[str, int]]:
 
 
 def remove_leftovers(target: str) -> None:
-    """Removes what runs that were killed left beside `target`.
+    """Removes what killed runs left beside `target`.
 
-    Of a version (its name is a number) the leftovers of all versions: the next run makes a higher
-    one.
+    If the target is a version (its name is a number), removes the leftovers of all versions, since
+    the next run writes a higher one.
     """
     folder, name = os.path.split(target)
     name = r"[0-9]+" if re.fullmatch(r"[0-9]+", name) else re.escape(name)
     pattern = re.compile(f"{name}{re.escape(_MARK)}[0-9a-f]{{8}}")
-    with contextlib.suppress(OSError):  # what cannot be read, or is another user's, stays
-        for found in os.listdir(folder or "."):
-            if pattern.fullmatch(found):
-                _remove_if_left(os.path.join(folder, found))
+    with contextlib.suppress(OSError):  # unreadable files and those of other users stay
+        for entry in os.listdir(folder or "."):
+            if pattern.fullmatch(entry):
+                _remove_if_unlocked(os.path.join(folder, entry))
 
 
-def _remove_if_left(path: str) -> None:
+def _remove_if_unlocked(path: str) -> None:
     with contextlib.suppress(OSError):
         mode = os.lstat(path).st_mode
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
@@ -84,7 +84,7 @@ def _remove_if_left(path: str) -> None:
         lock = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             if not take_lock(lock) or not _is_at(lock, path):
-                return  # a run is writing it, or it has its own name by now
+                return  # a run is writing it, or has renamed it
             if stat.S_ISDIR(mode):
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -97,12 +97,12 @@ def _make_file(path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
-def _locked(target: str, make: Callable[[str], None], access: int) -> tuple[str, int]:
-    """Makes something new beside `target`; returns its path and a descriptor that locks it."""
+def _make_locked(target: str, make: Callable[[str], None], access: int) -> tuple[str, int]:
+    """Makes a file or directory beside `target`; returns its path and a locked descriptor."""
     while True:
         path = make_staging_name(target)
         make(path)
-        # Until it is locked, another run may take it for a leftover.
+        # Before it is locked, another run may remove it as a leftover.
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(path, access)
             if take_lock(lock) is not False and _is_at(lock, path):
@@ -111,10 +111,10 @@ def _locked(target: str, make: Callable[[str], None], access: int) -> tuple[str,
 
 
 def take_lock(descriptor: int) -> bool | None:
-    """Locks what is open, for as long as it is.
+    """Locks an open file or directory until it is closed.
 
     Returns:
-      Whether no other process had it locked; None where the file system has no such locks.
+      Whether the lock was free; None on file systems without such locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,7 +60,7 @@ def test_a_changed_byte_never_gives_other_numbers(stored):
             assert loaded[name].tobytes() == ARRAYS[name].tobytes()
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     path = tmp_path / "other.npz"
     one = io.BytesIO()
     np.save(one, np.ones(3))
@@ -75,8 +75,8 @@ def test_other_files_are_refused(tmp_path):
 def test_arrays_may_have_any_name(tmp_path):
     arrays = {"file": np.arange(3), "allow_pickle": np.float32(2), "a/b": np.ones((2, 0))}
     save_arrays(f"{tmp_path}/x.npz", arrays)
-    found = load_arrays(f"{tmp_path}/x.npz")
-    assert found.keys() == arrays.keys()
+    loaded = load_arrays(f"{tmp_path}/x.npz")
+    assert loaded.keys() == arrays.keys()
     for name, value in arrays.items():
-        np.testing.assert_array_equal(found[name], value)
-        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(loaded[name], value)
+        assert loaded[name].dtype == value.dtype

@@ -1,4 +1,4 @@
-"""Outputs that are links, pipes, terminals and what is open already."""
+"""Outputs that are links, pipes, terminals and open descriptors."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ def names(folder):
     return sorted(os.listdir(folder))
 
 
-def test_what_a_link_leads_to_is_written(tmp_path):
+def test_the_target_of_a_link_is_written(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there/real.csv").write_text("old")
     (tmp_path / "link.csv").symlink_to("there/second.csv")
@@ -43,7 +43,7 @@ def test_what_a_link_leads_to_is_written(tmp_path):
     assert names(tmp_path / "there") == ["real.csv", "second.csv"]
 
 
-def test_a_link_to_what_is_not_there_yet(tmp_path):
+def test_a_link_to_a_missing_file(tmp_path):
     (tmp_path / "link").symlink_to("new")
     check_writable(f"{tmp_path}/link")
     write_file(f"{tmp_path}/link", b"1")
@@ -55,7 +55,7 @@ def test_a_link_to_what_is_not_there_yet(tmp_path):
 
 
 def test_a_folder_that_is_a_link(tmp_path):
-    """`..` goes up from where the link leads, as everywhere."""
+    """`..` goes up from the link's target, as everywhere."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "link").symlink_to("a/b")
     write_file(f"{tmp_path}/link/../x", "1")
@@ -107,7 +107,7 @@ def test_a_base_path_that_is_a_link(tmp_path):
     assert names(tmp_path / "disk") == ["1"]
 
 
-def test_a_link_to_a_directory_with_something_in_it(tmp_path):
+def test_a_link_to_a_directory_that_is_not_empty(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real/a").write_text("mine")
     (tmp_path / "link").symlink_to("real")
@@ -144,10 +144,10 @@ def test_permissions(tmp_path, umask):
 
 
 def read_in_background(path):
-    said = []
-    thread = threading.Thread(target=lambda: said.append(Path(path).read_bytes()))
+    received = []
+    thread = threading.Thread(target=lambda: received.append(Path(path).read_bytes()))
     thread.start()
-    return thread, said
+    return thread, received
 
 
 @pytest.mark.parametrize("through", ["itself", "link"])
@@ -160,10 +160,10 @@ def test_a_named_pipe_is_written_and_stays(tmp_path, through, content):
         path.symlink_to("pipe")
     before = os.stat(path)
     check_writable(str(path))
-    thread, said = read_in_background(path)
+    thread, received = read_in_background(path)
     write_file(str(path), content)
     thread.join()
-    assert said == [content.encode() if isinstance(content, str) else content]
+    assert received == [content.encode() if isinstance(content, str) else content]
     assert stat.S_ISFIFO(os.stat(path).st_mode)
     assert (os.stat(path).st_ino, os.stat(path).st_mode) == (before.st_ino, before.st_mode)
     assert names(tmp_path) == (["link", "pipe"] if through == "link" else ["pipe"])
@@ -194,8 +194,8 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_what_is_open_already_is_written_where_it_stands(tmp_path, spelling):
-    """A file that is open has readers and a place: it is neither replaced nor begun anew."""
+def test_an_open_file_is_written_at_its_position(tmp_path, spelling):
+    """An open file has readers and a position: it is neither replaced nor truncated."""
     (tmp_path / "inside").mkdir()
     file = tmp_path / "inside/out.csv"
     with open(file, "w") as opened:
@@ -217,7 +217,7 @@ def test_an_open_pipe_and_an_open_socket(tmp_path):
     reading, writing = os.pipe()
     write_file(f"/dev/fd/{writing}", "text")
     assert os.read(reading, 100) == b"text"
-    with pytest.raises(InputError, match="open for reading alone"):
+    with pytest.raises(InputError, match="open for reading only"):
         check_writable(f"/dev/fd/{reading}")
     os.close(reading)
     with pytest.raises(BrokenPipeError):
@@ -232,8 +232,8 @@ def test_an_open_pipe_and_an_open_socket(tmp_path):
         assert theirs.recv(100) == b"text"
 
 
-def test_another_process_files_are_written_as_they_are(tmp_path):
-    """What /proc names of another process cannot be replaced."""
+def test_files_of_another_process_are_written_directly(tmp_path):
+    """Paths of another process in /proc cannot be replaced."""
     code = "import sys; sys.stdin.read()"
     with open(tmp_path / "theirs", "w") as theirs:
         process = subprocess.Popen(
@@ -255,7 +255,7 @@ def test_paths_of_proc_that_lead_to_a_folder(tmp_path, monkeypatch):
 
 
 def test_devices_of_this_machine():
-    """Looked at alone: were they taken for files, writing to them as root would replace them."""
+    """Only checked, not written: were one taken for a file, root would replace it."""
     assert not resolve_destination("/dev/null").is_file
     assert not resolve_destination("//dev/../dev/null").is_file
     assert not resolve_destination("/dev/kmsg.csv").is_file
@@ -266,7 +266,7 @@ def test_devices_of_this_machine():
         check_writable("/dev/fd/")
 
 
-def test_a_socket_is_refused(tmp_path):
+def test_a_socket_is_rejected(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{tmp_path}/socket")
         with pytest.raises(InputError, match="it is a socket"):
@@ -276,7 +276,7 @@ def test_a_socket_is_refused(tmp_path):
     assert names(tmp_path) == ["socket"]
 
 
-def test_memory_that_is_a_file_system_holds_files():
+def test_a_file_system_in_memory_holds_files():
     path = f"/dev/shm/mptrec-test-{os.getpid()}"
     assert resolve_destination(path).is_file
 

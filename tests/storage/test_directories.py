@@ -18,23 +18,23 @@ def tree(folder):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_directory_appears_when_the_block_ends(tmp_path, slash):
-    with create_directory(f"{tmp_path}/new{slash}") as aside:
-        write_file(f"{aside}/a.txt", "text")
+    with create_directory(f"{tmp_path}/new{slash}") as staging:
+        write_file(f"{staging}/a.txt", "text")
         assert not (tmp_path / "new").exists()
     assert tree(tmp_path) == ["new", "new/a.txt"]
     assert (tmp_path / "new/a.txt").read_text() == "text"
 
 
 def test_parents_are_made(tmp_path):
-    with create_directory(f"{tmp_path}/a/b/c") as aside:
-        write_file(f"{aside}/x", b"1")
+    with create_directory(f"{tmp_path}/a/b/c") as staging:
+        write_file(f"{staging}/x", b"1")
     assert tree(tmp_path) == ["a", "a/b", "a/b/c", "a/b/c/x"]
 
 
 def test_an_error_leaves_nothing_behind(tmp_path):
     def write():
-        with create_directory(f"{tmp_path}/new") as aside:
-            write_file(f"{aside}/a.txt", "text")
+        with create_directory(f"{tmp_path}/new") as staging:
+            write_file(f"{staging}/a.txt", "text")
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -44,12 +44,12 @@ def test_an_error_leaves_nothing_behind(tmp_path):
 
 def test_an_empty_directory_is_filled(tmp_path):
     (tmp_path / "new").mkdir()
-    with create_directory(f"{tmp_path}/new") as aside:
-        write_file(f"{aside}/a.txt", "text")
+    with create_directory(f"{tmp_path}/new") as staging:
+        write_file(f"{staging}/a.txt", "text")
     assert tree(tmp_path) == ["new", "new/a.txt"]
 
 
-def test_what_is_there_stays(tmp_path):
+def test_existing_content_stays(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old/a.txt").write_text("mine")
     message = "old already exists; give another output directory or remove it"
@@ -59,7 +59,7 @@ def test_what_is_there_stays(tmp_path):
     assert (tmp_path / "old/a.txt").read_text() == "mine"
 
 
-def test_what_comes_meanwhile_stays(tmp_path):
+def test_content_of_another_run_stays(tmp_path):
     def write():
         with create_directory(f"{tmp_path}/new"):
             (tmp_path / "new").mkdir()
@@ -70,7 +70,7 @@ def test_what_comes_meanwhile_stays(tmp_path):
     assert tree(tmp_path) == ["new", "new/a.txt"]
 
 
-def test_a_file_is_no_output_directory(tmp_path):
+def test_a_file_is_not_an_output_directory(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="file already exists"):
         check_absent(f"{tmp_path}/file")
@@ -86,7 +86,7 @@ def test_below_a_file_nothing_can_be_written(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_file_system_that_is_not_there():
+def test_an_unknown_file_system():
     message = "cannot look into nosuch://bucket/new: .*nosuch"
     with pytest.raises(InputError, match=message), create_directory("nosuch://bucket/new"):
         pytest.fail("the block must not run")
@@ -104,7 +104,7 @@ def test_write_file_where_nothing_can_be_written(tmp_path):
         write_file(f"{tmp_path}/none/a", "text")
 
 
-def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+def test_an_unfinished_file_leaves_the_old_one(tmp_path):
     write_file(f"{tmp_path}/a", "one")
 
     def write():

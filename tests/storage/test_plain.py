@@ -75,7 +75,7 @@ def test_defaults_stand_in_for_fields_that_are_left_out():
         ([1], "_Inner should be a mapping"),
     ],
 )
-def test_data_of_another_shape_are_rejected(raw, message):
+def test_data_of_another_type_are_rejected(raw, message):
     with pytest.raises(TypeError, match=message):
         from_plain(_Inner, raw)
 
@@ -118,7 +118,7 @@ class _Kinds:
     kinds: tuple[_Kind, ...]
 
 
-def test_a_class_may_have_a_plain_form_of_its_own():
+def test_a_class_may_define_its_plain_form():
     kinds = _Kinds((_First("a", 2), _Second("b", (3,))))
     plain = {
         "kinds": [

@@ -10,7 +10,7 @@ import pytest
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import create_directory, exclusive_lock, write_file
 
-# What a process does that writes to the place in its first argument, until it is killed.
+# Code of a process that writes to the path in its first argument until it is killed.
 WRITE = {
     "directory": """
 import os, signal, sys
@@ -59,25 +59,25 @@ def write(kind, place):
 
 
 @pytest.mark.parametrize("kind", WRITE)
-def test_what_a_killed_run_left_is_removed_by_the_next_one(kind, tmp_path):
+def test_leftovers_of_a_killed_run_are_removed_by_the_next_one(kind, tmp_path):
     with writing(kind, tmp_path / "x") as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    [left] = names(tmp_path)
-    assert left.startswith("x.incomplete-")
+    [leftover] = names(tmp_path)
+    assert leftover.startswith("x.incomplete-")
     write(kind, tmp_path / "x")
     assert names(tmp_path) == ["x"]
 
 
 @pytest.mark.parametrize("kind", WRITE)
-def test_what_a_run_is_writing_stays(kind, tmp_path):
+def test_staging_files_of_a_running_process_stay(kind, tmp_path):
     with writing(kind, tmp_path / "x"):
         [staging] = names(tmp_path)
         write(kind, tmp_path / "x")
         assert names(tmp_path) == ["x", staging]
 
 
-def test_what_an_earlier_version_left_is_removed_and_nothing_else(tmp_path):
+def test_only_leftovers_of_an_earlier_version_are_removed(tmp_path):
     """Earlier versions took no lock."""
     (tmp_path / "x.incomplete-514aa624/tmp-1/deep").mkdir(parents=True)
     (tmp_path / "x.incomplete-00000000").write_text("half")
@@ -94,8 +94,8 @@ def test_what_an_earlier_version_left_is_removed_and_nothing_else(tmp_path):
     os.symlink(tmp_path / "y.incomplete-514aa624", tmp_path / "x.incomplete-aaaaaaaa")
     os.mkfifo(tmp_path / "x.incomplete-bbbbbbbb")
     write_file(str(tmp_path / "x"), "whole")
-    kept = [*others, "x", "x.incomplete-aaaaaaaa", "x.incomplete-bbbbbbbb"]
-    assert names(tmp_path) == sorted(kept)
+    remaining = [*others, "x", "x.incomplete-aaaaaaaa", "x.incomplete-bbbbbbbb"]
+    assert names(tmp_path) == sorted(remaining)
 
 
 def test_leftovers_of_all_versions_are_removed_by_the_next_version(tmp_path):
@@ -110,9 +110,9 @@ def test_leftovers_of_all_versions_are_removed_by_the_next_version(tmp_path):
         assert names(tmp_path) == ["4", staging, "6", "x.incomplete-514aa624"]
 
 
-def test_many_who_write_at_once_do_each_other_no_harm(tmp_path):
-    """None takes what another writes for a leftover, at whatever moment it looks."""
-    wrong = []
+def test_concurrent_writers_do_not_disturb_each_other(tmp_path):
+    """No writer takes another's staging file for a leftover."""
+    errors = []
 
     def work(number):
         for i in range(40):
@@ -121,21 +121,21 @@ def test_many_who_write_at_once_do_each_other_no_harm(tmp_path):
                 with create_directory(str(tmp_path / f"{number}{i:03}")) as staging:
                     write_file(f"{staging}/a", "text")
             except Exception as error:  # a thread's error would be lost
-                wrong.append(error)
+                errors.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 7)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert errors == []
     versions = [f"{number}{i:03}" for number in range(1, 7) for i in range(40)]
     assert names(tmp_path) == [*versions, "file"]
     assert all((tmp_path / version / "a").read_text() == "text" for version in versions)
 
 
-def test_two_who_write_the_same_directory(tmp_path):
-    """The first that ends has it; the other is told, and leaves nothing."""
+def test_two_writers_of_the_same_directory(tmp_path):
+    """The first to finish wins; the other fails and leaves nothing."""
 
     def second():
         with create_directory(f"{tmp_path}/x") as staging:
@@ -143,18 +143,18 @@ def test_two_who_write_the_same_directory(tmp_path):
             with create_directory(f"{tmp_path}/x") as other:
                 write_file(f"{other}/a", "first")
 
-    with pytest.raises(InputError, match="x already exists: another run made it meanwhile"):
+    with pytest.raises(InputError, match="x already exists: another run created it meanwhile"):
         second()
     assert names(tmp_path) == ["x"]
     assert (tmp_path / "x/a").read_text() == "first"
 
 
-def test_a_directory_is_held_alone_until_its_holder_ends(tmp_path):
+def test_a_directory_is_locked_until_its_process_ends(tmp_path):
     code = """
 import signal, sys
 from mptrec_tf.storage.directories import exclusive_lock
 with exclusive_lock(sys.argv[1]):
-    print("held", flush=True)
+    print("locked", flush=True)
     signal.pause()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -172,7 +172,7 @@ with exclusive_lock(sys.argv[1]):
         pass
 
 
-def test_a_directory_that_cannot_be_held(tmp_path):
+def test_a_directory_that_cannot_be_locked(tmp_path):
     with (
         pytest.raises(InputError, match=r"cannot write .*none: "),
         exclusive_lock(f"{tmp_path}/none"),
