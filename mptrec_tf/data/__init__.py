@@ -1,1 +1,18 @@
 """From raw rows to packed examples: specs, readers, labels, preprocessing."""
+
+__all__ = [
+    "canonical",
+    "features",
+    "packed",
+    "prepare",
+    "prepared",
+    "prepared_checks",
+    "raw_examples",
+    "sources",
+    "spec",
+    "spec_yaml",
+    "tasks",
+    "text_format",
+    "training_data",
+    "transform",
+]

@@ -1,4 +1,4 @@
-"""Raw rows as Arrow columns, which Beam, TensorFlow Transform and tf.Example coders read."""
+"""Raw rows as Arrow columns, for Beam, TensorFlow Transform and tf.Example coders."""
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +19,12 @@ def read_raw_features(spec: DatasetSpec, block: Block) -> dict[str, pa.Array]:
 
 
 def encode_text(values: np.ndarray) -> pa.Array:
-    """An object array [n] of str as UTF-8 bytes."""
+    """Converts an object array [n] of str to UTF-8 bytes."""
     return pa.array(values, pa.string()).cast(pa.large_binary())
 
 
 def make_lists(values: pa.Array, width: int = 1) -> pa.Array:
-    """Values [n * width] as n lists of `width` each."""
+    """Groups values [n * width] into n lists of `width`."""
     offsets = np.arange(0, len(values) + 1, width, dtype=np.int64)
     return pa.LargeListArray.from_arrays(pa.array(offsets), values)
 
@@ -32,8 +32,8 @@ def make_lists(values: pa.Array, width: int = 1) -> pa.Array:
 def serialize_rows(batch: pa.RecordBatch) -> list[bytes]:
     """Serializes n rows as tf.Examples; equal rows give equal bytes, in every process.
 
-    The encoder alone writes the features of each row in another order: fingerprints of rows, and
-    the order in which training holds them, are made of the bytes.
+    The encoder orders the features of each row at random, but fingerprints of rows, and their order
+    in training, depend on the bytes.
     """
     encoded = example_coder.RecordBatchToExamplesEncoder().encode(batch)
     return [tf.train.Example.FromString(e).SerializeToString(deterministic=True) for e in encoded]

@@ -1,16 +1,16 @@
-"""The canonical form of text: one spelling for one value, in labels and in categorical columns.
+"""The canonical form of text: one spelling per value, in labels and in categorical columns.
 
 In this order:
 
     white space     around the text is dropped
     whole numbers   "3.0", "3.", "+3" and "3.0E0" are "3", "-0.0" is "0"; leading zeros stay, as in
-                    "0123" (a postcode is no number), and so does "12E4" (an article's number)
+                    "0123" (a postcode is not a number), and so does "12E4" (an article's number)
     truth values    "True", "TRUE" and "true" are "true", and likewise "false"
-    missing         what the spec's `missing_values` list, whatever its case, is `MISSING`
+    missing         the spec's `missing_values`, in upper or lower case, are `MISSING`
 
-Everything else stays as it is. This module has the rule for labels, which are made outside of any
-graph, and imports no TensorFlow; `canonical_graph` has the same for features, inside the
-preprocessing graph and thus inside every SavedModel. A test holds the two together.
+All other text is unchanged. This module implements the rules for labels, outside of graphs, and
+imports no TensorFlow; `canonical_graph` implements them for features, in the preprocessing graph
+and thus in every SavedModel. A test checks that the two agree.
 """
 
 import functools
@@ -18,18 +18,18 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# The usual spellings of a value that is not there, in upper or lower case.
+# The usual spellings of a missing value, in upper or lower case.
 MISSING_VALUES = (
     *("", "NA", "N/A", "N.A.", "#NA", "#N/A", "#N/A N/A", "<NA>", "NaN", "-NaN", "NaT"),
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "null", "(null)", "<null>", "[null]", "#NULL!"),
     *("None", "nil", "missing", "(missing)", "(empty)", "undefined", "__HIVE_DEFAULT_PARTITION__"),
     *("\\N", "?", ".", "-", "--", "---", "\u2013", "\u2014"),
 )
-# The canonical form of a value that is missing. No other text has it: white space is dropped.
+# The canonical form of a missing value. No other text has it, since white space is dropped.
 MISSING = "\t"
 
-# Patterns for Python's `re` and for RE2, which TensorFlow has. Python's `str.strip` drops the same
-# white space.
+# Patterns for Python's `re` and for TensorFlow's RE2. Python's `str.strip` drops the same white
+# space.
 WHITE_SPACE = (
     r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
     r"\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
@@ -37,10 +37,10 @@ WHITE_SPACE = (
 ZERO = r"^[+-]?0(?:\.0*)?$"
 WHOLE = r"^(?:\+|(-))?([1-9][0-9]*)(?:\.0*)?$"
 LEADING_ZEROS = r"^([+-]?0[0-9]+)\.0*$"
-# As programs write large numbers: "1.2345678E7", "1e+16".
+# Large numbers as programs write them: "1.2345678E7", "1e+16".
 SCIENTIFIC = r"^[+-]?(?:(?:0|[1-9][0-9]*)\.[0-9]*[eE][+-]?|[1-9][0-9]*[eE]\+)[0-9]{1,2}$"
 TRUE, FALSE = r"^[tT][rR][uU][eE]$", r"^[fF][aA][lL][sS][eE]$"
-# Larger numbers are not whole numbers of any program.
+# No integer type holds larger numbers.
 LARGEST = 2.0**63
 
 _ZERO, _WHOLE, _LEADING_ZEROS = map(re.compile, (ZERO, WHOLE, LEADING_ZEROS))
@@ -48,14 +48,14 @@ _SCIENTIFIC, _TRUE, _FALSE = map(re.compile, (SCIENTIFIC, TRUE, FALSE))
 
 
 def canonicalize(value: Any) -> str:
-    """Returns the canonical form of a value's text, without a look at what counts as missing.
+    """Returns the canonical form of a value's text, regardless of missing values.
 
     Example:
       >>> canonical(" 3.0"), canonical("TRUE"), canonical("007"), canonical("Male ")
       ('3', 'true', '007', 'Male')
     """
     text = str(value).strip()
-    if "\n" in text:  # for `$`, a line may end there
+    if "\n" in text:  # `$` also matches before a line end
         return text
     if _ZERO.match(text):
         return "0"
@@ -71,22 +71,22 @@ def canonicalize(value: Any) -> str:
 
 def is_missing(text: str, missing_values: Iterable[str]) -> bool:
     """Whether a text in canonical form is empty or one of these, in upper or lower case."""
-    return _missing(tuple(missing_values)).match(text) is not None
+    return _compile_missing(tuple(missing_values)).match(text) is not None
 
 
 @functools.cache
-def _missing(missing_values: tuple[str, ...]) -> re.Pattern:
+def _compile_missing(missing_values: tuple[str, ...]) -> re.Pattern:
     return re.compile(make_missing_pattern(missing_values))
 
 
 def make_missing_pattern(missing_values: Iterable[str]) -> str:
-    """Returns a pattern of empty text and all canonical forms that count as missing."""
+    """Returns a pattern that matches empty text and all canonical forms that count as missing."""
     forms = sorted({"", *map(canonicalize, missing_values)})
-    return f"^(?:{'|'.join(''.join(map(_any_case, form)) for form in forms)})$"
+    return f"^(?:{'|'.join(''.join(map(_ignore_case, form)) for form in forms)})$"
 
 
 def make_changing_pattern(missing_values: Iterable[str]) -> str:
-    """Returns a pattern of whole texts: all that are not in canonical form, and a few that are."""
+    """Returns a pattern that matches all texts not in canonical form, and a few others."""
     white = WHITE_SPACE.rstrip("+")
     kinds = [
         f"{white}.*|.*{white}",
@@ -97,8 +97,8 @@ def make_changing_pattern(missing_values: Iterable[str]) -> str:
     return f"(?s:{'|'.join(kinds)})"
 
 
-def _any_case(character: str) -> str:
-    # Only of ASCII: programs differ in what else is the same letter.
+def _ignore_case(character: str) -> str:
+    # ASCII only: programs differ in the case of other letters.
     if character.isascii() and character.isalpha():
         return f"[{character.lower()}{character.upper()}]"
     return re.escape(character)

@@ -1,8 +1,8 @@
-"""Raw columns out of serialized tf.Examples of any type: what writers make int64, bytes or float.
+"""Parses raw columns from serialized tf.Examples of any type: int64, bytes or float.
 
-`tf.io.parse_example` takes one type for each feature and rejects the others. A model whose training
-rows came as tf.Examples with another type than a feature's own takes them all, by a general decoder
-that needs about twice the time.
+`tf.io.parse_example` accepts one type per feature. A model whose training rows were tf.Examples
+with another type than a feature's own accepts all types, by a general decoder that takes about
+twice the time.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ _LISTS = {
 
 
 class ExampleParser(tf.Module):
-    """Serialized tf.Examples [B] to the raw columns [B] of the features, by name.
+    """Parses serialized tf.Examples [B] into the raw columns [B] of the features, by name.
 
-    Text is string and a number float32, however they stand in the examples, where the spec says
-    that training rows had another type (`example_types`).
+    Text is string and numbers are float32. Examples may have them in any type if the training rows
+    had another type than the feature's own (`example_types` of the spec).
 
     Args:
-      spec: Says what the features are.
+      spec: Describes the features.
     """
 
     def __init__(self, spec: DatasetSpec):
@@ -43,23 +43,23 @@ class ExampleParser(tf.Module):
         """Parses examples [B].
 
         Raises:
-          tf.errors.InvalidArgumentError: for an example that lacks a feature, or has not one value
-            of it.
+          tf.errors.InvalidArgumentError: for an example without exactly one value of each feature.
         """
         if not self._any_type:
             return tf.io.parse_example(serialized, self._features)
-        found = _one_value_each(serialized, list(self._features), self._columns)
+        by_type = _decode_values(serialized, list(self._features), self._columns)
         columns = {}
         for column, (name, feature) in enumerate(self._features.items()):
-            values = {kind: of[:, column] for kind, of in found.items()}
-            columns[name] = _text(values) if feature.dtype == tf.string else _number(values)
+            values = {kind: of[:, column] for kind, of in by_type.items()}
+            to_column = _to_text if feature.dtype == tf.string else _to_number
+            columns[name] = to_column(values)
         return columns
 
 
-def _one_value_each(
+def _decode_values(
     serialized: tf.Tensor, names: list[str], columns: tf.lookup.StaticHashTable
 ) -> Mapping[str, tf.Tensor]:
-    """Returns values [B, F] by type, and under `kind` which of `_LISTS` counts, [B, F]."""
+    """Returns values [B, F] by type, and as `kind` the index [B, F] into `_LISTS` of the type."""
     rows = tf.size(serialized)
     [features] = _decode(serialized, "tensorflow.Example", {"features": tf.string})
     sizes, [entries] = _decode_lists(features[:, 0], "tensorflow.Features", {"feature": tf.string})
@@ -76,14 +76,14 @@ def _one_value_each(
     lists = _decode(
         tf.gather(value[:, 0], used), "tensorflow.Feature", dict.fromkeys(_LISTS, tf.string)
     )
-    found, counts, kinds = {}, [], []
+    by_type, counts, kinds = {}, [], []
     for number, ((kind, (message, dtype)), content) in enumerate(
         zip(_LISTS.items(), lists, strict=True)
     ):
         sizes, [values] = _decode_lists(content[:, 0], message, {"value": dtype})
-        # Where no list of the type has a value it has no column at all.
+        # If no list of the type has a value, `values` has no column.
         first = tf.concat([values, _empty([tf.shape(values)[0], 1], dtype)], axis=1)[:, 0]
-        found[kind] = tf.tensor_scatter_nd_update(_empty(shape, dtype), places, first)
+        by_type[kind] = tf.tensor_scatter_nd_update(_empty(shape, dtype), places, first)
         counts.append(sizes[:, 0])
         kinds.append(tf.where(sizes[:, 0] > 0, number, 0))
     count = tf.scatter_nd(places, tf.add_n(counts), shape)
@@ -93,22 +93,22 @@ def _one_value_each(
         tf.size(bad) == 0, ["each example needs exactly one value of the features:", names_of_bad]
     )
     with tf.control_dependencies([check]):
-        found["kind"] = tf.scatter_nd(places, tf.add_n(kinds), shape)
-    return found
+        by_type["kind"] = tf.scatter_nd(places, tf.add_n(kinds), shape)
+    return by_type
 
 
 def _decode(messages: tf.Tensor, message: str, fields: Mapping[str, tf.DType]) -> list[tf.Tensor]:
-    """Fields of serialized messages [n] that have one value, [n, 1] each; empty where one lacks."""
+    """Returns fields of one value of serialized messages [n], [n, 1] each; missing ones empty."""
     _, values = _decode_lists(messages, message, fields)
-    # Where no message has a field it has no column at all.
+    # If no message has a field, it has no column.
     return [tf.concat([v, _empty([tf.shape(v)[0], 1], v.dtype)], axis=1)[:, :1] for v in values]
 
 
 def _decode_lists(
     messages: tf.Tensor, message: str, fields: Mapping[str, tf.DType]
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """How many values fields of messages [n] have, [n, fields], and the values, [n, most] each."""
-    # The op wants one message at least, and a batch may have none: an empty one more.
+    """Returns the sizes [n, fields] of fields of messages [n], and the values [n, most] each."""
+    # The op needs at least one message, and a batch may have none: adds an empty one.
     sizes, values = tf.io.decode_proto(
         tf.concat([messages, [b""]], axis=0), message, list(fields), list(fields.values())
     )
@@ -119,7 +119,7 @@ def _empty(shape, dtype: tf.DType) -> tf.Tensor:
     return tf.fill(shape, "") if dtype == tf.string else tf.zeros(shape, dtype)
 
 
-def _text(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def _to_text(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
     as_text = tf.where(
         values["kind"] == 1,
         format_numbers(values["float_list"]),
@@ -128,7 +128,7 @@ def _text(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.where(values["kind"] == 0, values["bytes_list"], as_text)
 
 
-def _number(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def _to_number(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
     as_text = tf.where(values["kind"] == 0, values["bytes_list"], "0")
     as_number = tf.where(
         values["kind"] == 1, values["float_list"], tf.cast(values["int64_list"], tf.float32)

@@ -1,21 +1,25 @@
-"""What the signature `columns` calls raw columns; imports no TensorFlow, for clients."""
+"""The input names of raw columns in the signature `columns`; imports no TensorFlow, for clients."""
 
 import re
 from collections.abc import Iterable
 
-# A signature like `columns`, by the spec's own names. Versions have it where these differ.
+# A signature like `columns` with the spec's own names. Versions have it if these differ.
 SPEC_COLUMNS = "spec_columns"
 
 
 def make_input_names(columns: Iterable[str]) -> dict[str, str]:
-    """Returns what the signature `columns` calls each raw column.
+    """Returns the name of each raw column in the signature `columns`.
 
-    A column's own name where TensorFlow takes it: ASCII letters, digits and _, begins with a
-    letter, and differs from the others in more than its case. Other characters become _, and a
-    number tells apart what would be the same. `inputs` in the card says it for every column.
+    This is the column's own name if TensorFlow accepts it: ASCII letters, digits and _, begins with
+    a letter, and differs from the others in more than its case. Other characters become _, and a
+    number makes names unique. The model card lists them under `inputs`.
+
+    Example:
+      >>> make_input_names(["age", "hours per week"])
+      {'age': 'age', 'hours per week': 'hours_per_week'}
     """
     columns = list(columns)
-    # Columns that can keep their names keep them, whatever stands before them.
+    # Columns with valid names come first, so that they retain them.
     taken, names = {"self"}, {}
     for column in sorted(columns, key=lambda column: _is_input_name(column), reverse=True):
         plain = make_plain_name(column)
@@ -28,7 +32,7 @@ def make_input_names(columns: Iterable[str]) -> dict[str, str]:
 
 
 def make_plain_name(column: str) -> str:
-    """A column's name in characters that TensorFlow takes."""
+    """Returns a column's name in characters that TensorFlow accepts."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
     return plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"
 

@@ -1,4 +1,4 @@
-"""Looks at the label values that a data set's rows held, and says in sentences what seems wrong."""
+"""Checks the label values of a data set's rows."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from mptrec_tf.data.tasks.label_survey import Surveys
 
 
 def find_label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:
-    """Yields what is worth a sentence about the labels of some splits.
+    """Yields warnings about the labels of some splits, a sentence each.
 
     Args:
-      spec: Says what the labels are.
+      spec: Describes the labels.
       surveys: `Survey.to_dict` by split.
     """
     for task in spec.tasks:

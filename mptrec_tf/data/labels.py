@@ -1,4 +1,4 @@
-"""Weights from raw columns; labels are the tasks' own, see `tasks.base`."""
+"""Reads weights from raw columns; for labels see `tasks.base`."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def make_weights(name: str, block: Block) -> np.ndarray:
     """Returns the weights [n] of n rows.
 
     Raises:
-      InputError: for a weight that is negative or no number, with its place.
+      InputError: for a weight that is negative or not a number, with its place.
     """
     values = block.numbers(name)
     bad = np.flatnonzero(values < 0)

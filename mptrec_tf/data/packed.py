@@ -1,13 +1,13 @@
-"""The packed layout: what stands in prepared examples and in training batches, by name.
+"""The packed layout: the tensors of prepared examples and of training batches, by name.
 
     categorical  [B, F] int64    ids into one table; the features' ids do not overlap
     numeric      [B, N] float32  scaled
-    labels       [B, T] float32  what each task's kind makes of its column
-    weight       [B] float32     where the data have one
-    row          [B] int32       a training row's number, where rows are in memory
+    labels       [B, T] float32  of all tasks
+    weight       [B] float32     if the data have one
+    row          [B] int32       the number of a training row, if rows are held in memory
 
-The first two are what the preprocessing graph makes of raw columns. Other kinds of features have a
-tensor each, which is named like their section (see `features.base`).
+The first two are outputs of the preprocessing graph. Each other kind of feature has one more
+tensor, named after its section (see `features.base`).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _RAW = {TEXT: tf.string, NUMBER: tf.float32}
 
 
 def raw_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
-    """How a tf.Example of raw columns is parsed: features only, one value each."""
+    """Returns how to parse tf.Examples of raw columns: features only, one value each."""
     return {
         name: tf.io.FixedLenFeature([], _RAW[feature.raw_type(spec)])
         for name, feature in spec.raw_columns.items()
@@ -37,7 +37,7 @@ def raw_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
 
 
 def packed_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
-    """How the packed features of a tf.Example are parsed: [n] by kind."""
+    """Returns how to parse the packed features of tf.Examples: [n] by kind."""
     return {
         kind.section: tf.io.FixedLenFeature([kind.columns(features)], tf.as_dtype(kind.dtype))
         for kind, features in spec.by_kind().items()
@@ -45,12 +45,12 @@ def packed_feature_spec(spec: DatasetSpec) -> dict[str, tf.io.FixedLenFeature]:
 
 
 def count_packed_bytes(spec: DatasetSpec) -> int:
-    """How many bytes the packed features of a row take."""
+    """Returns the bytes of a row's packed features."""
     return sum(of.shape[0] * of.dtype.size for of in packed_feature_spec(spec).values())
 
 
 def parse_packed(serialized: tf.Tensor, spec: DatasetSpec) -> dict[str, tf.Tensor]:
-    """Parses prepared tf.Examples [B]: labels, features and, where there is one, the weight."""
+    """Parses prepared tf.Examples [B]: labels, features and, if there is one, the weight."""
     features: dict[str, Any] = {LABELS: tf.io.FixedLenFeature([len(spec.tasks)], tf.float32)}
     features |= packed_feature_spec(spec)
     if spec.weight:

@@ -1,6 +1,6 @@
 """Prepares a data set on Beam: raw rows to packed examples with labels, in one pipeline.
 
-Runs wherever Beam runs: on this machine, Flink, Spark or Dataflow.
+Works with every Beam runner: local, Flink, Spark or Dataflow.
 """
 
 import contextlib
@@ -49,8 +49,8 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import copy_directory, create_directory
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
-# Marks what goes past the preprocessing graph; a feature's name never has a tab.
-_ASIDE = "\t"
+# Prefix of columns that bypass the preprocessing graph; a feature's name never has a tab.
+_BYPASS = "\t"
 
 
 def prepare(
@@ -64,57 +64,60 @@ def prepare(
     """Reads every split of a source, fits the preprocessing on train, and writes packed examples.
 
     Args:
-      source: Where the raw rows come from.
-      output_dir: A directory that does not exist yet. It appears when everything is in it.
-      transform_dir: A preprocessing graph to use as it is, a backbone's, instead of fitting one:
-        for the data of a task that joins that backbone.
+      source: The raw rows.
+      output_dir: A new directory. It is written atomically.
+      transform_dir: A backbone's preprocessing graph to use instead of fitting one, for the data
+        of a task to add to that backbone.
       beam_args: The Beam runner's own flags.
-      on_rows: Called with the number of rows after each block that is read, where the runner
-        works in this process.
+      on_rows: Called with the number of rows of each block, if the runner works in this process.
 
     Returns:
-      What was prepared.
+      The prepared data.
 
     Raises:
-      InputError: for raw rows that the spec does not fit, an empty split, flags that the runner
+      InputError: for raw rows that do not fit the spec, an empty split, flags that the runner
         does not take, or a directory that already exists.
+
+    Example:
+      data = prepare(open_source("synthetic", rows=6_000), "prepared")
+      data.splits["train"]["rows"]  # 6000
     """
     check_beam_args(beam_args)
     if transform_dir and not tf.io.gfile.isdir(transform_dir):
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
-    with create_directory(output_dir) as aside:
+    with create_directory(output_dir) as staging:
         for split in SPLITS:
             _check_start(source, split)
         run = uuid.uuid4().hex[:8]
         reading.on_rows[run] = on_rows
         try:
-            _run(run, source, aside, transform_dir, beam_args)
+            _run(run, source, staging, transform_dir, beam_args)
         except Exception as error:
-            mistake = find_user_error(error)
-            if mistake is None:
+            user_error = find_user_error(error)
+            if user_error is None:
                 raise
-            raise mistake from error
+            raise user_error from error
         finally:
             del reading.on_rows[run]
-        surveys = {split: read_summary(_survey_file(aside, split)) for split in SPLITS}
-        shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(aside)))
-        save_description(aside, add_types(source.spec, surveys["train"]), shapes, surveys)
+        surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
+        shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))
+        save_description(staging, add_types(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)
 
 
 def check_beam_args(beam_args: Sequence[str]) -> None:
-    """Rejects flags that Beam or its runner would stumble over, or ignore.
+    """Rejects flags that Beam or its runner would fail on or ignore.
 
     Raises:
       InputError: naming the flag.
     """
     options = PipelineOptions(list(beam_args))
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # where argparse puts its message before it exits
+        with contextlib.redirect_stderr(stderr):  # argparse prints its message before it exits
             given = options.get_all_options(retain_unknown_options=True)
     except SystemExit as error:
-        message = said.getvalue().strip().rpartition("error: ")[2]
+        message = stderr.getvalue().strip().rpartition("error: ")[2]
         raise InputError(
             f"Beam does not take the flags {' '.join(beam_args)}: {message}."
         ) from error
@@ -123,14 +126,14 @@ def check_beam_args(beam_args: Sequence[str]) -> None:
         create_runner(runner or "DirectRunner")
     except (ValueError, ImportError, AttributeError) as error:
         raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
-    # Other runners may hand a flag that Beam does not know to a job server that does.
+    # Other runners may pass a flag that Beam does not know to a job server that does.
     unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
     if unknown and runner in (None, "DirectRunner"):
         raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
 
 
 def _check_start(source: Source, split: str) -> None:
-    """Finds what is wrong with all rows of a split before an engine is started for them."""
+    """Checks the first rows of a split before a Beam runner is started."""
     blocks = (block for shard in source.shards(split) for block in source.read(shard))
     block = next(filter(len, blocks), None)
     if block is None:
@@ -144,8 +147,8 @@ def _run(
     run: str, source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]
 ) -> None:
     spec = source.spec
-    raw_config = _raw_config(spec, transform_dir)
-    passthrough = {name for name, _ in _passthrough(spec)}
+    raw_config = _make_raw_config(spec, transform_dir)
+    passthrough = {name for name, _ in _list_passthrough(spec)}
     temporary = f"{output}/tmp-{run}"
     with (
         beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
@@ -183,15 +186,15 @@ def _run(
         copy_directory(
             schema_directory(transform_dir), schema_directory(transform_directory(output))
         )
-    if tf.io.gfile.exists(temporary):  # a graph that was given needs none
+    if tf.io.gfile.exists(temporary):  # a given graph needs none
         tf.io.gfile.rmtree(temporary)
 
 
-def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
-    """How TensorFlow Transform reads the features out of what `make_record_batch` makes."""
+def _make_raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
+    """Returns how TensorFlow Transform reads the features of a `make_record_batch`."""
     values = {TEXT: pa.large_binary(), NUMBER: pa.float32()}
     kinds = {name: values[feature.raw_type(spec)] for name, feature in spec.raw_columns.items()}
-    kinds |= dict(_passthrough(spec))
+    kinds |= dict(_list_passthrough(spec))
     fields = [(name, pa.large_list(kind)) for name, kind in kinds.items()]
     names = set(spec.feature_names)
     schema = make_raw_metadata(spec).schema
@@ -202,10 +205,10 @@ def _raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAda
     return tfxio.TensorAdapterConfig(pa.schema(fields), representations)
 
 
-def _passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
-    """What goes past the preprocessing graph to stand beside its outputs."""
+def _list_passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
+    """Returns names and types of the columns that bypass the preprocessing graph."""
     columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
-    return [(_ASIDE + name, pa.float32()) for name in columns]
+    return [(_BYPASS + name, pa.float32()) for name in columns]
 
 
 def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
@@ -217,26 +220,26 @@ def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     arrays = read_raw_features(spec, block)
     labels = [task.labels(block, spec.missing_values) for task in spec.tasks]
     labels = np.stack(labels, axis=1)
-    arrays[_ASIDE + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
+    arrays[_BYPASS + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[_ASIDE + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
+        arrays[_BYPASS + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
     if spec.user_id:
-        block.column(spec.user_id)  # for grouped metrics, which read the raw rows
+        block.column(spec.user_id)  # checks it for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
 
 
 class _Encode(beam.DoFn):
-    """Packed record batches to serialized tf.Examples."""
+    """Converts packed record batches to serialized tf.Examples."""
 
     def process(self, element):
         batch, _ = element
-        names = [name.removeprefix(_ASIDE) for name in batch.schema.names]
+        names = [name.removeprefix(_BYPASS) for name in batch.schema.names]
         batch = pa.RecordBatch.from_arrays(batch.columns, names)
         yield from serialize_rows(batch)
 
 
 def add_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
-    """Adds to a spec which columns tf.Examples of the training rows had in another type."""
+    """Returns a spec with the types of columns whose tf.Examples in train had another type."""
     types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
     return dataclasses.replace(spec, example_types=types)
 
@@ -246,11 +249,11 @@ def _survey_file(directory: str, split: str) -> str:
 
 
 def find_user_error(error: BaseException) -> InputError | None:
-    """The user's mistake in what a runner raised, without the runner's own notes, if there is one.
+    """Returns the input error in what a runner raised, without the runner's notes, if there is one.
 
     Beam adds the step's name to a worker's error, and other engines wrap it into a text.
     """
     if isinstance(error, InputError):
         return InputError(_STEP_NOTE.sub("", str(error)))
-    found = re.search(r"InputError: (.*)", str(error))
-    return InputError(_STEP_NOTE.sub("", found.group(1))) if found else None
+    match = re.search(r"InputError: (.*)", str(error))
+    return InputError(_STEP_NOTE.sub("", match.group(1))) if match else None

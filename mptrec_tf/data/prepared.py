@@ -1,13 +1,13 @@
-"""What `mptrec-prepare` wrote: packed examples by split, the spec, and the preprocessing graph.
+"""Reads what `mptrec-prepare` wrote: packed examples, the spec, and the preprocessing graph.
 
     <directory>/
       data.json            the spec, the shapes of packed features, rows and labels by split, and a
-                           survey of what the raw rows held
+                           survey of the raw rows
       transform/           the preprocessing graph (TensorFlow Transform's output)
       train-*.tfrecord     packed examples; validation-* and test-* likewise
 
-Training reads nothing else. TensorFlow is imported when examples are read, not before: what is
-wrong with the description is said at once.
+Training reads nothing else. TensorFlow is imported only when examples are read, so that errors in
+the description are reported at once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _DESCRIPTION = "data.json"
 
 
 def transform_directory(directory: str) -> str:
-    """Where the preprocessing graph is."""
+    """Returns the directory of the preprocessing graph."""
     return f"{directory}/transform"
 
 
 def examples_prefix(directory: str, split: str) -> str:
-    """What the names of a split's files begin with."""
+    """Returns the prefix of the names of a split's files."""
     return f"{directory}/{split}"
 
 
@@ -46,7 +46,14 @@ def save_description(
     inputs: Sequence[InputShape],
     surveys: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Writes what `PreparedData` reads; see `survey.Survey.to_dict` for what is known by split."""
+    """Writes the description that `PreparedData` reads.
+
+    Args:
+      directory: The directory of the prepared data.
+      spec: The data set's spec.
+      inputs: The shapes of the features of each kind.
+      surveys: `Survey.to_dict` by split.
+    """
     content = {
         "spec": to_plain(spec),
         "inputs": to_plain(inputs),
@@ -60,10 +67,14 @@ class PreparedData(TrainingData):
     """A prepared data set.
 
     Args:
-      directory: What `mptrec-prepare` wrote.
+      directory: An output directory of `mptrec-prepare`.
 
     Raises:
       InputError: if the directory does not hold prepared data.
+
+    Example:
+      data = PreparedData("prepared")
+      examples = tf.data.TFRecordDataset(data.files("train")).batch(256).map(data.parse)
     """
 
     def __init__(self, directory: str):
@@ -81,13 +92,13 @@ class PreparedData(TrainingData):
             self.survey = content["survey"]
 
     def files(self, split: str) -> list[str]:
-        """The split's TFRecord files, sorted."""
+        """Returns the split's TFRecord files, sorted."""
         import tensorflow as tf
 
-        found = sorted(tf.io.gfile.glob(f"{examples_prefix(self.directory, split)}-*.tfrecord"))
-        if not found:
+        files = sorted(tf.io.gfile.glob(f"{examples_prefix(self.directory, split)}-*.tfrecord"))
+        if not files:
             raise InputError(f"{self.directory} holds no {split} examples; prepare the data again.")
-        return found
+        return files
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
@@ -97,7 +108,7 @@ class PreparedData(TrainingData):
 
 
 def summarize_splits(data: PreparedData) -> list[dict[str, Any]]:
-    """Rows, and what is known of the labels, by split and task, for a table."""
+    """Returns a table of rows and statistics of labels, by split and task."""
     return [
         {
             "task": task.name,

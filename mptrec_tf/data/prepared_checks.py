@@ -1,7 +1,7 @@
-"""Looks at prepared data for what makes good numbers and bad models, and says it in sentences.
+"""Checks prepared data for problems that give good metrics and bad models.
 
-A feature that gives a label away; validation or test rows that are training rows; values that the
-training rows do not have; numbers that are mostly one value; and what `label_checks` knows.
+These are: a feature that reveals a label; validation or test rows that are training rows; values
+that the training rows do not have; numbers that are mostly one value; and those of `label_checks`.
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ from mptrec_tf.data.label_checks import find_label_warnings
 from mptrec_tf.data.packed import LABELS, count_packed_bytes
 from mptrec_tf.data.prepared import PreparedData
 
-# Of each split at most so many rows are looked at, and so many bytes.
+# At most so many rows, and so many bytes, of each split are checked.
 MOST_ROWS = 500_000
 _MOST_BYTES = 1 << 28
 _READ_ROWS = 10_000
-_BINS = 256  # of a number
-# Shares of a split's rows that are worth a sentence.
+_BINS = 256  # of a numeric feature
+# Shares of a split's rows above which there is a warning.
 _MOSTLY = 0.5
 _NEARLY_ALL = 0.9
 
@@ -44,13 +44,17 @@ class DataChecks:
 
     Args:
       data: The data; of each split the first `MOST_ROWS` rows are read.
-      on_rows: Called with the number of rows after each batch that was read.
-      shared: Files of validation and test that train has, too, see `find_shared_files`.
+      on_rows: Called with the number of rows of each batch that was read.
+      shared: Files of validation and test that are also files of train, see `find_shared_files`.
 
     Attributes:
-      unknown: By split and feature that has an id for unknown values, the share of rows whose value
-        has no id of its own.
-      missing_ids: By kind, how many features have an id for a missing value.
+      unknown: By split and feature, the share of rows whose value has no id of its own; only
+        features with an id for unknown values.
+      missing_ids: By kind, the number of features that have an id for a missing value.
+
+    Example:
+      for sentence in DataChecks(PreparedData("prepared")).warnings():
+          print(sentence)
     """
 
     def __init__(
@@ -62,19 +66,18 @@ class DataChecks:
         self._shared = shared or {}
         self._data = data
         self._spec = data.spec
-        self._samples = {split: _read(data, split, on_rows) for split in data.splits}
+        self._samples = {split: _read_sample(data, split, on_rows) for split in data.splits}
         transform = tft.TFTransformOutput(data.transform_dir)
         self._columns = []
         self.missing_ids: dict[str, int] = {}
         for kind, features in data.spec.by_kind().items():
-            self._columns += _columns(
-                kind, features, kind.id_ranges(data.spec, features, transform)
-            )
+            ranges = kind.id_ranges(data.spec, features, transform)
+            self._columns += _list_columns(kind, features, ranges)
             self.missing_ids[kind.section] = kind.missing_ids(features, transform)
-        self.unknown = {split: self._unknown(sample) for split, sample in self._samples.items()}
+        self.unknown = {split: self._share_unknown(of) for split, of in self._samples.items()}
 
-    def _unknown(self, sample: _Sample) -> dict[str, float]:
-        """Share of rows, by feature with an id for them, whose value has no id of its own."""
+    def _share_unknown(self, sample: _Sample) -> dict[str, float]:
+        """Returns the share of rows with the id for unknown values, by feature that has one."""
         shares = {}
         for at in self._columns:
             if at.size and at.feature.has_unknown:
@@ -83,26 +86,25 @@ class DataChecks:
         return shares
 
     def warnings(self) -> list[str]:
-        """Returns what is worth a sentence, one each."""
+        """Returns a sentence for each problem."""
         return [
             *find_label_warnings(self._spec, self._data.survey),
-            *self._repeated_rows(),
-            *self._unknown_values(),
-            *self._separating_features(),
-            *self._of_kinds(),
+            *self._check_repeated_rows(),
+            *self._check_unknown_values(),
+            *self._check_separating_features(),
+            *self._check_kinds(),
         ]
 
-    def _repeated_rows(self) -> Iterator[str]:
+    def _check_repeated_rows(self) -> Iterator[str]:
         for split, files in self._shared.items():
             if files:
                 yield (
                     f"the {split} rows of {', '.join(files[:3])} are training rows, too; "
-                    f"metrics on them say nothing of new rows: give --{split}_files rows of their "
-                    "own."
+                    f"metrics on them do not hold for new rows: give other rows by --{split}_files."
                 )
         train = self._samples["train"].hashes
         known, counts = np.unique(train, return_counts=True)
-        # Where most rows have twins anyway, a row that is found again says nothing.
+        # If most rows have duplicates anyway, a repeated row is no evidence.
         if counts.size < _MOSTLY * train.size:
             same = np.sort(train)
             for split, sample in self._samples.items():
@@ -115,7 +117,7 @@ class DataChecks:
             if split != "train" and share >= _NEARLY_ALL and not self._shared.get(split):
                 yield _describe_repeated(split, "all" if share == 1 else f"{share:.0%}")
 
-    def _unknown_values(self) -> Iterator[str]:
+    def _check_unknown_values(self) -> Iterator[str]:
         for split, shares in self.unknown.items():
             for name, share in shares.items():
                 if share > _MOSTLY and split == "train":
@@ -126,34 +128,34 @@ class DataChecks:
                 elif share > _MOSTLY:
                     yield (
                         f"column {name!r}: {share:.0%} of the {split} rows have values that the "
-                        "training rows do not have (or too few times), which all look alike to the "
-                        "model; is that so in production, too?"
+                        "training rows do not have (or too few times), which the model cannot "
+                        "distinguish; check whether production has them, too."
                     )
 
-    def _separating_features(self) -> Iterator[str]:
+    def _check_separating_features(self) -> Iterator[str]:
         train, validation = self._samples["train"].labels, self._samples["validation"].labels
         features = len(self._spec.features)
         for i, task in enumerate(self._spec.tasks):
             yield from task.separating_features(
-                self._bins(), features, train[:, i], validation[:, i]
+                self._bin_values(), features, train[:, i], validation[:, i]
             )
 
-    def _bins(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Each feature's values as small numbers, of the training and of the validation rows."""
+    def _bin_values(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yields each feature's values as small integers, of training and of validation rows."""
         train, validation = self._samples["train"], self._samples["validation"]
         for at in self._columns:
             fitted, other = at.values(train), at.values(validation)
             if at.size:
                 yield at.feature.name, fitted - at.first, other - at.first
             elif not at.has_ids:
-                edges = _edges(fitted)
+                edges = _find_edges(fitted)
                 yield (
                     at.feature.name,
                     np.searchsorted(edges, fitted),
                     np.searchsorted(edges, other),
                 )
 
-    def _of_kinds(self) -> Iterator[str]:
+    def _check_kinds(self) -> Iterator[str]:
         for kind, features in self._spec.by_kind().items():
             yield from kind.warnings(self._spec, features, self._data.survey["train"])
 
@@ -163,11 +165,11 @@ class _Column:
     """A column of a packed tensor.
 
     Attributes:
-      feature: Whose it is.
-      column: int. Its number in the packed tensor.
+      feature: The column's feature.
+      column: int. Its index in the packed tensor.
       has_ids: bool. Whether it holds ids.
       first: int. The first of its ids.
-      size: int. How many ids it has; 0 where that is not known, or it holds numbers.
+      size: int. The number of its ids; 0 if it is unknown, or the column holds numbers.
     """
 
     feature: Feature
@@ -181,10 +183,10 @@ class _Column:
         return sample.features[self.feature.section][:, self.column]
 
 
-def _columns(
+def _list_columns(
     kind: type[Feature], features: Sequence[Feature], ranges: Sequence[tuple[int, int, int]]
 ) -> Iterator[_Column]:
-    """Yields the columns of a packed tensor; each feature has equally many, one after the other."""
+    """Yields the columns of a packed tensor; each feature has equally many consecutive ones."""
     of_ids = {column: (first, size) for column, first, size in ranges}
     count = kind.columns(features)
     for column in range(count):
@@ -192,7 +194,7 @@ def _columns(
         yield _Column(feature, column, kind.dtype == "int64", *of_ids.get(column, ()))
 
 
-def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
+def _read_sample(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
     spec = data.spec
     row_bytes = 8 + count_packed_bytes(spec) + 4 * len(spec.tasks)
     most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
@@ -213,8 +215,8 @@ def _read(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sam
     return _Sample(columns["hash"], features, columns[LABELS])
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Where bins of about equally many values end: midway between two of them, as trees split."""
+def _find_edges(values: np.ndarray) -> np.ndarray:
+    """Returns edges of bins with about equally many values, midway between two of them."""
     distinct = np.unique(values).astype(np.float64)
     ends = np.quantile(values, np.linspace(0, 1, _BINS), method="nearest")
     places = np.unique(np.searchsorted(distinct, ends))
@@ -223,22 +225,22 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 
 def find_shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """Returns the files, or parts of TFDS data sets, of validation and test that train has, too.
+    """Returns the files, or parts of TFDS data sets, of validation and test that are also in train.
 
     Args:
       shards: A source's shards by split.
     """
-    train = [_file(shard) for shard in shards["train"] if isinstance(shard, str)]
-    found = {}
+    train = [_parse_shard(shard) for shard in shards["train"] if isinstance(shard, str)]
+    shared = {}
     for split, others in shards.items():
         if split != "train":
-            named = [(o, _file(o)) for o in others if isinstance(o, str)]
-            found[split] = [o for o, file in named if any(_overlap(file, one) for one in train)]
-    return found
+            parsed = [(o, _parse_shard(o)) for o in others if isinstance(o, str)]
+            shared[split] = [o for o, rows in parsed if any(_overlap(rows, one) for one in train)]
+    return shared
 
 
-def _file(shard: str) -> tuple[str, float, float]:
-    """A file, or a data set and the first and the last of its rows (end excluded)."""
+def _parse_shard(shard: str) -> tuple[str, float, float]:
+    """Returns a file or data set, and the range of its rows (end excluded)."""
     part = re.fullmatch(r"(tfds:.*)\[(\d+):(\d+)\]", shard)
     if part:
         return part[1], int(part[2]), int(part[3])
@@ -251,6 +253,6 @@ def _overlap(a: tuple[str, float, float], b: tuple[str, float, float]) -> bool:
 
 def _describe_repeated(split: str, share: str) -> str:
     return (
-        f"{share} of the {split} rows are training rows, too; metrics on them say nothing of new "
-        f"rows: give --{split}_files rows of their own."
+        f"{share} of the {split} rows are training rows, too; metrics on them do not hold for new "
+        f"rows: give other rows by --{split}_files."
     )

@@ -1,4 +1,4 @@
-"""The tables that preparation ends with: label values, and features by split."""
+"""Tables of prepared data: label values, and features by split."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from mptrec_tf.data.prepared_checks import DataChecks
 
 
 def make_label_rows(data: PreparedData) -> list[dict[str, Any]]:
-    """Which label values each task met, how often, and what they became, for a table."""
+    """Returns a table of raw label values, their labels, and their rows by split."""
     return [row for task in data.spec.tasks for row in task.label_rows(data.survey)]
 
 
 def make_feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, Any]]:
-    """Unknown, missing and distinct values of each feature by split, for a table."""
+    """Returns a table of unknown, missing and distinct values of each feature by split."""
     splits: Sequence[str] = list(data.splits)
     kinds: dict[str, list[str]] = {}
     for feature in data.spec.features:
@@ -27,13 +27,15 @@ def make_feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, 
             {
                 "feature": name,
                 "kind": " and ".join(kind),
-                "unknown": "" if None in unknown else _cells(f"{u:.1%}" for u in unknown),
-                "missing": _cells(f"{o['missing'] / n:.1%}" for o, n in zip(of, rows, strict=True)),
-                "distinct": _cells(f"{o['distinct']:,}" for o in of),
+                "unknown": "" if None in unknown else _join_cells(f"{u:.1%}" for u in unknown),
+                "missing": _join_cells(
+                    f"{o['missing'] / n:.1%}" for o, n in zip(of, rows, strict=True)
+                ),
+                "distinct": _join_cells(f"{o['distinct']:,}" for o in of),
             }
         )
     return table
 
 
-def _cells(values: Iterable[str]) -> str:
+def _join_cells(values: Iterable[str]) -> str:
     return " / ".join(values)

@@ -1,12 +1,12 @@
-"""Raw rows as tf.Examples with their labels: what TFX pipelines hand from component to component.
+"""Raw rows as tf.Examples with their labels: the examples of TFX pipelines.
 
     <directory>/
       examples.json       the spec, rows and labels by split, a fingerprint of the rows
       Split-train/*       tf.Examples, gzipped TFRecord; the other splits likewise
 
 An example holds the raw feature columns, `label/<task>` for every task of the spec, and the
-columns of user, weight and known predictions where the spec names them. The columns that make
-labels are left out.
+columns of user, weight and known predictions if the spec names them. Raw label columns are left
+out.
 """
 
 import json
@@ -34,7 +34,7 @@ _LABEL_PREFIX = "label/"
 
 
 def label_column(task: str) -> str:
-    """The feature of an example that holds a task's label."""
+    """Returns the feature of an example with a task's label."""
     return f"{_LABEL_PREFIX}{task}"
 
 
@@ -43,7 +43,7 @@ def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
 
     Raises:
       InputError: for a missing column, a value that the spec does not allow, with its place, or a
-        feature that is named like a label.
+        feature with the name of a label.
     """
     arrays = read_raw_features(spec, block)
     for task in spec.tasks:
@@ -67,7 +67,14 @@ def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
 def save_description(
     directory: str, spec: DatasetSpec, surveys: Mapping[str, Mapping[str, Any]], fingerprint: str
 ) -> None:
-    """Writes what `RawExamples` reads; see `survey.Survey.to_dict` for what is known by split."""
+    """Writes the description that `RawExamples` reads.
+
+    Args:
+      directory: The directory of the raw examples.
+      spec: The data set's spec.
+      surveys: `Survey.to_dict` by split.
+      fingerprint: The fingerprint of the rows.
+    """
     content = {
         "spec": to_plain(spec),
         "splits": {s: {k: of[k] for k in SPLIT_FIELDS} for s, of in surveys.items()},
@@ -102,10 +109,10 @@ def list_split_files(directory: str, split: str) -> list[str]:
     Raises:
       InputError: if there are none.
     """
-    found = sorted(tf.io.gfile.glob(f"{directory}/Split-{split}/*"))
-    if not found:
+    files = sorted(tf.io.gfile.glob(f"{directory}/Split-{split}/*"))
+    if not files:
         raise InputError(f"{directory} holds no {split} examples; make them again.")
-    return found
+    return files
 
 
 def read_serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
@@ -119,7 +126,7 @@ class RawExamples(TrainingData):
     """Raw examples that a preprocessing graph packs as they are read.
 
     Args:
-      directory: What the pipelines' example generation wrote.
+      directory: An output directory of the pipelines' example generation.
       transform_dir: Directory of the preprocessing graph; in stage 2 the backbone's.
 
     Raises:
@@ -148,7 +155,7 @@ class RawExamples(TrainingData):
         if self.spec.weight:
             columns[self.spec.weight] = number
         parsed = tf.io.parse_example(serialized, columns)
-        beside = {LABELS: tf.stack([parsed.pop(label) for label in labels], axis=1)}
+        others = {LABELS: tf.stack([parsed.pop(label) for label in labels], axis=1)}
         if self.spec.weight:
-            beside[WEIGHT] = parsed.pop(self.spec.weight)
-        return {**self._preprocessing(parsed), **beside}
+            others[WEIGHT] = parsed.pop(self.spec.weight)
+        return {**self._preprocessing(parsed), **others}

@@ -1,4 +1,4 @@
-"""How raw rows come in: one reader on Beam for programs and TFX components."""
+"""Reads raw rows on Beam, for programs and TFX components."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from mptrec_tf.data.sources.block import Block, Source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
 
-# The outputs of reading.
+# Names of outputs.
 _ROWS, _SURVEY = "rows", "survey"
 
 MakeBatch = Callable[[DatasetSpec, Block], pa.RecordBatch]
-# What the reader calls with rows that were read, by run, for runners that work in this process: a
-# step of a pipeline is pickled, a callback cannot be.
+# Callbacks with the number of rows that were read, by run. They work for runners in this process
+# only: a pipeline's steps are pickled, and callbacks cannot be.
 on_rows: dict[str, Callable[[int], Any]] = {}
 
 
@@ -27,11 +27,11 @@ def read_split(
     """Reads the rows of a split.
 
     Args:
-      pipeline: Where the steps go.
+      pipeline: The pipeline to add steps to.
       source: The rows.
       split: The split's name.
-      make_batch: Checks a block of rows and makes Arrow columns of it.
-      run: The key of what `on_rows` has, if anything.
+      make_batch: Checks a block of rows and converts it to Arrow columns.
+      run: The key of the callback in `on_rows`, if there is one.
 
     Returns:
       Record batches, and one survey of all rows as plain data.
@@ -52,7 +52,7 @@ def read_split(
 
 
 def read_summary(path: str) -> dict[str, Any]:
-    """Returns what a file of JSON objects, one a line, says together, and removes the file."""
+    """Returns the merged JSON objects of a file, one per line, and removes the file."""
     with tf.io.gfile.GFile(path) as file:
         summary = {key: value for line in file for key, value in json.loads(line).items()}
     tf.io.gfile.remove(path)
@@ -60,7 +60,7 @@ def read_summary(path: str) -> dict[str, Any]:
 
 
 class _Read(beam.DoFn):
-    """Shards of a source to record batches and their surveys."""
+    """Reads shards of a source into record batches and their surveys."""
 
     def __init__(self, source: Source, make_batch: MakeBatch, run: str):
         self._source = source

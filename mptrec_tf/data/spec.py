@@ -1,4 +1,4 @@
-"""What a data set holds: which columns are features, and which make a task's label.
+"""The spec of a data set: which columns are features, and which are labels of tasks.
 
 Plain data, validated on construction; imports no TensorFlow. `mptrec_tf.data.spec_yaml` reads it
 from a file.
@@ -24,10 +24,10 @@ _LINE_OR_TAB = re.compile(r"[\t\r\n]")
 
 
 class SpecError(InputError):
-    """A spec that is wrong.
+    """An error in a spec.
 
     Attributes:
-      problems: All that is wrong, as (the object it is about, sentence) pairs.
+      problems: All problems, as (object, sentence) pairs.
     """
 
     def __init__(self, message: str, problems: Sequence[tuple[Any, str]] = ()):
@@ -41,21 +41,20 @@ class DatasetSpec:
 
     Attributes:
       name: str. The data set's name.
-      features: The features of all kinds; they are put in the order in which they are packed, that
-        of the kinds in the registry, and within a kind as they are given.
-      tasks: All tasks, those that a model is pre-trained on and those declared to come. None of
-        their label columns may be a feature.
+      features: The features of all kinds; sorted into the order in which they are packed, by the
+        order of kinds in the registry, and within a kind as given.
+      tasks: All tasks, those that a model is pre-trained on and those to add. None of their label
+        columns may be a feature.
       user_id: Optional str. Column that groups rows for grouped AUC.
       weight: Optional str. Column with a non-negative weight of each row in losses and metrics.
-      missing_values: Texts of labels and text columns that count as missing, in upper or
-        lower case; empty text always does. What a task lists by itself (`positive`, `negative`)
-        is none of them.
-      text_format: How text files are written.
-      example_types: Type of a column by name, "int64", "float" or "bytes", where the training rows
-        came as tf.Examples that have another one than the feature's own. Not a user's to give.
+      missing_values: Texts of labels and text columns that count as missing, in upper or lower
+        case; empty text always does. Values that a task lists (`positive`, `negative`) do not.
+      text_format: The format of text files.
+      example_types: By column, "int64", "float" or "bytes", if the training rows were tf.Examples
+        of another type than the feature's own. Set by preparation, not by users.
 
     Raises:
-      SpecError: naming everything that is wrong.
+      SpecError: naming all problems.
 
     Example:
       >>> spec = DatasetSpec(
@@ -82,13 +81,13 @@ class DatasetSpec:
             FEATURES.get(feature.section)
         by_kind = sorted(self.features, key=lambda feature: order.index(feature.section))
         object.__setattr__(self, "features", tuple(by_kind))
-        found = _problems(self)
-        if found:
-            sentences = "; ".join(text for _, text in found)
-            raise SpecError(f"data set {self.name!r}: {sentences}", found)
+        problems = _find_problems(self)
+        if problems:
+            sentences = "; ".join(text for _, text in problems)
+            raise SpecError(f"data set {self.name!r}: {sentences}", problems)
 
     def by_kind(self) -> dict[type[Feature], tuple[Feature, ...]]:
-        """The features of each kind that there are some of, in the order of the registry."""
+        """Returns the features by kind, in the order of the registry."""
         kinds: dict[type[Feature], tuple[Feature, ...]] = {}
         for feature in self.features:
             kind = FEATURES.get(feature.section)
@@ -96,7 +95,7 @@ class DatasetSpec:
         return kinds
 
     def section(self, name: str) -> tuple[Feature, ...]:
-        """The features of one section, "numeric" for example."""
+        """Returns the features of one section, "numeric" for example."""
         return tuple(f for f in self.features if f.section == name)
 
     @property
@@ -116,7 +115,7 @@ class DatasetSpec:
 
     @functools.cached_property
     def column_types(self) -> Mapping[str, str]:
-        """What each feature column holds, "text" or "number": what all of its features read."""
+        """The type of each feature column, "text" or "number", which all of its features read."""
         types: dict[str, list[str]] = {}
         for feature in self.features:
             before = types.get(feature.name, feature.reads)
@@ -125,7 +124,7 @@ class DatasetSpec:
 
     @functools.cached_property
     def raw_columns(self) -> Mapping[str, Feature]:
-        """The feature that decides how each raw column is read, texts first, then numbers."""
+        """By raw column, the feature that decides how it is read; texts first, then numbers."""
         columns: dict[str, Feature] = {}
         for kind in (TEXT, NUMBER):
             for feature in self.features:
@@ -157,11 +156,11 @@ class DatasetSpec:
         return tuple(known[name] for name in names)
 
     def features_json(self) -> str:
-        """The features alone, as JSON that is equal exactly where preprocessing is the same."""
+        """Returns only the features, as JSON that is equal if and only if preprocessing is."""
         return json.dumps({**self._sections(), "missing_values": self.missing_values})
 
     def _sections(self) -> dict[str, list[dict[str, Any]]]:
-        """The features' own fields by section."""
+        """Returns the fields of the features by section."""
         always = [n for n, kind in FEATURES.all().items() if kind.always_listed]
         sections: dict[str, list[dict[str, Any]]] = {name: [] for name in always}
         for feature in self.features:
@@ -169,34 +168,34 @@ class DatasetSpec:
         return sections
 
     def to_json(self) -> str:
-        """The whole spec as JSON, which `from_json` reads."""
+        """Returns the whole spec as JSON, which `from_json` reads."""
         return json.dumps(self.to_plain(), indent=2)
 
     def to_plain(self) -> dict[str, Any]:
-        """The whole spec as plain data, which `from_plain` reads; features stand by section."""
+        """Returns the whole spec as plain data, which `from_plain` reads; features by section."""
         fields = fields_to_plain(self)
         del fields["features"]
         return {"name": fields.pop("name"), **self._sections(), **fields}
 
     @classmethod
     def from_json(cls, text: str) -> "DatasetSpec":
-        """Reads what `to_json` wrote."""
+        """Restores a spec from `to_json`."""
         return cls.from_plain(json.loads(text))
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> "DatasetSpec":
-        """Reads what `to_plain` and JSON made of a spec.
+        """Restores a spec from `to_plain`, also after a round trip through JSON.
 
         Raises:
-          InputError: for what a version before 0.2 wrote: it took text in another way; or for a
-            kind of feature that is not there.
+          InputError: for a spec of a version before 0.2, which treated text differently, or for an
+            unknown kind of feature.
           KeyError: if a field is missing.
-          TypeError: if one is of another type.
+          TypeError: if a field has another type.
         """
         if "missing_values" not in raw:
             raise InputError(
                 f"data set {raw['name']!r} was prepared by a version of mptrec_tf before 0.2, "
-                "which took text in another way; prepare the data and train on them again."
+                "which treated text differently; prepare the data and train on them again."
             )
         names = {field.name for field in dataclasses.fields(cls)} - {"features", "tasks"}
         sections = [name for name in raw if name not in names | {"tasks"}]
@@ -214,43 +213,43 @@ class DatasetSpec:
         )
 
 
-def _problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
-    """Everything wrong in `spec`, as (the object it is about, sentence) pairs."""
-    found: list[tuple[Any, str]] = []
+def _find_problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
+    """Returns all problems of a spec, as (object, sentence) pairs."""
+    problems: list[tuple[Any, str]] = []
     if not spec.features:
         sections = " or ".join(FEATURES.names())
-        found.append((spec, f"it has no feature; list at least one under {sections}"))
+        problems.append((spec, f"it has no feature; list at least one under {sections}"))
     if not spec.tasks:
-        found.append((spec, "it has no task; list at least one under tasks"))
-    found += [(spec.text_format, sentence) for sentence in spec.text_format.problems()]
+        problems.append((spec, "it has no task; list at least one under tasks"))
+    problems += [(spec.text_format, sentence) for sentence in spec.text_format.problems()]
     seen: set[tuple[type, str]] = set()
     for feature in spec.features:
-        found += [(feature, sentence) for sentence in _column_problems(spec, feature)]
+        problems += [(feature, sentence) for sentence in _find_column_problems(spec, feature)]
         # A column may be both a category and a number.
         if (type(feature), feature.name) in seen:
-            found.append((feature, f"feature {feature.name!r} is listed twice"))
+            problems.append((feature, f"feature {feature.name!r} is listed twice"))
         seen.add((type(feature), feature.name))
     for feature in spec.features:
         if feature.name in spec.column_types:
-            found += [(feature, sentence) for sentence in feature.problems(spec)]
+            problems += [(feature, sentence) for sentence in feature.problems(spec)]
     names: set[str] = set()
     for task in spec.tasks:
-        found += [(task, text) for text in task.problems(names)]
+        problems += [(task, text) for text in task.problems(names)]
         names.add(task.name)
-    return found
+    return problems
 
 
-def _column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
-    """Yields why a feature cannot read its column, in sentences."""
+def _find_column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
+    """Yields a sentence for each reason why a feature cannot read its column."""
     name = feature.name
     if not name or _LINE_OR_TAB.search(name):
         yield f"feature name {name!r} must be text without line ends and tabs"
     if name not in spec.column_types:
-        yield f"column {name!r} is a text to one of its features and a number to another"
+        yield f"column {name!r} is text for one of its features and a number for another"
     for task in spec.tasks:
         if task.label == name:
             yield (
-                f"column {name!r} makes the label of task {task.name!r}, so it cannot be a "
+                f"column {name!r} is the label of task {task.name!r}, so it cannot be a "
                 "feature; remove it from the features"
             )
             break

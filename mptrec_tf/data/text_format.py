@@ -1,4 +1,4 @@
-"""How a user's text files are written: what stands between values, and where the names are."""
+"""The format of a user's text files: delimiter, escape and header."""
 
 import dataclasses
 
@@ -11,15 +11,19 @@ _UNFIT = ('"', "\n", "\r", "\0")
 
 @dataclasses.dataclass(frozen=True)
 class TextFormat:
-    """How rows stand in a text file.
+    """The format of a text file.
 
     Attributes:
       delimiter: Optional str. One character between values, or its name (tab, comma, semicolon,
         pipe, space). Defaults to a tab in files called .tsv or .tab, and to a comma in others.
-      escape: Optional str. A character that takes the next one as it is: a backslash, as Spark
-        writes CSV. By default a quote inside quotes is doubled, and nothing else is special.
+      escape: Optional str. A character that escapes the next one: a backslash, as Spark writes
+        CSV. By default a quote inside quotes is doubled, and nothing else is special.
       header: Optional names of the columns, for files whose first line is a row. By default the
         first line that is not blank names them.
+
+    Example:
+      >>> TextFormat(delimiter="semicolon", header=("user", "item")).delimiter
+      ';'
     """
 
     delimiter: str | None = None
@@ -35,27 +39,27 @@ class TextFormat:
             object.__setattr__(self, "header", tuple(self.header))
 
     def problems(self) -> list[str]:
-        """Everything that is wrong, a sentence each."""
-        found = []
+        """Returns a sentence for each problem."""
+        problems = []
         for name in ("delimiter", "escape"):
             value = getattr(self, name)
             if value is not None and (len(value) != 1 or value in _UNFIT):
-                found.append(
-                    f"{name} must be a single character that is no quote and no line end, "
+                problems.append(
+                    f"{name} must be a single character other than a quote or a line end, "
                     f"not {value!r}"
                 )
         if self.delimiter is not None and self.delimiter == self.escape:
-            found.append(f"delimiter and escape are both {self.escape!r}")
+            problems.append(f"delimiter and escape are both {self.escape!r}")
         if self.header is not None:
             twice = sorted({n for n in self.header if n and self.header.count(n) > 1})
             if not self.header:
-                found.append("header must name the columns, in their order")
+                problems.append("header must name the columns, in their order")
             if twice:
-                found.append(f"header names column {twice[0]!r} twice")
-        return found
+                problems.append(f"header names column {twice[0]!r} twice")
+        return problems
 
-    def of_file(self, path: str) -> "TextFormat":
-        """Returns the format of a file: the delimiter goes by its name where none is given."""
+    def for_file(self, path: str) -> "TextFormat":
+        """Returns the format of a file; its name decides the delimiter if none is given."""
         if self.delimiter is not None:
             return self
         name = path.lower()

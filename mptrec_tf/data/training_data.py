@@ -1,7 +1,7 @@
-"""What training needs of its data, wherever they come from.
+"""The interface of training data.
 
-Prepared data (`prepared_data`) were packed ahead; a pipeline's raw examples (`raw_examples`) are
-packed as they are read. Importing this imports no TensorFlow.
+Prepared data (`prepared`) are already packed; a pipeline's raw examples (`raw_examples`) are packed
+as they are read. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-# What descriptions of data hold of each split, of what a survey holds.
+# The fields of a survey that descriptions of data hold by split.
 SPLIT_FIELDS = ("rows", "tasks")
 
 
@@ -25,12 +25,12 @@ class TrainingData(Protocol):
     """Labelled rows by split, and the preprocessing graph that packs them.
 
     Attributes:
-      directory: str. Where they are.
+      directory: str. Directory of the data.
       transform_dir: str. Directory of the preprocessing graph.
       spec: The data set's spec.
-      inputs: What a model is told of the features of each kind, in the order of x.
-      splits: Rows (`rows`) and what is known of the labels by task (`tasks`, see `Task.summary`) of
-        each split.
+      inputs: The shapes of the features of each kind, in the order of x.
+      splits: By split, its rows (`rows`) and statistics of labels by task (`tasks`, see
+        `Task.summary`).
     """
 
     directory: str
@@ -50,7 +50,7 @@ class TrainingData(Protocol):
         """Parses [B] serialized examples: features, `labels` [B, T], and `weight` [B] if any."""
 
     def task_columns(self, tasks: Sequence[str]) -> list[int]:
-        """Columns of `labels` that hold these tasks.
+        """Returns the columns of `labels` of these tasks.
 
         Raises:
           InputError: for an unknown task, or one with the same label in all rows of a split.
@@ -72,10 +72,10 @@ class TrainingData(Protocol):
 
 
 def check_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    """Returns the `splits` of a description that hold what this version reads.
+    """Returns the `splits` of a description after checking their fields.
 
     Raises:
-      KeyError: for what an older version wrote.
+      KeyError: for a field that an older version did not write.
     """
     for of in splits.values():
         for field in SPLIT_FIELDS:
@@ -84,7 +84,7 @@ def check_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mappin
 
 
 def check_has_labels(old_tasks: Sequence[str], data: TrainingData) -> None:
-    """Rejects data that lack the labels of pre-trained tasks, for joint training with them.
+    """Rejects data without the labels of pre-trained tasks, for joint training with them.
 
     Raises:
       InputError: naming the tasks.

@@ -165,7 +165,7 @@ def test_several_inputs_kept_columns_and_rejected_rows(
         ("a[1].csv", "4"),
         ("a[1].csv", "5"),
     ]
-    for reason in ("another number of columns", "not UTF-8 text", "no finite number"):
+    for reason in ("another number of columns", "not UTF-8 text", "not a finite number"):
         assert reason in done.stdout
     assert sorted(os.listdir(tmp_path)) == ["a[1].csv", "b", "p.csv", "rejected.csv"]
 

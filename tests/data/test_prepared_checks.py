@@ -10,13 +10,13 @@ from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
-from mptrec_tf.data.prepared_checks import DataChecks, _edges
+from mptrec_tf.data.prepared_checks import DataChecks, _find_edges
 from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask
-from mptrec_tf.data.tasks.separation import _alone
+from mptrec_tf.data.tasks.separation import _feature_auc
 
 BUCKETS = 5000
 
@@ -140,9 +140,9 @@ def test_few_rows_say_nothing(checks):
 
 def test_bins_of_numbers_end_midway():
     """A new value beside a training value counts as that one, whatever is on the other side."""
-    assert _edges(np.float32([1, 1, 1, 11, 11, 12])).tolist() == [6, 11.5]
-    assert _edges(np.float32([5, 5])).tolist() == []
-    many = _edges(np.arange(100_000, dtype=np.float32))
+    assert _find_edges(np.float32([1, 1, 1, 11, 11, 12])).tolist() == [6, 11.5]
+    assert _find_edges(np.float32([5, 5])).tolist() == []
+    many = _find_edges(np.arange(100_000, dtype=np.float32))
     assert len(many) == 255
     assert np.ptp(np.diff(many)) <= 1
 
@@ -151,12 +151,12 @@ def test_auc_of_a_value_alone():
     # Values 0 and 1 have shares (0 + .5) / 3 and (2 + .5) / 3 in the fitted rows. The one positive
     # is of value 1; of the three negatives two are of value 0 and one ties.
     fitted, labels = np.array([0, 0, 1, 1]), np.array([0.0, 0, 1, 1])
-    asked, positive = np.array([0, 1, 1, 0]), np.array([False, True, False, False])
-    assert _alone(fitted, labels, asked, positive) == pytest.approx(2.5 / 3)
+    values, positive = np.array([0, 1, 1, 0]), np.array([False, True, False, False])
+    assert _feature_auc(fitted, labels, values, positive) == pytest.approx(2.5 / 3)
     # A value that no fitted row has is worth the prior, which is between the others.
-    asked, positive = np.array([0, 1, 7, 7]), np.array([False, True, False, True])
+    values, positive = np.array([0, 1, 7, 7]), np.array([False, True, False, True])
     # Pairs: (1, 0) 1, (1, 7) 1, (7, 0) 1, (7, 7) 1/2.
-    assert _alone(fitted, labels, asked, positive) == pytest.approx(3.5 / 4)
+    assert _feature_auc(fitted, labels, values, positive) == pytest.approx(3.5 / 4)
 
 
 def taken(rows, order):
@@ -173,8 +173,8 @@ def test_training_rows_in_another_split_are_named(checks, order, split):
     rows = splits()
     rows[split] = taken(rows["train"], order)
     assert checks(rows).warnings() == [
-        f"all of the {split} rows are training rows, too; metrics on them say nothing of new "
-        f"rows: give --{split}_files rows of their own."
+        f"all of the {split} rows are training rows, too; metrics on them do not hold for new "
+        f"rows: give other rows by --{split}_files."
     ]
 
 
@@ -256,7 +256,7 @@ def spiky(rows, chosen):
 
 def test_spiky_numbers_may_be_categories_too(checks):
     [warning] = checks(splits(x=spiky)).warnings()
-    assert "of these numbers: x (6" in warning
+    assert "have one value in these numeric features: x (6" in warning
     assert "% are 0); list them under categorical, too" in warning
     assert checks(splits(x=spiky), both=True).warnings() == []
     flags = splits(x=lambda rows, chosen: 1.0 * (chosen.random(len(rows["y"])) < 0.1))

@@ -133,12 +133,12 @@ def test_select_tasks_refuses_a_task_named_twice():
         ({"numeric": (Numeric("n"), Numeric("n", "log"))}, "feature 'n' is listed twice"),
         (
             {"categorical": (Categorical("price", exact=True),)},
-            "'price' is a number, too, so its text cannot be exact",
+            "'price' is also a number, so its text cannot be exact",
         ),
         ({"text_format": TextFormat(delimiter="::")}, "delimiter must be a single character"),
         (
             {"categorical": (Categorical("mood"),)},
-            "column 'mood' makes the label of task 'red_or_blue', so it cannot be a feature",
+            "column 'mood' is the label of task 'red_or_blue', so it cannot be a feature",
         ),
         ({"numeric": (Numeric("p_buy"),)}, "column 'p_buy' is a known probability"),
         ({"numeric": (Numeric("w"),)}, "column 'w' is the weight"),
@@ -156,8 +156,11 @@ def test_select_tasks_refuses_a_task_named_twice():
             "task name 'a b' must be letters, digits",
         ),
         ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
-        ({"tasks": (BinaryTask("t", "l"),)}, "task 't': say what counts as positive"),
-        ({"tasks": (BinaryTask("t", "l", positive="1", above=1),)}, "task 't': say what counts as"),
+        ({"tasks": (BinaryTask("t", "l"),)}, "task 't': state what counts as positive"),
+        (
+            {"tasks": (BinaryTask("t", "l", positive="1", above=1),)},
+            "task 't': state what counts as",
+        ),
         (
             {"tasks": (BinaryTask("t", "l", negative="0", above=1),)},
             "task 't': negative goes with positive, not with above",
@@ -180,7 +183,12 @@ def test_what_is_wrong_is_refused(fields, message):
 def test_everything_wrong_is_named_at_once():
     with pytest.raises(InputError) as caught:
         change(numeric=(Numeric("color", "zscore"),) * 2, tasks=(BinaryTask("a b", "l"),))
-    for part in ("'color' is listed twice", "scale must be", "task name 'a b'", "say what counts"):
+    for part in (
+        "'color' is listed twice",
+        "scale must be",
+        "task name 'a b'",
+        "state what counts",
+    ):
         assert part in str(caught.value)
 
 

@@ -111,16 +111,19 @@ TASK = "{name: t, label: c, positive: 1}"
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("delimiter: '::'", "delimiter must be a single character that is no quote and no line en"),
+        (
+            "delimiter: '::'",
+            "delimiter must be a single character other than a quote or a line",
+        ),
         ("delimiter: [a]", "delimiter must be text"),
-        ("escape: quote", "escape must be a single character that is no quote"),
+        ("escape: quote", "escape must be a single character other than a quote"),
         ("header: color", "header must be a list of texts"),
         ("header: [a, a]", "header names column 'a' twice"),
         ("header: []", "header must name the columns, in their order"),
         ("missing_values: NA", "missing_values must be a list of texts"),
         ("missing_values: [[NA]]", "missing_values must be a list of texts"),
         ("categorical: [{name: c2, exact: 1}]", "exact must be true or false, not '1'"),
-        ("categorical: [{name: b, exact: true}]", "'b' is a number, too, so its text cannot be"),
+        ("categorical: [{name: b, exact: true}]", "'b' is also a number, so its text cannot be"),
         ("example_types: {b: int64}", "unknown key 'example_types' in the spec"),
     ],
 )
@@ -155,7 +158,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         "my.yaml, line 2: unknown key 'colour' in the spec; known: name, categorical, numeric, "
         "tasks, user_id, weight, missing_values, delimiter, escape, header.",
         "my.yaml, line 5: min_count must be a whole number, not 'many'.",
-        "my.yaml, line 6: column 'bought' makes the label of task 'buy', so it cannot be a "
+        "my.yaml, line 6: column 'bought' is the label of task 'buy', so it cannot be a "
         "feature; remove it from the features.",
         "my.yaml, line 7: a categorical feature needs name.",
         "my.yaml, line 9: scale must be text.",
@@ -165,9 +168,10 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         "my.yaml, line 14: above must be a number, not 'high'.",
         "my.yaml, line 14: task name 'a b' must be letters, digits and _ and begin with a letter.",
         "my.yaml, line 15: a task needs name.",
-        "my.yaml, line 15: task 'line_15': say what counts as positive, by either positive or "
+        "my.yaml, line 15: task 'line_15': state what counts as positive, by either positive or "
         "above.",
-        "my.yaml, line 16: task 'stay': say what counts as positive, by either positive or above.",
+        "my.yaml, line 16: task 'stay': state what counts as positive, by either positive or "
+        "above.",
         "my.yaml, line 18: user_id must be text.",
         "my.yaml, line 19: key 'user_id' comes twice in the spec.",
     ]
@@ -196,7 +200,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         (
             "name: a\nnumeric: [b]\ntasks:\n- name: t\n  label: c\n  positive:\n",
             4,
-            "task 't': say what counts as positive",
+            "task 't': state what counts as positive",
         ),
     ],
 )

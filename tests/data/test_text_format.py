@@ -15,7 +15,7 @@ def test_delimiters_by_name(given, delimiter):
     made = TextFormat(given)
     assert made.delimiter == delimiter
     assert made.problems() == []
-    assert made.of_file("rows.tsv").delimiter == delimiter
+    assert made.for_file("rows.tsv").delimiter == delimiter
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_delimiters_by_name(given, delimiter):
     ],
 )
 def test_a_files_name_says_its_delimiter(path, delimiter):
-    assert TextFormat(header=("a",)).of_file(path) == TextFormat(delimiter, header=("a",))
+    assert TextFormat(header=("a",)).for_file(path) == TextFormat(delimiter, header=("a",))
 
 
 def test_lists_and_names_are_taken():
@@ -39,12 +39,15 @@ def test_lists_and_names_are_taken():
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"delimiter": ""}, "delimiter must be a single character that is no quote and no line e"),
+        (
+            {"delimiter": ""},
+            "delimiter must be a single character other than a quote or a line end",
+        ),
         (
             {"delimiter": "||"},
-            "delimiter must be a single character that is no quote and no line end, not '||'",
+            "delimiter must be a single character other than a quote or a line end, not '||'",
         ),
-        ({"delimiter": '"'}, "delimiter must be a single character that is no quote"),
+        ({"delimiter": '"'}, "delimiter must be a single character other than a quote"),
         ({"delimiter": "\n"}, "delimiter must be a single character"),
         ({"escape": "\0"}, "escape must be a single character"),
         ({"delimiter": "\\", "escape": "backslash"}, "delimiter and escape are both"),

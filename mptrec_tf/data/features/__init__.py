@@ -1,1 +1,3 @@
-"""Features: a module for each kind, and a line in the registry."""
+"""Features: one module per kind, and one line in the registry."""
+
+__all__ = ["base", "categorical", "numeric", "registry"]

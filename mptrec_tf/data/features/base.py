@@ -1,20 +1,10 @@
-"""What every feature is: a raw column, what the preprocessing graph makes of it, and its part of x.
+"""The interface of features: a raw column, its preprocessing, and its part of the model's input x.
 
-A kind of feature is a subclass of `Feature` in a module of its own and a line in the registry:
-
-    @dataclasses.dataclass(frozen=True)
-    class Hour(Feature):
-        section = "hours"
-        reads = ("number",)
-        dtype = "float32"
-        ...
-
-    FEATURES.register("hours", Hour)
-
-Its fields are the keys that a spec gives it, and `section` is where a spec lists it and the name of
-its packed tensor [B, n]. Everything else that handles features knows this interface alone. What is
-computed is computed for all features of a kind at once. Modules of kinds import TensorFlow and
-TensorFlow Transform inside the functions that need them.
+A kind of feature is a subclass of `Feature` in its own module and a line in the registry. Its
+fields are its keys in a spec; `section` is the spec's list of such features and the name of their
+packed tensor [B, n]. All other code handles features through this interface. Computations are for
+all features of a kind at once. Modules of kinds import TensorFlow and TensorFlow Transform inside
+the functions that need them.
 """
 
 import abc
@@ -36,7 +26,7 @@ if TYPE_CHECKING:
 
 TEXT, NUMBER = "text", "number"
 _canonical = functools.lru_cache(maxsize=1 << 17)(canonicalize)
-# What else a spec, a packed batch and a survey have under a name.
+# Names that specs, packed batches and surveys use for other things.
 _RESERVED = frozenset(
     "name features tasks user_id weight missing_values text_format example_types labels row hash "
     "delimiter escape header".split()
@@ -45,12 +35,12 @@ _RESERVED = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class InputShape:
-    """What a model is told of the features of one kind.
+    """Describes the features of one kind to a model.
 
     Attributes:
-      kind: str. The section, and so the packed tensor's name.
+      kind: str. The section, which is also the packed tensor's name.
       columns: int. n, of the packed tensor [B, n].
-      rows: int. Ids that the packed tensor may hold, from 0 on; 0 where it holds none.
+      rows: int. Number of ids (from 0) in the packed tensor; 0: it holds no ids.
     """
 
     kind: str
@@ -60,10 +50,10 @@ class InputShape:
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
-    """What a model says of its embeddings.
+    """A model's settings for embeddings.
 
     Attributes:
-      width: int. Of one embedding.
+      width: int. Width of one embedding.
       l2: float. Weight of the norm, see `PackedEmbedding`.
       l2_over: str. "table" or "batch".
     """
@@ -78,14 +68,27 @@ class Feature(abc.ABC):
     """A feature: a raw column as one kind of input.
 
     Class attributes:
-      section: Where a spec lists such features, and the name of their packed tensor.
-      reads: Types of raw columns that it can read, "text" or "number", the one that it wants first.
-      dtype: Of the packed tensor, "int64" or "float32".
-      always_listed: Whether `features_json` has the section where it is empty, too. Only kinds that
-        were there before sections were free: stored fingerprints are made of it.
+      section: The spec's list of such features, and the name of their packed tensor.
+      reads: Types of raw columns that it can read, "text" or "number", the preferred one first.
+      dtype: Type of the packed tensor, "int64" or "float32".
+      always_listed: Whether `features_json` has the section even if it is empty. Only for the
+        kinds that existed before sections were extensible: stored fingerprints depend on it.
 
     Attributes:
       name: str. The raw column.
+
+    Example:
+      @dataclasses.dataclass(frozen=True)
+      class Hour(Feature):
+          section = "hours"
+          reads = ("number",)
+
+          @classmethod
+          def pack(cls, spec, features, columns):
+              hours = tf.stack([columns[f.name] for f in features], axis=1)
+              return tf.sin(2 * math.pi * hours / 24)
+
+      FEATURES.register("hours", Hour)
     """
 
     section: ClassVar[str]
@@ -98,20 +101,20 @@ class Feature(abc.ABC):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if getattr(cls, "section", None) in _RESERVED:
-            raise ValueError(f"section should be a name of its own. Received: {cls.section!r}.")
+            raise ValueError(f"section should not be a reserved name. Received: {cls.section!r}.")
 
     # One feature.
 
     def problems(self, spec: "DatasetSpec") -> Iterator[str]:
-        """Yields what is wrong with the feature's own fields, in sentences."""
+        """Yields a sentence for each problem with the feature's own fields."""
         del spec
         yield from ()
 
     def raw_type(self, spec: "DatasetSpec") -> str:
-        """Returns what its raw column holds, in files, tf.Examples and requests alike.
+        """Returns the type of its raw column in files, tf.Examples and requests.
 
         Returns:
-          "text" or "number". A column of several features has the one type that all of them read.
+          "text" or "number". The features of a column share the one type that all of them read.
         """
         return spec.column_types[self.name]
 
@@ -119,7 +122,7 @@ class Feature(abc.ABC):
         """Returns the raw column of n rows as Arrow lists [n], one value each.
 
         Raises:
-          InputError: for a missing column or a value that is none, with its place.
+          InputError: for a missing column or an invalid value, with its place.
         """
         import pyarrow as pa
 
@@ -130,18 +133,18 @@ class Feature(abc.ABC):
         return make_lists(pa.array(block.numbers(self.name)))
 
     def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
-        """Returns the text under which a survey counts a text value; None: it is missing."""
+        """Returns the text under which a survey counts a text value; None if it is missing."""
         form = _canonical(value)
         return None if is_missing(form, missing_values) else form
 
     @property
     def short_kind(self) -> str:
-        """What it is, in a cell of a table."""
+        """The kind's name in a cell of a table."""
         return self.section
 
     @property
     def has_unknown(self) -> bool:
-        """Whether the last of its ids stands for all values that have no id of their own."""
+        """Whether the feature's last id stands for all values without an id of their own."""
         return False
 
     # All features of a kind.
@@ -159,7 +162,7 @@ class Feature(abc.ABC):
         features: Sequence["Feature"],
         columns: Mapping[str, "tf.Tensor"],
     ) -> "tf.Tensor":
-        """Packs raw columns; part of the preprocessing graph, where analyzers may be used.
+        """Packs raw columns in the preprocessing graph; may use TensorFlow Transform's analyzers.
 
         Args:
           spec: The data set.
@@ -177,7 +180,7 @@ class Feature(abc.ABC):
         features: Sequence["Feature"],
         transform: "tft.TFTransformOutput",
     ) -> int:
-        """Returns how many ids the packed tensor may hold; 0: it holds numbers."""
+        """Returns the number of ids in the packed tensor; 0 if it holds numbers."""
         del spec, features, transform
         return 0
 
@@ -188,13 +191,13 @@ class Feature(abc.ABC):
         features: Sequence["Feature"],
         transform: "tft.TFTransformOutput",
     ) -> list[tuple[int, int, int]]:
-        """Returns (column, first id, number of ids) of each column that has ids of its own."""
+        """Returns (column, first id, number of ids) of each column that has its own ids."""
         del spec, features, transform
         return []
 
     @classmethod
     def missing_ids(cls, features: Sequence["Feature"], transform: "tft.TFTransformOutput") -> int:
-        """Returns how many features have an id for a missing value."""
+        """Returns the number of features that have an id for a missing value."""
         del features, transform
         return 0
 
@@ -205,19 +208,19 @@ class Feature(abc.ABC):
         features: Sequence["Feature"],
         transform: "tft.TFTransformOutput",
     ) -> list[dict[str, Any]]:
-        """Returns what is known of each feature's values, as plain data for the model card."""
+        """Returns the known values of each feature, as plain data for the model card."""
         del spec, transform
         return [{} for _ in features]
 
     @classmethod
     def describe_domain(cls, domain: Mapping[str, Any]) -> str:
-        """Returns what `domains` knows of a feature, for people."""
+        """Returns a readable description of one item of `domains`."""
         del domain
         return "any text" if cls.reads[0] == TEXT else "any finite number"
 
     @classmethod
     def describe_count(cls, features: Sequence["Feature"], rows: int, missing_ids: int) -> str:
-        """Returns how many features and ids of this kind there are, for people."""
+        """Returns a readable count of the features and ids of this kind."""
         ids = f" with {rows - missing_ids:,} ids" if rows else ""
         missing = f" and {missing_ids} for missing values" if missing_ids else ""
         return f"{len(features)} {cls.section} features{ids}{missing}"
@@ -226,7 +229,7 @@ class Feature(abc.ABC):
     def warnings(
         cls, spec: "DatasetSpec", features: Sequence["Feature"], survey: Mapping[str, Any]
     ) -> Iterator[str]:
-        """Yields what is worth a sentence about the training rows.
+        """Yields warnings about the training rows, a sentence each.
 
         Args:
           spec: The data set.
@@ -236,19 +239,19 @@ class Feature(abc.ABC):
         del spec, features, survey
         yield from ()
 
-    # What models make of it.
+    # In models.
 
     @classmethod
     def input_width(cls, shape: InputShape, embedding_width: int) -> int:
-        """Returns how many numbers the kind adds to x."""
+        """Returns the width of the kind's part of x."""
         return shape.columns * embedding_width if shape.rows else shape.columns
 
     @classmethod
     def layer(cls, shape: InputShape, embedding: Embedding) -> "keras.layers.Layer | None":
-        """Returns the layer that makes [B, input_width] of the packed tensor [B, n].
+        """Returns the layer from the packed tensor [B, n] to [B, input_width].
 
-        None: the packed tensor goes into x as it is. By default ids are looked up in one table,
-        whose layer is named like the section.
+        None: the packed tensor is a part of x unchanged. By default ids are looked up in one
+        embedding table, whose layer is named after the section.
         """
         if not shape.rows:
             return None

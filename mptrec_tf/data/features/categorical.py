@@ -1,8 +1,8 @@
-"""Categorical features: each value is an id, whose embedding is learnt.
+"""Categorical features: each value is an id with a learnt embedding.
 
-Features with a vocabulary have one id per value that the training rows hold, one of which may be
-that it is missing, and one more for everything else; hashed ones have one id per bucket. Offsets
-keep the features apart in one table, the hashed ones first.
+A feature with a vocabulary has one id per value of the training rows (a missing value may be one
+of them), and one more for all other values; a hashed feature has one id per bucket. Offsets
+separate the features in one table, the hashed ones first.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mptrec_tf.data.spec import DatasetSpec
     from mptrec_tf.keras import keras
 
-# Of a vocabulary that is larger, the card says the size and the most frequent values alone.
+# Most values of a vocabulary that the model card lists.
 MOST_VALUES = 50
-# What the card calls a missing value where it is known.
+# A missing value in the model card's list.
 MISSING_SHOWN = "(missing)"
 
 
@@ -30,13 +30,17 @@ class Categorical(Feature):
     """A categorical feature.
 
     Attributes:
-      name: str. The raw column, read as text. A column that is a numeric feature, too, is read as
+      name: str. The raw column, read as text. A column that is also a numeric feature is read as
         a number, and each number is a category.
       min_count: int. Values seen fewer times in the training rows share the out-of-vocabulary id.
-      hash_buckets: Optional int. Hash values into this many buckets instead of keeping a
-        vocabulary; for columns whose values are too many or always new.
-      exact: bool. Take every text as it is, white space included, instead of its canonical form
-        (see `canonicalize`); nothing counts as missing then but empty text.
+      hash_buckets: Optional int. Hash values into this many buckets instead of using a
+        vocabulary; for columns with very many or ever new values.
+      exact: bool. Use texts unchanged, white space included, instead of their canonical form
+        (see `canonicalize`); only empty text counts as missing then.
+
+    Example:
+      >>> Categorical("city", min_count=5)
+      Categorical(name='city', min_count=5, hash_buckets=None, exact=False)
     """
 
     section = "categorical"
@@ -49,28 +53,28 @@ class Categorical(Feature):
     exact: bool = False
 
     def problems(self, spec: "DatasetSpec") -> Iterator[str]:
-        """Yields what is wrong with the feature's own fields, in sentences."""
+        """Yields a sentence for each problem with the feature's own fields."""
         if self.min_count < 1:
             yield f"{self.name!r}: min_count must be 1 or more, not {self.min_count}"
         if self.hash_buckets is not None and self.hash_buckets < 1:
             yield f"{self.name!r}: hash_buckets must be 1 or more, not {self.hash_buckets}"
         if self.exact and self.raw_type(spec) == NUMBER:
-            yield f"{self.name!r} is a number, too, so its text cannot be exact"
+            yield f"{self.name!r} is also a number, so its text cannot be exact"
         if self.hash_buckets is not None and self.min_count != 1:
             yield f"{self.name!r}: give min_count or hash_buckets, not both"
 
     def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
-        """Returns the text under which a survey counts a text value; None: it is missing."""
+        """Returns the text under which a survey counts a text value; None if it is missing."""
         return (value or None) if self.exact else super().counted_form(value, missing_values)
 
     @property
     def short_kind(self) -> str:
-        """What it is, in a cell of a table."""
+        """The kind's name in a cell of a table."""
         return "category" if self.hash_buckets is None else "hashed"
 
     @property
     def has_unknown(self) -> bool:
-        """Whether the last of its ids stands for all values that have no id of their own."""
+        """Whether the feature's last id stands for all values without an id of their own."""
         return self.hash_buckets is None
 
     @classmethod
@@ -80,13 +84,13 @@ class Categorical(Feature):
         features: Sequence["Categorical"],
         columns: Mapping[str, "tf.Tensor"],
     ) -> "tf.Tensor":
-        """Returns the ids [B, F] int64; text is taken in its canonical form."""
+        """Returns the ids [B, F] int64 of the values' canonical forms."""
         import tensorflow as tf
 
         from mptrec_tf.data.transform.canonical_graph import format_numbers
         from mptrec_tf.data.transform.vocabulary import apply_vocabulary
 
-        hashed, known = _by_way(features)
+        hashed, known = _split_hashed(features)
         ids, offset = {}, 0
         text = {
             f.name: columns[f.name] if f.raw_type(spec) == TEXT else format_numbers(columns[f.name])
@@ -94,14 +98,14 @@ class Categorical(Feature):
         }
         if hashed:
             values = tf.stack([text[feature.name] for feature in hashed], axis=1)
-            forms = _canonical(spec, hashed)(values, tf.range(len(hashed)))
+            forms = _make_canonicalize(spec, hashed)(values, tf.range(len(hashed)))
             for feature, column in zip(hashed, tf.unstack(forms, axis=1), strict=True):
                 bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
                 ids[feature.name] = bucket + offset
                 offset += feature.hash_buckets
         if known:
             values = tf.stack([text[feature.name] for feature in known], axis=1)
-            looked_up = apply_vocabulary(known, values, _canonical(spec, known)) + offset
+            looked_up = apply_vocabulary(known, values, _make_canonicalize(spec, known)) + offset
             of_column = tf.unstack(looked_up, axis=1)
             ids |= {feature.name: column for feature, column in zip(known, of_column, strict=True)}
         return tf.stack([ids[feature.name] for feature in features], axis=1)
@@ -113,15 +117,15 @@ class Categorical(Feature):
         features: Sequence["Categorical"],
         transform: "tft.TFTransformOutput",
     ) -> int:
-        """Returns how many ids there are, the offsets included.
+        """Returns the number of ids of all features.
 
         Raises:
-          ValueError: if the graph has no vocabulary, and a feature wants one.
+          ValueError: if the graph lacks a vocabulary that a feature needs.
         """
         from mptrec_tf.data.transform.vocabulary import get_vocabulary_size
 
         del spec
-        hashed, known = _by_way(features)
+        hashed, known = _split_hashed(features)
         return sum(f.hash_buckets for f in hashed) + (
             get_vocabulary_size(transform) if known else 0
         )
@@ -136,12 +140,12 @@ class Categorical(Feature):
         """Returns (column, first id, number of ids) of each feature.
 
         Raises:
-          ValueError: if the graph has no vocabulary, and a feature wants one.
+          ValueError: if the graph lacks a vocabulary that a feature needs.
         """
         from mptrec_tf.data.transform.vocabulary import count_ids
 
         del spec
-        hashed, known = _by_way(features)
+        hashed, known = _split_hashed(features)
         sizes = {feature.name: feature.hash_buckets for feature in hashed}
         if known:
             sizes |= count_ids(transform, known)
@@ -156,8 +160,8 @@ class Categorical(Feature):
     def missing_ids(
         cls, features: Sequence["Categorical"], transform: "tft.TFTransformOutput"
     ) -> int:
-        """Returns how many features have an id for a missing value."""
-        return sum(MISSING in of for of in _vocabularies(features, transform).values())
+        """Returns the number of features that have an id for a missing value."""
+        return sum(MISSING in of for of in _read_vocabularies(features, transform).values())
 
     @classmethod
     def domains(
@@ -168,27 +172,27 @@ class Categorical(Feature):
     ) -> list[dict[str, Any]]:
         """Returns the number of buckets, or the known values, the most frequent first."""
         del spec
-        known = _vocabularies(features, transform)
-        found = []
+        known = _read_vocabularies(features, transform)
+        domains = []
         for feature in features:
             if feature.hash_buckets is not None:
-                found.append({"hash_buckets": feature.hash_buckets})
+                domains.append({"hash_buckets": feature.hash_buckets})
                 continue
             values = known[feature.name][:-1]  # the last one stands for all others
             shown = [MISSING_SHOWN if v == MISSING else v for v in values[:MOST_VALUES]]
-            found.append({"known_values": len(values), "values": shown})
-        return found
+            domains.append({"known_values": len(values), "values": shown})
+        return domains
 
     @classmethod
     def describe_domain(cls, domain: Mapping[str, Any]) -> str:
-        """Returns what `domains` knows of a feature, for people."""
+        """Returns a readable description of one item of `domains`."""
         if "hash_buckets" in domain:
             return f"any text, hashed to {domain['hash_buckets']:,}"
         return f"any text, {domain['known_values']:,} values known"
 
     @classmethod
     def layer(cls, shape: InputShape, embedding: Embedding) -> "keras.layers.Layer":
-        """Returns the table of all categorical features, which is named "embedding"."""
+        """Returns the embedding table of all categorical features, named "embedding"."""
         from mptrec_tf.layers.embedding import PackedEmbedding
 
         return PackedEmbedding(
@@ -196,37 +200,37 @@ class Categorical(Feature):
         )
 
 
-def _by_way(
+def _split_hashed(
     features: Sequence[Categorical],
 ) -> tuple[list[Categorical], list[Categorical]]:
-    """The hashed features, and those with a vocabulary."""
+    """Returns the hashed features, and those with a vocabulary."""
     hashed = [f for f in features if f.hash_buckets is not None]
     return hashed, [f for f in features if f.hash_buckets is None]
 
 
-def _vocabularies(
+def _read_vocabularies(
     features: Sequence[Categorical], transform: "tft.TFTransformOutput"
 ) -> dict[str, list[str]]:
-    """The values of each feature that has a vocabulary."""
+    """Returns the values of each feature that has a vocabulary."""
     from mptrec_tf.data.transform.vocabulary import read_vocabulary
 
-    return read_vocabulary(transform) if _by_way(features)[1] else {}
+    return read_vocabulary(transform) if _split_hashed(features)[1] else {}
 
 
-def _canonical(
+def _make_canonicalize(
     spec: "DatasetSpec", features: Sequence[Categorical]
 ) -> Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]:
-    """Returns what makes the canonical forms of values [..., n], given each one's feature [n]."""
+    """Returns a function from values [..., n] and their features [n] to canonical forms."""
     import tensorflow as tf
 
     from mptrec_tf.data.transform.canonical_graph import canonicalize_text
 
     exact = [feature.exact for feature in features]
 
-    def canonical(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def canonicalize(values: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         if all(exact):
             return values
-        found = canonicalize_text(values, spec.missing_values)
-        return tf.where(tf.gather(exact, columns), values, found) if any(exact) else found
+        forms = canonicalize_text(values, spec.missing_values)
+        return tf.where(tf.gather(exact, columns), values, forms) if any(exact) else forms
 
-    return canonical
+    return canonicalize

@@ -1,4 +1,4 @@
-"""Numeric features: a number, scaled by what the training rows hold."""
+"""Numeric features: numbers, scaled by statistics of the training rows."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SCALES = ("min_max", "standard", "log")
 _SHIFT, _SCALE, _VARIES = "numeric_shift", "numeric_scale", "numeric_varies"
-# A share of the rows that is worth a sentence where one value holds it.
+# Share of the rows with one value above which there is a warning.
 _MOSTLY = 0.5
 
 
@@ -24,9 +24,13 @@ class Numeric(Feature):
 
     Attributes:
       name: str. The raw column, read as a finite float.
-      scale: str. "min_max" to [0, 1] (clipped to it), "standard" for (v - mean) / deviation, or
-        "log" for the standard score of sign(v) * log(1 + |v|). Statistics come from the
+      scale: str. "min_max" to [0, 1] (clipped), "standard" for (v - mean) / deviation, or
+        "log" for the standard score of sign(v) * log(1 + |v|). Statistics are those of the
         training rows; a column that is constant there becomes 0.
+
+    Example:
+      >>> Numeric("price", scale="log")
+      Numeric(name='price', scale='log')
     """
 
     section = "numeric"
@@ -36,14 +40,14 @@ class Numeric(Feature):
     scale: str = SCALES[0]
 
     def problems(self, spec: "DatasetSpec") -> Iterator[str]:
-        """Yields what is wrong with the feature's own fields, in sentences."""
+        """Yields a sentence for each problem with the feature's own fields."""
         del spec
         if self.scale not in SCALES:
             yield f"{self.name!r}: scale must be one of {', '.join(SCALES)}, not {self.scale!r}"
 
     @property
     def short_kind(self) -> str:
-        """What it is, in a cell of a table."""
+        """The kind's name in a cell of a table."""
         return "number"
 
     @classmethod
@@ -58,7 +62,7 @@ class Numeric(Feature):
         import tensorflow_transform as tft
 
         del spec
-        # Statistics of large numbers that differ little need more than float32.
+        # Statistics of large numbers with small differences need more than float32.
         raw = tf.cast(tf.stack([columns[f.name] for f in features], axis=1), tf.float64)
         is_log = tf.constant([f.scale == "log" for f in features])
         values = tf.where(is_log, tf.sign(raw) * tf.math.log1p(tf.abs(raw)), raw)
@@ -67,7 +71,7 @@ class Numeric(Feature):
         mean = tft.mean(values, reduce_instance_dims=False)
         deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
         is_min_max = tf.constant([f.scale == "min_max" for f in features])
-        # `domains` looks these three up by their names.
+        # `domains` looks up these three by name.
         shift = tf.where(is_min_max, low, mean, name=_SHIFT)
         scale = tf.where(is_min_max, high - low, deviation, name=_SCALE)
         varies = tf.greater(high, low, name=_VARIES)
@@ -82,29 +86,29 @@ class Numeric(Feature):
         features: Sequence["Numeric"],
         transform: "tft.TFTransformOutput",
     ) -> list[dict[str, Any]]:
-        """Returns what the graph's analyzers found of each feature.
+        """Returns the statistics of each feature in the training rows.
 
         Returns:
-          For "min_max" `low` and `high`, the training rows' smallest and largest value: what lies
-          beyond counts as these. For "standard" `mean` and `deviation` of the training rows, for
-          "log" those of sign(v) * log(1 + |v|). `constant` for a feature that is the same in all
-          training rows: it is not read. None of these where an older version fitted the graph.
+          For "min_max" `low` and `high`, the smallest and the largest value, to which others are
+          clipped. For "standard" `mean` and `deviation`; for "log" those of
+          sign(v) * log(1 + |v|). `constant` for a feature with one value, which the model does not
+          read. None of these if an older version fitted the graph.
         """
         from mptrec_tf.data.transform.statistics import read_fitted_values
 
         del spec
         fitted = read_fitted_values(transform, (_SHIFT, _SCALE, _VARIES))
-        found = []
+        domains = []
         for i, feature in enumerate(features):
             domain: dict[str, Any] = {"finite": True, "scale": feature.scale}
             if len(fitted) == 3:
-                domain |= _statistics(feature, *(float(fitted[n][i]) for n in fitted))
-            found.append(domain)
-        return found
+                domain |= _describe_statistics(feature, *(float(fitted[n][i]) for n in fitted))
+            domains.append(domain)
+        return domains
 
     @classmethod
     def describe_domain(cls, domain: Mapping[str, Any]) -> str:
-        """Returns what `domains` knows of a feature, for people."""
+        """Returns a readable description of one item of `domains`."""
         if "constant" in domain:
             return "any finite number; the same in all training rows, and not read"
         if "low" in domain:
@@ -120,32 +124,35 @@ class Numeric(Feature):
     def warnings(
         cls, spec: "DatasetSpec", features: Sequence["Numeric"], survey: Mapping[str, Any]
     ) -> Iterator[str]:
-        """Yields a sentence about numbers that are mostly one value, and are nothing else, too."""
-        found = []
+        """Yields a sentence about features that are mostly one value and only numeric."""
+        mostly_one = []
         for feature in features:
             of = survey["columns"][feature.name]
             share = of["most_frequent"]["rows"] / survey["rows"]
             both = sum(other.name == feature.name for other in spec.features) > 1
             if share > _MOSTLY and of["distinct"] > 2 and not both:
-                found.append(f"{feature.name} ({share:.0%} are {of['most_frequent']['value']:g})")
-        if found:
+                most = of["most_frequent"]["value"]
+                mostly_one.append(f"{feature.name} ({share:.0%} are {most:g})")
+        if mostly_one:
             yield (
-                "one value holds more than half of the rows of these numbers: "
-                f"{', '.join(found)}; list them under categorical, too (with a min_count), so that "
-                "the model can tell it, and others, apart."
+                "more than half of the rows have one value in these numeric features: "
+                f"{', '.join(mostly_one)}; list them under categorical, too (with a min_count), so "
+                "that the model can distinguish this value from others."
             )
 
 
-def _statistics(feature: Numeric, shift: float, scale: float, varies: float) -> dict[str, Any]:
+def _describe_statistics(
+    feature: Numeric, shift: float, scale: float, varies: float
+) -> dict[str, Any]:
     if not varies:
         return {"constant": True}
     if feature.scale == "min_max":
-        return {"low": _shortest(shift), "high": _shortest(shift + scale)}
+        return {"low": _round_float32(shift), "high": _round_float32(shift + scale)}
     return {"mean": shift, "deviation": scale}
 
 
-def _shortest(value: float) -> float:
-    """A number that was read as float32, as it is written: 19.99 and not 19.989999771118164."""
+def _round_float32(value: float) -> float:
+    """Returns the shortest decimal of a float32: 19.99 and not 19.989999771118164."""
     import numpy as np
 
     return float(str(np.float32(value)))

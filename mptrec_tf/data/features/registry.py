@@ -1,6 +1,6 @@
-"""The kinds of features, by the section of a spec that lists them: a line each.
+"""The kinds of features, by their section in a spec: a line each.
 
-Their order is that in which features are packed and stand in x.
+Features are packed, and concatenated to x, in this order.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ FEATURES: Registry[type[Feature]] = Registry(
 def feature_layers(
     inputs: Sequence[InputShape], embedding: Embedding
 ) -> "dict[str, keras.layers.Layer | None]":
-    """Returns what makes a part of x [B, input_width] of each packed tensor [B, n], by its name.
+    """Returns the layers from each packed tensor [B, n] to its part of x [B, input_width], by name.
 
-    x is the concatenation of all parts, in this order. None: the packed tensor is a part as it is.
+    x is the concatenation of all parts, in this order. None: the packed tensor is a part unchanged.
 
     Args:
-      inputs: What is known of the features of each kind.
-      embedding: What the model says of its embeddings.
+      inputs: The shapes of the features of each kind.
+      embedding: The model's settings for embeddings.
     """
     return {shape.kind: FEATURES.get(shape.kind).layer(shape, embedding) for shape in inputs}
 

@@ -1,1 +1,12 @@
-"""Data sets: one module each, with its spec and its reader of raw rows."""
+"""Data sets and readers of raw rows: text files, TFRecord files, TFDS."""
+
+__all__ = [
+    "bad_rows",
+    "block",
+    "census_income",
+    "data_set",
+    "files",
+    "registry",
+    "synthetic",
+    "tabular",
+]

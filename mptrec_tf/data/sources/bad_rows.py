@@ -1,4 +1,4 @@
-"""Rows that cannot be read, told one by one, so that a run can go on without them."""
+"""Reports unreadable rows one by one, so that a run can continue without them."""
 
 import collections
 import csv
@@ -12,10 +12,10 @@ from mptrec_tf.errors import InputError
 NOT_CSV = "not valid CSV"
 NOT_UTF8 = "not UTF-8 text"
 COLUMNS = "another number of columns"
-NOT_AN_EXAMPLE = "no tf.Example with one value in each feature"
-NOT_A_NUMBER = "no finite number where one is due"
+NOT_AN_EXAMPLE = "not a tf.Example with one value in each feature"
+NOT_A_NUMBER = "not a finite number"
 
-# What `errors="surrogateescape"` makes of bytes that are no UTF-8.
+# What `errors="surrogateescape"` makes of bytes that are not UTF-8.
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 
@@ -24,11 +24,11 @@ class BadRow:
     """A row that cannot be read.
 
     Attributes:
-      source: str. Where it comes from (a file).
+      source: str. The row's file.
       line: int. Its line, or the number of its record.
-      kind: str. What is wrong with it, in words that other rows share.
-      reason: str. What is wrong with it.
-      row: str. The row as it stands in the file, where that is text.
+      kind: str. The kind of error, by which rows are counted.
+      reason: str. The error of this row.
+      row: str. The row's text, if the file is text.
     """
 
     source: str
@@ -48,7 +48,7 @@ def read_good_csv_rows(
     width: int | None,
     on_bad_row: OnBadRow,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yields rows that have all columns with the line that each begins on, blank lines left out.
+    """Yields (first line, values) of each complete row, without blank lines.
 
     Args:
       lines: Decoded with `surrogateescape`, with their ends.
@@ -86,13 +86,13 @@ def read_good_csv_rows(
         if kind is None:
             yield record.line, row
         elif width is None:
-            raise InputError(f"{path}, line {record.line}: the header is {reason}; mend it.")
+            raise InputError(f"{path}, line {record.line}: the header is {reason}; fix it.")
         else:
-            on_bad_row(BadRow(path, record.line, kind, reason, _readable(text)))
+            on_bad_row(BadRow(path, record.line, kind, reason, _escape_bytes(text)))
 
 
 class _Record:
-    """Lines, and what of them a CSV reader took for its row."""
+    """An iterator of lines that records which of them a CSV reader took for its row."""
 
     def __init__(self, lines: Iterable[str]):
         self._lines = iter(lines)
@@ -111,22 +111,22 @@ class _Record:
         return line
 
     def begin(self) -> None:
-        """The next line begins a row."""
+        """Starts a new row at the next line."""
         self.line += len(self._taken)
         self._taken = []
 
     def return_all_but_one(self) -> None:
-        """Lets later lines be read again: a quote that is not closed runs into rows below it."""
+        """Returns all but the row's first line, since an unclosed quote runs into later rows."""
         self._given_back.extendleft(reversed(self._taken[1:]))
         del self._taken[1:]
 
     def text(self) -> str:
-        """What the row's lines hold."""
+        """Returns the text of the row's lines."""
         return "".join(self._taken)
 
 
-def _readable(text: str) -> str:
-    """Text without its line end; bytes that are no UTF-8 are shown as Python shows them."""
+def _escape_bytes(text: str) -> str:
+    r"""Returns text without its line end; bytes that are not UTF-8 as escapes like \xff."""
     raw = text.rstrip("\r\n").encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "backslashreplace")
 
@@ -138,13 +138,13 @@ def read_good_records(
     names: Iterable[str] | None,
     on_bad_row: OnBadRow,
 ) -> tuple[list[int], list[dict[str, Any]]]:
-    """Returns the numbers and values of the records that can be read.
+    """Returns the numbers and values of the readable records.
 
     Args:
       batch: Records with their numbers.
       values_of: Reads a record; raises an InputError that begins with the record's place.
       path: Their file.
-      names: The features that each record needs. None: those that most of these have.
+      names: The features that each record needs. None: those of most of these records.
       on_bad_row: Called with each other record.
     """
     numbers, rows = [], []
@@ -157,7 +157,7 @@ def read_good_records(
             on_bad_row(BadRow(path, number, NOT_AN_EXAMPLE, reason))
     if names is None:
         sets = collections.Counter(frozenset(row) for row in rows)
-        names = max(sets, key=lambda found: (sets[found], len(found)), default=())
+        names = max(sets, key=lambda names: (sets[names], len(names)), default=())
     needed = sorted(names)
     good: tuple[list[int], list[dict[str, Any]]] = ([], [])
     for number, row in zip(numbers, rows, strict=True):

@@ -16,10 +16,10 @@ BLOCK_ROWS = 2000
 
 
 class Columns(Mapping[str, np.ndarray]):
-    """Columns by name that are made when they are asked for.
+    """Columns by name, each made on first use.
 
     Args:
-      names: Their names.
+      names: Names of all columns.
       make: Returns the column [n] of a name.
     """
 
@@ -50,16 +50,21 @@ class Block:
     """n raw rows, column by column.
 
     Attributes:
-      columns: Arrays [n] by column name: text as object arrays of str, numbers as they came, and
-        object arrays of both where tf.Examples have them in one column.
-      source: str. Where the rows come from (a file), for messages.
+      columns: Arrays [n] by column name: text as object arrays of str, numbers with the type of
+        the source, and object arrays of both if tf.Examples mix them in one column.
+      source: str. The rows' file, for messages.
       lines: [n] int. Each row's place in the source, counted from 1.
       unit: str. What `lines` counts: "line" in text files, "record" elsewhere.
       repeated: Names that several columns of the source have.
-      note: str. What to say where a column is missing: what the source seems to be.
+      note: str. A hint for messages about a missing column: what the source seems to be.
       is_examples: bool. Whether the rows are tf.Examples, whose columns have types.
-      values: Of a text file, each row's values, also of columns that cannot be asked for.
-      delimiter: str. What stands between them there.
+      values: For a text file, each row's values, including those of unnamed columns.
+      delimiter: str. The delimiter of `values`.
+
+    Example:
+      >>> block = Block({"city": np.array(["Bern", "Thun"], object)}, "a.csv", np.array([2, 3]))
+      >>> block.text("city").tolist(), block.where(1)
+      (['Bern', 'Thun'], 'a.csv, line 3')
     """
 
     columns: Mapping[str, np.ndarray]
@@ -76,14 +81,14 @@ class Block:
         return len(self.lines)
 
     def where(self, row: int) -> str:
-        """The place of row `row` of this block, for messages."""
+        """Returns the place of a row of this block, for messages."""
         return f"{self.source}, {self.unit} {self.lines[row]}"
 
     def column(self, name: str) -> np.ndarray:
-        """Returns a column [n] as it came.
+        """Returns a raw column [n].
 
         Raises:
-          InputError: if the source lacks it, or has several of that name.
+          InputError: if the source lacks it, or has several columns of that name.
         """
         if name not in self.columns:
             close = difflib.get_close_matches(name, self.columns, 1)
@@ -113,7 +118,7 @@ class Block:
         """Returns a column as numbers, [n] float32.
 
         Raises:
-          InputError: for a value that is no finite float32, with file and line.
+          InputError: for a value that is not a finite float32, with file and line.
         """
         numbers = self._finite(name)
         if numbers is None:
@@ -125,7 +130,7 @@ class Block:
         return numbers
 
     def not_numbers(self, name: str) -> np.ndarray:
-        """Returns the rows, ascending, that hold no finite float32 in a column."""
+        """Returns the rows, ascending, whose value in a column is not a finite float32."""
         if self._finite(name) is not None:
             return np.array([], int)
         return np.array([i for i, value in enumerate(self.column(name)) if not _is_finite(value)])
@@ -138,12 +143,12 @@ class Block:
             return None
         return numbers if np.isfinite(numbers).all() else None
 
-    def rows(self, chosen: np.ndarray) -> "Block":
-        """Returns the block of some of its rows, by index or by a mask."""
-        columns = Columns(self.columns, lambda name: self.columns[name][chosen])
-        lines, values = self.lines[chosen], self.values
+    def rows(self, selected: np.ndarray) -> "Block":
+        """Returns a block of some of its rows, by index or by a mask."""
+        columns = Columns(self.columns, lambda name: self.columns[name][selected])
+        lines, values = self.lines[selected], self.values
         if values:
-            values = [values[row] for row in np.arange(len(self))[chosen]]
+            values = [values[row] for row in np.arange(len(self))[selected]]
         return dataclasses.replace(self, columns=columns, lines=lines, values=values)
 
 
@@ -159,19 +164,19 @@ def _mixed_text(values: np.ndarray) -> np.ndarray:
 
 
 def format_numbers(values: np.ndarray) -> np.ndarray:
-    """Returns numbers [n] as text, [n] object array of str: the shortest of each in canonical form.
+    """Returns numbers [n] as their shortest text in canonical form, [n] object array of str.
 
-    `canonical_graph.format_numbers` makes the same of float32.
+    `canonical_graph.format_numbers` gives the same for float32.
     """
     if values.dtype.kind != "f":
         return values.astype(str).astype(object)
     text = values.astype(np.float64).astype(str).astype(object)
     if values.dtype == np.float32:
-        undone = np.ones(len(values), bool)
+        inexact = np.ones(len(values), bool)
         for digits in (6, 7, 8, 9):
-            rows = np.flatnonzero(undone)
+            rows = np.flatnonzero(inexact)
             text[rows] = [f"{value:.{digits}g}" for value in values[rows].tolist()]
-            undone[rows] = text[rows].astype(np.float32) != values[rows]
+            inexact[rows] = text[rows].astype(np.float32) != values[rows]
     with np.errstate(invalid="ignore"):
         whole = (values == np.floor(values)) & (np.abs(values) < canonical.LARGEST)
     text[whole] = values[whole].astype(np.int64).astype(str)
@@ -190,6 +195,19 @@ class Source(Protocol):
     """Raw rows of a data set, in splits of shards that can be read on different machines.
 
     A source and its shards can be pickled.
+
+    Example:
+      class Ratings:
+          spec = DatasetSpec("ratings", (Categorical("item"),), (BinaryTask("like", "liked", "1"),))
+
+          def shards(self, split):
+              return [f"{split}.csv"]
+
+          def read(self, shard):
+              return read_csv(shard, self.spec.text_format)
+
+          def estimated_rows(self, split):
+              return 0
     """
 
     spec: DatasetSpec
@@ -201,7 +219,7 @@ class Source(Protocol):
         """Yields the rows of a shard, in order."""
 
     def estimated_rows(self, split: str) -> int:
-        """Returns about how many rows a split has, for progress bars; 0 if that is not known."""
+        """Returns an estimate of a split's rows, for progress bars; 0: unknown."""
 
 
 def read_split(source: Source, split: str) -> Iterator[Block]:

@@ -21,7 +21,7 @@ def find_file(data_dir: str, name: str) -> str:
     """Returns the path of an original file, plain or .gz, in `data_dir`.
 
     Raises:
-      InputError: if it is not there.
+      InputError: if it is missing.
     """
     for candidate in (name, f"{name}.gz"):
         path = f"{data_dir.rstrip('/')}/{candidate}"
@@ -46,15 +46,15 @@ def read_original(path: str) -> Iterator[Block]:
 
 
 class CensusIncome:
-    """Rows of the original files; the test file is halved into validation and test (the paper's).
+    """Rows of the original files; as in the paper, half of the test file is for validation.
 
     Args:
       data_dir: Directory of the original files, plain or .gz. By default they are downloaded
         from UCI, which needs a network.
-      tasks: Names of the tasks, those to pre-train on and those to come.
+      tasks: Names of the tasks, those to pre-train on and those to add.
 
     Raises:
-      InputError: if the files are not there, or cannot be downloaded.
+      InputError: if the files are missing, or cannot be downloaded.
     """
 
     def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
@@ -67,7 +67,7 @@ class CensusIncome:
         self._half: int | None = None
 
     def shards(self, split: str) -> Sequence[tuple[str, int | None, int | None]]:
-        """Returns one shard: a file, and the first and the last of its rows (end excluded)."""
+        """Returns one shard: a file, and the range of its rows (end excluded)."""
         if split == "train":
             return [(self._files["train"], None, None)]
         if self._half is None:
@@ -78,16 +78,16 @@ class CensusIncome:
     def read(self, shard: tuple[str, int | None, int | None]) -> Iterator[Block]:
         """Yields the rows of a shard."""
         path, start, stop = shard
-        return _rows_between(read_original(path), start or 0, stop)
+        return _select_rows(read_original(path), start or 0, stop)
 
     def estimated_rows(self, split: str) -> int:
-        """Returns about how many rows a split has."""
+        """Returns an estimate of a split's rows."""
         if split == "train":
             return estimate_rows(self._files["train"])
         return estimate_rows(self._files["test"]) // 2
 
 
-def _rows_between(blocks: Iterator[Block], start: int, stop: int | None) -> Iterator[Block]:
+def _select_rows(blocks: Iterator[Block], start: int, stop: int | None) -> Iterator[Block]:
     first = 0
     for block in blocks:
         rows = slice(max(start - first, 0), None if stop is None else max(stop - first, 0))

@@ -1,4 +1,4 @@
-"""What the columns of Census-Income are; imports no TensorFlow, as flags need it."""
+"""The spec of Census-Income; imports no TensorFlow, since flags read it."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,16 +40,16 @@ DEFAULT_TASKS = ("income", "marital", "education")
 
 
 def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
-    """Returns the spec whose features are all columns but the ones that label `tasks`.
+    """Returns the spec whose features are all columns but the labels of `tasks`.
 
-    By default these are the paper's: two tasks to pre-train on, income over 50K and never
-    married, and a new one, education.
+    The default tasks are the paper's: two to pre-train on, income over 50K and never married, and
+    a new one, education.
 
     Raises:
-      InputError: for a task that this data set does not have.
+      InputError: for an unknown task.
     """
     check_tasks("census_income", tasks, list(TASKS))
-    # The income column is an answer, not a feature, whether or not a task asks for it.
+    # The income column is a label, not a feature, even if no task needs it.
     labels = {"income_50k", *(TASKS[name].label for name in tasks)}
     features = [c for c in COLUMNS if c not in labels]
     return DatasetSpec(

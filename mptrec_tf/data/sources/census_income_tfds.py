@@ -21,7 +21,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
     Args:
       original_files: Directory of the original files, plain or .gz. By default they are
         downloaded from UCI.
-      **kwargs: As for every TFDS builder (`data_dir` is where TFDS keeps what it made).
+      **kwargs: As for every TFDS builder (`data_dir` is where TFDS stores prepared data).
     """
 
     VERSION = tfds.core.Version("1.0.0")

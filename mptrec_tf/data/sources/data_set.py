@@ -1,11 +1,7 @@
-"""What a data set is that is known by its name: a spec, a source of raw rows, and its options.
+"""A named data set: a spec, a source of raw rows, and its options.
 
-A data set of one's own is one of these and a line in the registry (`registry.DATASETS`), or a call:
-
-    DATASETS.register("ratings", DataSet("ratings", make_spec, open_ratings, ("like", "buy")))
-
-Modules of data sets import what reads rows inside the function that opens them; flags read the
-rest.
+Modules of data sets import their readers inside the function that opens them, since flags need
+only the rest.
 """
 
 import dataclasses
@@ -18,21 +14,21 @@ from mptrec_tf.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
 
-# Files by split below a directory, as TFX's example generation looks at them.
+# A directory, and file patterns by split below it, as TFX's example generation takes them.
 Files = tuple[str, dict[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """Something that a data set can be told.
+    """An option of a data set.
 
     Attributes:
       type: int or str.
-      help: str. A sentence without its end, for flags.
-      default: What holds where it is not given.
+      help: str. A sentence without a full stop, for flags.
+      default: The default value.
       least: Optional int. The smallest value.
       is_directory: bool. Whether it is a directory that has to exist.
-      flag: Optional str. The name of its flag, where that is not its own.
+      flag: Optional str. The name of its flag, if it differs from the option's.
     """
 
     type: type
@@ -54,14 +50,27 @@ class DataSet:
 
     Attributes:
       name: str.
-      make_spec: Returns the spec for names of tasks, those to pre-train on and those to come; their
-        label columns are no features.
+      make_spec: Returns the spec for names of tasks, those to pre-train on and those to add; their
+        label columns are not features.
       open: Returns the source of its rows for names of tasks, and its options by keyword.
-      tasks: Names of the tasks where none are given.
-      new_task: Optional str. The task of these that pipelines add; they pre-train on the others.
-      options: What it can be told, by name.
-      files: Returns the files that it reads, given its options, for TFX to fingerprint. None: it
+      tasks: Names of the default tasks.
+      new_task: Optional str. The one of these that pipelines add after pre-training on the others.
+      options: Its options, by name.
+      files: Returns the files that it reads, given its options, for TFX to fingerprint; None if it
         reads none.
+
+    Example:
+      def make_spec(tasks):
+          return DatasetSpec(
+              "ratings",
+              features=(Categorical("item"),),
+              tasks=tuple(BinaryTask(task, task, positive="1") for task in tasks),
+          )
+
+      def open_ratings(tasks):
+          return Tabular(make_spec(tasks), {s: [f"{s}.csv"] for s in SPLITS})
+
+      DATASETS.register("ratings", DataSet("ratings", make_spec, open_ratings, ("like", "buy")))
     """
 
     name: str
@@ -78,10 +87,10 @@ class DataSet:
         Raises:
           InputError: naming the option.
         """
-        odd = [name for name in options if name not in self.options]
-        if odd:
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
             takes = f"; it takes {', '.join(self.options)}" if self.options else ""
-            raise InputError(f"data set {self.name!r} takes no {odd[0]}{takes}.")
+            raise InputError(f"data set {self.name!r} does not take {unknown[0]}{takes}.")
 
 
 def check_tasks(dataset: str, tasks: Sequence[str], known: Sequence[str]) -> None:

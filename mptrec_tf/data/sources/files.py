@@ -1,4 +1,4 @@
-"""Raw rows of files, local or remote: text (CSV) or TFRecord, plain or compressed by gzip."""
+"""Reads raw rows from files, local or remote: text (CSV) or TFRecord, plain or gzip."""
 
 import os
 import zlib
@@ -15,35 +15,35 @@ from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 _TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
-# Bytes that a guess at a file is made from.
+# Bytes from which a file's format is guessed.
 _SMALL = 4096
 
 
 def find_files(patterns: Sequence[str]) -> list[str]:
-    """Returns the files that match `patterns` (paths or globs), each pattern's in sorted order.
+    """Returns the files that match `patterns` (paths or globs), sorted within each pattern.
 
-    Files that a glob finds whose names begin with _ or . are none of the data: engines write their
-    marks so (_SUCCESS).
+    A glob's matches whose names begin with _ or . are skipped: they are markers of engines
+    (_SUCCESS).
 
     Raises:
       InputError: for a pattern that matches no file.
     """
-    files: dict[str, None] = {}  # keeps the order; a file that two patterns match comes once
+    files: dict[str, None] = {}  # ordered; a file that two patterns match comes once
     for pattern in patterns:
         try:
             if tf.io.gfile.isdir(pattern):
                 raise InputError(f"{pattern!r} is a directory; give its files: {pattern}/*.csv")
-            found = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
+            matches = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
         except tf.errors.OpError as error:
             raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
-        found = [f for f in found if f == pattern or not _is_mark(f, pattern)]
-        if not found:
+        matches = [f for f in matches if f == pattern or not _is_marker(f, pattern)]
+        if not matches:
             raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
-        files |= dict.fromkeys(found)
+        files |= dict.fromkeys(matches)
     return list(files)
 
 
-def _is_mark(path: str, pattern: str) -> bool:
+def _is_marker(path: str, pattern: str) -> bool:
     name = os.path.basename(path)
     return name.startswith(("_", ".")) and not os.path.basename(pattern).startswith(name[0])
 
@@ -57,9 +57,9 @@ def read_file(
     """Yields the rows of a file, text or TFRecord by its content; see `tabular.read_file`.
 
     Raises:
-      InputError: for a file that is neither, or what `read_csv` and `read_tfrecord` reject.
+      InputError: for another kind of file, or as `read_csv` and `read_tfrecord` do.
     """
-    start, layers = _start(path)
+    start, layers = _read_start(path)
     if is_blank(start):
         return iter(())
     if not is_tfrecord(start):
@@ -73,26 +73,26 @@ def _is_text(path: str, start: bytes) -> bool:
     name = path.lower()
     while name.endswith(".gz"):
         name = name.removesuffix(".gz")
-    # What is called text is read as such, so that what is wrong with it is said of a line.
+    # A file named as text is read as text, so that errors name a line.
     return name.endswith(_TEXT_ENDINGS) or not any(byte < 9 for byte in start if byte != 1)
 
 
 def has_rows(path: str, text_format: TextFormat) -> bool:
-    """Whether a file has rows, as far as a quick look shows: what is wrong with it is said later.
+    """Whether a file has rows; True if it cannot be read, since reading it reports the error.
 
-    Engines write a file, empty or with a header alone, for each partition without rows.
+    Engines write a file, empty or with only a header, for each partition without rows.
     """
     try:
         large = tf.io.gfile.stat(path).length > _SMALL
-        if large and is_tfrecord(_start(path)[0]):
+        if large and is_tfrecord(_read_start(path)[0]):
             return True
         return any(len(block) for block in read_file(path, text_format))
     except (InputError, tf.errors.OpError):
         return True
 
 
-def _start(path: str) -> tuple[bytes, int]:
-    """The first bytes of a file, and how often it is compressed."""
+def _read_start(path: str) -> tuple[bytes, int]:
+    """Returns the first bytes of a file, and the number of its layers of compression."""
     try:
         stream, layers = open_stream(path)
         with stream:

@@ -1,4 +1,4 @@
-"""The data sets, by name: a line each. Opening one imports TensorFlow, the rest does not."""
+"""The data sets, by name: a line each. Only opening one imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,13 +39,17 @@ def open_source(dataset: str, *, tasks: Sequence[str] | None = None, **options: 
 
     Args:
       dataset: Its name.
-      tasks: Names of the tasks, known ones and those to come. Their label columns are left out of
-        the features. Defaults to the data set's own.
-      **options: What the data set can be told; None is as if it were not given.
+      tasks: Names of the tasks, those to pre-train on and those to add. Their label columns are
+        left out of the features. Defaults to the data set's own.
+      **options: The data set's options; None counts as not given.
 
     Raises:
-      InputError: for an unknown data set or task, an option that the data set does not have, or
-        files that are not there.
+      InputError: for an unknown data set, task or option, or for missing files.
+
+    Example:
+      >>> source = open_source("synthetic", tasks=["click"], rows=600)
+      >>> source.estimated_rows("train")
+      600
     """
     of = DATASETS.get(dataset)
     given = {name: value for name, value in options.items() if value is not None}
@@ -54,7 +58,7 @@ def open_source(dataset: str, *, tasks: Sequence[str] | None = None, **options: 
 
 
 def check_files(patterns: Sequence[str]) -> None:
-    """Rejects paths of this machine at which there is no file; globs are for who reads them.
+    """Rejects local paths without a file; globs are checked when they are read.
 
     Raises:
       InputError: naming the path.

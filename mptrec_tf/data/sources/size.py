@@ -1,4 +1,4 @@
-"""How many rows a file holds, estimated from its first megabyte: for progress bars."""
+"""Estimates the number of rows of a file from its first megabyte, for progress bars."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ _TFRECORD_FRAME = 16  # bytes around each record: its length, and two checksums
 
 
 def estimate_rows(path: str) -> int:
-    """Returns about how many rows a text or TFRecord file holds; 0 where it cannot be read."""
+    """Returns an estimate of the rows of a text or TFRecord file; 0 if it cannot be read."""
     try:
         size = tf.io.gfile.stat(path).length
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -21,15 +21,15 @@ def estimate_rows(path: str) -> int:
         if raw.startswith(GZIP):
             sample = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw)
     except (tf.errors.OpError, zlib.error):
-        return 0  # whoever reads the file says what is wrong with it
+        return 0  # the reader of the file reports the error
     if not raw:
         return 0
-    rows = _records(sample) if is_tfrecord(sample) else sample.count(b"\n")
+    rows = _count_records(sample) if is_tfrecord(sample) else sample.count(b"\n")
     return round(rows * size / len(raw))
 
 
-def _records(sample: bytes) -> float:
-    """How many records the sample holds, the last one in part."""
+def _count_records(sample: bytes) -> float:
+    """Returns the number of records of the sample, the last one in part."""
     start = count = 0
     while start + 8 <= len(sample):
         (length,) = struct.unpack_from("<Q", sample, start)

@@ -1,7 +1,7 @@
-"""Files as streams of bytes, and what they seem to hold; names may say something else.
+"""Opens files as streams of bytes, and detects their format by content, whatever their names.
 
-Compression is found by content: a file called .csv that is gzip, one called .gz that is not, and
-one that was compressed twice are all read.
+A file called .csv that is gzip, one called .gz that is not, and one that was compressed twice are
+all read.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from mptrec_tf.errors import InputError
 _CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 _MOST_LAYERS = 3
-# What files begin with that are neither text nor TFRecord.
+# First bytes of files that are neither text nor TFRecord.
 _OTHERS = {
     b"PAR1": "a Parquet file",
     b"ORC": "an ORC file",
@@ -32,7 +32,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _File(io.RawIOBase):
-    """A file of TensorFlow's file systems, local or remote, as Python's `io` takes it."""
+    """A file of TensorFlow's file systems, local or remote, for Python's `io`."""
 
     def __init__(self, path: str):
         super().__init__()
@@ -53,40 +53,40 @@ class _File(io.RawIOBase):
 
 
 def open_stream(path: str) -> tuple[io.BufferedReader, int]:
-    """Opens a file and takes away its compression; returns its bytes, and how often it had one.
+    """Opens a file and decompresses it; returns its bytes, and its layers of compression.
 
     Raises:
       tf.errors.OpError, OSError, EOFError, zlib.error: if it cannot be read.
     """
     stream, layers = io.BufferedReader(_File(path), _CHUNK), 0
     while layers < _MOST_LAYERS and stream.peek(2)[:2] == GZIP:
-        # Without a mode it would take that of what it reads, which for gzip is a number.
+        # The default is the mode of `fileobj`, which for gzip is a number.
         inner = gzip.GzipFile(fileobj=stream, mode="rb")
         stream, layers = io.BufferedReader(inner, _CHUNK), layers + 1
     return stream, layers
 
 
 def is_tfrecord(start: bytes) -> bool:
-    """Whether a file that begins so is TFRecord: a length of 64 bits whose upper ones are 0.
+    """Whether a file's first bytes are those of TFRecord: a 64-bit length whose upper bits are 0.
 
-    No text has bytes of 0.
+    Text has no zero bytes.
     """
     return len(start) >= 12 and start[5:8] == b"\0\0\0"
 
 
 def check_readable(path: str, start: bytes) -> None:
-    """Rejects a file that begins like one of another kind.
+    """Rejects a file whose first bytes are those of another format.
 
     Raises:
-      InputError: saying what it seems to be.
+      InputError: naming the format.
     """
     for magic, kind in _OTHERS.items():
-        # Text may begin with letters, too, but has no such bytes after them.
+        # Text may begin with the same letters, but has no control bytes after them.
         if start.startswith(magic) and (not magic.isalnum() or any(b < 9 for b in start)):
             what = "save it as UTF-8" if "UTF-16" in kind else "give CSV or TFRecord, plain or gzip"
             raise InputError(f"{path} seems to be {kind}; {what}.")
 
 
 def is_blank(start: bytes) -> bool:
-    """Whether a file that begins so, and is no longer, holds nothing."""
+    """Whether a whole file is empty or white space."""
     return not start.removeprefix(_BYTE_ORDER_MARK).strip()

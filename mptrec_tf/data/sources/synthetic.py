@@ -1,13 +1,13 @@
 """Built-in data: impressions of items to users, with four tasks whose probabilities are known.
 
-Each user and each item has a shared latent vector and one of its own per task. The log-odds of
-task t on an impression are
+Each user and each item has a shared latent vector and one per task. The log-odds of task t on an
+impression are
 
     bias_t + scale * (shared_share * s(user, item, context) + (1 - shared_share) * r_t(...))
 
-where s and r_t are sums of an affinity of user and item and of effects of the side features; s
-serves every task, r_t only its own. Since the probability of each label is known, so is the best
-AUC that any model can reach: the AUC of the probability itself.
+where s and r_t are sums of an affinity of user and item and of effects of the side features; s is
+shared by all tasks, r_t is specific to task t. Since the probability of each label is known, so is
+the best AUC that any model can reach: the AUC of the probability itself.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ _FACTORS = 4
 _BIAS = (-1.1, -1.8, -2.4, -2.8)
 _SCALE = 1.1
 _SHARED_SHARE = 0.6
-_CHUNK = 2_000  # rows that come of one seed
+_CHUNK = 2_000  # rows of one seed
 _SHARD = 50 * _CHUNK
 
 
 @dataclasses.dataclass(frozen=True)
 class _World:
-    """What is fixed for one seed: users, items, and how every task reads them."""
+    """What one seed fixes: users, items, and their effects on every task."""
 
     user_probability: np.ndarray  # [users]
     item_probability: np.ndarray  # [items]
@@ -65,7 +65,7 @@ def _make_world(seed: int) -> _World:
     category = rng.integers(_CATEGORIES, size=_ITEMS)
 
     def factors(centers: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """Members scatter round their group, so that a rare id still tells something."""
+        """Scatters members around their group, so that rare ids are predictable, too."""
         own = rng.normal(size=(groups, len(members), _FACTORS))
         return (0.8 * centers[:, members] + 0.6 * own) / np.sqrt(_FACTORS)
 
@@ -134,12 +134,12 @@ def _make_rows(seed: int, split: str, chunk: int, size: int) -> dict[str, np.nda
 
 
 class Synthetic:
-    """Any number of impressions, made as they are read; the same seed gives the same rows.
+    """Any number of impressions, generated as they are read; the same seed gives the same rows.
 
     Args:
       rows: Rows by split.
-      seed: 0 or more. Chooses the users, the items, what they like, and the rows.
-      tasks: Names of the tasks, those to pre-train on and those to come.
+      seed: 0 or more. Seed of users, items, effects and rows.
+      tasks: Names of the tasks, those to pre-train on and those to add.
 
     Raises:
       InputError: for an unknown task or a negative seed.
@@ -172,5 +172,5 @@ class Synthetic:
             yield Block(columns, f"synthetic {split} rows", lines, "row")
 
     def estimated_rows(self, split: str) -> int:
-        """Returns how many rows a split has."""
+        """Returns the number of a split's rows."""
         return self._rows.get(split, 0)

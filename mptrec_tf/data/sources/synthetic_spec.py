@@ -1,4 +1,4 @@
-"""What the built-in synthetic data hold; imports no TensorFlow, as flags need it."""
+"""The spec of the built-in synthetic data; imports no TensorFlow, since flags read it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ DEFAULT_ROWS = {"train": 60_000, "validation": 10_000, "test": 20_000}
 
 
 def probability_column(task: str) -> str:
-    """The raw column that holds the true probability of a task."""
+    """Returns the raw column with the true probability of a task."""
     return f"probability_{task}"
 
 
@@ -26,7 +26,7 @@ def make_spec(tasks: Sequence[str] = TASKS) -> DatasetSpec:
     """Returns the spec of the built-in data.
 
     Raises:
-      InputError: for a task that this data set does not have.
+      InputError: for an unknown task.
     """
     check_tasks("synthetic", tasks, TASKS)
     categorical = (

@@ -1,4 +1,4 @@
-"""A user's own data: files or TFDS data sets, and a spec that says what their columns are."""
+"""A user's own data: files or TFDS data sets, and a spec that describes their columns."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,19 +15,24 @@ from mptrec_tf.errors import InputError
 class Tabular:
     """Rows of text files (CSV), of TFRecord files of tf.Examples, or of TFDS data sets.
 
-    A path that begins with "tfds:" is read by TensorFlow Datasets, see `tfds_rows`; the others as
-    what they hold, see `files`.
+    A path that begins with "tfds:" is read by TensorFlow Datasets, see `tfds_rows`; the format of
+    others is detected, see `files`.
 
     Args:
-      spec: What the columns are, and how text files are written.
+      spec: Describes the columns and the format of text files.
       patterns: Paths or globs by split.
 
     Attributes:
-      empty: Files without rows, by split; they are passed over.
+      empty: Files without rows, by split; they are skipped.
 
     Raises:
-      InputError: for a pattern that matches no file, a split all of whose files are empty, or what
-        `tfds_rows.list_shards` rejects.
+      InputError: for a pattern that matches no file, a split all of whose files are empty, or as
+        `tfds_rows.list_shards` does.
+
+    Example:
+      source = Tabular(spec_yaml.load("spec.yaml"), {"train": ["rows-*.csv"]})
+      for block in read_split(source, "train"):
+          print(len(block))
     """
 
     def __init__(self, spec: DatasetSpec, patterns: Mapping[str, Sequence[str]]):
@@ -52,25 +57,25 @@ class Tabular:
         return read_file(shard, self.spec.text_format)
 
     def estimated_rows(self, split: str) -> int:
-        """Returns about how many rows a split has."""
+        """Returns an estimate of a split's rows."""
         return sum(estimate_file_rows(path) for path in self.shards(split))
 
 
 def list_shards(patterns: Sequence[str]) -> list[str]:
-    """Returns files, or runs of records of TFDS data sets, that match paths or globs.
+    """Returns the files, or runs of records of TFDS data sets, that match paths or globs.
 
     Raises:
-      InputError: for a pattern that matches no file, or what `tfds_rows.list_shards` rejects.
+      InputError: for a pattern that matches no file, or as `tfds_rows.list_shards` does.
     """
-    paths: dict[str, None] = {}  # keeps the order; what two patterns name comes once
+    paths: dict[str, None] = {}  # ordered; what two patterns match comes once
     for pattern in patterns:
         if tfds_rows.is_tfds(pattern):
-            found = tfds_rows.list_shards(pattern)
+            matches = tfds_rows.list_shards(pattern)
         elif os.path.exists(pattern) and not os.path.isdir(pattern):
-            found = [pattern]  # its name may hold what a glob reads in another way
+            matches = [pattern]  # a file name may contain characters of globs
         else:
-            found = files.find_files([pattern])
-        paths |= dict.fromkeys(found)
+            matches = files.find_files([pattern])
+        paths |= dict.fromkeys(matches)
     return list(paths)
 
 
@@ -85,7 +90,7 @@ def read_file(
     Args:
       path: The file.
       text_format: How text files are written.
-      on_bad_row: Called with each row that cannot be read, instead of an error.
+      on_bad_row: Called with each row that cannot be read, instead of raising an error.
       needed: With `on_bad_row`, the columns that a tf.Example must have.
     """
     if tfds_rows.is_tfds(path):
@@ -99,5 +104,5 @@ def has_rows(path: str, text_format: TextFormat) -> bool:
 
 
 def estimate_file_rows(path: str) -> int:
-    """Returns about how many rows a file has; 0 if that is not known."""
+    """Returns an estimate of a file's rows; 0: unknown."""
     return tfds_rows.count_rows(path) if tfds_rows.is_tfds(path) else estimate_rows(path)

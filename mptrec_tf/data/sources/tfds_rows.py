@@ -1,4 +1,4 @@
-"""Reads raw rows from data sets of TensorFlow Datasets, in the place of files.
+"""Reads raw rows from TensorFlow Datasets instead of files.
 
     tfds:movielens/100k-ratings#train[:80%]    a builder's name, as `tfds.builder` takes it
     tfds:gs://bucket/ratings/1.0.0#test        the directory of data that any builder prepared
@@ -15,7 +15,7 @@ from mptrec_tf.data.sources.block import BLOCK_ROWS, Block
 from mptrec_tf.errors import InputError
 
 _PREFIX = "tfds:"
-# Rows of a shard: enough to be worth a machine's trouble.
+# Rows of a shard: enough work for one machine.
 _SHARD_ROWS = 50_000
 
 
@@ -25,70 +25,70 @@ def is_tfds(path: str) -> bool:
 
 
 def find_directory(path: str) -> str:
-    """Returns where the prepared files of the data set are that `path` names.
+    """Returns the directory of the prepared files of the data set that `path` names.
 
     Raises:
       InputError: as `list_shards` does.
     """
-    return str(_builder(path).data_path)
+    return str(_open_builder(path).data_path)
 
 
 def list_shards(path: str) -> list[str]:
-    """Returns paths that together hold the rows of `path`, to be read on different machines.
+    """Splits the rows of `path` into paths that can be read on different machines.
 
-    A builder whose data are not there yet downloads and prepares them.
+    A builder without prepared data downloads and prepares them.
 
     Raises:
-      InputError: for a data set that is not known or cannot be prepared, or a split that it lacks.
+      InputError: for a data set that is unknown or cannot be prepared, or a split that it lacks.
     """
-    builder = _builder(path)
+    builder = _open_builder(path)
     return [
         f"{_PREFIX}{builder.data_path}#{split}[{start}:{min(start + _SHARD_ROWS, stop)}]"
-        for split, first, stop in _runs(builder, path)
+        for split, first, stop in _list_runs(builder, path)
         for start in range(first, stop, _SHARD_ROWS)
     ]
 
 
 def count_rows(path: str) -> int:
-    """Returns how many rows `path` names."""
-    return sum(stop - start for _, start, stop in _runs(_builder(path), path))
+    """Returns the number of rows that `path` names."""
+    return sum(stop - start for _, start, stop in _list_runs(_open_builder(path), path))
 
 
 def read_rows(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
     """Yields the rows of `path`.
 
-    Columns are the scalar features: text, numbers, and classes and truth values as integers. Those
-    of nested features are named with a "/" (`user/age`); features with more than one value are
-    left out.
+    Columns are the scalar features: text, numbers, and classes and truth values as integers.
+    Nested features are named with a "/" (`user/age`); features with more than one value are left
+    out.
 
     Args:
-      path: What `list_shards` takes or returns.
-      on_bad_row: Called with each row that cannot be read, instead of an error.
+      path: A path that `list_shards` takes or returns.
+      on_bad_row: Called with each row that cannot be read, instead of raising an error.
 
     Raises:
       InputError: as `list_shards` does, and for text that is not UTF-8, with its record.
     """
     import tensorflow_datasets as tfds
 
-    builder = _builder(path)
-    for split, start, stop in _runs(builder, path):
+    builder = _open_builder(path)
+    for split, start, stop in _list_runs(builder, path):
         rows = builder.as_dataset(
             split=f"{split}[{start}:{stop}]", batch_size=BLOCK_ROWS, shuffle_files=False
         )
         source = f"{_PREFIX}{builder.data_path}#{split}"
         for batch in tfds.as_numpy(rows):
-            columns = dict(_scalars(batch))
+            columns = dict(_select_scalars(batch))
             count = len(next(iter(columns.values()), ()))
             lines = np.arange(start, start + count) + 1
             if on_bad_row:
-                good = _decodable(columns, source, lines, on_bad_row)
+                good = _check_text(columns, source, lines, on_bad_row)
                 columns, lines = {k: v[good] for k, v in columns.items()}, lines[good]
-            named = {name: _column(v, name, source, lines) for name, v in columns.items()}
-            yield Block(named, source, lines, "record")
+            columns = {name: _decode(v, name, source, lines) for name, v in columns.items()}
+            yield Block(columns, source, lines, "record")
             start += count
 
 
-def _builder(path: str):
+def _open_builder(path: str):
     """Opens the builder that `path` names, with its data prepared."""
     import tensorflow_datasets as tfds
 
@@ -104,7 +104,7 @@ def _builder(path: str):
         return builder
     except InputError:
         raise
-    # TFDS raises of its own and of the libraries that it downloads with.
+    # TFDS raises its own errors and those of the libraries that it downloads with.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise InputError(
@@ -113,8 +113,8 @@ def _builder(path: str):
         ) from error
 
 
-def _runs(builder, path: str) -> list[tuple[str, int, int]]:
-    """Returns runs of records: a split's name, the first record and the one after the last."""
+def _list_runs(builder, path: str) -> list[tuple[str, int, int]]:
+    """Returns runs of records: a split's name, the first record and the end."""
     import tensorflow_datasets as tfds
 
     _, split = _split_path(path)
@@ -123,7 +123,7 @@ def _runs(builder, path: str) -> list[tuple[str, int, int]]:
         parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
     except ValueError as error:
         raise InputError(
-            f"{path}: {split!r} is no split of {builder.info.full_name}, which has "
+            f"{path}: {split!r} is not a split of {builder.info.full_name}, which has "
             f"{', '.join(splits)}; write for example train or train[:80%]."
         ) from error
     return [
@@ -142,15 +142,15 @@ def _split_path(path: str) -> tuple[str, str]:
     return name, split
 
 
-def _scalars(batch: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+def _select_scalars(batch: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
     for name, values in batch.items():
         if isinstance(values, Mapping):
-            yield from _scalars(values, f"{prefix}{name}/")
+            yield from _select_scalars(values, f"{prefix}{name}/")
         elif isinstance(values, np.ndarray) and values.ndim == 1:
             yield prefix + name, values
 
 
-def _column(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np.ndarray:
+def _decode(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np.ndarray:
     if values.dtype == bool:
         return values.astype(np.int64)
     if values.dtype != object:
@@ -167,10 +167,10 @@ def _column(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np
     return text
 
 
-def _decodable(
+def _check_text(
     columns: Mapping[str, np.ndarray], source: str, lines: np.ndarray, on_bad_row: OnBadRow
 ) -> np.ndarray:
-    """Which rows [n] hold UTF-8 text alone."""
+    """Returns a mask [n] of the rows whose text is all UTF-8, and reports the others."""
     good = np.ones(len(lines), bool)
     for name, values in columns.items():
         for row in np.flatnonzero(good) if values.dtype == object else ():

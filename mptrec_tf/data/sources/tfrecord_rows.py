@@ -19,18 +19,18 @@ def read_tfrecord(
 ) -> Iterator[Block]:
     """Yields the rows of a TFRecord file of tf.Examples.
 
-    A column that is asked for has one value in each record; what nobody asks for is not looked at.
+    A column that is used needs one value in each record; unused ones are not checked.
 
     Args:
       path: The file.
-      layers: How often it is compressed by gzip.
-      on_bad_row: Called with each record that cannot be read, instead of an error.
+      layers: Number of layers of gzip compression.
+      on_bad_row: Called with each record that cannot be read, instead of raising an error.
       needed: With `on_bad_row`, the columns that each record must have.
 
     Raises:
-      InputError: for a file that cannot be read, a record that is no tf.Example, and, where a
-        column is asked for, a record that lacks it, has more or fewer values than one or no UTF-8
-        text, with file and record.
+      InputError: for a file that cannot be read, a record that is not a tf.Example, or a record
+        without exactly one value (UTF-8 text or a number) of a column that is used, with file and
+        record.
     """
     if layers > 1:
         raise InputError(f"{path} was compressed {layers} times; decompress it once.")
@@ -42,20 +42,22 @@ def read_tfrecord(
             if on_bad_row:
 
                 def values_of(record: bytes, path: str, number: int):
-                    example = _example(record, path, number)
-                    return {name: _value(example, name, path, number) for name in needed}
+                    example = _parse_example(record, path, number)
+                    return {name: _get_value(example, name, path, number) for name in needed}
 
                 numbers, rows = read_good_records(batch, values_of, path, needed, on_bad_row)
-                columns = Columns(needed, lambda name, rows=rows: _array([r[name] for r in rows]))
+                columns = Columns(
+                    needed, lambda name, rows=rows: _make_array([r[name] for r in rows])
+                )
             else:
                 numbers = [number for number, _ in batch]
-                examples = [_example(record, path, number) for number, record in batch]
+                examples = [_parse_example(record, path, number) for number, record in batch]
                 names = sorted({name for example in examples for name in example})
                 columns = Columns(
                     names,
-                    lambda name, examples=examples, numbers=numbers: _array(
+                    lambda name, examples=examples, numbers=numbers: _make_array(
                         [
-                            _value(example, name, path, number)
+                            _get_value(example, name, path, number)
                             for example, number in zip(examples, numbers, strict=True)
                         ]
                     ),
@@ -66,28 +68,28 @@ def read_tfrecord(
         raise InputError(f"cannot read {path} as TFRecord: {error.message}.") from error
 
 
-def _example(record: bytes, path: str, number: int):
+def _parse_example(record: bytes, path: str, number: int):
     try:
         return tf.train.Example.FromString(record).features.feature
     except Exception as error:  # protobuf's own DecodeError differs between its versions
         raise InputError(f"{path}, record {number}: not a tf.Example ({error}).") from error
 
 
-def _value(example, name: str, path: str, number: int) -> str | int | float:
+def _get_value(example, name: str, path: str, number: int) -> str | int | float:
     where = f"{path}, record {number}: feature {name!r}"
     if name not in example:
         raise InputError(f"{where} is missing; each record needs it.")
     kind = example[name].WhichOneof("kind")
-    found = getattr(example[name], kind).value if kind else ()
-    if len(found) != 1:
-        raise InputError(f"{where} has {len(found)} values; it needs exactly one.")
+    values = getattr(example[name], kind).value if kind else ()
+    if len(values) != 1:
+        raise InputError(f"{where} has {len(values)} values; it needs exactly one.")
     try:
-        return found[0].decode() if kind == "bytes_list" else found[0]
+        return values[0].decode() if kind == "bytes_list" else values[0]
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8 text ({error.reason}).") from error
 
 
-def _array(values: list[str | int | float]) -> np.ndarray:
+def _make_array(values: list[str | int | float]) -> np.ndarray:
     types = set(map(type, values))
     if types <= {int}:
         return np.array(values, np.int64)

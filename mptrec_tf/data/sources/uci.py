@@ -21,7 +21,7 @@ def fetch(manager: tfds.download.DownloadManager) -> str:
         for folder, name in _files(archive):
             if name.startswith("census-income.data"):
                 return folder
-    raise InputError(f"what came from {URL} holds no census-income.data file.")
+    raise InputError(f"the archive from {URL} holds no census-income.data file.")
 
 
 def _files(root: os.PathLike[str]) -> Iterator[tuple[str, str]]:
@@ -35,12 +35,12 @@ def download() -> str:
     """Downloads the original files from UCI into the TFDS cache; returns their directory.
 
     Raises:
-      InputError: where UCI cannot be reached.
+      InputError: if UCI cannot be reached.
     """
     cache = os.path.join(os.path.expanduser("~"), "tensorflow_datasets", "downloads")
     try:
         if not any(tf.io.gfile.glob(f"{cache}/{below}*.zip") for below in ("", "*/")):
-            # TFDS tries for minutes before it says that there is no network.
+            # TFDS tries for minutes before it reports that there is no network.
             urllib.request.urlopen(urllib.request.Request(URL, method="HEAD"), timeout=15).close()
         manager = tfds.download.DownloadManager(
             download_dir=cache, dataset_name="census_income", register_checksums=False

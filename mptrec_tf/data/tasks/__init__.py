@@ -1,1 +1,3 @@
-"""Kinds of tasks: how a raw column makes a label, what is learnt of it, and how it is judged."""
+"""Kinds of tasks: each defines its labels, its loss, its predictions and its score."""
+
+__all__ = ["base", "binary", "evaluator_metric", "label_survey", "registry"]

@@ -1,17 +1,9 @@
-"""What every task is: a column that makes a label, a loss, a prediction, and a score.
+"""The interface of tasks: a label column, a loss, a prediction and a score.
 
-A kind of task is a subclass of `Task` in a module of its own and a line in the registry:
-
-    @dataclasses.dataclass(frozen=True)
-    class CountTask(Task):
-        kind = "count"
-        ...
-
-    TASKS.register("count", CountTask)
-
-Its fields are the keys that a spec gives it. Everything else that handles tasks knows this
-interface alone. One logit per task is the model's; losses and predictions are made of the logits of
-all tasks of a kind at once. Modules of kinds import TensorFlow inside the functions that need it.
+A kind of task is a subclass of `Task` in its own module and a line in the registry. Its fields are
+its keys in a spec. All other code handles tasks through this interface. A model outputs one logit
+per task; losses and predictions are computed from the logits of all tasks of a kind at once.
+Modules of kinds import TensorFlow inside the functions that need it.
 """
 
 import abc
@@ -34,26 +26,47 @@ if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Block
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-SHOWN_VALUES = 20  # of a task's labels, in a table
+SHOWN_VALUES = 20  # most label values of a task in a table
 
 
 @dataclasses.dataclass(frozen=True)
 class Task(abc.ABC):
-    """A task: how a raw column makes its label, and what is made of its logit.
+    """A task: how labels are made of a raw column, and predictions of a logit.
 
     Class attributes:
       kind: Its name in the registry and in specs.
-      score_name: What the number is called that training, the choice of a head and the gates go by.
-        It is larger where a model is better; scores of different kinds mean different things and
-        are compared with none but themselves.
-      least_score: What a model of any use reaches; None where no number is known.
-      output: What a prediction is, for texts: "probability".
-      one_label: What a split is said to have all of whose labels are the same.
-      label_hint: What to check then.
+      score_name: The name of the score by which training, the choice of a head and the gates
+        decide. It is larger for a better model. Scores of different kinds are not comparable.
+      least_score: The score of a useless model; None if there is no such number.
+      output: The name of a prediction in texts: "probability".
+      one_label: Describes a split all of whose labels are the same.
+      label_hint: What to check in such a split.
 
     Attributes:
-      name: str. What the task is called in models, reports and served outputs.
-      label: str. The raw column that makes the label.
+      name: str. The task's name in models, reports and served outputs.
+      label: str. The raw column with the label.
+
+    Example:
+      @dataclasses.dataclass(frozen=True)
+      class CountTask(Task):
+          kind = "count"
+          score_name = "negative squared error"
+
+          def label_of(self, value, missing_values):
+              return float(value) if value.isdigit() else math.nan
+
+          @classmethod
+          def losses(cls, tasks, logits, labels):
+              return tf.nn.log_poisson_loss(tf.transpose(labels), logits)
+
+          @classmethod
+          def predictions(cls, tasks, logits):
+              return tf.exp(logits)
+
+          def row_scores(self, labels, predictions):
+              return -((labels - predictions) ** 2)
+
+      TASKS.register("count", CountTask)
     """
 
     kind: ClassVar[str]
@@ -66,22 +79,22 @@ class Task(abc.ABC):
     name: str
     label: str
 
-    # What a spec says.
+    # In a spec.
 
     @property
     def known_column(self) -> str | None:
-        """A raw column with the best possible prediction of each row, where there is one."""
+        """A raw column with the best possible prediction of each row, if there is one."""
         return None
 
     def other_columns(self) -> dict[str, str]:
-        """Raw columns beside the label that are no features, and what they are: "known ..."."""
+        """Returns other raw columns that cannot be features, and their names in messages."""
         return {self.known_column: f"known {self.output}"} if self.known_column else {}
 
     def problems(self, taken_names: Iterable[str]) -> Iterator[str]:
-        """Yields what is wrong with the task, in sentences.
+        """Yields a sentence for each problem with the task.
 
         Args:
-          taken_names: Names of the tasks before it.
+          taken_names: Names of earlier tasks.
         """
         if not _NAME.match(self.name):
             yield f"task name {self.name!r} must be letters, digits and _ and begin with a letter"
@@ -89,34 +102,34 @@ class Task(abc.ABC):
             yield f"task {self.name!r} is listed twice"
 
     def same_rule(self, other: "Task") -> bool:
-        """Whether another task makes the same labels, and the same predictions of a logit."""
+        """Whether another task has the same labels, and the same predictions from a logit."""
         return self == other
 
     def describe_label(self) -> str:
-        """Returns what makes the label, for model cards."""
+        """Returns the label's rule, for model cards."""
         return self.label
 
     def to_plain(self) -> dict[str, Any]:
-        """The task as plain data, which `registry.task_from_plain` reads."""
+        """Returns the task as plain data, which `registry.task_from_plain` reads."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
 
-    # What raw rows hold.
+    # In raw rows.
 
     @abc.abstractmethod
     def label_of(self, value: str, missing_values: Sequence[str]) -> float:
-        """Returns the label that a value of the column makes; NaN where it makes none.
+        """Returns the label of a raw value; NaN if it has none.
 
         Args:
-          value: As it stands in the row.
+          value: The raw value.
           missing_values: What counts as missing, see `DatasetSpec`.
         """
 
     def explain_no_label(self, value: str) -> str:
-        """Says why a value that is not missing makes no label, and which one would."""
+        """Returns why a value that is not missing has no label, and which values have one."""
         return f"{value!r} makes no label for task {self.name!r}"
 
     def missing_remedy(self) -> str:
-        """Says what to do about a row without a label."""
+        """Returns what to do about a row without a label."""
         return "leave such rows out, or change missing_values in the spec"
 
     def labels(self, block: "Block", missing_values: Sequence[str]) -> np.ndarray:
@@ -130,7 +143,7 @@ class Task(abc.ABC):
           [n] float32.
 
         Raises:
-          InputError: for a value that is missing or makes no label, with its place.
+          InputError: for a value that is missing or has no label, with its place.
         """
         raw = block.column(self.label)
         values, inverse = np.unique(block.text(self.label).astype(str), return_inverse=True)
@@ -150,10 +163,10 @@ class Task(abc.ABC):
     def survey(
         self, counted: Iterable[tuple[str, int]], missing_values: Sequence[str]
     ) -> LabelSurvey:
-        """Returns what is known of the labels of some rows.
+        """Returns statistics of the labels of some rows.
 
         Args:
-          counted: Distinct values of the column, and how many rows hold each.
+          counted: Distinct values of the column, and the number of rows with each.
           missing_values: What counts as missing, see `DatasetSpec`.
         """
         survey = LabelSurvey()
@@ -165,38 +178,38 @@ class Task(abc.ABC):
         return survey
 
     def summary(self, survey: LabelSurvey) -> dict[str, float]:
-        """Returns what descriptions of data hold of a split's labels, as plain numbers by name."""
+        """Returns statistics of a split's labels for descriptions of data, numbers by name."""
         low, high = survey.ranges.get("label", (math.nan, math.nan))
         return {"sum": survey.sums["sum"], "lowest": low, "highest": high}
 
     def summary_columns(self, summary: Mapping[str, float], rows: int) -> dict[str, float]:
-        """Returns what a table says of a split's labels, by column.
+        """Returns a split's row of a table of labels, by column.
 
         Args:
           summary: What `summary` returned.
-          rows: How many rows the split has.
+          rows: Number of rows of the split.
         """
         return {"mean": summary["sum"] / rows, **{k: summary[k] for k in ("lowest", "highest")}}
 
     def explain_one_label(self, summary: Mapping[str, float], rows: int) -> str:
-        """Says which labels a split has if all are the same; empty where they are not."""
+        """Returns a description of a split's labels if all are the same; else empty text."""
         same = summary["lowest"] == summary["highest"]
         return f"all {rows} labels are {summary['lowest']:g}" if same else ""
 
     def informative_rows(self, summary: Mapping[str, float], rows: int) -> int:
-        """Returns how many rows there are to learn from; of two classes, those of the rarer one."""
+        """Returns the number of rows to learn from; of two classes, that of the rarer one."""
         del summary
         return rows
 
     def label_values(self, survey: LabelSurvey) -> list[dict[str, Any]]:
-        """Returns label values, what they became, and their rows, for a description file."""
+        """Returns raw values, their labels, and their numbers of rows, for a description file."""
         return [
             {"value": self.describe_value(value, label, survey), "label": _plain(label), "rows": n}
             for (value, label), n in survey.values.most_common()
         ]
 
     def describe_value(self, value: str, label: float, survey: LabelSurvey) -> str:
-        """Returns what stands for a counted value in a description file."""
+        """Returns the text of a counted value in a description file."""
         del label, survey
         return value
 
@@ -209,7 +222,7 @@ class Task(abc.ABC):
         return count_labels(self.name, surveys)
 
     def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
-        """Returns which values the splits hold, how often, and what they became, for a table."""
+        """Returns a table of raw values, their labels, and their rows by split."""
         counts = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
         table = [self.label_row(repr(v), f"{label:g}", n) for (v, label), n in counts.items()]
         rest = {
@@ -223,7 +236,7 @@ class Task(abc.ABC):
         return {"task": self.name, "column": self.label, "value": value, "is": became, **rows}
 
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
-        """Yields what is worth a sentence about the labels of some splits."""
+        """Yields warnings about the labels of some splits, a sentence each."""
         for split, survey in surveys.items():
             reason = self.explain_one_label(survey["tasks"][self.name], survey["rows"])
             if reason:
@@ -239,19 +252,19 @@ class Task(abc.ABC):
         train: np.ndarray,
         validation: np.ndarray,
     ) -> Iterator[str]:
-        """Yields sentences about features that give the label away; a kind may know none.
+        """Yields sentences about features that reveal the label; none by default.
 
         Args:
           bins: Name, values [n] of the training rows and [m] of the validation rows of each
             feature, as small whole numbers.
-          features: How many features there are.
+          features: Number of features.
           train: [n]. Labels.
           validation: [m]. Labels.
         """
         del bins, features, train, validation
         yield from ()
 
-    # What a model learns.
+    # In a model.
 
     @classmethod
     @abc.abstractmethod
@@ -269,15 +282,15 @@ class Task(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def predictions(cls, tasks: Sequence["Task"], logits: "tf.Tensor") -> "tf.Tensor":
-        """Returns what tasks of this kind predict, [..., K, B], of logits [..., K, B].
+        """Returns the predictions [..., K, B] of tasks of this kind from logits [..., K, B].
 
-        A function of each logit alone, larger where the logit is.
+        An increasing function of each logit.
         """
 
     def calibration(
         self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
     ) -> tuple[float, float] | None:
-        """Returns scale and shift of the logit that fit the labels; None: it stays as it is.
+        """Returns scale and shift of the logit that fit the labels; None: no calibration.
 
         Args:
           predictions: [n].
@@ -287,36 +300,36 @@ class Task(abc.ABC):
         del predictions, labels, weight
         return None
 
-    # How it is judged.
+    # In evaluation.
 
     @property
     def score_key(self) -> str:
-        """The score's name in logs and in JSON."""
+        """The score's key in logs and in JSON."""
         return self.score_name.lower().replace(" ", "_")
 
     @property
     def a_score(self) -> str:
-        """The score in a sentence, with its article."""
+        """The score's name in a sentence, with its article."""
         return f"{'an' if self.score_name[0] in 'AEIOaeio' else 'a'} {self.score_name}"
 
     @property
     def score_log(self) -> str:
-        """The log of the score on the validation rows: "val_auc/<task>"."""
+        """The key of the validation score in training logs: "val_auc/<task>"."""
         return f"val_{self.score_key}/{self.name}"
 
     @property
     def score_column(self) -> str:
-        """The column of the score on the validation rows in tables: "validation_AUC"."""
+        """The column of the validation score in tables: "validation_AUC"."""
         return f"validation_{self.score_name.replace(' ', '_')}"
 
     def row_scores(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        """Returns the score [n] of each row, of a kind whose score is their mean."""
+        """Returns the score [n] of each row, for a kind whose score is their mean."""
         raise NotImplementedError(f"{type(self).__name__} defines neither row_scores nor score.")
 
     def score(
         self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
     ) -> float:
-        """Returns how good predictions are, larger where better; NaN where that is not defined.
+        """Returns the score of predictions, larger for better ones; NaN if it is undefined.
 
         Args:
           labels: [n].
@@ -332,17 +345,17 @@ class Task(abc.ABC):
         others: np.ndarray,
         weight: np.ndarray | None = None,
     ) -> tuple[float, float]:
-        """Returns how much larger one score is than another on the same rows.
+        """Returns the difference of the scores of two models on the same rows.
 
         Args:
           labels: [n].
           predictions: [n].
-          others: [n]. What they are compared with.
+          others: [n]. The other model's predictions.
           weight: Optional [n].
 
         Returns:
-          The difference, and its standard error: infinite where a single row counts, NaN where
-          there is no score.
+          The difference, and its standard error: infinite for a single row, NaN if the score is
+          undefined.
         """
         gains = self.row_scores(labels, predictions) - self.row_scores(labels, others)
         weight = np.ones(len(gains)) if weight is None else np.asarray(weight, np.float64)
@@ -361,7 +374,7 @@ class Task(abc.ABC):
         users: np.ndarray | None = None,
         known: np.ndarray | None = None,
     ) -> dict[str, float | int]:
-        """Returns the task's metrics, the score under `score_key` among them.
+        """Returns the task's metrics, including the score under `score_key`.
 
         Args:
           labels: [n].
@@ -383,7 +396,7 @@ class Task(abc.ABC):
         return result
 
     def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
-        """Returns what TFX's Evaluator measures; the first is the score, named `score_key`."""
+        """Returns the metrics of TFX's Evaluator; the first is the score, named `score_key`."""
         config = {"name": self.score_key, "task": self.to_plain()}
         return (
             EvaluatorMetric("TaskScore", "components.evaluation.task_score", config),

@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class BinaryTask(Task):
-    """A binary task: how a raw column makes its label.
+    """A task with labels 0 and 1.
 
     Attributes:
-      name: str. What the task is called in models, reports and served outputs.
-      label: str. The raw column that makes the label.
+      name: str. The task's name in models, reports and served outputs.
+      label: str. The raw column with the label.
       positive: Values that count as 1 (compared in their canonical form), or a single one. Empty
         for a threshold.
-      negative: Values that count as 0. Empty means every other value that is not missing.
+      negative: Values that count as 0. Empty: every other value that is not missing.
       above: Optional float. Instead of `positive`: numbers greater than this count as 1.
-      known_probability: Optional str. A column with the true probability of a positive, where
-        data are simulated or randomised, so that the best reachable AUC can be reported.
-      exact: bool. Compare values as they are instead of in their canonical form.
+      known_probability: Optional str. A column with the true probability of a positive, for
+        simulated or randomised data, so that the best reachable AUC can be reported.
+      exact: bool. Compare raw values instead of their canonical forms.
 
     Example:
       >>> task = BinaryTask("income", "income_50k", positive=("50000+.",))
@@ -64,20 +64,20 @@ class BinaryTask(Task):
             object.__setattr__(self, field, tuple(self.form(v) for v in values))
 
     def form(self, value: Any) -> str:
-        """The text that a label value is compared by."""
+        """Returns the text by which a label value is compared."""
         return str(value) if self.exact else canonicalize(value)
 
     @property
     def known_column(self) -> str | None:
-        """The column with the true probability of a positive, where there is one."""
+        """The column with the true probability of a positive, if there is one."""
         return self.known_probability
 
     def problems(self, taken_names: Iterable[str]) -> Iterator[str]:
-        """Yields what is wrong with the task, in sentences."""
+        """Yields a sentence for each problem with the task."""
         yield from super().problems(taken_names)
         what = f"task {self.name!r}"
         if bool(self.positive) == (self.above is not None):
-            yield f"{what}: say what counts as positive, by either positive or above"
+            yield f"{what}: state what counts as positive, by either positive or above"
         if self.above is not None and not math.isfinite(self.above):
             yield f"{what}: above must be a finite number, not {self.above}"
         if self.negative and self.above is not None:
@@ -87,17 +87,17 @@ class BinaryTask(Task):
             yield f"{what}: {sorted(both)[0]!r} is both positive and negative"
 
     def same_rule(self, other: Task) -> bool:
-        """Whether another task makes the same labels, in whatever order it lists the values."""
+        """Whether another task has the same labels; the order of its values does not matter."""
         return _sorted(self) == (_sorted(other) if isinstance(other, BinaryTask) else other)
 
     def describe_label(self) -> str:
-        """Returns what is positive, for model cards."""
+        """Returns the rule of positives, for model cards."""
         if self.above is not None:
             return f"{self.label} > {self.above:g}"
         return f"{self.label} is {' or '.join(self.positive)}"
 
     def label_of(self, value: str, missing_values: Sequence[str]) -> float:
-        """Returns 1, 0, or NaN for a value that is neither, as a missing one is."""
+        """Returns 1 or 0; NaN for a value that is neither, such as a missing one."""
         text = self.form(value)
         if text in self.positive:
             return 1.0
@@ -114,18 +114,19 @@ class BinaryTask(Task):
         return float(number > self.above) if math.isfinite(number) else math.nan
 
     def explain_no_label(self, value: str) -> str:
-        """Says that a value is neither positive nor negative, and what is."""
-        wanted = (
+        """Returns that a value is neither positive nor negative, and which values are."""
+        expected = (
             f"a number (above {self.above:g} is positive)"
             if self.above is not None
             else " or ".join(repr(v) for v in (*self.positive, *self.negative))
         )
         return (
-            f"{value!r} is neither positive nor negative for task {self.name!r}; expected {wanted}"
+            f"{value!r} is neither positive nor negative for task {self.name!r}; "
+            f"expected {expected}"
         )
 
     def missing_remedy(self) -> str:
-        """Says what to do about a row without a label."""
+        """Returns what to do about a row without a label."""
         return (
             "leave such rows out, or list the value under positive or negative, or change "
             "missing_values in the spec"
@@ -134,7 +135,7 @@ class BinaryTask(Task):
     def survey(
         self, counted: Iterable[tuple[str, int]], missing_values: Sequence[str]
     ) -> LabelSurvey:
-        """Returns positives and rows by value; the values of a threshold are put together."""
+        """Returns positives and rows by value; for a threshold, by side of it."""
         survey = LabelSurvey()
         for value, rows in counted:
             label = self.label_of(value, missing_values)
@@ -151,20 +152,20 @@ class BinaryTask(Task):
         return {"positives": int(survey.sums["positives"])}
 
     def summary_columns(self, summary: Mapping[str, float], rows: int) -> dict[str, float]:
-        """Returns number and share of positives, for a table."""
+        """Returns the number and share of positives, for a table."""
         return {"positives": summary["positives"], "share": summary["positives"] / rows}
 
     def explain_one_label(self, summary: Mapping[str, float], rows: int) -> str:
-        """Says how many positives there are if that is none or all; empty otherwise."""
+        """Returns the number of positives in words if it is none or all; else empty text."""
         positives = summary["positives"]
         return f"{positives} positives in {rows} rows" if positives in (0, rows) else ""
 
     def informative_rows(self, summary: Mapping[str, float], rows: int) -> int:
-        """Returns how many rows the rarer class has."""
+        """Returns the number of rows of the rarer class."""
         return min(summary["positives"], rows - summary["positives"])
 
     def describe_value(self, value: str, label: float, survey: LabelSurvey) -> str:
-        """Returns the value; of a threshold, the range of values on this side of it."""
+        """Returns the value; for a threshold, the range of values on this side of it."""
         if self.above is None:
             return value
         low, high = survey.ranges[label]
@@ -189,7 +190,7 @@ class BinaryTask(Task):
         return super().label_counts(sides)
 
     def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
-        """Returns which values the splits hold, how often, and what they became, for a table."""
+        """Returns a table of raw values, their labels, and their rows by split."""
         shown = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
         table = [
             self.label_row(repr(v) if self.above is None else v, _BECAME[label], rows)
@@ -207,7 +208,7 @@ class BinaryTask(Task):
         return table
 
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
-        """Yields sentences about splits of one class, and values that are nearly positive."""
+        """Yields warnings about splits of one class, and about values similar to a positive one."""
         for split, survey in surveys.items():
             rows, positives = survey["rows"], survey["tasks"][self.name]["positives"]
             if positives in (0, rows):
@@ -219,12 +220,12 @@ class BinaryTask(Task):
         if self.above is not None or self.negative:
             return
         for (value, label), counts in self.label_counts(surveys).items():
-            close = [p for p in self.positive if not label and _is_nearly(value, p)]
+            close = [p for p in self.positive if not label and _is_similar(value, p)]
             if close:
                 yield (
                     f"task {self.name!r}: label {value!r} ({sum(counts.values()):,} rows) counts "
-                    f"as negative, and is nearly {close[0]!r}, which is positive; list it under "
-                    "positive, or under negative, in the spec."
+                    f"as negative, but is similar to {close[0]!r}, which is positive; list it "
+                    "under positive, or under negative, in the spec."
                 )
 
     def separating_features(
@@ -234,14 +235,14 @@ class BinaryTask(Task):
         train: np.ndarray,
         validation: np.ndarray,
     ) -> Iterator[str]:
-        """Yields sentences about features that tell positives from negatives alone."""
+        """Yields sentences about single features that separate positives from negatives."""
         from mptrec_tf.data.tasks.separation import find_separating_features
 
         for name, value in find_separating_features(bins, features, train, validation):
             yield (
                 f"task {self.name!r}: column {name!r} alone separates its labels (AUC "
-                f"{value:.4f} on the validation rows); if it is known only after the label "
-                "is, as a status or a time of delivery, leave it out of the features."
+                f"{value:.4f} on the validation rows); if it is known only after the label, "
+                "like a status or a time of delivery, leave it out of the features."
             )
 
     @classmethod
@@ -263,7 +264,7 @@ class BinaryTask(Task):
     def calibration(
         self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
     ) -> tuple[float, float] | None:
-        """Returns scale and shift of the logit that fit the labels, as Platt does."""
+        """Returns scale and shift of the logit that fit the labels (Platt scaling)."""
         from mptrec_tf.evaluation.platt import scale_and_shift
 
         return scale_and_shift(predictions, labels, weight)
@@ -271,7 +272,7 @@ class BinaryTask(Task):
     def score(
         self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
     ) -> float:
-        """Returns the AUC; NaN where only one class is there (with a weight above 0)."""
+        """Returns the AUC; NaN if only one class has a weight above 0."""
         from mptrec_tf.evaluation.metrics import auc
 
         return auc(labels, predictions, weight)
@@ -285,7 +286,7 @@ class BinaryTask(Task):
     ) -> tuple[float, float]:
         """Returns DeLong's difference of two AUCs and its standard error.
 
-        Rows of weight 0 are left out; the others count alike.
+        Rows of weight 0 are left out; the others count equally.
         """
         from mptrec_tf.evaluation.metrics import auc_difference
 
@@ -313,7 +314,7 @@ class BinaryTask(Task):
         """
         from mptrec_tf.evaluation import metrics
 
-        # Sums of many float32 would not be exact.
+        # Sums of many float32 are not exact.
         labels = np.asarray(labels, np.float64)
         predictions = np.asarray(predictions, np.float64)
         result: dict[str, float | int] = {
@@ -349,11 +350,11 @@ def _sorted(task: BinaryTask) -> BinaryTask:
     )
 
 
-def _is_nearly(value: str, positive: str) -> bool:
-    """Whether a value is a positive one but for case, marks or a letter."""
+def _is_similar(value: str, positive: str) -> bool:
+    """Whether a value differs from a positive one only in case, punctuation or a letter."""
     plain, other = (re.sub(r"[\W_]+", "", text.casefold()) for text in (value, positive))
     if plain and plain == other:
         return True
-    if re.sub(r"\d", "", plain) == re.sub(r"\d", "", other):  # classes that are numbered
+    if re.sub(r"\d", "", plain) == re.sub(r"\d", "", other):  # numbered classes
         return False
     return difflib.SequenceMatcher(None, plain, other).ratio() >= 0.9

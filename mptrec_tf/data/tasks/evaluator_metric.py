@@ -1,4 +1,4 @@
-"""What TFX's Evaluator is to measure of a task, as plain data."""
+"""The metrics of a task in TFX's Evaluator, as plain data."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ class EvaluatorMetric:
 
     Attributes:
       class_name: str.
-      module: str. Where the class is; empty for the library's own.
+      module: str. The class's module; empty for the library's own classes.
       config: The constructor's arguments.
     """
 

@@ -1,11 +1,11 @@
-"""What is known of the labels of some rows: taken a block at a time, and merged."""
+"""Statistics of labels, collected block by block and merged."""
 
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-# Values that are counted one by one; of more, the rarest are put together.
+# Most values that are counted; beyond twice as many, the rarest are dropped.
 MOST_VALUES = 1000
 # `Survey.to_dict` by split.
 Surveys = Mapping[str, Mapping[str, Any]]
@@ -13,12 +13,13 @@ Surveys = Mapping[str, Mapping[str, Any]]
 
 @dataclasses.dataclass
 class LabelSurvey:
-    """What is known of one task's labels.
+    """Statistics of one task's labels.
 
     Attributes:
-      sums: Numbers that add up from block to block, by name.
-      values: Rows by (text, label); of very many the most frequent.
-      ranges: The smallest and the largest number of what is put together, by a key of the kind's.
+      sums: Sums over rows, by name.
+      values: Rows by (text, label); of very many, the most frequent.
+      ranges: The smallest and the largest number of a group of values, by a key that the kind of
+        task chooses.
     """
 
     sums: Counter = dataclasses.field(default_factory=Counter)
@@ -26,12 +27,12 @@ class LabelSurvey:
     ranges: dict[float | str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def widen(self, key: float | str, low: float, high: float) -> None:
-        """Makes a range hold these numbers, too."""
+        """Extends a range to include these numbers."""
         before = self.ranges.get(key, (low, high))
         self.ranges[key] = (min(low, before[0]), max(high, before[1]))
 
     def add(self, other: "LabelSurvey") -> None:
-        """Takes in what is known of other rows."""
+        """Adds the statistics of other rows."""
         self.sums.update(other.sums)
         self.values.update(other.values)
         drop_rarest(self.values)
@@ -40,7 +41,7 @@ class LabelSurvey:
 
 
 def drop_rarest(counts: Counter) -> None:
-    """Forgets rare values where there are very many; what holds a large share is never one."""
+    """Drops rare values if there are very many; a value with a large share is never dropped."""
     if len(counts) > 2 * MOST_VALUES:
         for value, _ in counts.most_common()[MOST_VALUES:]:
             del counts[value]

@@ -14,7 +14,7 @@ TASKS: Registry[type[Task]] = Registry(
 
 
 def task_from_plain(raw: Mapping[str, Any]) -> Task:
-    """Reads what `Task.to_plain` and JSON made of a task.
+    """Restores a task from `Task.to_plain`, also after a round trip through JSON.
 
     Raises:
       InputError: for an unknown kind.

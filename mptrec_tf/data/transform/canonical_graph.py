@@ -27,7 +27,7 @@ def canonicalize_text(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Te
       missing_values: What counts as missing and becomes `MISSING`.
     """
     flat = tf.reshape(values, [-1])
-    # Nearly all values are as they should be, and the many steps are for the others alone.
+    # Nearly all values are in canonical form; only the others go through the many steps.
     changing = tf.where(tf.strings.regex_full_match(flat, make_changing_pattern(missing_values)))
     changed = _canonical(tf.gather_nd(flat, changing), missing_values)
     return tf.reshape(tf.tensor_scatter_nd_update(flat, changing, changed), tf.shape(values))
@@ -43,10 +43,10 @@ def _canonical(values: tf.Tensor, missing_values: Sequence[str]) -> tf.Tensor:
 
 
 def _scientific(text: tf.Tensor) -> tf.Tensor:
-    """Numbers like 1.2E3 as 1200, where they are whole."""
-    written_so = tf.strings.regex_full_match(text, SCIENTIFIC)
-    numbers = tf.strings.to_number(tf.where(written_so, text, "0"), tf.float64)
-    whole = written_so & (numbers == tf.floor(numbers)) & (tf.abs(numbers) < LARGEST)
+    """Rewrites whole numbers like 1.2E3 as 1200."""
+    scientific = tf.strings.regex_full_match(text, SCIENTIFIC)
+    numbers = tf.strings.to_number(tf.where(scientific, text, "0"), tf.float64)
+    whole = scientific & (numbers == tf.floor(numbers)) & (tf.abs(numbers) < LARGEST)
     return tf.where(whole, tf.strings.as_string(tf.cast(numbers, tf.int64)), text)
 
 
@@ -55,7 +55,7 @@ def format_numbers(values: tf.Tensor) -> tf.Tensor:
 
     `block.format_numbers` is the same in NumPy.
     """
-    # Of a whole number every digit; of others so many that reading them gives the number back.
+    # All digits of a whole number; of others as few as give the same float32.
     text = tf.strings.as_string(values, precision=9, shortest=True)
     for digits in (8, 7, 6):
         shorter = tf.strings.as_string(values, precision=digits, shortest=True)

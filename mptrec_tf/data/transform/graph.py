@@ -1,7 +1,7 @@
 """The preprocessing graph: raw columns in, packed ids and packed numbers out (`packed`).
 
-Fitted on the training rows alone by TensorFlow Transform, and inside every SavedModel. Labels
-are not made here: a new task brings a new label, and the graph stays as it is.
+TensorFlow Transform fits it on the training rows only, and every SavedModel contains it. Labels
+are not part of it, so that a new task with a new label leaves the graph unchanged.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from mptrec_tf.data.spec import DatasetSpec
 
 
 def make_raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
-    """The raw features as TensorFlow Transform wants them described."""
+    """Returns the description of the raw features for TensorFlow Transform."""
     return dataset_metadata.DatasetMetadata(
         schema_utils.schema_from_feature_spec(raw_feature_spec(spec))
     )
@@ -32,7 +32,7 @@ def make_preprocessing_fn(
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns the `preprocessing_fn` of a data set, for TensorFlow Transform.
 
-    It makes one packed tensor [B, n] of all features of a kind, which is named like their section.
+    It returns one packed tensor [B, n] per kind of feature, named after the kind's section.
     """
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -45,10 +45,10 @@ def make_preprocessing_fn(
 
 
 def get_input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[InputShape, ...]:
-    """Returns what a model is told of the features of each kind, in the order of x.
+    """Returns the shapes of the features of each kind for a model, in the order of x.
 
     Raises:
-      ValueError: if the graph lacks what the spec wants.
+      ValueError: if the graph lacks what the spec needs.
     """
     return tuple(
         InputShape(kind.section, kind.columns(features), kind.rows(spec, features, transform))
@@ -59,12 +59,12 @@ def get_input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tup
 def get_id_ranges(
     spec: DatasetSpec, transform: tft.TFTransformOutput
 ) -> list[tuple[int, int, int]]:
-    """Where the ids of each feature are: its column, its first id, how many it has.
+    """Returns (column, first id, number of ids) of each feature.
 
-    Columns are those of the ids of all kinds side by side; ids count from 0 in each kind.
+    Columns count over the ids of all kinds, concatenated; ids count from 0 in each kind.
 
     Raises:
-      ValueError: if the graph has no vocabulary, and the spec wants one.
+      ValueError: if the graph lacks a vocabulary that the spec needs.
     """
     ranges, columns = [], 0
     for kind, features in spec.by_kind().items():
@@ -76,14 +76,14 @@ def get_id_ranges(
 
 
 def schema_directory(transform_dir: str) -> str:
-    """Where a preprocessing graph keeps the schema of its raw columns, if it has one."""
+    """Returns the directory of a preprocessing graph's schema of raw columns, if it has one."""
     return f"{transform_dir}/{tft.TFTransformOutput.RAW_METADATA_DIR}"
 
 
 def has_schema(transform_dir: str) -> bool:
-    """Whether a graph was fitted by a pipeline, and so on the columns of a schema.
+    """Whether a pipeline fitted a graph on the columns of a schema.
 
-    It takes them in the schema's shapes, which may be [B, 1]; every other graph takes [B].
+    Such a graph takes columns in the schema's shapes, which may be [B, 1]; others take [B].
     """
     return tf.io.gfile.isdir(schema_directory(transform_dir))
 
@@ -95,7 +95,7 @@ class Preprocessing(tf.Module):
       transform_dir: Directory of the graph.
 
     Raises:
-      ValueError: if it is none.
+      ValueError: if the directory holds no graph.
     """
 
     def __init__(self, transform_dir: str):

@@ -1,7 +1,7 @@
-"""What the analyzers of a fitted preprocessing graph found in the training rows.
+"""Reads the statistics of a fitted preprocessing graph.
 
-A kind of feature names the tensors that it makes of its analyzers' results alone, by the `name` of
-the operation, and asks a fitted graph for them by these names.
+A kind of feature gives a name to operations that depend only on its analyzers' results, and reads
+them from a fitted graph by these names.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ import tensorflow_transform as tft
 def read_fitted_values(
     transform: tft.TFTransformOutput, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Returns tensors of a fitted graph that depend on no row.
+    """Returns tensors of a fitted graph that do not depend on rows.
 
     Args:
       transform: The graph.
       names: Names of operations.
 
     Returns:
-      The first output of each operation by name; of those that the graph has.
+      The first output of each operation that the graph has, by name.
     """
     loaded = tf.saved_model.load(transform.transform_savedmodel_dir)
     fitted = loaded.transform_fn
     known = {operation.name for operation in fitted.graph.get_operations()}
-    wanted = [name for name in names if name in known]
+    names = [name for name in names if name in known]
     captured = zip(fitted.graph.internal_captures, fitted.captured_inputs, strict=True)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         results = {
@@ -35,6 +35,6 @@ def read_fitted_values(
             if result.dtype not in (tf.resource, tf.variant)
         }
         tensors = tf.import_graph_def(
-            fitted.graph.as_graph_def(), results, [f"{name}:0" for name in wanted], name=""
+            fitted.graph.as_graph_def(), results, [f"{name}:0" for name in names], name=""
         )
-        return dict(zip(wanted, session.run(tensors), strict=True))
+        return dict(zip(names, session.run(tensors), strict=True))

@@ -1,4 +1,4 @@
-"""The fingerprint of a preprocessing graph: SHA-256 over what it computes."""
+"""The fingerprint of a preprocessing graph: a SHA-256 of its computation."""
 
 import hashlib
 
@@ -9,11 +9,10 @@ from mptrec_tf.errors import InputError
 
 
 def fingerprint_transform(transform_dir: str) -> str:
-    """SHA-256 over what a preprocessing graph computes: its assets, its constants, its ops.
+    """Returns a SHA-256 of a preprocessing graph: its assets, its constants and its ops.
 
-    The file of the graph itself differs from run to run (names, order), even where the same rows
-    made it. Its vocabularies (assets), statistics (numeric constants) and number of ops of each
-    kind do not.
+    The graph's file differs from run to run (names, order) even for the same rows. Its
+    vocabularies (assets), statistics (numeric constants) and number of ops of each kind do not.
 
     Raises:
       InputError: if the graph cannot be read.
@@ -29,7 +28,7 @@ def fingerprint_transform(transform_dir: str) -> str:
             digest.update(b"no assets\n")  # every categorical feature is hashed
         with tf.io.gfile.GFile(f"{root}/saved_model.pb", "rb") as file:
             graph = saved_model_pb2.SavedModel.FromString(file.read())
-        lines = sorted(_describe(node) for node in _nodes(graph))
+        lines = sorted(_describe(node) for node in _list_nodes(graph))
     except Exception as error:  # protobuf's own DecodeError differs between its versions
         raise InputError(f"cannot read the preprocessing graph in {root}: {error}.") from error
     for line in lines:
@@ -37,7 +36,7 @@ def fingerprint_transform(transform_dir: str) -> str:
     return digest.hexdigest()
 
 
-def _nodes(graph: saved_model_pb2.SavedModel):
+def _list_nodes(graph: saved_model_pb2.SavedModel):
     for meta in graph.meta_graphs:
         yield from meta.graph_def.node
         for function in meta.graph_def.library.function:

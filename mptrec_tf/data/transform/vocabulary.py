@@ -1,9 +1,10 @@
 """The vocabulary of all categorical features: one file, one table, fitted in one Beam stage.
 
-Each line is `feature<TAB>value`, and its number is the id. A feature's lines stand together, the
-most frequent value first; its last line has no value and is the id of everything else. Values are
-in their canonical form: one of them may be `canonical.MISSING`, and other spellings are looked up
-in a second step, which costs nothing where there are none.
+Each line is `feature<TAB>value`, and its number is the id. A feature's lines are consecutive, the
+most frequent value first; its last line has no value and is the id of all other values. Values are
+in their canonical form, and one of them may be `canonical.MISSING`. Other spellings are looked up
+in a second step, which costs nothing if there are none.
+
 TensorFlow Transform's own vocabularies are one per feature, each some hundred Beam stages: for the
 28 features of Census-Income they made preparation four times as slow.
 """
@@ -35,7 +36,7 @@ def apply_vocabulary(
       features: V features.
       values: [B, V] string.
       canonical: Returns the canonical forms of values [..., n] of the features [n], given as
-        numbers below V; what is in its canonical form stays so.
+        numbers below V; canonical forms are unchanged.
 
     Returns:
       [B, V] int64, each a line of the vocabulary file, counted from 0.
@@ -47,7 +48,7 @@ def apply_vocabulary(
     prefixes = tf.constant([f"{feature.name}\t" for feature in features])
 
     def look_up(values: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Made outside of the function that is traced, a table is filled once.
+        # A table that is created outside of the traced function is initialized once.
         eager = isinstance(file, str) or (tf.is_tensor(file) and hasattr(file, "numpy"))
         with tf.init_scope() if eager and tf.inside_function() else contextlib.nullcontext():
             lines = tf.lookup.TextFileInitializer(
@@ -63,11 +64,10 @@ def apply_vocabulary(
             prefixes = tf.broadcast_to(prefixes, tf.shape(values))
             return table.lookup(tf.strings.join([prefixes, values]))
 
-        # One more row, of empty values, finds the ids of everything else.
+        # An added row of empty values looks up the ids of unknown values.
         ids = ids_of(prefixes, tf.concat([values, tf.fill([1, len(features)], "")], axis=0))
         ids, unknown = ids[:-1], ids[-1:]
-        # A value that is in the vocabulary as it stands is in its canonical form. Others are looked
-        # up again.
+        # A value in the vocabulary is in its canonical form. Others are looked up again.
         others = tf.where((ids < 0) | (ids == unknown))
         columns = others[:, 1]
         forms = canonical(tf.gather_nd(values, others), columns)
@@ -79,7 +79,7 @@ def apply_vocabulary(
 
 
 def get_vocabulary_size(transform: tft.TFTransformOutput) -> int:
-    """How many ids the vocabulary of a preprocessing graph has.
+    """Returns the number of ids in the vocabulary of a preprocessing graph.
 
     Raises:
       ValueError: if the graph has no vocabulary.
@@ -88,30 +88,30 @@ def get_vocabulary_size(transform: tft.TFTransformOutput) -> int:
 
 
 def count_ids(transform: tft.TFTransformOutput, features: Sequence[Categorical]) -> dict[str, int]:
-    """How many ids each feature has, by name, in the order of their ids.
+    """Returns the number of ids of each feature, by name, in the order of the ids.
 
     Raises:
       ValueError: if the graph has no vocabulary.
     """
-    found = read_vocabulary(transform)
-    return {feature.name: len(found.get(feature.name, ())) for feature in features}
+    values = read_vocabulary(transform)
+    return {feature.name: len(values.get(feature.name, ())) for feature in features}
 
 
 def read_vocabulary(transform: tft.TFTransformOutput) -> dict[str, list[str]]:
-    """The values of each feature, by name, in the order of their ids; the last one is empty.
+    """Returns the values of each feature, by name, in the order of the ids; the last one is empty.
 
     Raises:
       ValueError: if the graph has no vocabulary.
     """
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for line in transform.vocabulary_by_name(FILE):
         name, _, value = line.partition(b"\t")
-        found.setdefault(name.decode(), []).append(value.decode("utf-8", "replace"))
-    return found
+        values.setdefault(name.decode(), []).append(value.decode("utf-8", "replace"))
+    return values
 
 
 class _Fit(tft_beam.experimental.PTransformAnalyzer):
-    """Batches of values [n, V] to the path of a vocabulary file."""
+    """Turns batches of values [n, V] into the path of a vocabulary file."""
 
     def __init__(self, features: Sequence[Categorical]):
         super().__init__()
@@ -122,7 +122,7 @@ class _Fit(tft_beam.experimental.PTransformAnalyzer):
             pcoll
             | "CountInBatch" >> beam.FlatMap(_count)
             | "Count" >> beam.CombinePerKey(sum)
-            | "Frequent" >> beam.Filter(_is_kept, self._features)
+            | "Frequent" >> beam.Filter(_has_id, self._features)
             | "Together" >> beam.GroupBy(lambda _: None)
             | "Write" >> beam.Map(_write, self.base_temp_dir, self._features)
         )
@@ -136,8 +136,8 @@ def _count(inputs: tuple[np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]
             yield (feature, value), count
 
 
-def _is_kept(counted: tuple[tuple[int, bytes], int], features: Sequence[Categorical]) -> bool:
-    """Whether a value gets an id: a line of the file holds no empty value and none of two lines."""
+def _has_id(counted: tuple[tuple[int, bytes], int], features: Sequence[Categorical]) -> bool:
+    """Whether a value gets an id: it is frequent, not empty, and has no line ends."""
     (feature, value), count = counted
     return count >= features[feature].min_count and value != b"" and not {10, 13} & set(value)
 
@@ -147,13 +147,13 @@ def _write(
     directory: str,
     features: Sequence[Categorical],
 ) -> np.ndarray:
-    kept: list[list[tuple[int, bytes]]] = [[] for _ in features]
+    values_of: list[list[tuple[int, bytes]]] = [[] for _ in features]
     for (feature, value), count in grouped[1]:
-        kept[feature].append((-count, value))
+        values_of[feature].append((-count, value))
     tf.io.gfile.makedirs(directory)
     path = os.path.join(directory, FILE)
     with tf.io.gfile.GFile(path, "wb") as file:
-        for feature, counted in zip(features, kept, strict=True):
+        for feature, counted in zip(features, values_of, strict=True):
             for value in (*(value for _, value in sorted(counted)), b""):
                 file.write(feature.name.encode() + b"\t" + value + b"\n")
     return np.array(path)

@@ -205,10 +205,10 @@ def test_the_card_says_something(data):
 
 def test_the_data_set_has_a_name_and_options():
     assert make_built_in_spec("toy") == make_spec(["buy"])
-    with pytest.raises(InputError, match="data set 'toy' takes no data_dir; it takes rows"):
+    with pytest.raises(InputError, match="data set 'toy' does not take data_dir; it takes rows"):
         open_source("toy", data_dir="d")
 
 
 def test_a_section_cannot_be_named_like_something_else():
-    with pytest.raises(ValueError, match="a name of its own"):
+    with pytest.raises(ValueError, match="a reserved name"):
         type("Bad", (Feature,), {"section": "weight"})

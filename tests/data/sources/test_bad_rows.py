@@ -9,7 +9,7 @@ import tensorflow as tf
 from mptrec_tf.data.sources import bad_rows
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
-from mptrec_tf.data.sources.tfds_rows import _decodable
+from mptrec_tf.data.sources.tfds_rows import _check_text
 from mptrec_tf.data.sources.tfrecord_rows import read_tfrecord
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
@@ -165,7 +165,7 @@ def test_text_of_data_sets_that_cannot_be_decoded():
         "c": np.array([b"\xff", b"\xff", b"\xc3\xa4"], object),
     }
     bad = []
-    good = _decodable(columns, "tfds:x#train", np.array([11, 12, 13]), bad.append)
+    good = _check_text(columns, "tfds:x#train", np.array([11, 12, 13]), bad.append)
     assert good.tolist() == [False, False, True]
     assert [(row.source, row.line) for row in bad] == [("tfds:x#train", 12), ("tfds:x#train", 11)]
 

@@ -152,12 +152,12 @@ def test_opened_by_name(small_census):
         (
             "census_income",
             {"rows": 10},
-            "data set 'census_income' takes no rows; it takes data_dir",
+            "data set 'census_income' does not take rows; it takes data_dir",
         ),
         (
             "synthetic",
             {"data_dir": "d"},
-            "data set 'synthetic' takes no data_dir; it takes rows, seed",
+            "data set 'synthetic' does not take data_dir; it takes rows, seed",
         ),
         ("synthetic", {"rows": 5}, "the number of rows must be 6 or more, not 5"),
         ("movielens", {}, "unknown data set 'movielens'; there are synthetic, census_income"),

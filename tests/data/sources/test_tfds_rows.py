@@ -118,8 +118,8 @@ def test_a_builder_by_name_prepares_its_data(tmp_path, monkeypatch):
         ("tfds:movielens", r"'tfds:movielens' should be tfds:NAME#SPLIT, for example tfds:movie"),
         ("tfds:no_such_thing#train", r"cannot open the TFDS data set 'no_such_thing' \(.*give the"),
         ("tfds:/no/such/folder#train", r"cannot open the TFDS data set '/no/such/folder'"),
-        ("{ratings}#dev", r"'dev' is no split of mptrec_ratings/1.0.0, which has .*test"),
-        ("{ratings}#train[:11]", r"'train\[:11\]' is no split"),
+        ("{ratings}#dev", r"'dev' is not a split of mptrec_ratings/1.0.0, which has .*test"),
+        ("{ratings}#train[:11]", r"'train\[:11\]' is not a split"),
     ],
 )
 def test_what_cannot_be_read(ratings, path, message):
