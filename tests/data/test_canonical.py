@@ -108,14 +108,14 @@ def test_what_is_not_missing_by_default(text):
     assert graph_forms([text]) == [canonicalize(text)]
 
 
-def test_a_spec_says_what_is_missing():
-    chosen = ("-999", "not known", "n.a.", "[none]", "Größe", "$", "a|b", " x ")
+def test_a_spec_decides_what_is_missing():
+    missing_values = ("-999", "not known", "n.a.", "[none]", "Größe", "$", "a|b", " x ")
     texts = ["-999.0", "Not Known", "N.A.", "nXa.", "[NONE]", "n", "größe", "GRÖSSE", "$", "A|B"]
     texts += ["a", "X", "", " ", "NA", "-9999", "999"]
     expected = [MISSING] * 3 + ["nXa.", MISSING, "n", MISSING, "GRÖSSE", MISSING, MISSING]
     expected += ["a", MISSING, MISSING, MISSING, "NA", "-9999", "999"]
-    assert graph_forms(texts, chosen) == expected
-    assert [python_form(text, chosen) for text in texts] == expected
+    assert graph_forms(texts, missing_values) == expected
+    assert [python_form(text, missing_values) for text in texts] == expected
 
 
 @pytest.mark.parametrize("missing_values", [(), ("NA",)])
@@ -134,29 +134,29 @@ _PIECES = [
 
 
 def random_texts(count):
-    chosen = random.Random(7)
-    texts = ["".join(chosen.choices(_PIECES, k=chosen.randint(0, 5))) for _ in range(count // 2)]
+    rng = random.Random(7)
+    texts = ["".join(rng.choices(_PIECES, k=rng.randint(0, 5))) for _ in range(count // 2)]
     for _ in range(count // 2):  # numbers, more often whole ones than not
-        sign, exponent = chosen.choice(["", "", "+", "-"]), chosen.choice(["", "", "e", "E", "E+"])
-        digits = str(chosen.randrange(10 ** chosen.randint(1, 19)))
-        digits += "." + chosen.choice(["", "0", "00", "5", "25"]) if chosen.random() < 0.6 else ""
-        exponent += str(chosen.randrange(-3, 25)) if exponent else ""
-        texts.append(sign + digits + exponent.replace("+-", "-") + chosen.choice(["", "", " "]))
+        sign, exponent = rng.choice(["", "", "+", "-"]), rng.choice(["", "", "e", "E", "E+"])
+        digits = str(rng.randrange(10 ** rng.randint(1, 19)))
+        digits += "." + rng.choice(["", "0", "00", "5", "25"]) if rng.random() < 0.6 else ""
+        exponent += str(rng.randrange(-3, 25)) if exponent else ""
+        texts.append(sign + digits + exponent.replace("+-", "-") + rng.choice(["", "", " "]))
     return texts
 
 
 def test_labels_and_features_have_the_same_forms():
     texts = random_texts(6000)
     expected = [python_form(text, MISSING_VALUES) for text in texts]
-    found = graph_forms(texts)
-    differing = [t for t in zip(texts, expected, found, strict=True) if t[1] != t[2]]
+    forms = graph_forms(texts)
+    differing = [t for t in zip(texts, expected, forms, strict=True) if t[1] != t[2]]
     assert not differing
-    changed = sum(text != form for text, form in zip(texts, found, strict=True))
+    changed = sum(text != form for text, form in zip(texts, forms, strict=True))
     assert 1000 < changed < 5000
-    assert found.count(MISSING) > 50
+    assert forms.count(MISSING) > 50
 
 
-def test_a_canonical_form_stays_as_it_is():
+def test_a_canonical_form_is_unchanged():
     texts = random_texts(4000)
     forms = [canonicalize(text) for text in texts]
     assert [canonicalize(form) for form in forms] == forms
@@ -171,7 +171,7 @@ def test_shapes_stay():
     assert canonicalize_text(tf.zeros([0, 3], tf.string), MISSING_VALUES).shape == (0, 3)
 
 
-def test_bytes_that_are_no_text_harm_nothing():
+def test_bytes_that_are_not_text_do_no_harm():
     values = tf.constant([b"\xff\xfe", b"a\xff ", b"1.0"])
     assert canonicalize_text(values, MISSING_VALUES).numpy()[2] == b"1"
 
@@ -202,12 +202,12 @@ def test_text_of_a_number(number, text):
 
 
 def test_text_of_numbers_is_the_same_in_numpy_and_in_graphs():
-    chosen = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     numbers = [
-        chosen.integers(0, 2**32, 4000, np.uint32).view(np.float32),  # of any size
-        chosen.normal(0, 100, 2000).astype(np.float32),
-        chosen.integers(-(2**40), 2**40, 1000).astype(np.float32),
-        np.round(chosen.uniform(0, 1000, 2000), 2).astype(np.float32),
+        rng.integers(0, 2**32, 4000, np.uint32).view(np.float32),  # of any size
+        rng.normal(0, 100, 2000).astype(np.float32),
+        rng.integers(-(2**40), 2**40, 1000).astype(np.float32),
+        np.round(rng.uniform(0, 1000, 2000), 2).astype(np.float32),
     ]
     numbers = np.concatenate(numbers)
     numbers = numbers[np.isfinite(numbers)]

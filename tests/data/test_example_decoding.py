@@ -44,9 +44,9 @@ def example(**features):
     return tf.train.Example(features=features).SerializeToString()
 
 
-def parsed(spec, *examples):
-    found = ExampleParser(spec)(tf.constant(examples, tf.string))
-    return {name: column.numpy().tolist() for name, column in found.items()}
+def parse(spec, *examples):
+    columns = ExampleParser(spec)(tf.constant(examples, tf.string))
+    return {name: column.numpy().tolist() for name, column in columns.items()}
 
 
 CITIES = {"Zürich": "Zürich".encode(), 7: b"7", -(2**62): str(-(2**62)).encode(), 3.0: b"3"}
@@ -65,41 +65,41 @@ PRICES = {
 def test_any_types_in_one_batch():
     pairs = list(itertools.product(CITIES, PRICES))
     rows = [example(city=city, price=price, both=price) for city, price in pairs]
-    found = parsed(ANY, *rows)
-    assert found["city"] == [CITIES[city] for city, _ in pairs]
-    assert found["price"] == found["both"] == [PRICES[price] for _, price in pairs]
+    columns = parse(ANY, *rows)
+    assert columns["city"] == [CITIES[city] for city, _ in pairs]
+    assert columns["price"] == columns["both"] == [PRICES[price] for _, price in pairs]
 
 
 @pytest.mark.parametrize("city", CITIES)
 @pytest.mark.parametrize("price", [2.5, 7, "1.25"])
 def test_one_type_in_a_batch(city, price):
-    found = parsed(ANY, *[example(city=city, price=price, both=1)] * 3)
-    assert found == {
+    columns = parse(ANY, *[example(city=city, price=price, both=1)] * 3)
+    assert columns == {
         "city": [CITIES[city]] * 3,
         "price": [PRICES[price]] * 3,
         "both": [1.0] * 3,
     }
 
 
-def test_the_features_own_types_are_read_alike_in_both_ways():
+def test_both_parsers_read_the_features_own_types_alike():
     rows = [example(city=f"c{i}", price=i / 3, both=float(i)) for i in range(5)]
-    assert parsed(ANY, *rows) == parsed(NATURAL, *rows)
+    assert parse(ANY, *rows) == parse(NATURAL, *rows)
     assert list(ExampleParser(ANY)(tf.constant(rows))) == ["city", "price", "both"]
 
 
 def test_other_types_are_rejected_where_no_training_row_had_them():
     with pytest.raises(tf.errors.InvalidArgumentError, match="Data types don't match"):
-        parsed(NATURAL, example(city=7, price=1.0, both=1.0))
+        parse(NATURAL, example(city=7, price=1.0, both=1.0))
 
 
-def test_features_that_nobody_asks_for_may_be_anything():
+def test_unused_features_may_have_any_type():
     more = {"tags": feature("a", "b"), "none": feature(), "unset": tf.train.Feature(), "n": 1}
     rows = [
         example(city="a", price=1.0, both=2),
         example(city=1, price=2, both=3.0, **more),
         example(**more, city="c", price="3", both="4"),
     ]
-    assert parsed(ANY, *rows) == {
+    assert parse(ANY, *rows) == {
         "city": [b"a", b"1", b"c"],
         "price": [1.0, 2.0, 3.0],
         "both": [2.0, 3.0, 4.0],
@@ -107,9 +107,9 @@ def test_features_that_nobody_asks_for_may_be_anything():
 
 
 def test_no_rows():
-    found = ExampleParser(ANY)(tf.zeros([0], tf.string))
-    assert {name: column.shape for name, column in found.items()} == dict.fromkeys(found, (0,))
-    assert list(found) == ["city", "price", "both"]
+    columns = ExampleParser(ANY)(tf.zeros([0], tf.string))
+    assert {name: column.shape for name, column in columns.items()} == dict.fromkeys(columns, (0,))
+    assert list(columns) == ["city", "price", "both"]
 
 
 GOOD = {"city": 1, "price": 2, "both": 3}
@@ -130,33 +130,33 @@ GOOD = {"city": 1, "price": 2, "both": 3}
     ],
     ids=["missing", "unset", "empty", "two", "two texts", "two floats", "no text", "no float"],
 )
-def test_not_one_value_is_rejected_with_the_features_name(name, bad):
+def test_other_than_one_value_is_rejected_with_the_features_name(name, bad):
     features = {k: v for k, v in GOOD.items() if k != name} | (
         {name: bad} if bad is not None else {}
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf"(?s)exactly one value.*{name}"):
-        parsed(ANY, example(**GOOD), example(**features))
+        parse(ANY, example(**GOOD), example(**features))
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf"(?s)exactly one value.*{name}"):
-        parsed(ANY, example(**features))
+        parse(ANY, example(**features))
 
 
-def test_text_that_is_no_number_is_rejected():
+def test_text_that_is_not_a_number_is_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match="cheap"):
-        parsed(ANY, example(city="a", price="cheap", both=1))
+        parse(ANY, example(city="a", price="cheap", both=1))
 
 
 @pytest.mark.parametrize("content", [b"no example at all", b"\xff\xff"])
-def test_what_is_no_example_is_rejected(content):
+def test_what_is_not_an_example_is_rejected(content):
     with pytest.raises(tf.errors.OpError):
-        parsed(ANY, content)
+        parse(ANY, content)
 
 
 def test_an_example_without_features_is_rejected():
     with pytest.raises(tf.errors.InvalidArgumentError, match="exactly one value"):
-        parsed(ANY, b"")
+        parse(ANY, b"")
 
 
-def test_a_saved_graph_says_the_same(tmp_path):
+def test_a_saved_graph_gives_the_same(tmp_path):
     parser = ExampleParser(ANY)
     batch = tf.TensorSpec([None], tf.string, name="examples")
     graph = tf.function(parser, input_signature=[batch])
@@ -165,9 +165,9 @@ def test_a_saved_graph_says_the_same(tmp_path):
     rows = [example(city=c, price=p, both=p) for c, p in itertools.product(CITIES, PRICES)]
     for some in (rows, rows[:1], []):
         batch = tf.constant(some, tf.string)
-        found, expected = served(examples=batch), parser(batch)
-        assert found.keys() == expected.keys()
+        columns, expected = served(examples=batch), parser(batch)
+        assert columns.keys() == expected.keys()
         for name in expected:
-            np.testing.assert_array_equal(found[name], expected[name])
+            np.testing.assert_array_equal(columns[name], expected[name])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)exactly one value.*price"):
         served(examples=tf.constant([rows[0], example(city="a", both=1)]))

@@ -27,7 +27,7 @@ SPEC = DatasetSpec(
 )
 CSV = "c,x,y\na,1,1\nb,2,0\n"
 
-# Columns that are called like what stands beside the packed features are features like others.
+# Columns with the names of packed tensors are ordinary features.
 SHOP = """\
 name: shop
 categorical:
@@ -149,7 +149,7 @@ def test_every_format_gives_the_same_rows(shop_data):
         )
 
 
-def test_what_is_written(shop_data, shop):
+def test_written_files(shop_data, shop):
     assert not [name for name in tree(shop) if "incomplete" in name]
     assert {path.name.partition("-")[0] for path in (shop / "data").iterdir()} == {
         "data.json",
@@ -219,7 +219,7 @@ def test_preparing_twice_gives_the_same_rows(shop, shop_data, tmp_path):
 
 
 def test_a_backbones_graph_on_other_training_rows(shop, shop_data, tmp_path):
-    """Rows that are the same keep their ids and numbers, though one is alone in train now."""
+    """Equal rows have the same ids and numbers, though only one is in train now."""
     data = prepare(
         open_shop(shop, "train-2.csv"), f"{tmp_path}/data", transform_dir=shop_data.transform_dir
     )
@@ -261,7 +261,7 @@ def test_real_rows(prepared_census, small_census):
 
 
 def test_values_that_train_does_not_have(prepared_census, small_census):
-    """The last id of a feature stands for them, and for nothing in train."""
+    """Their id is the last one of the feature, which no training row has."""
     data = PreparedData(str(prepared_census))
     source = CensusIncome(str(small_census))
 
@@ -291,11 +291,11 @@ def test_all_real_rows(shared_data, tmp_path):
     }
 
 
-# Failures. What is wrong in the first rows of a split is found before Beam starts.
+# Errors. Those in the first rows of a split are reported before Beam starts.
 
 
 def small_source(folder, **contents):
-    """A source of CSV files, good ones but for those that are given."""
+    """A source of CSV files, valid except for the given ones."""
     for split in SPLITS:
         (folder / f"{split}.csv").write_text(contents.get(split, CSV))
     return Tabular(SPEC, {split: [f"{folder}/{split}.csv"] for split in SPLITS})
@@ -319,7 +319,7 @@ def small_source(folder, **contents):
         ({"train": ""}, "no train rows: .*/train.csv is empty"),
     ],
 )
-def test_rows_that_the_spec_does_not_fit(tmp_path, contents, message):
+def test_rows_that_do_not_fit_the_spec(tmp_path, contents, message):
     small_source(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(InputError, match=message):
@@ -346,8 +346,8 @@ def test_a_missing_user_or_a_negative_weight(tmp_path):
         prepare(source, f"{tmp_path}/data")
 
 
-def test_a_mistake_that_a_worker_finds(tmp_path):
-    """Far down, past the rows that are looked at before Beam starts: still the sentence alone."""
+def test_an_error_in_a_worker(tmp_path):
+    """Far below the rows that are checked before Beam starts: still only the sentence."""
     source = small_source(tmp_path, train="c,x,y\n" + "a,1,1\n" * 3000 + "a,1,maybe\n")
     before = tree(tmp_path)
     with pytest.raises(InputError) as caught:
@@ -359,7 +359,7 @@ def test_a_mistake_that_a_worker_finds(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_what_is_there_stays(tmp_path):
+def test_existing_data_stay(tmp_path):
     source = small_source(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mine.txt").write_text("mine")
@@ -381,7 +381,7 @@ def test_what_is_there_stays(tmp_path):
         ),
     ],
 )
-def test_flags_that_beam_does_not_take(tmp_path, flags, message):
+def test_flags_that_beam_rejects(tmp_path, flags, message):
     with pytest.raises(InputError, match=message):
         prepare(Synthetic(dict.fromkeys(SPLITS, 10)), f"{tmp_path}/data", beam_args=flags)
     assert tree(tmp_path) == []
@@ -396,5 +396,5 @@ def test_flags_that_beam_does_not_take(tmp_path, flags, message):
         ["--runner=PortableRunner", "--job_endpoint=host:8099", "--known_to_the_server=1"],
     ],
 )
-def test_flags_that_beam_takes(flags):
+def test_flags_that_beam_accepts(flags):
     check_beam_args(flags)

@@ -1,4 +1,4 @@
-"""What preparation says of its data: sentences where something is wrong, none where all is well."""
+"""Warnings of preparation about its data."""
 
 import re
 
@@ -65,14 +65,14 @@ def example(ids, number, label):
 
 
 def random_rows(seed, count=600, **columns):
-    """Rows without any sense in them."""
-    chosen = np.random.default_rng(seed)
+    """Random rows."""
+    rng = np.random.default_rng(seed)
     plain = {
-        "c": chosen.integers(0, 30, count),
-        "x": chosen.normal(size=count),
-        "y": chosen.integers(0, 2, count),
+        "c": rng.integers(0, 30, count),
+        "x": rng.normal(size=count),
+        "y": rng.integers(0, 2, count),
     }
-    return plain | {k: make(plain, chosen) for k, make in columns.items()}
+    return plain | {k: make(plain, rng) for k, make in columns.items()}
 
 
 def splits(**columns):
@@ -81,32 +81,32 @@ def splits(**columns):
     }
 
 
-def test_noise_is_not_worth_a_sentence(checks):
+def test_noise_gives_no_warning(checks):
     assert checks(splits()).warnings() == []
-    many = splits(c=lambda rows, chosen: chosen.integers(0, BUCKETS, len(rows["y"])))
+    many = splits(c=lambda rows, rng: rng.integers(0, BUCKETS, len(rows["y"])))
     assert checks(many).warnings() == []
 
 
 @pytest.mark.parametrize(
     ("columns", "name"),
     [
-        ({"c": lambda rows, chosen: rows["y"] + 2 * chosen.integers(0, 40, len(rows["y"]))}, "c"),
+        ({"c": lambda rows, rng: rows["y"] + 2 * rng.integers(0, 40, len(rows["y"]))}, "c"),
         ({"c": lambda rows, _: 1 - rows["y"]}, "c"),
-        ({"x": lambda rows, chosen: rows["y"] * 10 + chosen.random(len(rows["y"]))}, "x"),
-        ({"x": lambda rows, chosen: -rows["y"] * 10 + chosen.random(len(rows["y"]))}, "x"),
+        ({"x": lambda rows, rng: rows["y"] * 10 + rng.random(len(rows["y"]))}, "x"),
+        ({"x": lambda rows, rng: -rows["y"] * 10 + rng.random(len(rows["y"]))}, "x"),
         # Neither small nor large numbers, but those at both ends.
         (
             {
-                "x": lambda rows, chosen: (
-                    np.where(rows["y"], 9, 1) * chosen.choice([-1, 1], len(rows["y"]))
-                    + chosen.random(len(rows["y"]))
+                "x": lambda rows, rng: (
+                    np.where(rows["y"], 9, 1) * rng.choice([-1, 1], len(rows["y"]))
+                    + rng.random(len(rows["y"]))
                 )
             },
             "x",
         ),
     ],
 )
-def test_a_feature_that_knows_the_label_is_named(checks, columns, name):
+def test_a_feature_that_reveals_the_label_is_named(checks, columns, name):
     [warning] = [w for w in checks(splits(**columns)).warnings() if "separates" in w]
     sentence = (
         rf"task 'buy': column {name!r} alone separates its labels \((AUC [01]\.\d+) on the va"
@@ -115,8 +115,8 @@ def test_a_feature_that_knows_the_label_is_named(checks, columns, name):
 
 
 def test_a_good_feature_is_not_a_leak(checks):
-    def hints(rows, chosen):
-        return np.where(chosen.random(len(rows["y"])) < 0.9, rows["y"], 1 - rows["y"])
+    def hints(rows, rng):
+        return np.where(rng.random(len(rows["y"])) < 0.9, rows["y"], 1 - rows["y"])
 
     assert checks(splits(c=hints)).warnings() == []
 
@@ -129,7 +129,7 @@ def test_a_leak_of_twenty_rows_is_named(checks):
     assert len([w for w in checks(few).warnings() if "separates" in w]) == 1
 
 
-def test_few_rows_say_nothing(checks):
+def test_few_rows_give_no_warning(checks):
     """Ten rows with five positives have 252 orders: one of them is perfect by chance."""
     few = splits(c=lambda rows, _: rows["y"])
     few["validation"] = random_rows(
@@ -147,13 +147,13 @@ def test_bins_of_numbers_end_midway():
     assert np.ptp(np.diff(many)) <= 1
 
 
-def test_auc_of_a_value_alone():
+def test_auc_of_a_single_feature():
     # Values 0 and 1 have shares (0 + .5) / 3 and (2 + .5) / 3 in the fitted rows. The one positive
     # is of value 1; of the three negatives two are of value 0 and one ties.
     fitted, labels = np.array([0, 0, 1, 1]), np.array([0.0, 0, 1, 1])
     values, positive = np.array([0, 1, 1, 0]), np.array([False, True, False, False])
     assert _feature_auc(fitted, labels, values, positive) == pytest.approx(2.5 / 3)
-    # A value that no fitted row has is worth the prior, which is between the others.
+    # A value that no fitted row has gets the prior, which is between the others.
     values, positive = np.array([0, 1, 7, 7]), np.array([False, True, False, True])
     # Pairs: (1, 0) 1, (1, 7) 1, (7, 0) 1, (7, 7) 1/2.
     assert _feature_auc(fitted, labels, values, positive) == pytest.approx(3.5 / 4)
@@ -188,7 +188,7 @@ def test_nearly_all_rows_are_named_and_a_few_are_not(checks):
         assert [w.partition(";")[0] for w in checks(rows).warnings()] == expected
 
 
-def test_rows_that_are_twins_by_nature_are_not_suspected(checks):
+def test_duplicates_by_nature_are_not_suspected(checks):
     """Four categories and two classes: each validation row is like some training rows."""
     few = {"c": lambda rows, _: rows["c"] % 4, "x": lambda rows, _: rows["c"] % 2}
     rows = splits(**few)
@@ -206,14 +206,14 @@ def test_rows_that_are_twins_by_nature_are_not_suspected(checks):
     ],
 )
 def test_values_that_are_mostly_unknown(checks, split, share, sentence):
-    found = checks(splits())
-    found.unknown = {"train": {"c": 0.0}, "validation": {"c": 0.5}, split: {"c": share}}
-    [warning] = found.warnings()
+    checked = checks(splits())
+    checked.unknown = {"train": {"c": 0.0}, "validation": {"c": 0.5}, split: {"c": share}}
+    [warning] = checked.warnings()
     assert warning.startswith(sentence)
 
 
 @pytest.mark.parametrize(
-    ("positive", "other", "nearly"),
+    ("positive", "other", "similar"),
     [
         ("shipped", "Shipped", True),
         ("shipped", "SHIPPED", True),
@@ -227,17 +227,17 @@ def test_values_that_are_mostly_unknown(checks, split, share, sentence):
         ("yes", "yes?", True),
     ],
 )
-def test_values_that_are_nearly_positive(checks, positive, other, nearly):
-    def labels(rows, chosen):
+def test_values_that_are_similar_to_a_positive_one(checks, positive, other, similar):
+    def labels(rows, rng):
         values = np.array([positive, "another thing", other], object)
-        return values[chosen.integers(0, 3, len(rows["c"]))]
+        return values[rng.integers(0, 3, len(rows["c"]))]
 
     task = BinaryTask("buy", "y", positive=positive)
-    found = checks(splits(y=labels), task).warnings()
+    warnings = checks(splits(y=labels), task).warnings()
     sentence = f"task 'buy': label {other!r} ("
-    assert [w.startswith(sentence) for w in found] == ([True] if nearly else [])
-    told = BinaryTask("buy", "y", positive=positive, negative=(other, "another thing"))
-    assert checks(splits(y=labels), told).warnings() == []
+    assert [w.startswith(sentence) for w in warnings] == ([True] if similar else [])
+    listed = BinaryTask("buy", "y", positive=positive, negative=(other, "another thing"))
+    assert checks(splits(y=labels), listed).warnings() == []
 
 
 @pytest.mark.parametrize(("value", "what"), [("0", "none"), ("1", "each")])
@@ -250,8 +250,8 @@ def test_labels_of_one_side(checks, value, what):
     ]
 
 
-def spiky(rows, chosen):
-    return np.where(chosen.random(len(rows["y"])) < 0.65, 0, np.round(rows["x"], 2))
+def spiky(rows, rng):
+    return np.where(rng.random(len(rows["y"])) < 0.65, 0, np.round(rows["x"], 2))
 
 
 def test_spiky_numbers_may_be_categories_too(checks):
@@ -259,7 +259,7 @@ def test_spiky_numbers_may_be_categories_too(checks):
     assert "have one value in these numeric features: x (6" in warning
     assert "% are 0); list them under categorical, too" in warning
     assert checks(splits(x=spiky), both=True).warnings() == []
-    flags = splits(x=lambda rows, chosen: 1.0 * (chosen.random(len(rows["y"])) < 0.1))
+    flags = splits(x=lambda rows, rng: 1.0 * (rng.random(len(rows["y"])) < 0.1))
     assert checks(flags).warnings() == []
 
 
@@ -281,10 +281,10 @@ def test_the_table_of_labels(checks):
 
 def test_the_table_of_many_labels_and_of_thresholds(checks):
     rows = splits(y=lambda rows, _: rows["c"])
-    found = make_label_rows(checks(rows)._data)
-    assert len(found) == 20 + 1 + ("'1'" not in {row["value"] for row in found})
-    assert found[-1]["value"] == "others"
-    assert sum(row["train"] for row in found) == 1000
+    table_rows = make_label_rows(checks(rows)._data)
+    assert len(table_rows) == 20 + 1 + ("'1'" not in {row["value"] for row in table_rows})
+    assert table_rows[-1]["value"] == "others"
+    assert sum(row["train"] for row in table_rows) == 1000
     data = checks(splits(y=lambda rows, _: rows["c"] % 6), BinaryTask("long", "y", above=3))._data
     assert [row[:4] for row in table(make_label_rows(data))] == [
         ("long", "y", "up to 3", "negative"),
@@ -297,10 +297,10 @@ def test_the_table_of_features(checks):
         split: random_rows(1, 4, c=lambda *_: [1, 1, 2, 3], x=lambda *_: [1, 1, 1, 2])
         for split in SPLITS
     }
-    found = checks(rows, both=True)
-    found.unknown = {split: {"c": 0.25 * i} for i, split in enumerate(SPLITS)}
+    checked = checks(rows, both=True)
+    checked.unknown = {split: {"c": 0.25 * i} for i, split in enumerate(SPLITS)}
     missing = "0.0% / 0.0% / 0.0%"
-    assert table(make_feature_rows(found._data, found)) == [
+    assert table(make_feature_rows(checked._data, checked)) == [
         ("c", "hashed", "0.0% / 25.0% / 50.0%", missing, "3 / 3 / 3"),
         ("x", "hashed and number", "", missing, "2 / 2 / 2"),
     ]

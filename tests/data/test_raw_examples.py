@@ -52,11 +52,11 @@ def serialized(**changes):
 
 
 def test_a_row_holds_features_and_labels_and_what_metrics_need():
-    found = []
+    rows = []
     for row in serialized():
         features = tf.train.Example.FromString(row).features.feature
-        found.append({k: list(getattr(v, v.WhichOneof("kind")).value) for k, v in features.items()})
-    assert found == [
+        rows.append({k: list(getattr(v, v.WhichOneof("kind")).value) for k, v in features.items()})
+    assert rows == [
         {
             "color": [b"red"],
             "price": [1.5],
@@ -97,7 +97,7 @@ def test_every_value_changes_the_bytes_of_its_row_alone(column, value):
     assert after[1] == before[1]
 
 
-def test_a_column_that_nobody_uses_is_left_out():
+def test_an_unused_column_is_left_out():
     assert serialized(unused=["y", "z"]) == serialized()
 
 
@@ -146,13 +146,17 @@ def test_a_description_is_read_back(tmp_path):
     }
 
 
-def test_what_is_no_description_is_refused(tmp_path):
+def test_what_is_not_a_description_is_rejected(tmp_path):
     with pytest.raises(InputError, match=r"holds no raw examples \(examples\.json is missing\)"):
         read_description(str(tmp_path))
     save_description(str(tmp_path), SPEC, {}, "abc")
     path = tmp_path / "examples.json"
-    whole = json.loads(path.read_text())
-    for damaged in ("{", "[]", json.dumps({k: v for k, v in whole.items() if k != "fingerprint"})):
+    description = json.loads(path.read_text())
+    for damaged in (
+        "{",
+        "[]",
+        json.dumps({k: v for k, v in description.items() if k != "fingerprint"}),
+    ):
         path.write_text(damaged)
         with pytest.raises(InputError, match=r"examples\.json is damaged .*; make the examples"):
             read_description(str(tmp_path))

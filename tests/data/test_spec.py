@@ -55,7 +55,7 @@ def test_json_round_trip():
     assert DatasetSpec.from_json(SPEC.to_json()).tasks[1].above == 30.5
 
 
-def test_json_keeps_all_of_it():
+def test_json_holds_all_fields():
     spec = change(
         categorical=(Categorical("color", exact=True),),
         tasks=(BinaryTask("t", "l", positive=("TRUE",), exact=True),),
@@ -66,7 +66,7 @@ def test_json_keeps_all_of_it():
     assert DatasetSpec.from_json(spec.to_json()) == spec
 
 
-def test_what_a_version_before_0_2_wrote_is_named():
+def test_a_spec_of_a_version_before_0_2_is_named():
     raw = json.loads(SPEC.to_json())
     del raw["missing_values"]
     with pytest.raises(InputError, match=r"'shop' was prepared by a version .* before 0\.2, .*tra"):
@@ -108,18 +108,18 @@ def test_names():
     assert SPEC.task_names == ("buy", "long_stay", "red_or_blue")
 
 
-def test_select_tasks_keeps_the_order_asked_for():
+def test_select_tasks_has_the_requested_order():
     names = [task.name for task in SPEC.select_tasks(["red_or_blue", "buy"])]
     assert names == ["red_or_blue", "buy"]
 
 
-def test_select_tasks_refuses_an_unknown_task():
+def test_select_tasks_rejects_an_unknown_task():
     message = "unknown task 'sell': data set 'shop' has buy, long_stay, red_or_blue"
     with pytest.raises(InputError, match=message):
         SPEC.select_tasks(["buy", "sell"])
 
 
-def test_select_tasks_refuses_a_task_named_twice():
+def test_select_tasks_rejects_a_task_named_twice():
     with pytest.raises(InputError, match="task 'buy' is named twice in 'buy,buy'"):
         SPEC.select_tasks(["buy", "buy"])
 
@@ -175,12 +175,12 @@ def test_select_tasks_refuses_a_task_named_twice():
         ),
     ],
 )
-def test_what_is_wrong_is_refused(fields, message):
+def test_wrong_specs_are_rejected(fields, message):
     with pytest.raises(InputError, match=f"^data set 'shop': .*{message}"):
         change(**fields)
 
 
-def test_everything_wrong_is_named_at_once():
+def test_all_problems_are_named_at_once():
     with pytest.raises(InputError) as caught:
         change(numeric=(Numeric("color", "zscore"),) * 2, tasks=(BinaryTask("a b", "l"),))
     for part in (
@@ -227,6 +227,6 @@ def test_other_settings_are_other_features(fields):
         check_same_features(SPEC, change(**fields), "data A", "backbone B")
 
 
-def test_how_rows_are_written_makes_no_other_features():
+def test_the_text_format_is_not_part_of_the_features():
     other = change(text_format=TextFormat(delimiter=";"), example_types={"shop": "int64"})
     check_same_features(SPEC, other, "data A", "backbone B")

@@ -133,7 +133,7 @@ def test_a_mistake_in_how_values_are_written(more, message):
 
 
 def test_everything_wrong_is_reported_at_once_with_file_and_line():
-    found = errors("""\
+    problems = errors("""\
         name: shop
         colour: red
         categorical:
@@ -154,7 +154,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         user_id: [a, b]
         user_id: u
         """)
-    assert found == [
+    assert problems == [
         "my.yaml, line 2: unknown key 'colour' in the spec; known: name, categorical, numeric, "
         "tasks, user_id, weight, missing_values, delimiter, escape, header.",
         "my.yaml, line 5: min_count must be a whole number, not 'many'.",
@@ -213,12 +213,12 @@ def test_an_empty_file(text):
     assert errors(text) == ["my.yaml: the file is empty; it should hold a data set's spec."]
 
 
-def test_load_refuses_a_missing_file(tmp_path):
+def test_load_rejects_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the spec file .*/no.yaml: No such file"):
         load(tmp_path / "no.yaml")
 
 
-def test_load_refuses_a_file_that_is_no_text(tmp_path):
+def test_load_rejects_a_file_that_is_not_text(tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_bytes(b"name: caf\xe9\n")
     with pytest.raises(InputError, match=r"spec.yaml is not UTF-8 text \(invalid continuation"):

@@ -47,7 +47,7 @@ def merged(*surveys):
     return whole.to_dict(SPEC)
 
 
-def test_what_rows_hold():
+def test_a_survey_of_rows():
     assert survey_block(SPEC, block()).to_dict(SPEC) == {
         "rows": 9,
         "tasks": {"buy": {"positives": 3}, "stay": {"positives": 3}},
@@ -86,8 +86,8 @@ def test_merging_in_any_way_gives_the_same():
     def by_value(survey):
         return survey | {
             "labels": {
-                task: sorted(found, key=lambda f: (f["value"], f["label"]))
-                for task, found in survey["labels"].items()
+                task: sorted(values, key=lambda f: (f["value"], f["label"]))
+                for task, values in survey["labels"].items()
             }
         }
 
@@ -96,8 +96,8 @@ def test_merging_in_any_way_gives_the_same():
         combine = MergeSurveys()
         left = combine.merge_accumulators([a, b])
         right = combine.add_input(combine.add_input(combine.create_accumulator(), c), d)
-        found = combine.extract_output(combine.merge_accumulators([left, right]))
-        assert by_value(found.to_dict(SPEC)) == by_value(whole)
+        survey = combine.extract_output(combine.merge_accumulators([left, right]))
+        assert by_value(survey.to_dict(SPEC)) == by_value(whole)
     assert by_value(merged(*(survey_block(SPEC, block(rows)) for rows in parts))) == by_value(whole)
 
 
@@ -117,8 +117,8 @@ def test_no_rows():
 
 
 def test_plain_data():
-    found = survey_block(SPEC, block()).to_dict(SPEC)
-    assert json.loads(json.dumps(found)) == found
+    survey = survey_block(SPEC, block()).to_dict(SPEC)
+    assert json.loads(json.dumps(survey)) == survey
 
 
 def of_values(values, numbers):
@@ -133,7 +133,7 @@ def of_values(values, numbers):
     return survey_block(SPEC, Block(columns, "rows", np.arange(count)))
 
 
-def surveyed(count, repeat=2):
+def survey_values(count, repeat=2):
     """So many distinct values, each met several times, in blocks."""
     numbers = np.tile(np.arange(count), repeat)
     np.random.default_rng(0).shuffle(numbers)
@@ -144,15 +144,15 @@ def surveyed(count, repeat=2):
 
 @pytest.mark.parametrize("count", [1, 1000, 4095])
 def test_few_distinct_values_are_counted(count):
-    found = surveyed(count)
-    assert found["city"]["distinct"] == found["price"]["distinct"] == count
+    survey = survey_values(count)
+    assert survey["city"]["distinct"] == survey["price"]["distinct"] == count
 
 
 @pytest.mark.parametrize("count", [5000, 100_000])
 def test_many_distinct_values_are_estimated(count):
-    found = surveyed(count)
-    assert found["city"]["distinct"] == pytest.approx(count, rel=0.05)
-    assert found["price"]["distinct"] == pytest.approx(count, rel=0.05)
+    survey = survey_values(count)
+    assert survey["city"]["distinct"] == pytest.approx(count, rel=0.05)
+    assert survey["price"]["distinct"] == pytest.approx(count, rel=0.05)
 
 
 def test_a_surveys_size_does_not_grow_with_the_rows():
@@ -164,10 +164,10 @@ def test_a_surveys_size_does_not_grow_with_the_rows():
     assert len(whole.columns["city"].hashes) == 4096
     assert len(whole.columns["price"].counts) <= 2 * MOST_VALUES
     assert len(whole.labels["buy"].values) <= 2 * MOST_VALUES
-    found = whole.to_dict(SPEC)
+    survey = whole.to_dict(SPEC)
     # 667 of each 2000 rows; 5 itself stands in the first block once more.
-    assert found["columns"]["price"]["most_frequent"] == {"value": 5.0, "rows": 20 * 667 + 1}
-    assert found["labels"]["buy"][0] == {"value": "v5", "label": 0, "rows": 20 * 667 + 1}
+    assert survey["columns"]["price"]["most_frequent"] == {"value": 5.0, "rows": 20 * 667 + 1}
+    assert survey["labels"]["buy"][0] == {"value": "v5", "label": 0, "rows": 20 * 667 + 1}
 
 
 def test_types_of_examples_that_are_not_the_features_own():
@@ -180,13 +180,13 @@ def test_types_of_examples_that_are_not_the_features_own():
         code=np.arange(9, dtype=np.float32),
         price=np.arange(9),
     )
-    found = merged(survey_block(SPEC, natural), survey_block(SPEC, other))["columns"]
-    assert {k: v["types"] for k, v in found.items()} == {
+    survey = merged(survey_block(SPEC, natural), survey_block(SPEC, other))["columns"]
+    assert {k: v["types"] for k, v in survey.items()} == {
         "city": ["int64"],
         "code": ["float"],
         "price": ["int64"],
     }
-    assert found["city"]["distinct"] == 4 + 9 - 1  # 3 is in both
+    assert survey["city"]["distinct"] == 4 + 9 - 1  # 3 is in both
     mixed = block(is_examples=True, city=np.array([*"abcd", 5, 6, 7, 8.5, 9], object))
     types = survey_block(SPEC, mixed).columns["city"].types
     assert types == {"int64", "float"}

@@ -12,10 +12,10 @@ from mptrec_tf.data.text_format import TextFormat
     ],
 )
 def test_delimiters_by_name(given, delimiter):
-    made = TextFormat(given)
-    assert made.delimiter == delimiter
-    assert made.problems() == []
-    assert made.for_file("rows.tsv").delimiter == delimiter
+    text_format = TextFormat(given)
+    assert text_format.delimiter == delimiter
+    assert text_format.problems() == []
+    assert text_format.for_file("rows.tsv").delimiter == delimiter
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ def test_delimiters_by_name(given, delimiter):
         *(("rows.csv.gz", ","), ("tsv", ","), ("rows.tsv.csv", ",")),
     ],
 )
-def test_a_files_name_says_its_delimiter(path, delimiter):
+def test_a_files_name_decides_its_delimiter(path, delimiter):
     assert TextFormat(header=("a",)).for_file(path) == TextFormat(delimiter, header=("a",))
 
 
-def test_lists_and_names_are_taken():
-    made = TextFormat(escape="backslash", header=["a", "b"])
-    assert made == TextFormat(escape="\\", header=("a", "b"))
-    assert hash(made) == hash(TextFormat(escape="\\", header=("a", "b")))
+def test_lists_and_names_are_accepted():
+    text_format = TextFormat(escape="backslash", header=["a", "b"])
+    assert text_format == TextFormat(escape="\\", header=("a", "b"))
+    assert hash(text_format) == hash(TextFormat(escape="\\", header=("a", "b")))
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_lists_and_names_are_taken():
         ({"header": ("a", "b", "a")}, "header names column 'a' twice"),
     ],
 )
-def test_what_is_wrong(fields, problem):
-    [found] = TextFormat(**fields).problems()
-    assert found.startswith(problem)
+def test_problems(fields, problem):
+    [message] = TextFormat(**fields).problems()
+    assert message.startswith(problem)
 
 
-def test_columns_that_nobody_uses_need_no_name():
+def test_unused_columns_need_no_name():
     assert TextFormat(header=("a", "", "b", "")).problems() == []

@@ -1,4 +1,4 @@
-"""A kind of feature and a data set of one's own, each registered by one call."""
+"""A custom kind of feature and a custom data set, each registered by one call."""
 
 import dataclasses
 
@@ -111,7 +111,7 @@ class Rows:
 
 @pytest.fixture(scope="module", autouse=True)
 def kinds():
-    """Other tests list all kinds: these are there for this module alone."""
+    """Other tests list all kinds, so these are registered for this module only."""
     FEATURES.register("toy_hours", Hour)
     FEATURES.register("toy_words", Word)
     options = {"rows": Option(int, "how many")}
@@ -179,7 +179,7 @@ def test_the_graph_takes_the_raw_columns(data):
     np.testing.assert_allclose(packed["numeric"], [[0.5]])
 
 
-def test_checks_and_tables_know_the_kind(data):
+def test_checks_and_tables_include_the_kind(data):
     checks = DataChecks(data)
     assert isinstance(checks.warnings(), list)
     table = {row["feature"]: row for row in make_feature_rows(data, checks)}
@@ -187,7 +187,7 @@ def test_checks_and_tables_know_the_kind(data):
     assert table["title"]["distinct"] == "3 / 3 / 3"
 
 
-def test_a_model_is_told_what_it_needs(data):
+def test_a_model_gets_the_shapes(data):
     layers = feature_layers(data.inputs, Embedding(4))
     assert layers["numeric"] is layers["toy_hours"] is None
     assert layers["toy_words"](tf.constant([[3]], tf.int64)).shape == (1, 4)
@@ -196,7 +196,7 @@ def test_a_model_is_told_what_it_needs(data):
     assert packed_signature(data.inputs)["toy_words"] == (1, "int64")
 
 
-def test_the_card_says_something(data):
+def test_the_card_describes_the_kind(data):
     transform = tft.TFTransformOutput(data.transform_dir)
     for kind, features in data.spec.by_kind().items():
         for domain in kind.domains(data.spec, features, transform):
@@ -209,6 +209,6 @@ def test_the_data_set_has_a_name_and_options():
         open_source("toy", data_dir="d")
 
 
-def test_a_section_cannot_be_named_like_something_else():
+def test_a_section_cannot_have_a_reserved_name():
     with pytest.raises(ValueError, match="a reserved name"):
         type("Bad", (Feature,), {"section": "weight"})

@@ -1,4 +1,4 @@
-"""Rows that cannot be read are told one by one, and the others are read."""
+"""Rows that cannot be read are reported one by one, and the others are read."""
 
 import gzip
 
@@ -16,7 +16,7 @@ from mptrec_tf.errors import InputError
 
 
 def read(path, content, header=None):
-    """What is good of a file, as (line, values), and what is bad, as (line, kind, row)."""
+    """The good rows of a file, as (line, values), and the bad ones, as (line, kind, row)."""
     path.write_bytes(content)
     bad = []
     blocks = list(read_csv(str(path), TextFormat(header=header), bad.append))
@@ -46,7 +46,7 @@ GOOD = b"a,b\n1,x\n"
     ],
 )
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_bad_row_costs_no_other(tmp_path, row, kind, text, end):
+def test_a_bad_row_affects_no_other(tmp_path, row, kind, text, end):
     content = (GOOD + row + b"\n3,\xc3\xa4\n\n4,w\n").replace(b"\n", end)
     good, bad = read(tmp_path / "a.csv", content)
     lines = row.count(b"\n")
@@ -54,7 +54,7 @@ def test_a_bad_row_costs_no_other(tmp_path, row, kind, text, end):
     assert bad == [(3, kind, text.replace("\n", end.decode()))]
 
 
-def test_good_files_are_read_alike_in_both_ways(tmp_path):
+def test_good_files_are_read_alike_with_and_without_a_callback(tmp_path):
     content = '\ufeffa,b\n1,"x\n""y"" , z"\n\n 2 ,ä \n3,\r\n4,""\n'.encode()
     path = tmp_path / "a.csv.gz"
     good, bad = read(path, gzip.compress(content))
@@ -77,7 +77,7 @@ def test_rows_of_a_format_without_header(tmp_path):
     assert bad == [(2, bad_rows.COLUMNS, "2")]
 
 
-def test_a_block_of_bad_rows_alone(tmp_path):
+def test_a_block_of_only_bad_rows(tmp_path):
     good, bad = read(tmp_path / "a.csv", b"a,b\n" + b"1\n" * 4500 + b"1,x\n")
     assert good == [(4502, "1", "x")]
     assert [line for line, *_ in bad] == list(range(2, 4502))
@@ -94,7 +94,7 @@ def test_a_file_without_rows_has_no_bad_ones(tmp_path):
     assert read(tmp_path / "a.csv", b"a,b\n") == ([], [])
 
 
-def test_columns_that_share_a_name_are_told_when_used(tmp_path):
+def test_columns_that_share_a_name_are_rejected_when_used(tmp_path):
     assert read(tmp_path / "a.csv", b"a,a,,b\n1,2,3,4\n5\n") == (
         [(2, "2", "4")],
         [(3, bad_rows.COLUMNS, "5")],

@@ -6,7 +6,7 @@ from mptrec_tf.errors import InputError
 
 
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf", "1e39", "", "many", "1,5"])
-def test_what_is_no_number(bad):
+def test_text_that_is_not_a_number(bad):
     block = Block({"n": np.array(["1", bad, "3"], object)}, "a.csv", np.array([2, 3, 4]))
     message = f"^a.csv, line 3, column 'n': '{bad}' is not a finite number; every row needs one"
     with pytest.raises(InputError, match=message):
@@ -14,7 +14,7 @@ def test_what_is_no_number(bad):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_finite_number(bad):
+def test_numbers_that_are_not_finite(bad):
     block = Block({"n": np.array([1, bad])}, "rows", np.array([1, 2]), "record")
     with pytest.raises(InputError, match=f"^rows, record 2, column 'n': '{bad}' is not a finite"):
         block.numbers("n")
@@ -32,7 +32,7 @@ def test_a_near_miss_is_named():
         block.text("item_price")
 
 
-def test_columns_are_made_when_they_are_asked_for():
+def test_columns_are_made_on_first_use():
     made = []
 
     def make(name):

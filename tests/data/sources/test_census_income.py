@@ -29,7 +29,7 @@ def test_the_papers_spec():
 
 
 @pytest.mark.parametrize("tasks", [["income"], ["marital"], ["weeks_worked", "capital_gains"]])
-def test_label_columns_are_no_features(tasks):
+def test_label_columns_are_not_features(tasks):
     spec = make_spec(tasks)
     labels = {"income_50k", *(TASKS[name].label for name in tasks)}
     assert set(spec.feature_names) == set(COLUMNS) - labels
@@ -44,7 +44,7 @@ def test_unknown_task():
 def test_the_real_files(shared_data):
     source = CensusIncome(str(shared_data))
     blocks = {split: list(read_split(source, split)) for split in SPLITS}
-    assert {split: sum(map(len, found)) for split, found in blocks.items()} == {
+    assert {split: sum(map(len, rows)) for split, rows in blocks.items()} == {
         "train": 53206,
         "validation": 13302,
         "test": 13302,
@@ -119,7 +119,7 @@ def test_a_row_with_a_value_too_few(tmp_path, row):
         list(read_split(CensusIncome(folder), "train"))
 
 
-def test_an_income_that_is_none(tmp_path, row):
+def test_an_invalid_income(tmp_path, row):
     bad = row.replace("- 50000.", "50000")
     [block] = read_split(CensusIncome(write_rows(tmp_path, bad)), "train")
     message = (
@@ -136,7 +136,7 @@ def test_missing_files(tmp_path):
         CensusIncome(str(tmp_path))
 
 
-def test_a_file_system_that_is_not_there():
+def test_an_unknown_file_system():
     with pytest.raises(InputError, match=r"cannot look into nosuch://bucket: .*nosuch"):
         CensusIncome("nosuch://bucket")
 

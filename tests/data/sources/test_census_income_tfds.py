@@ -24,19 +24,19 @@ def uci_zip(small_census, tmp_path):
     return path
 
 
-def serve(monkeypatch, answer):
-    """Responses downloads without a network."""
-    asked = []
+def serve(monkeypatch, response):
+    """Serves downloads without a network."""
+    urls = []
 
     def download(self, url):
-        asked.append(url)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        urls.append(url)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download", download)
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO())
-    return asked
+    return urls
 
 
 def test_the_builder_reads_the_same_rows(small_census, tmp_path):
@@ -60,11 +60,11 @@ def test_the_builder_reads_the_same_rows(small_census, tmp_path):
 
 
 def test_the_builder_downloads(uci_zip, tmp_path, monkeypatch):
-    asked = serve(monkeypatch, uci_zip)
+    urls = serve(monkeypatch, uci_zip)
     builder = census_income_tfds.CensusIncome(data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()
     assert builder.info.splits["train"].num_examples == 2000
-    assert asked == [uci.URL]
+    assert urls == [uci.URL]
 
 
 def test_the_reader_downloads(uci_zip, tmp_path, monkeypatch):
@@ -85,19 +85,19 @@ def test_no_network(tmp_path, monkeypatch):
         census_income.CensusIncome()
 
 
-def test_no_network_is_found_out_before_the_download(tmp_path, monkeypatch):
+def test_a_missing_network_is_detected_before_the_download(tmp_path, monkeypatch):
     def reject(*_, **__):
         raise OSError("no route")
 
-    asked = serve(monkeypatch, None)
+    urls = serve(monkeypatch, None)
     monkeypatch.setattr("urllib.request.urlopen", reject)
     monkeypatch.setenv("HOME", str(tmp_path))
-    # What an earlier attempt without a network left.
+    # A leftover of an earlier attempt without a network.
     cache = tmp_path / "tensorflow_datasets" / "downloads" / "census_income"
     (cache / "uci.zip.tmp.0").mkdir(parents=True)
     with pytest.raises(InputError, match=r"\(OSError\); download it elsewhere"):
         census_income.CensusIncome()
-    assert not asked
+    assert not urls
 
 
 def test_another_archive(tmp_path, monkeypatch):

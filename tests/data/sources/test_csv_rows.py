@@ -108,7 +108,7 @@ def test_wrong_number_of_columns_far_down(tmp_path):
         ("a,b\n1,2\n\0,3\n", "rows.csv, line 3: not valid CSV: line contains NUL"),
     ],
 )
-def test_files_that_are_no_csv(tmp_path, text, message):
+def test_files_that_are_not_csv(tmp_path, text, message):
     path = write(tmp_path / "rows.csv", text)
     with pytest.raises(InputError, match=message):
         list(read_csv(path, TextFormat()))
@@ -132,7 +132,7 @@ def test_directory(tmp_path):
         list(read_csv(str(tmp_path), TextFormat()))
 
 
-def test_file_system_that_is_not_there():
+def test_an_unknown_file_system():
     with pytest.raises(InputError, match=r"cannot read nosuch://bucket/a.csv: .*nosuch"):
         list(read_csv("nosuch://bucket/a.csv", TextFormat()))
 
@@ -206,7 +206,7 @@ def test_a_header_in_the_spec(tmp_path):
     assert block.lines.tolist() == [1, 2]
 
 
-def test_a_first_line_of_just_these_names_is_no_row(tmp_path):
+def test_a_first_line_of_just_these_names_is_skipped(tmp_path):
     """One of a file that a tool wrote with a header, among many without."""
     text_format = TextFormat(header=("a", "b"))
     text = "a, b\n1,x\na,b\n"
@@ -245,7 +245,7 @@ def test_a_backslash_is_a_character_like_others_without_escape(tmp_path):
     assert columns(block) == {"a": ["C:\\"], "b": ["\\N"]}
 
 
-def test_columns_without_a_name_or_with_one_together_matter_when_used(tmp_path):
+def test_columns_without_a_name_or_with_a_shared_one_matter_when_used(tmp_path):
     """As data frames write their index, and joins their keys."""
     [block] = read_csv(write(tmp_path / "a.csv", ",a,b,b, \n0,1,2,3,4\n"), TextFormat())
     assert list(block.columns) == ["a", "b"]
@@ -255,7 +255,7 @@ def test_columns_without_a_name_or_with_one_together_matter_when_used(tmp_path):
 
 
 def test_white_space_is_part_of_a_value(tmp_path):
-    """Spaces after a delimiter are CSV's own; the graph takes away others, for all who ask."""
+    """Spaces after a delimiter belong to CSV; the graph removes others."""
     [block] = read_csv(write(tmp_path / "a.csv", 'a,b\n 1 ," x "\n\t2,\u00a0y\n'), TextFormat())
     assert columns(block) == {"a": ["1 ", "\t2"], "b": [" x ", "\u00a0y"]}
 
@@ -303,8 +303,8 @@ def test_a_line_of_spaces_is_blank(tmp_path):
     assert rows([block]) == [("rows.csv, line 3", ("1", "2"))]
 
 
-def test_rows_keep_what_no_column_can_be_asked_for(tmp_path):
-    """So that a rejected row can be told as it stood."""
+def test_rows_retain_values_of_unnamed_columns(tmp_path):
+    """So that a rejected row can be reported unchanged."""
     path = write(tmp_path / "rows.csv", "a;x;x;\n1;2;3;4\n5;6;7,5;8\n9;;;\n")
     [block] = read_csv(path, TextFormat(";"))
     assert list(block.values[1]) == ["5", "6", "7,5", "8"]

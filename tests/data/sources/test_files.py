@@ -33,16 +33,16 @@ def check_rows(path):
     assert has_rows(str(path), TextFormat())
 
 
-def test_matching(tmp_path):
+def test_find_files(tmp_path):
     for name in ("b.csv", "a.csv", "c.txt"):
         write(tmp_path / name, TEXT)
     (tmp_path / "d.csv").mkdir()
-    found = find_files([f"{tmp_path}/c.txt", f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"])
-    assert [name.rpartition("/")[2] for name in found] == ["c.txt", "a.csv", "b.csv"]
+    matches = find_files([f"{tmp_path}/c.txt", f"{tmp_path}/*.csv", f"{tmp_path}/a.csv"])
+    assert [name.rpartition("/")[2] for name in matches] == ["c.txt", "a.csv", "b.csv"]
 
 
-def test_what_engines_write_beside_their_rows_is_none_of_them(tmp_path):
-    """Spark and Hive mark what they have finished, and Hadoop keeps checksums."""
+def test_markers_of_engines_are_skipped(tmp_path):
+    """Spark and Hive write markers, and Hadoop writes checksums."""
     for name in ("part-0.csv", "_SUCCESS", ".part-0.csv.crc", "_committed_1"):
         (tmp_path / name).write_bytes(TEXT)
     assert find_files([f"{tmp_path}/*"]) == [f"{tmp_path}/part-0.csv"]
@@ -50,7 +50,7 @@ def test_what_engines_write_beside_their_rows_is_none_of_them(tmp_path):
     assert find_files([f"{tmp_path}/_c*"]) == [f"{tmp_path}/_committed_1"]
 
 
-def test_marks_alone_are_no_file(tmp_path):
+def test_markers_are_not_data_files(tmp_path):
     (tmp_path / "_SUCCESS").write_bytes(b"")
     with pytest.raises(InputError, match=r"no file matches '.*/\*'; give an existing file"):
         find_files([f"{tmp_path}/*"])
@@ -61,12 +61,12 @@ def test_a_directory_is_named(tmp_path):
         find_files([str(tmp_path)])
 
 
-def test_a_file_system_that_is_not_there():
+def test_an_unknown_file_system():
     with pytest.raises(InputError, match=r"cannot look for 'nosuch://bucket/a.csv'"):
         find_files(["nosuch://bucket/a.csv"])
 
 
-def test_matching_nothing(tmp_path):
+def test_find_files_without_a_match(tmp_path):
     with pytest.raises(InputError, match=r"no file matches '.*/\*.csv'; give an existing file"):
         find_files([f"{tmp_path}/*.csv"])
 
@@ -75,7 +75,7 @@ def test_matching_nothing(tmp_path):
     "name", "a.csv a.CSV a.txt a a.data a.tfrecord part-00000 a.csv.gz".split()
 )
 @pytest.mark.parametrize("layers", [0, 1, 2])
-def test_text_is_told_by_its_content(tmp_path, name, layers):
+def test_text_is_detected_by_its_content(tmp_path, name, layers):
     content = TEXT
     for _ in range(layers):
         content = gzip.compress(content, mtime=0)
@@ -84,7 +84,7 @@ def test_text_is_told_by_its_content(tmp_path, name, layers):
 
 @pytest.mark.parametrize("name", "a.tfrecord a.csv a.csv.gz a part-00000-of-00001.gz".split())
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_tfrecord_is_told_by_its_content(tmp_path, name, compression):
+def test_tfrecord_is_detected_by_its_content(tmp_path, name, compression):
     records(tmp_path / name, compression)
     check_rows(tmp_path / name)
 
@@ -131,7 +131,7 @@ def test_what_is_neither_text_nor_records(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "expected"),
     [
         (b"", False),
         (b"\n \n\r\n", False),
@@ -143,15 +143,15 @@ def test_what_is_neither_text_nor_records(tmp_path, content):
         (gzip.compress(b"x,y\n", mtime=0), False),
         (TEXT, True),
         (gzip.compress(TEXT, mtime=0), True),
-        # What is wrong with these is said when they are read.
+        # Errors in these are reported when they are read.
         (b"x,y\n1\n", True),
         (b"x,\xff\n1,2\n", True),
         (b"PAR1\x00", True),
         (b"x,y\n" + b"1,2\n" * 5000, True),
     ],
 )
-def test_files_that_have_rows(tmp_path, content, found):
-    assert has_rows(write(tmp_path / "a.csv", content), TextFormat()) == found
+def test_files_that_have_rows(tmp_path, content, expected):
+    assert has_rows(write(tmp_path / "a.csv", content), TextFormat()) == expected
 
 
 def test_a_headerless_file_of_one_line_has_a_row(tmp_path):

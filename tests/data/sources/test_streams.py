@@ -6,15 +6,15 @@ from mptrec_tf.data.sources.streams import is_blank, is_tfrecord, open_stream
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2, 3])
-def test_compression_is_taken_away(tmp_path, layers):
+def test_files_are_decompressed(tmp_path, layers):
     plain = bytes(range(256)) * 20_000  # more than one chunk
     content = plain
     for _ in range(layers):
         content = gzip.compress(content, 1)
     (tmp_path / "a.csv").write_bytes(content)
-    stream, found = open_stream(f"{tmp_path}/a.csv")
+    stream, detected = open_stream(f"{tmp_path}/a.csv")
     with stream:
-        assert (stream.read(), found) == (plain, layers)
+        assert (stream.read(), detected) == (plain, layers)
 
 
 def test_gzip_of_several_members(tmp_path):
@@ -26,7 +26,7 @@ def test_gzip_of_several_members(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start", "found"),
+    ("start", "expected"),
     [
         ((17).to_bytes(8, "little") + b"\x01\x02\x03\x04", True),
         ((70_000).to_bytes(8, "little") + b"\x01\x02\x03\x04", True),
@@ -36,13 +36,13 @@ def test_gzip_of_several_members(tmp_path):
         (b"\xff" * 12, False),
     ],
 )
-def test_tfrecord_begins_with_a_length(start, found):
-    assert is_tfrecord(start) == found
+def test_tfrecord_begins_with_a_length(start, expected):
+    assert is_tfrecord(start) == expected
 
 
 @pytest.mark.parametrize(
-    ("start", "found"),
+    ("start", "expected"),
     [(b"", True), (b"\xef\xbb\xbf\r\n", True), (b" \t\n", True), (b"\n0", False)],
 )
-def test_blank_files(start, found):
-    assert is_blank(start) == found
+def test_blank_files(start, expected):
+    assert is_blank(start) == expected

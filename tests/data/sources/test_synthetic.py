@@ -48,7 +48,7 @@ def test_unknown_task():
         make_spec(["click", "buy"])
 
 
-def test_chosen_tasks_leave_the_rows_as_they_are(columns):
+def test_a_choice_of_tasks_leaves_the_rows_unchanged(columns):
     source = Synthetic({"train": 2500}, tasks=["purchase", "click"])
     assert source.spec.task_names == ("purchase", "click")
     assert_same(read(source), {name: values[:2500] for name, values in columns.items()})

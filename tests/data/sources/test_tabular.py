@@ -39,7 +39,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     "name", "a.csv b.txt c.CSV d.csv.gz e.tfrecord f-00000-of-00001.gz".split()
 )
-def test_formats_are_told_apart(folder, name):
+def test_formats_are_detected(folder, name):
     [block] = read_file(f"{folder}/{name}", TextFormat())
     assert block.numbers("x").tolist() == [1.5, 2.5]
     assert block.text("y").tolist() == ["1", "0"]
@@ -78,7 +78,7 @@ def test_from_a_wrong_spec_file(folder):
         Tabular(load(folder / "my.yaml"), {"train": [f"{folder}/a.csv"]})
 
 
-def test_files_without_rows_are_passed_over(folder):
+def test_files_without_rows_are_skipped(folder):
     """As engines write them for partitions without rows."""
     (folder / "shard-0.csv").write_bytes(b"")
     (folder / "shard-1.csv").write_text("x,y\n")
@@ -103,7 +103,7 @@ def test_a_split_whose_files_are_all_empty(folder, patterns, what):
         Tabular(SPEC, {"train": [f"{folder}/{pattern}" for pattern in patterns]})
 
 
-def test_a_path_with_what_a_glob_reads_in_another_way(folder):
+def test_a_path_with_characters_of_globs(folder):
     (folder / "a[1].csv").write_text("x,y\n9,1\n")
     source = Tabular(SPEC, {"train": [f"{folder}/a[1].csv"]})
     assert next(read_split(source, "train")).numbers("x").tolist() == [9]

@@ -127,7 +127,7 @@ def test_what_cannot_be_read(ratings, path, message):
         Tabular(SPEC, {"train": [path.format(ratings=ratings)]})
 
 
-def test_a_feature_of_more_than_one_value_is_no_column(ratings):
+def test_a_feature_of_more_than_one_value_is_not_a_column(ratings):
     [block] = tfds_rows.read_rows(f"{ratings}#test")
     with pytest.raises(InputError, match=r"#test has no column 'embedding'; it has kind, liked"):
         block.text("embedding")

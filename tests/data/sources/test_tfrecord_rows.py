@@ -69,7 +69,7 @@ def test_bad_records(tmp_path, bad, message):
         [block.column("a") for block in read_tfrecord(path, 0)]
 
 
-def test_what_nobody_asks_for_is_not_looked_at(tmp_path):
+def test_unused_columns_are_not_checked(tmp_path):
     several = [{"a": 1, "b": [1, 2]}, {"a": 2, "b": b"\xff", "c": []}, {"a": 3}]
     [block] = read_tfrecord(write_records(tmp_path / "rows", several), 0)
     assert list(block.columns) == ["a", "b", "c"]
@@ -99,7 +99,7 @@ def test_records_without_any(tmp_path):
     assert list(read_tfrecord(f"{tmp_path}/rows", 0)) == []
 
 
-def test_what_is_no_tfrecord(tmp_path):
+def test_what_is_not_tfrecord(tmp_path):
     (tmp_path / "rows").write_bytes(b"a,b\n1,2\n3,4\n5,6\n")
     with pytest.raises(InputError, match=r"cannot read .*rows as TFRecord: .*corrupt"):
         list(read_tfrecord(f"{tmp_path}/rows", 0))

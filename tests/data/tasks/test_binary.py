@@ -73,7 +73,7 @@ def first(task):
     "task", [BinaryTask("t", "c", positive="1"), BinaryTask("t", "c", above=0.5)]
 )
 @pytest.mark.parametrize("value", ["", " ", "NA", "nan", "NULL", "None", "?", "\\N", "-"])
-def test_a_missing_label_is_no_negative(task, value):
+def test_a_missing_label_is_not_negative(task, value):
     with pytest.raises(InputError) as caught:
         task.labels(block("1", "0", value), MISSING_VALUES)
     assert str(caught.value) == (
@@ -94,7 +94,7 @@ def test_an_exact_label_that_is_missing():
         BinaryTask("t", "c", positive="1", exact=True).labels(block("1", " na "), MISSING_VALUES)
 
 
-def test_a_spec_says_what_is_missing():
+def test_a_spec_decides_what_is_missing():
     task = BinaryTask("t", "c", positive="1")
     assert task.labels(block("1", "NA"), ("none",)).tolist() == [1, 0]
     for value in ("None", "", " "):
@@ -106,11 +106,11 @@ def test_a_spec_says_what_is_missing():
     ("value", "label"), [("1.0", 1.0), ("0", 0.0), ("2", None), ("NA", None), ("", None)]
 )
 def test_label_of_a_single_value(value, label):
-    found = BinaryTask("t", "c", positive="1", negative="0").label_of(value, MISSING_VALUES)
-    assert np.isnan(found) if label is None else found == label
+    result = BinaryTask("t", "c", positive="1", negative="0").label_of(value, MISSING_VALUES)
+    assert np.isnan(result) if label is None else result == label
 
 
-def test_a_number_that_is_neither_is_shown_as_it_is():
+def test_a_number_that_is_neither_is_named_unchanged():
     with pytest.raises(InputError, match="line 3, column 'c': '2' is neither"):
         BinaryTask("t", "c", positive="1", negative="0").labels(block(1, 2), MISSING_VALUES)
 

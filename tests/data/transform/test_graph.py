@@ -71,7 +71,7 @@ ROWS = {
 # size: M 14, S 15, everything else 16: no training row lacks its size.
 COLOR = {"red": 8, "blue": 9, "": 10, "amber": 11, "green": 12}
 SIZE = {"M": 14, "S": 15}
-# What is written in another way and means the same.
+# Other spellings of the same values.
 SPELLINGS = {
     "color": [" red\t", "\u00a0amber", "NA", "None", "nan", "?", "Red", "red"],
     "shop": ["a ", " new", "NULL", "", "-", "\\N", " 3.0", "+3"],
@@ -116,9 +116,9 @@ def bucket(values, buckets):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_packed_ids(data, split):
     rows = ROWS[split]
-    found = packed(data, split)["categorical"]
-    assert found.dtype == np.int64
-    color, shop, size, street = found.T
+    ids = packed(data, split)["categorical"]
+    assert ids.dtype == np.int64
+    color, shop, size, street = ids.T
     assert color.tolist() == [COLOR.get(value, 13) for value in rows["color"]]
     assert shop.tolist() == bucket(rows["shop"], 3).tolist()
     assert size.tolist() == [SIZE.get(value, 16) for value in rows["size"]]
@@ -172,18 +172,18 @@ def test_large_numbers_that_differ_little(data):
     np.testing.assert_allclose(by_split["test"], [-1, 3, -16777217, 1], rtol=1e-6)
 
 
-def test_what_is_constant_in_the_training_rows_becomes_0(data):
+def test_constant_features_become_0(data):
     for split in ("train", "test"):
         assert not packed(data, split)["numeric"][:, 4:].any()
 
 
 def domains_of(data):
     numeric = data.spec.numeric
-    found = Numeric.domains(data.spec, numeric, tft.TFTransformOutput(data.transform_dir))
-    return {feature.name: of for feature, of in zip(numeric, found, strict=True)}
+    domains = Numeric.domains(data.spec, numeric, tft.TFTransformOutput(data.transform_dir))
+    return {feature.name: of for feature, of in zip(numeric, domains, strict=True)}
 
 
-def test_what_the_graph_takes_numbers_for(data):
+def test_domains_of_numbers(data):
     domains = domains_of(data)
     names = [feature.name for feature in SPEC.numeric]
     assert list(domains) == names
@@ -244,14 +244,14 @@ def test_means_and_deviations_of_all_sizes_are_those_of_the_training_rows(ends):
         assert of["deviation"] == pytest.approx(np.std(values), rel=1e-6)
 
 
-def test_a_graph_that_names_nothing_knows_no_domain(ends):
+def test_a_graph_without_names_has_no_domain(ends):
     transform = tft.TFTransformOutput(ends.transform_dir)
     assert read_fitted_values(transform, ["numeric_shift", "other"]).keys() == {"numeric_shift"}
     assert Numeric.describe_domain({"finite": True, "scale": "log"}) == "any finite number"
 
 
-def test_the_graph_alone_says_the_same(data):
-    """What an exported model does with raw columns."""
+def test_the_graph_gives_the_same(data):
+    """As in an exported model."""
     layer = tft.TFTransformOutput(data.transform_dir).transform_features_layer()
     raw = {
         name: tf.constant(ROWS["test"][name], field.dtype)
@@ -259,10 +259,10 @@ def test_the_graph_alone_says_the_same(data):
     }
     prepared = packed(data, "test")
     for rows in (slice(None), slice(0, 1), slice(0, 0)):
-        found = layer({name: column[rows] for name, column in raw.items()})
-        assert found.keys() == {"categorical", "numeric"}
-        for name in found:
-            np.testing.assert_array_equal(found[name], prepared[name][rows])
+        packed_again = layer({name: column[rows] for name, column in raw.items()})
+        assert packed_again.keys() == {"categorical", "numeric"}
+        for name in packed_again:
+            np.testing.assert_array_equal(packed_again[name], prepared[name][rows])
 
 
 def test_spellings_of_one_value_have_one_id(data):
@@ -280,13 +280,13 @@ def test_spellings_of_one_value_have_one_id(data):
 
 
 def test_raw_feature_spec_has_features_only():
-    found = raw_feature_spec(SPEC)
-    assert list(found) == list(SPEC.feature_names)
-    assert found["color"] == tf.io.FixedLenFeature([], tf.string)
-    assert found["age"] == tf.io.FixedLenFeature([], tf.float32)
+    features = raw_feature_spec(SPEC)
+    assert list(features) == list(SPEC.feature_names)
+    assert features["color"] == tf.io.FixedLenFeature([], tf.string)
+    assert features["age"] == tf.io.FixedLenFeature([], tf.float32)
 
 
-def test_hashed_features_alone_need_no_fitting():
+def test_only_hashed_features_need_no_fitting():
     spec = DatasetSpec("h", (Categorical("a", hash_buckets=4),), SPEC.tasks)
     outputs = make_preprocessing_fn(spec)({"a": tf.constant(["x", "y"])})
     assert outputs["categorical"].numpy().tolist() == [[i] for i in bucket(["x", "y"], 4)]
