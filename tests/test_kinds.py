@@ -1,4 +1,4 @@
-"""Registries: built-in kinds on demand, kinds of one's own by one call or as a plug-in."""
+"""Registries: built-in kinds on demand, custom kinds by one call or as a plug-in."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def test_built_in_kinds_come_first_and_are_imported_on_demand():
     assert list(registry.all()) == ["pi", "e", "three"]
 
 
-def test_an_unknown_kind_is_named_with_what_there_is():
+def test_an_unknown_kind_is_named_with_the_known_ones():
     with pytest.raises(InputError, match="unknown number 'ip'; there are pi, e"):
         make_registry().get("ip")
 

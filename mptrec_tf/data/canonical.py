@@ -51,7 +51,7 @@ def canonicalize(value: Any) -> str:
     """Returns the canonical form of a value's text, regardless of missing values.
 
     Example:
-      >>> canonical(" 3.0"), canonical("TRUE"), canonical("007"), canonical("Male ")
+      >>> canonicalize(" 3.0"), canonicalize("TRUE"), canonicalize("007"), canonicalize("Male ")
       ('3', 'true', '007', 'Male')
     """
     text = str(value).strip()
