@@ -63,15 +63,15 @@ def main(_: list[str]) -> None:
     )
     if _COMPARE.value:
         check_labels_of(described.shape.tasks, data)
-    shape = shape_flags.given(*_SHAPES)
-    config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
+    shape = shape_flags.read_fields(*_SHAPES)
+    config = NewTaskConfig(_HEAD.value, shape, training_flags.read_training_fields())
     if config.head != AUTO:
         check_fits([config.head], MODELS.get(described.model).offers, described.model)
 
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import save_trained_package
-    from mptrec_tf.bin.results import comparison_table, new_task_table
+    from mptrec_tf.bin.results import print_comparison_table, print_new_task_table
     from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.new_task import learn
     from mptrec_tf.training.reference import compare
@@ -112,8 +112,8 @@ def main(_: list[str]) -> None:
         chosen.result,
         work,
     )
-    new_task_table(backbone, package, chosen, candidates)
-    comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
+    print_new_task_table(backbone, package, chosen, candidates)
+    print_comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
 
 
 def run() -> None:

@@ -53,10 +53,10 @@ def main(_: list[str]) -> None:
 
     output = _OUTPUT.value
     if output:
-        output = output_files.ready(output, {_INPUT.value: "the input"})
+        output = output_files.prepare(output, {_INPUT.value: "the input"})
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
     required = _required(a.spec, b.spec)
-    text_format = format_flags.text_format(a.spec.text_format)
+    text_format = format_flags.read_text_format(a.spec.text_format)
     with program.progress("comparing", estimated_rows(_INPUT.value)) as on_rows:
         found = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
     print_table(

@@ -57,7 +57,7 @@ SPEC = flags.DEFINE_string(
 flags.adopt_module_key_flags(format_flags)
 
 
-def options() -> dict[str, Any]:
+def read_options() -> dict[str, Any]:
     """Returns the options that the flags give, by name; those with their default are left out."""
     return {n: flag.value for n, flag in OPTIONS.items() if flag.value != flag.default}
 
@@ -80,8 +80,8 @@ def check_options(dataset: str) -> None:
       InputError: naming the option or its flag.
     """
     of = registry.DATASETS.get(dataset)
-    of.check_options(options())
-    for name, value in options().items():
+    of.check_options(read_options())
+    for name, value in read_options().items():
         if of.options[name].is_directory and not file_system(value).isdir(value):
             raise InputError(
                 f"--{OPTIONS[name].name}: there is no directory {value}; give that of the original "
@@ -89,7 +89,7 @@ def check_options(dataset: str) -> None:
             )
 
 
-def files_flag(split: str) -> flags.FlagHolder:
+def define_files_flag(split: str) -> flags.FlagHolder:
     """Defines `--<split>_files`."""
     return flags.DEFINE_list(
         f"{split}_files",
@@ -103,7 +103,7 @@ def _files(split: str) -> str:
     return split if split == "files" else f"{split}_files"
 
 
-def spec_from_flags(
+def read_spec(
     patterns: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None
 ) -> DatasetSpec:
     """Returns the spec of the data set that the flags name; imports no TensorFlow.
@@ -133,13 +133,13 @@ def spec_from_flags(
     if missing:
         raise InputError(f"--spec needs --{_files(missing[0])} too.")
     spec = load(SPEC.value)
-    spec = dataclasses.replace(spec, text_format=format_flags.text_format(spec.text_format))
+    spec = dataclasses.replace(spec, text_format=format_flags.read_text_format(spec.text_format))
     for files in given.values():
         registry.check_files(files)
     return spec
 
 
-def open_from_flags(
+def open_source(
     patterns: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None
 ) -> Source:
     """Opens the data set that the flags name.
@@ -149,11 +149,11 @@ def open_from_flags(
       tasks: Names of the tasks of a built-in data set. Defaults to the data set's own.
 
     Raises:
-      InputError: as `spec_from_flags` does, or if the data set cannot be opened.
+      InputError: as `read_spec` does, or if the data set cannot be opened.
     """
-    spec = spec_from_flags(patterns, tasks)
+    spec = read_spec(patterns, tasks)
     if SPEC.value:
         from mptrec_tf.data.sources.tabular import Tabular
 
         return Tabular(spec, patterns)
-    return registry.open_source(DATASET.value, tasks=tasks or None, **options())
+    return registry.open_source(DATASET.value, tasks=tasks or None, **read_options())

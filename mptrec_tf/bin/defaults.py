@@ -20,7 +20,7 @@ def show(configurations: Mapping[str, Sequence[Any]]) -> None:
         flag = flags.FLAGS[name]
         texts = {kind: _text(name, fields) for kind, fields in configurations.items()}
         if flag.default is None and set(texts.values()) - {_NONE}:
-            flag.default_as_str = joined(texts)
+            flag.default_as_str = join_kinds(texts)
 
 
 def _text(name: str, configurations: Sequence[Any]) -> str:
@@ -33,7 +33,7 @@ def _text(name: str, configurations: Sequence[Any]) -> str:
     return _NONE
 
 
-def joined(texts: Mapping[str, str]) -> str:
+def join_kinds(texts: Mapping[str, str]) -> str:
     """The first kind's text, and after it those of kinds that differ from it."""
     kinds: dict[str, list[str]] = {}
     for kind, text in texts.items():

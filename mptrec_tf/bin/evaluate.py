@@ -40,7 +40,7 @@ def main(_: list[str]) -> None:
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
-    spec = data_flags.spec_from_flags({"files": _FILES.value})
+    spec = data_flags.read_spec({"files": _FILES.value})
     described = check_model(_MODEL.value, _TASKS.value)
     # A built-in data set has labels of more tasks than those it has by default.
     labelled = None
@@ -53,11 +53,11 @@ def main(_: list[str]) -> None:
     from mptrec_tf.inference.scoring import evaluate
 
     split = "files" if data_flags.SPEC.value else _SPLIT.value
-    source = data_flags.open_from_flags({"files": _FILES.value}, labelled)
+    source = data_flags.open_source({"files": _FILES.value}, labelled)
     output = _OUTPUT.value
     if output:
         others = dict.fromkeys(source.shards(split), "an input") if data_flags.SPEC.value else {}
-        output = output_files.ready(output, others)
+        output = output_files.prepare(output, others)
     model = LoadedModel(_MODEL.value)
     with program.progress("evaluating", source.estimated_rows(split)) as on_rows:
         metrics = evaluate(model, source, split, _TASKS.value, on_rows)

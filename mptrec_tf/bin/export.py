@@ -64,7 +64,7 @@ def main(_: list[str]) -> None:
     # What takes seconds to import comes after what can be wrong.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import load_package
-    from mptrec_tf.bin.results import export_table
+    from mptrec_tf.bin.results import print_export_table
     from mptrec_tf.export.serving_model import export
     from mptrec_tf.export.version_parts import changed, load_parts
 
@@ -89,7 +89,7 @@ def main(_: list[str]) -> None:
             packages = load_packages(_TASKS.value)
         path, version = export(backbone, packages, _OUTPUT_DIR.value)
         on_steps(1)
-    export_table(backbone, packages, path, version)
+    print_export_table(backbone, packages, path, version)
 
 
 def run() -> None:

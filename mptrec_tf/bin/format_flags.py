@@ -15,7 +15,7 @@ DELIMITER = flags.DEFINE_string(
 )
 
 
-def text_format(of_spec: TextFormat) -> TextFormat:
+def read_text_format(of_spec: TextFormat) -> TextFormat:
     """Returns a spec's format, with the flag's delimiter if it is given.
 
     Raises:

@@ -64,7 +64,7 @@ for _name, _kind, _why in UNUSED:
     _DEFINE[_kind](_name, None, f"Does nothing here: {_why}.")
 
 
-def notes() -> list[str]:
+def describe_unused() -> list[str]:
     """A sentence for each of them that was given."""
     return [
         f"--{name} does nothing here: {why}."

@@ -34,7 +34,9 @@ _PATIENCE = 10.0  # seconds that the program waits for its reader's last words
 
 
 @contextlib.contextmanager
-def hidden(program: str, orderly: Sequence[type[BaseException]] = ()) -> Iterator[None]:
+def hide_native_messages(
+    program: str, orderly: Sequence[type[BaseException]] = ()
+) -> Iterator[None]:
     """Hides native messages while the block runs, and until the process ends.
 
     Python's own standard error, and a traceback of `faulthandler`, go where they went before. After

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 
-def ready(path: str, others: Mapping[str, str] | None = None) -> str:
+def prepare(path: str, others: Mapping[str, str] | None = None) -> str:
     """Checks an output; where it is standard output, nothing but the data go there from now on.
 
     What else is printed, also by libraries, then goes to standard error.

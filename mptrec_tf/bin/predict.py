@@ -73,16 +73,18 @@ def main(_: list[str]) -> None:
 
     check_keep(_KEEP.value, _TASKS.value)
     model = LoadedModel(_MODEL.value)
-    text_format = format_flags.text_format(model.spec.text_format)
+    text_format = format_flags.read_text_format(model.spec.text_format)
     spec = dataclasses.replace(model.spec, text_format=text_format)
     source = Tabular(spec, {"input": _INPUT.value})
     shards = source.shards("input")
     inputs = dict.fromkeys(shards, "an input")
-    output = output_files.ready(_OUTPUT.value, inputs)
+    output = output_files.prepare(_OUTPUT.value, inputs)
     with contextlib.ExitStack() as stack:
         rejects = None
         if _REJECTS.value:
-            rejects = stack.enter_context(rejects_file(output_files.ready(_REJECTS.value, inputs)))
+            rejects = stack.enter_context(
+                rejects_file(output_files.prepare(_REJECTS.value, inputs))
+            )
         on_bad_row = rejects.add if rejects else None
         needed = (*model.column_types, *_KEEP.value)
         on_rows = stack.enter_context(

@@ -27,7 +27,7 @@ _TASKS = flags.DEFINE_list(
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."
 )
-_FILES = {split: data_flags.files_flag(split) for split in ("train", "validation", "test")}
+_FILES = {split: data_flags.define_files_flag(split) for split in ("train", "validation", "test")}
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(data_flags)
 
@@ -42,7 +42,7 @@ def main(beam_args: list[str]) -> None:
     patterns = {split: flag.value for split, flag in _FILES.items()}
     if data_flags.SPEC.value and _TASKS.value:
         raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
-    spec = data_flags.spec_from_flags(patterns, _TASKS.value)
+    spec = data_flags.read_spec(patterns, _TASKS.value)
     if _BACKBONE.value:
         described = describe_backbone(_BACKBONE.value)
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
@@ -56,7 +56,7 @@ def main(beam_args: list[str]) -> None:
     from mptrec_tf.evaluation.report import print_table
 
     check_beam_args(beam_args)
-    source = data_flags.open_from_flags(patterns, _TASKS.value)
+    source = data_flags.open_source(patterns, _TASKS.value)
     transform_dir = None
     if _BACKBONE.value:
         from mptrec_tf.artifacts.backbones import load_backbone

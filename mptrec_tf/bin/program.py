@@ -63,7 +63,9 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
         if len(argv) > 1 and not pass_on_unknown_flags:
             _fail(argv[0], f"unexpected argument {argv[1]!r}; every argument is a --flag=value.")
         try:
-            with native_messages.hidden(_name(argv[0]), (InputError, BrokenPipeError)):
+            with native_messages.hide_native_messages(
+                _name(argv[0]), (InputError, BrokenPipeError)
+            ):
                 main(argv[1:])
                 if sys.stdout is not None:
                     sys.stdout.flush()

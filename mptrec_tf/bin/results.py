@@ -18,7 +18,7 @@ from mptrec_tf.training.reference import SPLITS, in_words
 _REPORTED = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
 
 
-def pretraining_table(stored: StoredBackbone, result: Training) -> None:
+def print_pretraining_table(stored: StoredBackbone, result: Training) -> None:
     """Prints what pre-training achieved."""
     best = result.best
     rows = [
@@ -40,7 +40,7 @@ def _reported(result: Training, task: str) -> dict[str, float]:
     return {shown: value for shown, value in best.items() if value is not None}
 
 
-def new_task_table(
+def print_new_task_table(
     backbone: StoredBackbone,
     package: TaskPackage,
     chosen: Candidate,
@@ -93,7 +93,7 @@ def _print_runs(candidates: Sequence[Candidate]) -> None:
         print(f"run {run}: {names} trained{side_by_side} in {heads[0].result.seconds:.0f} s")
 
 
-def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
+def print_comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
     """Prints a new task's head beside its reference points, if they were trained.
 
     Args:
@@ -120,7 +120,7 @@ def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]
     print("\n".join(in_words(compared, tasks)))
 
 
-def export_table(
+def print_export_table(
     backbone: StoredBackbone, packages: Sequence[TaskPackage], path: str, version: int
 ) -> None:
     """Prints what a new version is made of."""

@@ -115,7 +115,7 @@ def main(_: list[str]) -> None:
     if _VERSION.value:
         _print_versions()
         return
-    for note in model_server_flags.notes():
+    for note in model_server_flags.describe_unused():
         _print_note(note)
     _check_flags()
 

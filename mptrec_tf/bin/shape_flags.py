@@ -2,7 +2,7 @@
 
     shape_flags.define(PromptConfig, ResidualConfig)
     ...
-    fields = shape_flags.given(PromptConfig, ResidualConfig)
+    fields = shape_flags.read_fields(PromptConfig, ResidualConfig)
 
 There is a flag for each field that was made by `settings.setting` with a help text. Its type is the
 field's annotation: int, float, bool, str, or tuple[int, ...] (whole numbers by commas); bounds and
@@ -42,7 +42,7 @@ def define(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
             _define(name, type_, setting, flag_values)
 
 
-def given(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
+def read_fields(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
     """Returns the fields that the flags give, as values of the fields."""
     values = {name: (type_, flag_values[name].value) for name, type_, _ in _fields(classes)}
     return {

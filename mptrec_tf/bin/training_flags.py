@@ -28,11 +28,11 @@ CALIBRATE = flags.DEFINE_bool(
 )
 
 
-def given(*holders: flags.FlagHolder) -> dict[str, Any]:
+def read_fields(*holders: flags.FlagHolder) -> dict[str, Any]:
     """The fields of a configuration that flags of their names give."""
     return {flag.name: flag.value for flag in holders if flag.value is not None}
 
 
-def training_fields() -> dict[str, int | float]:
+def read_training_fields() -> dict[str, int | float]:
     """The fields of `TrainingConfig` that the flags give; the seed always."""
-    return given(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)
+    return read_fields(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)

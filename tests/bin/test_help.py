@@ -119,4 +119,4 @@ def test_prepare_shows_what_the_built_in_data_sets_hold():
     ],
 )
 def test_kinds_that_hold_the_same_share_a_place(by_kind, shown):
-    assert defaults.joined(by_kind) == shown
+    assert defaults.join_kinds(by_kind) == shown

@@ -63,16 +63,16 @@ def given(*arguments):
 
 def test_every_flag_is_obeyed_or_noted():
     with given(*OBEYED):
-        assert model_server_flags.notes() == []
+        assert model_server_flags.describe_unused() == []
         assert flags.FLAGS.saved_model_tags == ["serve", "gpu"]
     with given(*UNUSED, *DROPPED):
-        notes = model_server_flags.notes()
+        notes = model_server_flags.describe_unused()
     due = {name_of(flag) for flag in UNUSED + DROPPED}
     assert {name for name, _, _ in model_server_flags.UNUSED} == due
     assert {re.match(r"--(\w+) does nothing here: .+\.$", note)[1] for note in notes} == due
     assert len(notes) == len(due)
     with given():
-        assert model_server_flags.notes() == []
+        assert model_server_flags.describe_unused() == []
 
 
 @pytest.mark.parametrize("spelling", ["", "=true", "=True", "=1", "=false", "=0"])
@@ -80,7 +80,7 @@ def test_booleans_are_spelled_as_tf_serving_takes_them(spelling):
     with given(f"--enable_batching{spelling}", f"--enable_profiler{spelling}"):
         on = spelling not in ("=false", "=0")
         assert flags.FLAGS.enable_batching == flags.FLAGS.enable_profiler == on
-        [note] = model_server_flags.notes()
+        [note] = model_server_flags.describe_unused()
         assert note == "--enable_profiler does nothing here: there is no profiler service."
 
 
@@ -99,11 +99,14 @@ def test_help_is_of_the_flags_that_do_something():
 
 
 def test_channel_arguments_are_numbers_or_text():
-    assert serve._channel_arguments("") == {}
-    assert serve._channel_arguments("grpc.a=2000,grpc.b=x=y") == {"grpc.a": 2000, "grpc.b": "x=y"}
+    assert serve._parse_channel_arguments("") == {}
+    assert serve._parse_channel_arguments("grpc.a=2000,grpc.b=x=y") == {
+        "grpc.a": 2000,
+        "grpc.b": "x=y",
+    }
     for wrong in ("grpc.a", "=1", "grpc.a=1,"):
         with pytest.raises(InputError, match="is not name=value"):
-            serve._channel_arguments(wrong)
+            serve._parse_channel_arguments(wrong)
 
 
 @pytest.mark.parametrize(
