@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.client.rows import request_arrays
+from mptrec_tf.serving.client.rows import to_request_arrays
 
 # A spec of Census-Income's kind, and what the signature calls its columns.
 NAMES = {
@@ -30,17 +30,17 @@ FILE = """Unnamed: 0,workclass,native country,capital-gain,fnl wgt,label
 
 
 def arrays(rows, types=TYPES, names=NAMES):
-    found, count = request_arrays(rows, types, names)
+    found, count = to_request_arrays(rows, types, names)
     return {name: array.tolist() for name, array in found.items()}, count
 
 
 def text(values):
     """What a column of text becomes."""
-    return request_arrays({"a": values}, {"a": "DT_STRING"}, None)[0]["a"].tolist()
+    return to_request_arrays({"a": values}, {"a": "DT_STRING"}, None)[0]["a"].tolist()
 
 
 def number(values, kind="DT_FLOAT"):
-    return request_arrays({"a": values}, {"a": kind}, None)[0]["a"].tolist()
+    return to_request_arrays({"a": values}, {"a": kind}, None)[0]["a"].tolist()
 
 
 DUE = {
