@@ -2,11 +2,11 @@
 
     mptrec-add-task --backbone=BACKBONE --data=DATA --task=education --output_dir=TASK
 
-Trains a small head (a prompt, a gate, a tower and what its kind brings); the backbone and every
-other task stay as they are. Which kind is best differs from task to task: all are tried, and the
+Trains a small head (a prompt, a gate, a tower and the parts of its kind); the backbone and every
+other task stay as they are. The best kind differs from task to task: all are tried, and the
 validation rows choose.
-A run that was killed is continued by starting it again with the same flags. Data of a later day,
-or with a new label column, are prepared by mptrec-prepare --backbone=BACKBONE.
+To continue a run that was killed, start it again with the same flags. To prepare data of a later
+day, or with a new label column, use mptrec-prepare --backbone=BACKBONE.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ _HEAD = flags.DEFINE_enum(
     [AUTO, *HEADS.names()],
     "What is trained: the paper's prompt, its two simpler forms, a prompt with a small expert of "
     "its own, or a tower alone, which fits every model. auto: trains those that fit the model best "
-    "and keeps the smallest that is as good as the best of them on the validation rows.",
+    "and selects the smallest that is as good as the best of them on the validation rows.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare",
     False,
-    "Also train the task alone from scratch, and all tasks jointly, and say which is better, for "
-    "the old tasks, too; by the test rows, which nothing else looks at.",
+    "Also train the task alone from scratch, and all tasks jointly, and report which is better, "
+    "for the old tasks, too; by the test rows, which nothing else uses.",
 )
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in HEADS.all().values()))
 shape_flags.define(*_SHAPES)

@@ -4,13 +4,13 @@ r"""Evaluates an exported model on labelled raw rows.
         --split=test --output=metrics.json
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
 
-With --spec, its features, labels, user id and weight have to be those that the model was trained
-with; tasks that only one of the two has are left out, and named at the end.
+With --spec, its features, labels, user id and weight must be those that the model was trained with;
+tasks that only one of the two has are left out, and listed at the end.
 
 Per binary task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
 prediction over mean label) and expected calibration error (ece), rows and positives. Where the
-true probability is known (synthetic data), the best reachable AUC stands beside the model's. Tasks
-of another kind have metrics of their own.
+true probability is known (synthetic data), the best reachable AUC is shown beside the model's.
+Tasks of another kind have metrics of their own.
 """
 
 from absl import flags
@@ -20,7 +20,7 @@ from mptrec_tf.bin import data_flags, output_files, program
 _MODEL = flags.DEFINE_string(
     "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
 )
-_TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all that the model answers.")
+_TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all of the model's.")
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Rows to evaluate on, with --dataset."
 )
@@ -42,7 +42,7 @@ def main(_: list[str]) -> None:
         check_writable(_OUTPUT.value)
     spec = data_flags.read_spec({"files": _FILES.value})
     described = check_model(_MODEL.value, _TASKS.value)
-    # A built-in data set has labels of more tasks than those it has by default.
+    # A built-in data set has labels of more tasks than its default ones.
     labelled = None
     if data_flags.DATASET.value and described and described.name == spec.name:
         labelled = described.task_names

@@ -4,10 +4,10 @@
     mptrec-export --add=TASK3 --output_dir=saved_models/mptrec
     mptrec-export --replace=TASK1 --remove=name_of_task2 --output_dir=saved_models/mptrec
 
-The SavedModel takes raw columns and gives one prediction per task. The first form makes a version
-from its parts: without --tasks it answers the pre-trained tasks alone. The others make the next
-version from the newest one there (or --from_version), and need nothing but it. Every other task's
-answers stay the same bit for bit.
+The SavedModel takes raw columns and returns one prediction per task. The first form makes a version
+from its parts: without --tasks it predicts the pre-trained tasks only. The others make the next
+version from the newest one there (or --from_version), and need nothing else. Every other task's
+predictions stay the same bit for bit.
 """
 
 from absl import flags
@@ -17,14 +17,16 @@ from mptrec_tf.errors import InputError
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _TASKS = flags.DEFINE_list("tasks", [], "Directories that mptrec-add-task wrote, by commas.")
-_ADD = flags.DEFINE_list("add", [], "Directories of tasks to add to the version that is there.")
-_REPLACE = flags.DEFINE_list("replace", [], "Directories of tasks that take the place of theirs.")
+_ADD = flags.DEFINE_list("add", [], "Directories of tasks to add to the existing version.")
+_REPLACE = flags.DEFINE_list(
+    "replace", [], "Directories of tasks that replace those of their names."
+)
 _REMOVE = flags.DEFINE_list("remove", [], "Names of added tasks that the next version leaves out.")
 _FROM_VERSION = flags.DEFINE_integer(
     "from_version", None, "The version that is changed. Default: the newest.", lower_bound=1
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "TF Serving's base path of the model; the next version is made in it."
+    "output_dir", None, "TF Serving's base path of the model; the next version is written to it."
 )
 flags.mark_flags_as_required(["output_dir"])
 
@@ -38,7 +40,7 @@ def main(_: list[str]) -> None:
     if bool(_BACKBONE.value) == changes or (changes and _TASKS.value):
         raise InputError(
             "give --backbone (and --tasks) to make a version from its parts, or --add, --replace "
-            "or --remove to change the one that is there."
+            "or --remove to change an existing one."
         )
     if _FROM_VERSION.value and not changes:
         raise InputError("--from_version goes with --add, --replace or --remove.")

@@ -5,14 +5,14 @@ r"""Predicts tasks for raw rows, with an exported model.
         --keep=user_id,item_id --tasks=buy --rejects=rejects.csv --output=-
 
 The input is CSV with a header, TFRecord of tf.Examples, or data sets of TensorFlow Datasets;
-columns that neither the model nor --keep needs are passed over. The output is CSV: the columns
-that are kept, as they came, then one with the prediction for each task; a line per row, in the
-order of the inputs.
+columns that neither the model nor --keep needs are ignored. The output is CSV: the columns of
+--keep, unchanged, then one with the prediction for each task; a line per row, in the order of the
+inputs.
 
-A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a
-CSV file: their file, line (or number of the record), reason and, where it can be had, the row
-itself. The output holds all others, and the exit status is 3 if there were any. --output=- is
-standard output; tables and progress go to standard error then.
+A row that cannot be read ends the run, without an output. With --rejects such rows go to a CSV
+file: their file, line (or number of the record), reason and, if possible, the row itself. The
+output holds all others, and the exit status is 3 if any row was rejected. --output=- is standard
+output; tables and progress go to standard error then.
 """
 
 import sys
@@ -34,10 +34,10 @@ _INPUT = flags.DEFINE_list(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "CSV file to write; -: standard output.")
 _KEEP = flags.DEFINE_list(
-    "keep", [], "Columns of the input that stand before the predictions, by commas."
+    "keep", [], "Columns of the input to copy before the predictions, by commas."
 )
 _TASKS = flags.DEFINE_list(
-    "tasks", [], "Tasks to predict, in this order. Default: all that the model answers."
+    "tasks", [], "Tasks to predict, in this order. Default: all of the model's."
 )
 _REJECTS = flags.DEFINE_string(
     "rejects", None, "CSV file for rows that cannot be read; without it the first one is an error."

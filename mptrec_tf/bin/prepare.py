@@ -6,8 +6,8 @@ r"""Prepares a data set for training: packed features and labels, and the prepro
         --test_files=c.csv --output_dir=DATA
 
 It runs on Apache Beam: --runner and the runner's own flags are passed on, for Flink, Spark or
-Dataflow. Vocabularies and scales come from the training rows. For the data of a task that is to
-join an existing backbone, give --backbone: its preprocessing is used as it is.
+Dataflow. Vocabularies and scales come from the training rows. For the data of a task that will be
+added to an existing backbone, give --backbone: its preprocessing is used unchanged.
 """
 
 import sys
@@ -17,12 +17,12 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for what is prepared.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the prepared data.")
 _TASKS = flags.DEFINE_list(
     "tasks",
     [],
-    "Built-in data sets: tasks to label, now and to come; their label columns are left out of the "
-    f"features. Default: {data_flags.DEFAULT_TASKS}.",
+    "Built-in data sets: tasks to label, for now and later; their label columns are left out of "
+    f"the features. Default: {data_flags.DEFAULT_TASKS}.",
 )
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."

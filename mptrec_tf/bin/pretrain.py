@@ -2,8 +2,8 @@
 
     mptrec-pretrain --data=DATA --tasks=income,marital --output_dir=BACKBONE --seed=1
 
-A run that was killed is continued by starting it again with the same flags. The defaults are the
-paper's settings for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
+To continue a run that was killed, start it again with the same flags. The defaults are the paper's
+settings (arXiv 2408.17214) for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
 """
 
 from absl import flags

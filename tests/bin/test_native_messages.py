@@ -30,7 +30,7 @@ def main(_):
 sys.argv = ["mptrec-toy"]
 program.run(main)
 """
-TITLE = "mptrec-toy: the last that native code wrote before the crash:"
+TITLE = "mptrec-toy: the last messages of native code before the crash:"
 SHOWN = f"{TITLE}\n  {FATAL.decode()}"
 
 
@@ -58,7 +58,7 @@ def run(end, native=FATAL, **environment):
         (
             "raise KeyboardInterrupt",
             130,
-            "interrupted; start again with the same flags to go on\n",
+            "interrupted; start again with the same flags to continue\n",
         ),
         ("raise BrokenPipeError", -signal.SIGPIPE, ""),
     ],

@@ -258,7 +258,7 @@ def test_compare_names_tasks_and_columns_that_are_not_there(run_refused, synthet
     way = synthetic_way
     models = (f"--a={way.model / '3'}", f"--b={way.model / '4'}")
     said = run_refused("compare", *models, f"--input={way.rows}", "--require_identical=share")
-    assert "names 'share', which is no task of both models; these are click, like, purch" in said
+    assert "names 'share', which is not a task of both models; these are click, like, purch" in said
     (tmp_path / "rows.csv").write_text("hour\n1\n")
     said = run_refused("compare", *models, f"--input={tmp_path / 'rows.csv'}")
     assert "rows.csv has no column" in said

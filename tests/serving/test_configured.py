@@ -35,9 +35,9 @@ from mptrec_tf.serving.server.batching_parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
-from mptrec_tf.serving.testing.load import TOLERANCE, difference
+from mptrec_tf.serving.testing.load import TOLERANCE, measure_difference
 from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
-from mptrec_tf.serving.testing.mutation import good_rows
+from mptrec_tf.serving.testing.mutation import make_good_rows
 
 LONG = 60.0  # seconds: beside other work this machine is slow
 KINDS = ("gRPC", "REST")
@@ -54,7 +54,7 @@ def post(server, content, path="/v1/models/m:predict"):
 
 @pytest.fixture(scope="module")
 def examples(columns):
-    return good_rows(columns).examples
+    return make_good_rows(columns).examples
 
 
 def encoded(examples):
@@ -106,9 +106,9 @@ def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
     server, expected = configured.server, configured.prepared.expected
 
     def answered(kind, **choice):
-        with server.client(kind, **choice) as client:
+        with server.make_client(kind, **choice) as client:
             answer = client.predict(columns)
-        assert difference(answer, expected[answer.version]) < TOLERANCE
+        assert measure_difference(answer, expected[answer.version]) < TOLERANCE
         return answer.version
 
     for kind in KINDS:
@@ -118,7 +118,9 @@ def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
             answered(kind, label="blue")
 
     configured.edit(stable=2, canary=3)
-    server.wait(lambda: server.states().get(3) == "AVAILABLE" and server.states()[1] == "END")
+    server.wait(
+        lambda: server.read_states().get(3) == "AVAILABLE" and server.read_states()[1] == "END"
+    )
     for kind in KINDS:
         assert answered(kind, label="stable") == 2
         assert answered(kind, label="canary") == 3
@@ -127,12 +129,12 @@ def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
         assert raised.value.code == "NOT_FOUND"
 
     configured.write("model_config_list { config { name: ")
-    server.wait(lambda: "What was served goes on" in server.log.read_text())
+    server.wait(lambda: "The models are served as before" in server.log.read_text())
     for kind in KINDS:
         assert answered(kind, label="stable") == 2
 
     configured.edit(stable=3)
-    server.wait(lambda: server.states()[2] == "END")
+    server.wait(lambda: server.read_states()[2] == "END")
     for kind in KINDS:
         assert answered(kind, label="stable") == 3
         with pytest.raises(InputError, match="label: canary"):
@@ -140,7 +142,7 @@ def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
 
 
 def test_encoded_examples_are_answered_in_rows_and_columns(configured, columns, examples):
-    with configured.server.client("REST") as client:
+    with configured.server.make_client("REST") as client:
         due = client.predict(columns)
     sent = encoded(examples)
     for body in ({"inputs": sent}, {"inputs": {"examples": sent}}):
@@ -159,7 +161,7 @@ def test_encoded_examples_are_answered_in_rows_and_columns(configured, columns, 
 def test_columns_of_the_user_may_be_sent_once(configured, kind, columns):
     once = {k: v[:1] if k.startswith("user_") else v for k, v in columns.items()}
     repeated = {k: np.repeat(v, 20) if len(v) == 1 else v for k, v in once.items()}
-    with configured.server.client(kind) as client:
+    with configured.server.make_client(kind) as client:
         due, plain = client.predict(repeated), client.predict(columns)
         for rows in (once, {k: v[0] if len(v) == 1 else v for k, v in once.items()}):
             answer = client.predict(rows)
@@ -196,7 +198,7 @@ def request_for(examples):
 @pytest.mark.parametrize("bad", [b"\x07 is no example", b"\x07\xff\xfe", b"\x07\xc3("])
 def test_a_bad_request_fails_alone_among_those_it_is_merged_with(batching, examples, expected, bad):
     counted = "mptrec_serve_batch_rows_(count|sum)"
-    before = batching.metric(counted)
+    before = batching.read_metric(counted)
     with grpc.insecure_channel(batching.address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         good = stub.Predict.future(request_for(examples[:1]), timeout=LONG)
@@ -210,7 +212,7 @@ def test_a_bad_request_fails_alone_among_those_it_is_merged_with(batching, examp
     for task, values in expected.items():
         np.testing.assert_allclose(answer["outputs"][task], values[1:3], rtol=1e-5)
         np.testing.assert_allclose(tf.make_ndarray(outputs[task]), values[:1], rtol=1e-5)
-    assert batching.metric(counted) == before + 1 + 4  # one run, of four rows
+    assert batching.read_metric(counted) == before + 1 + 4  # one run, of four rows
 
 
 def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
@@ -218,20 +220,20 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
 ):
     four = {name: values[:4] for name, values in columns.items()}
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(batching.client(kind)) for kind in KINDS]
+        clients = [stack.enter_context(batching.make_client(kind)) for kind in KINDS]
         for client in clients:
             client.predict(four)
         channel = stack.enter_context(grpc.insecure_channel(batching.address))
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         held = [stub.Predict.future(request_for(examples[:1]), timeout=600) for _ in range(3)]
         try:
-            batching.wait(lambda: batching.metric("mptrec_serve_requests_in_flight ") == 3)
+            batching.wait(lambda: batching.read_metric("mptrec_serve_requests_in_flight ") == 3)
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Predict(request_for(examples[:4]), timeout=LONG)
             assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
             status, answer = post(batching, {"inputs": encoded(examples[:4])})
             assert status == 503
-            assert "3 requests are being answered already" in answer["error"]
+            assert "3 requests are in flight already" in answer["error"]
             for client in clients:
                 with pytest.raises(ServingError) as rejected:
                     client.predict(four, timeout=0.5)
@@ -262,7 +264,7 @@ def test_a_batching_file_that_is_none_is_named(exported, tmp_path):
         timeout=LONG,
     )
     assert done.returncode == 1
-    assert f"{path} is no BatchingParameters in text format" in done.stderr
+    assert f"{path} is not a valid BatchingParameters in text format" in done.stderr
     for text, message in (
         ("max_batch_size { value: 0 }", "1 or more"),
         ("num_batch_threads { value: -1 }", "1 or more"),
@@ -309,7 +311,7 @@ def other_signature():
 def test_a_version_is_served_only_if_it_answers_its_warm_up_requests(
     hurried, columns, number, record
 ):
-    [good] = [n for n, state in hurried.states().items() if state == "AVAILABLE"]
+    [good] = [n for n, state in hurried.read_states().items() if state == "AVAILABLE"]
     aside = hurried.base / f"{number}.aside"
     shutil.copytree(hurried.base / str(good), aside)
     kept = (aside / WARMUP).read_bytes()
@@ -319,16 +321,16 @@ def test_a_version_is_served_only_if_it_answers_its_warm_up_requests(
         with tf.io.TFRecordWriter(str(aside / WARMUP)) as writer:
             writer.write(record)
     os.rename(aside, hurried.base / str(number))
-    hurried.wait(lambda: hurried.states().get(number) == "END")
-    assert hurried.states()[good] == "AVAILABLE"
+    hurried.wait(lambda: hurried.read_states().get(number) == "END")
+    assert hurried.read_states()[good] == "AVAILABLE"
     for kind in KINDS:
-        with hurried.client(kind) as client:
+        with hurried.make_client(kind) as client:
             assert client.predict(columns).version == good
     # Mended, it is served.
     (hurried.base / str(number)).rename(aside)
     (aside / WARMUP).write_bytes(kept)
     aside.rename(hurried.base / str(number))
-    hurried.wait(lambda: hurried.states()[number] == "AVAILABLE")
+    hurried.wait(lambda: hurried.read_states()[number] == "AVAILABLE")
     mended = str(hurried.base / str(number) / WARMUP)
     requests = len(list(tf.compat.v1.io.tf_record_iterator(mended)))
     assert requests > 0
@@ -534,18 +536,18 @@ def test_other_codes_are_not_asked_again(fake, code):
     ids=["missing row", "extra row", "matrix", "NaN", "infinite"],
 )
 def test_an_answer_that_does_not_fit_the_rows_is_named(fake, answer):
-    with pytest.raises(ServingError, match="for 'b'; 2 finite numbers were asked for") as raised:
+    with pytest.raises(ServingError, match="for 'b'; expected 2 finite numbers") as raised:
         fake(answer).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
 
 
 def test_an_answer_without_tasks_is_named(fake):
-    with pytest.raises(ServingError, match="answered no task"):
+    with pytest.raises(ServingError, match="returned no task"):
         fake({}).client.predict(ROWS)
 
 
 def test_another_version_than_the_one_that_was_asked_is_named(fake):
-    with pytest.raises(ServingError, match="version 1 was asked, and version 2 answered") as raised:
+    with pytest.raises(ServingError, match="1 was requested, but version 2 responded") as raised:
         fake(RIGHT, says=2, version=1).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
     # TF Serving does not say over REST which version answers.
@@ -554,7 +556,7 @@ def test_another_version_than_the_one_that_was_asked_is_named(fake):
 
 def test_other_tasks_than_those_of_the_version_that_was_asked_are_named(fake):
     answer = {"b": [0.25, 0.5], "c": [0.75, 1.0]}
-    with pytest.raises(ServingError, match="answered b, c; version 1 has the tasks a, b") as raised:
+    with pytest.raises(ServingError, match="returned b, c; version 1 has the tasks a, b") as raised:
         fake(answer, says=1, version=1).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
     # The newest version may be newer than what the client knows.

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import config_pb2
 from mptrec_tf.bin import model_server_flags, serve
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.monitoring_config import read_metrics_path
-from mptrec_tf.serving.server.session_config import session_config
+from mptrec_tf.serving.server.session_config import make_session_config
 from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
 
 LONG = 60.0
@@ -113,7 +113,7 @@ def test_channel_arguments_are_numbers_or_text():
     ("arguments", "message"),
     [
         ([], "give --model_base_path, or --model_config_file"),
-        (["--model_base_path=m", "--port=0", "--rest_api_port=0"], "leave nothing to ask"),
+        (["--model_base_path=m", "--port=0", "--rest_api_port=0"], "leave no port to serve"),
         (["--model_base_path=m", "--port=7", "--rest_api_port=7"], "are both 7; give each a port"),
         (["--model_base_path=m", "--batching_parameters_file=f", "--noenable_batching"], "goes"),
     ],
@@ -126,21 +126,21 @@ def test_flags_that_do_not_go_together_are_named(arguments, message):
 def test_the_session_is_as_told(tmp_path):
     path = tmp_path / "session.config"
     path.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
-    assert session_config() == config_pb2.ConfigProto()
-    assert session_config(both=3) == config_pb2.ConfigProto(
+    assert make_session_config() == config_pb2.ConfigProto()
+    assert make_session_config(both=3) == config_pb2.ConfigProto(
         intra_op_parallelism_threads=3, inter_op_parallelism_threads=3
     )
-    found = session_config(str(path), inter_op=2, both=5, gpu=0.25)
+    found = make_session_config(str(path), inter_op=2, both=5, gpu=0.25)
     assert found.gpu_options.per_process_gpu_memory_fraction == 0.25
     found.ClearField("gpu_options")
     assert found == config_pb2.ConfigProto(
         intra_op_parallelism_threads=7, inter_op_parallelism_threads=2, allow_soft_placement=True
     )
     with pytest.raises(InputError, match="give --tensorflow_session_parallelism, or"):
-        session_config(both=1, intra_op=1, inter_op=1)
+        make_session_config(both=1, intra_op=1, inter_op=1)
     path.write_text("threads: 7")
-    with pytest.raises(InputError, match="is no ConfigProto in text format"):
-        session_config(str(path))
+    with pytest.raises(InputError, match="is not a valid ConfigProto in text format"):
+        make_session_config(str(path))
 
 
 def test_metrics_are_where_the_file_says(tmp_path):
@@ -158,7 +158,7 @@ def test_metrics_are_where_the_file_says(tmp_path):
         with pytest.raises(InputError, match="a plain one that begins with /"):
             read_metrics_path(str(path))
     path.write_text("prometheus { enable: true }")
-    with pytest.raises(InputError, match="is no MonitoringConfig in text format"):
+    with pytest.raises(InputError, match="is not a valid MonitoringConfig in text"):
         read_metrics_path(str(path))
 
 
@@ -209,7 +209,7 @@ def test_a_server_runs_with_flags_of_tf_serving(small, tmp_path):
         "--enable_model_warmup",
     )
     with LocalServer(None, tmp_path, *arguments) as server:
-        assert server.states() == {123: "AVAILABLE"}
+        assert server.read_states() == {123: "AVAILABLE"}
         assert b"mptrec_serve_latest_version" in server.get("/metrics")
         log = server.log.read_text()
     for line in (

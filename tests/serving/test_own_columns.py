@@ -99,7 +99,7 @@ def server(path, tmp_path_factory):
 
 @pytest.fixture(params=["gRPC", "REST"])
 def client(server, request):
-    with server.client(request.param) as client:
+    with server.make_client(request.param) as client:
         yield client
 
 

@@ -236,15 +236,15 @@ def test_text_is_sent_as_it_stands(values, due):
     ],
 )
 def test_what_is_no_text_is_named_with_its_row(value):
-    message = "column 'a' holds lists" if value == ["x"] else "row 2, column 'a': .* is no text"
+    message = "column 'a' holds lists" if value == ["x"] else "row 2, column 'a': .* is not text"
     for values in ([None, value], ["x", value]):
-        with pytest.raises(InputError, match=message if value != ["x"] else "no text"):
+        with pytest.raises(InputError, match=message if value != ["x"] else "not text"):
             text(values)
 
 
 def test_times_are_no_text():
     with pytest.raises(
-        InputError, match=r"row 2, column 'a': .*2024-01-02.* is no text; give it as"
+        InputError, match=r"row 2, column 'a': .*2024-01-02.* is not text; give it as"
     ):
         text(pd.to_datetime(pd.Series([None, "2024-01-02"])))
 

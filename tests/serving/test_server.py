@@ -23,7 +23,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
-from mptrec_tf.serving.testing.local_server import SERVE, LocalServer, free_port
+from mptrec_tf.serving.testing.local_server import SERVE, LocalServer, find_free_port
 
 COMPOSE = Path(__file__).parents[2] / "saved_models" / "docker-compose.yaml"
 LONG = 60.0  # seconds: beside other work this machine is slow
@@ -62,7 +62,7 @@ def kind(request):
 
 @pytest.fixture
 def client(server, kind):
-    with server.client(kind) as client:
+    with server.make_client(kind) as client:
         yield client
 
 
@@ -82,13 +82,13 @@ def test_rows_in_every_form_are_answered(client, columns, expected):
 
 
 def test_a_version_can_be_asked(server, kind, columns, expected):
-    with server.client(kind, version=1) as client:
+    with server.make_client(kind, version=1) as client:
         check(client.predict(columns), expected)
     missing = pytest.raises(ServingError, match=r"is not served: .*m, 7")
-    with server.client(kind, version=7) as client, missing as raised:
+    with server.make_client(kind, version=7) as client, missing as raised:
         client.predict(columns)
     assert raised.value.code == "NOT_FOUND"
-    with server.client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
+    with server.make_client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
         client.predict(columns)
 
 
@@ -97,7 +97,7 @@ def test_what_a_caller_gets_wrong_is_named(client, columns):
         ({"user_age": ["old"] * 20}, "row 1, column 'user_age': 'old' is not a finite number"),
         ({"user_age": [np.nan] * 20}, "row 1, column 'user_age': nan is not a finite"),
         ({"hour": [["1"]] * 20}, "column 'hour' holds lists"),
-        ({"hour": [1j] * 20}, "row 1, column 'hour': 1j is no text"),
+        ({"hour": [1j] * 20}, "row 1, column 'hour': 1j is not text"),
         ({"hour": ["1"] * 3}, "column 'hour' has 3 values, others have 20"),
     ):
         with pytest.raises(InputError, match=message):
@@ -135,7 +135,7 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline():
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        late = pytest.raises(ServingError, match="did not answer in time")
+        late = pytest.raises(ServingError, match="did not respond in time")
         with RestClient(url, "m", timeout=1.0) as client, late:
             client.predict([{"a": 1}])
         thread.join(5)  # its connection is closed
@@ -144,7 +144,7 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline():
 
 @pytest.mark.parametrize("opened", ["gRPC", "REST"])
 def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, columns):
-    port = free_port()
+    port = find_free_port()
     client = (
         GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.3)
         if opened == "gRPC"
@@ -197,7 +197,7 @@ def test_rows_and_columns_in_json(server, columns, expected):
 def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns, expected, kind):
     draw = random.Random(1)
     values = [draw.choice([None, "x", 1e39, -1, [], {}, [[1]], True]) for _ in range(150)]
-    with server.client(kind) as client:
+    with server.make_client(kind) as client:
         if kind == "REST":
             for value in values:
                 body = json.dumps({"signature_name": "columns", "inputs": {"hour": value}})
@@ -230,7 +230,7 @@ def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns,
 
 def test_metrics_and_a_graceful_end(exported, tmp_path, columns):
     running = LocalServer(exported, tmp_path)
-    with running.client("REST") as client:
+    with running.make_client("REST") as client:
         client.predict(columns)
     with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as answer:
         text = answer.read().decode()

@@ -87,7 +87,7 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
         configs = [ModelConfig(name, str(tmp_path / name)) for name in names]
         server = Server(configs, options())
         async with started(server) as session:
-            assert server.serving() == ["here"]
+            assert server.list_served() == ["here"]
             assert await doubled(session, "here") == (200, {"predictions": [6.0]}, "1")
             for name in ("later", "broken", "unknown"):
                 error = {"error": f"Servable not found for request: Latest({name})"}
@@ -120,7 +120,7 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
             shutil.copytree(small, broken, dirs_exist_ok=True)
 
             async def all_served():
-                return set(server.serving()) == set(names)
+                return set(server.list_served()) == set(names)
 
             await until(all_served)
             assert await doubled(session, "later") == (200, {"predictions": [6.0]}, "123")
@@ -129,7 +129,7 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
     asyncio.run(way())
     told = [record.getMessage() for record in caplog.records]
     assert told.count(f"later: there is no version in {tmp_path / 'later'}; nothing is served") == 1
-    assert "later is not served: it is looked for every 0.05 s" in told
+    assert "later is not served: it is checked every 0.05 s" in told
 
 
 def test_without_polling_a_server_ends_if_nothing_can_be_served(small, tmp_path, options):
@@ -166,7 +166,7 @@ def test_the_configuration_is_read_as_often_as_it_says(small, tmp_path, options)
             wanted[0] = [here]
 
             async def served():
-                return server.serving() == ["here"]
+                return server.list_served() == ["here"]
 
             await until(served)
             assert (await doubled(session, "here"))[0] == 200
@@ -197,7 +197,7 @@ def test_a_broken_version_is_tried_again_as_often_as_told_and_when_it_changes(sm
             assert tries() == due
         index.write_bytes(whole)
         await models.refresh()
-        assert models.serving() == ["m"]
+        assert models.list_served() == ["m"]
         await models.close()
 
     asyncio.run(way())
@@ -213,10 +213,10 @@ def test_a_base_path_says_why_it_serves_nothing(small, tmp_path):
     async def way():
         models = Models(configs, Metrics())
         await models.refresh()
-        assert models.not_serving() == {
+        assert models.explain_unserved() == {
             "version": f"{tmp_path}/m/0003 is a version of a model, not its base path; give the "
             f"directory that holds it: {tmp_path}/m",
-            "others": f"{tmp_path}/m holds versions [3], and [1, 2] are wanted",
+            "others": f"{tmp_path}/m holds versions [3], but [1, 2] are configured",
         }
         await models.close()
 
@@ -382,7 +382,7 @@ def test_versions_are_loaded_as_told(small, tmp_path):
     async def serving(**options):
         models = Models([ModelConfig("m", str(tmp_path))], Metrics(), LoadOptions(**options))
         await models.refresh()
-        found = models.serving()
+        found = models.list_served()
         await models.close()
         return found
 

@@ -141,13 +141,13 @@ def test_what_is_wrong_with_the_file_is_named_and_no_secret_told(write, own, tmp
     for values, message in (
         ({}, "has no server_key; give it as PEM text"),
         ({"server_key": own.key}, "has no server_cert"),
-        (good | {"server_key": "/etc/key.pem"}, "server_key is no PEM text"),
-        (good | {"custom_ca": "ca.pem"}, "custom_ca is no PEM text"),
+        (good | {"server_key": "/etc/key.pem"}, "server_key is not PEM text"),
+        (good | {"custom_ca": "ca.pem"}, "custom_ca is not PEM text"),
         (good | {"server_key": Signed("x").key}, "not a key without a password and its cert"),
         (good | {"server_key": locked}, "not a key without a password and its cert"),
         (good | {"server_cert": own.key}, "not a key without a password and its cert"),
         (good | {"client_verify": True}, "client_verify needs custom_ca"),
-        (good | {"custom_ca": own.key}, "custom_ca is no certificate"),
+        (good | {"custom_ca": own.key}, "custom_ca is not a certificate"),
     ):
         path = write(**values)
         with pytest.raises(InputError, match=message) as raised:
@@ -156,7 +156,8 @@ def test_what_is_wrong_with_the_file_is_named_and_no_secret_told(write, own, tmp
         assert "BEGIN PRIVATE" not in str(raised.value)
     path = tmp_path / "broken.config"
     path.write_text('server_cert: ""\nserver_key: "MIGHAgEA" MIGHAgEB')
-    with pytest.raises(InputError, match=r"is no SSLConfig in text format: see line 2\.") as raised:
+    broken = pytest.raises(InputError, match=r"not a valid SSLConfig in text format: see line 2\.")
+    with broken as raised:
         read_ssl_config(str(path))
     assert "MIGH" not in str(raised.value)
     with pytest.raises(InputError, match="cannot read"):
