@@ -18,7 +18,7 @@ from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
 
 LONG = 60.0
 DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
-# Those of tensorflow_model_server (its main.cc), as it is given them.
+# Flags of tensorflow_model_server (its main.cc), as a user gives them.
 OBEYED = """
     --port=1 --grpc_socket_path=/s --rest_api_port=2 --rest_api_timeout_in_ms=3
     --rest_api_enable_cors_support=true --enable_batching=true --batching_parameters_file=f
@@ -41,7 +41,7 @@ UNUSED = """
     --mixed_precision=bfloat16 --skip_initialize_tpu=false --enable_grpc_healthcheck_service=true
     --enable_serialization_as_tensor_content=false
 """.split()
-# Of earlier versions.
+# Flags of earlier versions.
 DROPPED = """
     --use_saved_model=true --use_tflite_model=false --num_tflite_interpreters=1
     --fail_if_no_model_versions_found=true
@@ -54,7 +54,7 @@ def name_of(flag):
 
 @contextlib.contextmanager
 def given(*arguments):
-    # Another program's, if its tests ran in this process: it cannot do without.
+    # A required flag of another program, if its tests ran in this process.
     others = ["--model=m"] if "model" in flags.FLAGS else []
     with flagsaver.flagsaver():
         flags.FLAGS(["mptrec-serve", *arguments, *others])
@@ -67,10 +67,10 @@ def test_every_flag_is_obeyed_or_noted():
         assert flags.FLAGS.saved_model_tags == ["serve", "gpu"]
     with given(*UNUSED, *DROPPED):
         notes = model_server_flags.describe_unused()
-    due = {name_of(flag) for flag in UNUSED + DROPPED}
-    assert {name for name, _, _ in model_server_flags.UNUSED} == due
-    assert {re.match(r"--(\w+) does nothing here: .+\.$", note)[1] for note in notes} == due
-    assert len(notes) == len(due)
+    expected = {name_of(flag) for flag in UNUSED + DROPPED}
+    assert {name for name, _, _ in model_server_flags.UNUSED} == expected
+    assert {re.match(r"--(\w+) does nothing here: .+\.$", note)[1] for note in notes} == expected
+    assert len(notes) == len(expected)
     with given():
         assert model_server_flags.describe_unused() == []
 
@@ -89,7 +89,7 @@ def test_the_documentation_has_the_flags_that_do_nothing():
     assert rows == [(name, why) for name, _, why in model_server_flags.UNUSED]
 
 
-def test_help_is_of_the_flags_that_do_something():
+def test_help_lists_the_flags_that_have_an_effect():
     module = flags.FLAGS.flags_by_module_dict()[serve.__name__]
     assert {flag.name for flag in module} == {name_of(flag) for flag in OBEYED} | {
         "host",
@@ -123,17 +123,17 @@ def test_flags_that_do_not_go_together_are_named(arguments, message):
         serve._check_flags()
 
 
-def test_the_session_is_as_told(tmp_path):
+def test_the_session_is_configured(tmp_path):
     path = tmp_path / "session.config"
     path.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
     assert make_session_config() == config_pb2.ConfigProto()
     assert make_session_config(both=3) == config_pb2.ConfigProto(
         intra_op_parallelism_threads=3, inter_op_parallelism_threads=3
     )
-    found = make_session_config(str(path), inter_op=2, both=5, gpu=0.25)
-    assert found.gpu_options.per_process_gpu_memory_fraction == 0.25
-    found.ClearField("gpu_options")
-    assert found == config_pb2.ConfigProto(
+    config = make_session_config(str(path), inter_op=2, both=5, gpu=0.25)
+    assert config.gpu_options.per_process_gpu_memory_fraction == 0.25
+    config.ClearField("gpu_options")
+    assert config == config_pb2.ConfigProto(
         intra_op_parallelism_threads=7, inter_op_parallelism_threads=2, allow_soft_placement=True
     )
     with pytest.raises(InputError, match="give --tensorflow_session_parallelism, or"):
@@ -143,16 +143,16 @@ def test_the_session_is_as_told(tmp_path):
         make_session_config(str(path))
 
 
-def test_metrics_are_where_the_file_says(tmp_path):
+def test_the_path_of_the_metrics_is_configured(tmp_path):
     path = tmp_path / "monitoring.config"
-    for text, due in (
+    for text, expected in (
         ('prometheus_config { enable: true path: "/metrics" }', "/metrics"),
         ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
         ('prometheus_config { path: "/metrics" }', None),
         ("", None),
     ):
         path.write_text(text)
-        assert read_metrics_path(str(path)) == due
+        assert read_metrics_path(str(path)) == expected
     for wrong in ("metrics", "/{metrics}"):
         path.write_text(f'prometheus_config {{ enable: true path: "{wrong}" }}')
         with pytest.raises(InputError, match="a plain one that begins with /"):
@@ -178,7 +178,7 @@ def test_a_version_is_printed():
     assert re.match(r"mptrec-tf: \d+\.\d+.*\ntensorflow-serving-api: \d.*\n", done.stdout)
 
 
-def test_an_unknown_flag_is_refused_with_a_suggestion():
+def test_an_unknown_flag_is_rejected_with_a_suggestion():
     done = run("--model_base_path=m", "--num_lod_threads=1")
     assert done.returncode == 1
     assert "Unknown command line flag 'num_lod_threads'. Did you mean: num_load_threads" in (
@@ -196,7 +196,7 @@ def test_a_server_runs_with_flags_of_tf_serving(small, tmp_path):
         f'model_config_list {{ config {{ name: "m" base_path: "{tmp_path}/m" }}\n'
         f'config {{ name: "later" base_path: "{tmp_path}/later" }} }}'
     )
-    # What the entry point of TF Serving's image gives, and more.
+    # The flags of the entry point of TF Serving's image, and more.
     arguments = (
         "--model_name=model",
         "--model_base_path=/models/model",

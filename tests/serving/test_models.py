@@ -1,4 +1,4 @@
-"""Which versions are served while storages change."""
+"""Which versions are served while their directories change."""
 
 import asyncio
 import shutil
@@ -9,7 +9,7 @@ from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.models import Models
 
 
-def test_a_storage_that_cannot_be_read_keeps_no_other_model_from_its_new_version(
+def test_an_unreadable_storage_does_not_stop_new_versions_of_other_models(
     exported, tmp_path, monkeypatch
 ):
     bases = {name: tmp_path / name for name in ("first", "second", "third")}
