@@ -68,7 +68,7 @@ def main(_: list[str]) -> None:
     if config.head != AUTO:
         check_fits([config.head], MODELS.get(described.model).offers, described.model)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import save_trained_package
     from mptrec_tf.bin.results import print_comparison_table, print_new_task_table

@@ -45,7 +45,7 @@ def main(_: list[str]) -> None:
         _read_required_tasks(*described)
     check_files([_INPUT.value])
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.sources.tabular import estimated_rows, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.comparing import compare

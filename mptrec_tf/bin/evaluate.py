@@ -47,7 +47,7 @@ def main(_: list[str]) -> None:
     if data_flags.DATASET.value and described and described.name == spec.name:
         labelled = described.task_names
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import evaluate

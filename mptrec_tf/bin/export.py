@@ -52,18 +52,18 @@ def main(_: list[str]) -> None:
         described, packages = version_contents.describe_parts(version)
     else:
         described, packages = manifests.describe_backbone(_BACKBONE.value), []
-    given = {directory: manifests.describe_package(directory) for directory in directories}
-    for package in given.values():
+    by_directory = {directory: manifests.describe_package(directory) for directory in directories}
+    for package in by_directory.values():
         manifests.check_trained_on(package, described)
         manifests.check_addable(described, package.task)
     version_contents.changed(
         packages,
-        [given[directory] for directory in (*_TASKS.value, *_ADD.value)],
-        [given[directory] for directory in _REPLACE.value],
+        [by_directory[directory] for directory in (*_TASKS.value, *_ADD.value)],
+        [by_directory[directory] for directory in _REPLACE.value],
         _REMOVE.value,
     )
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import load_package
     from mptrec_tf.bin.results import print_export_table

@@ -15,7 +15,7 @@ _DEFINE = {
 }
 _NO_LITE = "there is no TensorFlow Lite here, and the SavedModel is served"
 _ONE_LOADS = "one thread loads and unloads versions, and requests do not wait for it"
-_ONE_READS = "one thread reads all requests; num_batch_threads says how many run at a time"
+_ONE_READS = "one thread reads all requests; num_batch_threads sets how many run at a time"
 _NO_XLA = "sessions compile nothing with XLA"
 _DROPPED = "TF Serving itself has dropped it"
 

@@ -63,7 +63,7 @@ def main(_: list[str]) -> None:
     check_model(_MODEL.value, _TASKS.value)
     check_files(_INPUT.value)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.sources.tabular import Tabular, read_file
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.inference.rejects import rejects_file

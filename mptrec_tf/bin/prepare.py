@@ -47,7 +47,7 @@ def main(beam_args: list[str]) -> None:
         described = describe_backbone(_BACKBONE.value)
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.prepare import check_beam_args, prepare
     from mptrec_tf.data.prepared import summary_rows
     from mptrec_tf.data.prepared_checks import DataChecks, shared_files

@@ -50,7 +50,7 @@ def main(_: list[str]) -> None:
     )
     config.check_fields()
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import save_trained_backbone
     from mptrec_tf.bin.results import print_pretraining_table
     from mptrec_tf.training.pretraining import pretrain

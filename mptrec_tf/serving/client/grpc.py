@@ -143,7 +143,7 @@ class GrpcClient(Client):
                 match = re.search(part, details)
                 if match:
                     raise self._tls_error(match.expand(meaning)) from error
-            # A traceback would show what the server repeats of the headers.
+            # A traceback could show headers that the server repeats.
             safe = self._headers.hide(details) == details
             raise self._response_error(code, details) from (error if safe else None)
 

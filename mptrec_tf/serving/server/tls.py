@@ -52,7 +52,7 @@ def read_ssl_config(path: str) -> grpc.ServerCredentials:
 
 
 def _check(path: str, config) -> None:
-    """Rejects what gRPC would reject without a reason."""
+    """Rejects keys and certificates that gRPC would reject without a reason."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # In memory: a key must not be written to another disk.
     files = {name: os.memfd_create(name) for name in ("server_key", "server_cert")}
