@@ -202,7 +202,7 @@ def _odd_text_in_a_column(draw, good):
 
 
 @mutation("gRPC", *WRONG)
-def _no_example(draw, good):
+def _not_an_example(draw, good):
     examples = list(good.examples)
     examples[draw.randrange(len(examples))] = b"\x07" + pick_odd_text(draw)
     return _call(_request(Good(good.columns, examples), draw.choice(["serving_default", "encode"])))
@@ -254,7 +254,7 @@ def _other_model_version_signature_or_output(draw, good):
 
 
 @mutation("gRPC", *WRONG)
-def _name_that_is_no_text(draw, good):
+def _name_that_is_not_text(draw, good):
     name = draw.choice([b"\xff\xfe", b"\xc3("])
     return Call(b"\n" + bytes([len(name) + 2]) + b"\n" + bytes([len(name)]) + name)
 

@@ -158,7 +158,7 @@ def _odd_text_in_a_column_rest(draw, good):
 
 
 @mutation("REST", "400")
-def _no_example_rest(draw, good):
+def _not_an_example_rest(draw, good):
     odd = draw.choice([b"\x07", b"\x07\xff\xfe", b"\x07" + draw.randbytes(50)])
     encoded = [{"b64": base64.b64encode(e).decode()} for e in (*good.examples, odd)]
     draw.shuffle(encoded)
