@@ -4,8 +4,8 @@
 
 Prepares once; for each seed pre-trains on income and marital, adds education with each attention,
 exports and evaluates on the second half of the test file. Some five minutes a seed on two cores.
-What is there already (an interrupted run) is not made again. Writes results.json and results.png
-to the output directory.
+An interrupted run continues: existing results are reused. Writes results.json and results.png to
+the output directory.
 """
 
 import json
@@ -18,7 +18,7 @@ from steps import Steps
 from mptrec_tf.bin import program
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/census", "Where everything goes.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/census", "Directory for all results.")
 _SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
 flags.mark_flag_as_required("data_dir")
 
@@ -28,29 +28,29 @@ _ATTENTIONS = ("prompt", "fixed", "task_similarity")
 _PUBLISHED = {"income": 0.9517, "marital": 0.9926, "education (prompt)": 0.8626}
 
 
-def seed_results(steps: Steps, data: str, seed: str, output: str) -> dict[str, float]:
+def run_seed(steps: Steps, data: str, seed: str, output: str) -> dict[str, float]:
     """Returns the test AUC of every task for one seed."""
 
-    def once(path: str, name: str, **arguments) -> None:
+    def run_once(path: str, name: str, **arguments) -> None:
         if not os.path.exists(path):
             steps.run(f"{name} {path}", name, **arguments)
 
     training = {"data": data, "seed": seed}
     backbone = f"{output}/backbone"
-    once(backbone, "pretrain", **training, tasks=",".join(_OLD), output_dir=backbone)
+    run_once(backbone, "pretrain", **training, tasks=",".join(_OLD), output_dir=backbone)
     results = {}
     for attention in _ATTENTIONS:
         task, model = f"{output}/{attention}/task", f"{output}/{attention}/model"
         metrics = f"{output}/{attention}/metrics.json"
         tuning = {"backbone": backbone, "task": _NEW, "head": attention}
-        once(task, "add_task", **training, **tuning, output_dir=task)
-        once(f"{model}/1", "export", backbone=backbone, tasks=task, output_dir=model)
+        run_once(task, "add_task", **training, **tuning, output_dir=task)
+        run_once(f"{model}/1", "export", backbone=backbone, tasks=task, output_dir=model)
         source = {"dataset": "census_income", "data_dir": _DATA_DIR.value, "split": "test"}
-        once(metrics, "evaluate", model=model, **source, output=metrics)
+        run_once(metrics, "evaluate", model=model, **source, output=metrics)
         with open(metrics, encoding="utf-8") as file:
-            found = json.load(file)["tasks"]
-        results |= {name: found[name]["auc"] for name in _OLD}
-        results[f"{_NEW} ({attention})"] = found[_NEW]["auc"]
+            values = json.load(file)["tasks"]
+        results |= {name: values[name]["auc"] for name in _OLD}
+        results[f"{_NEW} ({attention})"] = values[_NEW]["auc"]
     return results
 
 
@@ -90,7 +90,7 @@ def main(_) -> None:
     if not os.path.exists(data):
         source = {"dataset": "census_income", "data_dir": _DATA_DIR.value}
         steps.run("prepare", "prepare", **source, output_dir=data)
-    by_seed = {seed: seed_results(steps, data, seed, f"{output}/{seed}") for seed in _SEEDS.value}
+    by_seed = {seed: run_seed(steps, data, seed, f"{output}/{seed}") for seed in _SEEDS.value}
     with open(f"{output}/results.json", "w", encoding="utf-8") as file:
         json.dump(by_seed, file, indent=2)
     plot_learning_curves(output, _SEEDS.value)

@@ -1,4 +1,4 @@
-"""Both TFX pipelines on the real Census-Income rows, and their claims checked from outside.
+"""Runs both TFX pipelines on the real Census-Income rows, and checks their claims.
 
     python benchmarks/census_pipelines.py --data_dir=DIR --output_dir=build/census_pipelines
 
@@ -20,17 +20,19 @@ from mptrec_tf.errors import InputError
 
 SEEDS = (1, 2, 3)
 OLD, NEW = ("income", "marital"), "education"
-# What the mean over the seeds must reach, and how exactly the two evaluations must agree.
+# Bounds for the means over the seeds, and how exactly the two evaluations must agree.
 BOUNDS = {"income": 0.938, "marital": 0.993, "education": 0.849}
 AGREEMENT = 1e-6
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/census_pipelines", "Where everything goes.")
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", "build/census_pipelines", "Directory for all results."
+)
 flags.mark_flag_as_required("data_dir")
 
 
 def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
-    """Runs the pipelines and checks what they pushed; returns a row per task."""
+    """Runs the pipelines and checks the pushed versions; returns a row per task."""
     from mptrec_tf.data.sources.registry import open_source
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import same_predictions
@@ -60,7 +62,7 @@ def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     source = open_source("census_income", data_dir=data_dir)
     versions = [LoadedModel(f"{served}/{version}") for version in (1, 2)]
     if not same_predictions(*versions, source, "test", OLD):
-        raise InputError(f"seed {seed}: an old task's answers changed.")
+        raise InputError(f"seed {seed}: an old task's predictions changed.")
     return [
         {
             "seed": seed,
@@ -86,7 +88,7 @@ def main(_: Sequence[str]) -> None:
     }
     print_table(
         [{"task": task, "mean_AUC": means[task], "bound": BOUNDS[task]} for task in BOUNDS],
-        "Mean over the seeds; old tasks' answers before and after: the same to the last bit",
+        "Mean over the seeds; old tasks' predictions before and after: the same to the last bit",
     )
     failed = [f"{task} {means[task]:.4f}" for task in BOUNDS if means[task] < BOUNDS[task]]
     failed += [

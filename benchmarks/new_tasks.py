@@ -1,11 +1,11 @@
-"""What a new task's heads achieve on real rows, with all labels and with few.
+"""Scores of a new task's heads on real rows, with all labels and with few.
 
     python benchmarks/new_tasks.py --data_dir=DIR --output_dir=build/new_tasks
 
 For each seed: pre-trains on income and marital, without the columns of four new tasks, then adds
 each of these with --head=auto, with 1%, 5%, 20% and all of the training labels, beside every single
 head and the task alone from scratch. Chosen on the first half of the test file, reported on the
-second. What is there already (an interrupted run) is not made again. Writes results.json,
+second. An interrupted run continues: existing results are reused. Writes results.json,
 new_tasks.png and tables. Some ten minutes a seed on two cores.
 """
 
@@ -17,18 +17,18 @@ import statistics
 import time
 
 from absl import flags
-from four_tasks import NEW, OLD, rows_of_task
+from four_tasks import NEW, OLD, select_rows
 from steps import Steps
 
 from mptrec_tf.bin import program
 from mptrec_tf.errors import InputError
 
-# What the mean over the seeds must reach with all labels.
+# Bounds for the means over the seeds with all labels.
 BOUNDS = dict(zip(NEW, (0.8575, 0.9475, 0.9860, 0.8555), strict=True))
 BELOW_BEST = 0.002
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/new_tasks", "Where everything goes.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/new_tasks", "Directory for all results.")
 _SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
 _SHARES = flags.DEFINE_list("shares", ["1", "0.2", "0.05", "0.01"], "Shares of the labels.")
 _SINGLE = flags.DEFINE_bool("single", True, "Train each task alone from scratch, too.")
@@ -36,7 +36,7 @@ flags.mark_flag_as_required("data_dir")
 
 
 def run_seed(data_directory: str, seed: int, output: str) -> dict:
-    """Returns what `measure` found, by "task/share of the labels"."""
+    """Returns the results of `measure`, by "task/share of the labels"."""
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.models.prompted import PromptedMPTRec
@@ -63,19 +63,19 @@ def run_seed(data_directory: str, seed: int, output: str) -> dict:
         for share in map(float, _SHARES.value):
             path = f"{output}/results/{seed}-{task}-{share}.json"
             if not os.path.exists(path):
-                parts = [rows_of_task(rows, task, share, seed) for rows in (raw, encoded)]
-                found = measure(stored, data, task, seed, *parts, work=f"{output}/work")
-                print(seed, task, share, json.dumps(found), flush=True)
+                parts = [select_rows(rows, task, share, seed) for rows in (raw, encoded)]
+                result = measure(stored, data, task, seed, *parts, work=f"{output}/work")
+                print(seed, task, share, json.dumps(result), flush=True)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as file:
-                    json.dump(found, file)
+                    json.dump(result, file)
             with open(path, encoding="utf-8") as file:
                 results[f"{task}/{share}"] = json.load(file)
     return results
 
 
 def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: str) -> dict:
-    """Returns what --head=auto chose, and the test AUC of every head and of the task alone."""
+    """Returns --head=auto's choice, and the test AUC of every head and of the task alone."""
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
     from mptrec_tf.models.heads.registry import fitting
@@ -95,7 +95,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
 
     offers = MODELS.get(stored.model.kind).offers
 
-    def learnt(head: str):
+    def train(head: str):
         shutil.rmtree(work, ignore_errors=True)
         return learn(
             stored.model,
@@ -107,13 +107,13 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
         )
 
     start = time.monotonic()
-    chosen, candidates = learnt("auto")
+    chosen, candidates = train("auto")
     seconds = time.monotonic() - start
     tried = {candidate.kind for candidate in candidates}
-    every = candidates + [learnt(kind)[0] for kind in fitting(offers) if kind not in tried]
+    every = candidates + [train(kind)[0] for kind in fitting(offers) if kind not in tried]
     heads = {c.kind: c.head for c in every}
-    answers, labels, _ = predictions(stored.model, kind_of_task, heads, encoded["test"])
-    test = {kind: auc(labels, values) for kind, values in answers.items()}
+    by_head, labels, _ = predictions(stored.model, kind_of_task, heads, encoded["test"])
+    test = {kind: auc(labels, values) for kind, values in by_head.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
         config = single_config(stored.shape, task, TrainingConfig(seed=seed))
@@ -131,10 +131,10 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     }
 
 
-def means(by_seed: list[dict], task: str, share: float) -> dict[str, float]:
-    """Returns the mean test AUC by what was trained."""
-    found = [results[f"{task}/{share}"]["test"] for results in by_seed]
-    return {kind: statistics.mean(f[kind] for f in found) for kind in found[0]}
+def compute_means(by_seed: list[dict], task: str, share: float) -> dict[str, float]:
+    """Returns the mean test AUC of each head and of the task alone."""
+    scores = [results[f"{task}/{share}"]["test"] for results in by_seed]
+    return {kind: statistics.mean(s[kind] for s in scores) for kind in scores[0]}
 
 
 def plot(by_seed: list[dict], path: str) -> None:
@@ -149,7 +149,7 @@ def plot(by_seed: list[dict], path: str) -> None:
     shown = ["auto", *(["single"] if _SINGLE.value else []), "residual", "fixed", "prompt"]
     for axis, task in zip(axes, NEW, strict=True):
         for kind in shown:
-            curve = [means(by_seed, task, share)[kind] for share in shares]
+            curve = [compute_means(by_seed, task, share)[kind] for share in shares]
             style = {"linewidth": 2.2} if kind in ("auto", "single") else {"linestyle": ":"}
             axis.plot([100 * share for share in shares], curve, marker="o", label=kind, **style)
         axis.set_xscale("log")
@@ -189,15 +189,15 @@ def main(_) -> None:
     for share in map(float, _SHARES.value):
         rows = []
         for task in NEW:
-            mean = means(by_seed, task, share)
+            mean = compute_means(by_seed, task, share)
             each = [results[f"{task}/{share}"] for results in by_seed]
             rows.append(
                 {
                     "task": task,
-                    "positives": int(statistics.mean(found["positives"] for found in each)),
-                    "auto_chose": ", ".join(found["chosen"] for found in each),
+                    "positives": int(statistics.mean(result["positives"] for result in each)),
+                    "auto_chose": ", ".join(result["chosen"] for result in each),
                     **mean,
-                    "seconds": max(found["seconds"] for found in each),
+                    "seconds": max(result["seconds"] for result in each),
                 }
             )
             if share < 1:
@@ -207,7 +207,7 @@ def main(_) -> None:
                 missed.append(f"{task}: {mean['auto']:.5f} is below {BOUNDS[task]}")
             if mean["auto"] < best - BELOW_BEST:
                 missed.append(f"{task}: {mean['auto']:.5f}, but a candidate has {best:.5f}")
-            largest = max(found["share_of_joint"] for found in each)
+            largest = max(result["share_of_joint"] for result in each)
             if largest > 0.1:
                 missed.append(f"{task}: trains {largest:.1%} of joint training's parameters")
         print_table(rows, f"Test AUC with {share:.0%} of the training labels, mean over seeds")

@@ -1,15 +1,15 @@
-"""How sure of itself stage 1 is where ids are rare or new, by what is done about it.
+"""How overconfident stage 1 is where ids are rare or new, with several remedies.
 
     python benchmarks/rare_ids.py [--data_dir=DIR] [--quick]
 
 Data sets: `ratings`, people who arrive one after the other and rate in one go, split by time, so
-that training never saw most of those in the validation and test rows; `visitors`, of whom most come
+that training never saw most people of the validation and test rows; `visitors`, most of whom come
 once or twice; `synthetic`, 10,000 of the built-in rows; and, with --data_dir, Census-Income. Each
-way pre-trains on each of them with each seed, and each training is looked at twice: as it is, and
-calibrated. There are AUC and the log loss over that of a constant, the mean label of those rows
-(above 1: worse than the constant), means over tasks. Calibration is fitted on the validation rows;
-for their own figures each half is fitted on the other. What is there already (an interrupted run)
-is not made again.
+remedy pre-trains on each of them with each seed, and each training is measured twice: plain and
+calibrated. The scores are means over tasks of the AUC, and of the log loss divided by that of a
+constant, the mean label of those rows (above 1: worse than the constant). Calibration is fitted on
+the validation rows; for their own scores each half is fitted on the other. An interrupted run
+continues: existing results are reused.
 """
 
 import json
@@ -24,9 +24,9 @@ from absl import flags
 from mptrec_tf.bin import program
 
 # min_count: rarer values share the unknown id. rate: each id becomes the unknown one in training
-# with this probability. strength s: with the probability s / (s + n), of an id that n rows hold.
-# match: with the share of the validation rows that hold the unknown id.
-WAYS: Mapping[str, Mapping[str, float]] = {
+# with this probability. strength s: with the probability s / (s + n), for an id in n rows. match:
+# with the share of the validation rows that have the unknown id.
+REMEDIES: Mapping[str, Mapping[str, float]] = {
     "as it was": {},
     "min_count 30": {"min_count": 30},
     "id dropout .1": {"rate": 0.1},
@@ -35,21 +35,21 @@ WAYS: Mapping[str, Mapping[str, float]] = {
     "id dropout 10 / (10 + n)": {"strength": 10.0},
     "id dropout as validation": {"match": 1.0},
 }
-QUICK_WAYS = ("as it was", "id dropout 1 / (1 + n)")
-# These were not worth more than one seed of one data set.
+QUICK_REMEDIES = ("as it was", "id dropout 1 / (1 + n)")
+# These get only one seed of one data set.
 RATINGS_1_ONLY = ("id dropout .3", "id dropout 10 / (10 + n)", "id dropout as validation")
 EPOCHS, PATIENCE = 30, 4
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of Census-Income's original files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/rare_ids", "Where results are kept.")
-_QUICK = flags.DEFINE_bool("quick", False, "One seed of `ratings` and two ways: some minutes.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/rare_ids", "Directory for the results.")
+_QUICK = flags.DEFINE_bool("quick", False, "One seed of `ratings`, two remedies: some minutes.")
 
 
 class Rows(NamedTuple):
     """Rows before they are packed: the first are for training, then come validation and test.
 
     Attributes:
-      values: Of each categorical feature, [n] int.
+      values: Values of each categorical feature, [n] int.
       numeric: [n, N].
       labels: [n, T].
       tasks: T names.
@@ -63,13 +63,14 @@ class Rows(NamedTuple):
     ends: tuple[int, int]
 
 
-def _drawn_by_power(count: int, power: float) -> np.ndarray:
+def _power_law(count: int, power: float) -> np.ndarray:
+    """Returns the probabilities [count] of a power law."""
     weights = np.arange(1, count + 1) ** -power
     return weights / weights.sum()
 
 
 def ratings(seed: int) -> Rows:
-    """Some 200 people, 1,200 items; validation and test have hardly anybody of training."""
+    """Makes rows of some 200 people, 1,200 items; few people are in more than one split."""
     random = np.random.default_rng([seed, 77])
     people, items, factors = 200, 1200, 6
     count = np.maximum(20, random.lognormal(4.1, 0.9, people)).astype(int)
@@ -83,7 +84,7 @@ def ratings(seed: int) -> Rows:
     taste = random.normal(0, 0.4, (7, 18))
     p = np.repeat(np.arange(people), count)
     time = np.repeat(arrival, count) + random.exponential(0.01, len(p))
-    i = random.choice(items, len(p), p=_drawn_by_power(items, 0.9))
+    i = random.choice(items, len(p), p=_power_law(items, 0.9))
     score = 0.4 + likes[p] + liked[i] + 1.2 * (of_people[p] * of_items[i]).sum(1)
     score = score + taste[age[p] // 8, genre[i]] + random.logistic(0, 1, len(p))
     order = np.argsort(time, kind="stable")
@@ -100,12 +101,12 @@ def ratings(seed: int) -> Rows:
 
 
 def visitors(seed: int) -> Rows:
-    """8,000 users, 1,200 items, 15,360 training rows."""
+    """Makes rows of 8,000 users and 1,200 items, 15,360 for training."""
     random = np.random.default_rng([seed, 78])
     rows, users, items, factors = 15_360, 8000, 1200, 4
     count = int(rows * 1.5)
-    u = random.choice(users, count, p=_drawn_by_power(users, 0.8))
-    i = random.choice(items, count, p=_drawn_by_power(items, 1.0))
+    u = random.choice(users, count, p=_power_law(users, 0.8))
+    i = random.choice(items, count, p=_power_law(items, 1.0))
     segment, category = random.integers(0, 8, users), random.integers(0, 20, items)
     likes, liked = random.normal(0, 0.7, users), random.normal(0, 0.7, items)
     of_users = random.normal(size=(users, factors)) / np.sqrt(factors)
@@ -128,8 +129,8 @@ def visitors(seed: int) -> Rows:
     )
 
 
-def _of_source(source, tasks: tuple[str, ...]) -> Rows:
-    """Rows of one of the package's data sets; numbers to [0, 1], or standardised logarithms."""
+def _read_rows(source, tasks: tuple[str, ...]) -> Rows:
+    """Reads a data set of the package; scales numbers to [0, 1], or standardises logarithms."""
     from mptrec_tf.data.sources.block import SPLITS, read_split
 
     spec = source.spec
@@ -142,8 +143,10 @@ def _of_source(source, tasks: tuple[str, ...]) -> Rows:
                 parts[feature.name].append(block.text(feature.name).astype(str))
             for feature in spec.numeric:
                 parts[feature.name].append(block.numbers(feature.name).astype(np.float64))
-            made = [task.labels(block, spec.missing_values) for task in spec.select_tasks(tasks)]
-            labels.append(np.stack(made, 1))
+            of_block = [
+                task.labels(block, spec.missing_values) for task in spec.select_tasks(tasks)
+            ]
+            labels.append(np.stack(of_block, 1))
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     numeric = []
     for feature in spec.numeric:
@@ -165,25 +168,25 @@ def _of_source(source, tasks: tuple[str, ...]) -> Rows:
 
 
 def synthetic(seed: int) -> Rows:
-    """10,000 of the built-in training rows."""
+    """Reads 10,000 of the built-in training rows."""
     from mptrec_tf.data.sources.synthetic import Synthetic
 
     rows = {"train": 10_000, "validation": 2_000, "test": 4_000}
-    return _of_source(Synthetic(rows, seed, ("click", "like")), ("click", "like"))
+    return _read_rows(Synthetic(rows, seed, ("click", "like")), ("click", "like"))
 
 
 def census_income(_: int) -> Rows:
-    """Census-Income as it is."""
+    """Reads Census-Income."""
     from mptrec_tf.data.sources.census_income import CensusIncome
 
-    return _of_source(CensusIncome(_DATA_DIR.value), ("income", "marital"))
+    return _read_rows(CensusIncome(_DATA_DIR.value), ("income", "marital"))
 
 
 SETS = {"ratings": (ratings, 3), "visitors": (visitors, 2), "synthetic": (synthetic, 1)}
 
 
 def pack(rows: Rows, min_count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns ids [n, F], each column's unknown id [F], and in how many training rows ids are."""
+    """Returns ids [n, F], each column's unknown id [F], and each id's number of training rows."""
     columns, counts, unknown, first = [], [], [], 0
     for values in rows.values.values():
         seen = np.bincount(values[: rows.ends[0]], minlength=values.max() + 1)
@@ -198,21 +201,21 @@ def pack(rows: Rows, min_count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return np.stack(columns, 1), np.array(unknown), np.concatenate(counts)
 
 
-def rates_of(way: Mapping[str, float], ids, unknown, counts, ends) -> np.ndarray:
-    """With which probability each id becomes its column's unknown one, in training."""
-    strength = way.get("strength", 0.0)
+def compute_rates(remedy: Mapping[str, float], ids, unknown, counts, ends) -> np.ndarray:
+    """Returns each id's probability of becoming its column's unknown one in training."""
+    strength = remedy.get("strength", 0.0)
     rates = np.zeros(len(counts))
     if strength:
         rates = strength / (strength + counts)
-    rates = np.maximum(rates, way.get("rate", 0.0))
-    if "match" in way:
+    rates = np.maximum(rates, remedy.get("rate", 0.0))
+    if "match" in remedy:
         shares = (ids[ends[0] : ends[1]] == unknown).mean(axis=0)
         sizes = np.diff(unknown, prepend=-1)
-        rates = np.maximum(rates, way["match"] * np.repeat(shares, sizes))
+        rates = np.maximum(rates, remedy["match"] * np.repeat(shares, sizes))
     return rates
 
 
-def _looked_at(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
+def _score(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
     from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
 
     constant = log_loss(labels, np.full(len(labels), labels.mean()))
@@ -223,17 +226,17 @@ def _looked_at(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
     ]
 
 
-def look(model, validation, test, tasks) -> dict[str, list[float]]:
-    """AUC, relative log loss and calibration ratio by "split/task/plain or calibrated"."""
+def score_tasks(model, validation, test, tasks) -> dict[str, list[float]]:
+    """Returns AUC, relative log loss and calibration ratio, by "split/task/plain or calibrated"."""
     from scipy.special import expit, logit
 
     from mptrec_tf.evaluation.platt import scale_and_shift
     from mptrec_tf.training.batches import evaluate_rows
 
-    def calibrated(p, found):
-        return expit(found[0] * logit(np.clip(p, 1e-7, 1 - 1e-7)) + found[1])
+    def calibrate(p, fit):
+        return expit(fit[0] * logit(np.clip(p, 1e-7, 1 - 1e-7)) + fit[1])
 
-    found = {}
+    scores = {}
     for split, rows in (("validation", validation), ("test", test)):
         report, labels, _ = evaluate_rows(model, rows)
         for i, task in enumerate(tasks):
@@ -242,18 +245,18 @@ def look(model, validation, test, tasks) -> dict[str, list[float]]:
                 half, whole = len(y) // 2, scale_and_shift(p, y)
                 parts = (slice(half), slice(half, None))
                 fits = [scale_and_shift(p[other], y[other]) for other in reversed(parts)]
-                after = [calibrated(p[o], f) for o, f in zip(parts, fits, strict=True)]
+                after = [calibrate(p[o], f) for o, f in zip(parts, fits, strict=True)]
                 after = np.concatenate(after)
-                found[f"fit/{task}"] = list(whole)
+                scores[f"fit/{task}"] = list(whole)
             else:
-                after = calibrated(p, found[f"fit/{task}"])
-            found[f"{split}/{task}/plain"] = _looked_at(y, p)
-            found[f"{split}/{task}/calibrated"] = _looked_at(y, after)
-    return found
+                after = calibrate(p, scores[f"fit/{task}"])
+            scores[f"{split}/{task}/plain"] = _score(y, p)
+            scores[f"{split}/{task}/calibrated"] = _score(y, after)
+    return scores
 
 
-def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
-    """Trains, and looks at the epochs with the best AUC and with the least log loss."""
+def measure(rows: Rows, remedy: Mapping[str, float], seed: int) -> dict[str, dict]:
+    """Trains; returns the scores of the epochs with the best AUC and with the least log loss."""
     import tensorflow as tf
 
     from mptrec_tf.data.features.base import InputShape
@@ -280,14 +283,14 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
                 inputs = {**inputs, CATEGORICAL: tf.where(dropped, self.unknown[None], ids)}
             return super().compute_loss(inputs, training)
 
-    class Look(keras.callbacks.Callback):
+    class ScoreEpochs(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            looks.append(look(self.model, validation, test, rows.tasks))
-            sums = [_mean(one, "validation", "plain", 0) for one in looks]
-            if epoch - int(np.argmax(sums)) >= PATIENCE:
+            epochs.append(score_tasks(self.model, validation, test, rows.tasks))
+            means = [_mean(scores, "validation", "plain", 0) for scores in epochs]
+            if epoch - int(np.argmax(means)) >= PATIENCE:
                 self.model.stop_training = True
 
-    ids, unknown, counts = pack(rows, int(way.get("min_count", 1)))
+    ids, unknown, counts = pack(rows, int(remedy.get("min_count", 1)))
     loop.seed_everything(seed)
     parts = (slice(rows.ends[0]), slice(*rows.ends), slice(rows.ends[1], None))
     train, validation, test = (
@@ -311,7 +314,7 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
     steps = train.steps(config.batch_size)
     tasks = [BinaryTask(name, name, ("1",)) for name in rows.tasks]
     model = WithIdDropout(MPTRec(shape), tasks, plan=Plan(EPOCHS * steps, train.count))
-    rates = rates_of(way, ids, unknown, counts, rows.ends)
+    rates = compute_rates(remedy, ids, unknown, counts, rows.ends)
     if rates.any():
         model.rates = tf.constant(rates, tf.float32)
         model.unknown = tf.constant(unknown, tf.int64)
@@ -320,36 +323,36 @@ def measure(rows: Rows, way: Mapping[str, float], seed: int) -> dict[str, dict]:
         )
     model.fixed_shapes = False  # XLA would compile for longer than so few rows train
     loop.compile_model(model, config, steps)
-    looks = []
+    epochs = []
     model.fit(
         training_batches(train, config.batch_size, seed=seed, epochs=EPOCHS),
         epochs=EPOCHS,
         steps_per_epoch=steps,
         verbose=0,
-        callbacks=[EndEpoch(train), Look()],
+        callbacks=[EndEpoch(train), ScoreEpochs()],
     )
-    by_auc = int(np.argmax([_mean(one, "validation", "plain", 0) for one in looks]))
-    by_loss = int(np.argmin([_mean(one, "validation", "plain", 1) for one in looks]))
+    by_auc = int(np.argmax([_mean(scores, "validation", "plain", 0) for scores in epochs]))
+    by_loss = int(np.argmin([_mean(scores, "validation", "plain", 1) for scores in epochs]))
     unseen = (ids[parts[1]] == unknown).mean(axis=0).max()
-    return {"auc": looks[by_auc], "log loss": looks[by_loss], "unseen": float(unseen)}
+    return {"auc": epochs[by_auc], "log loss": epochs[by_loss], "unseen": float(unseen)}
 
 
-def _mean(found: Mapping[str, list[float]], split: str, which: str, of: int) -> float:
-    """The mean over tasks of AUC (0), relative log loss (1) or calibration (2)."""
+def _mean(scores: Mapping[str, list[float]], split: str, which: str, metric: int) -> float:
+    """Returns the mean over tasks of AUC (0), relative log loss (1) or calibration (2)."""
     return statistics.mean(
-        value[of]
-        for key, value in found.items()
+        value[metric]
+        for key, value in scores.items()
         if key.startswith(f"{split}/") and key.endswith(f"/{which}")
     )
 
 
-def table_row(name: str, way: str, runs: list[dict]) -> dict[str, str | float]:
-    """Means over seeds."""
+def make_row(name: str, remedy: str, runs: list[dict]) -> dict[str, str | float]:
+    """Returns a row of the table: means over seeds."""
 
     def mean(choice, *what):
         return statistics.mean(_mean(run[choice], *what) for run in runs)
 
-    row = {"data": name, "way": way, "seeds": len(runs)}
+    row = {"data": name, "remedy": remedy, "seeds": len(runs)}
     for split in ("validation", "test"):
         row[f"{split}_AUC"] = mean("auc", split, "plain", 0)
         row[f"{split}_loss"] = mean("auc", split, "plain", 1)
@@ -370,26 +373,26 @@ def main(_) -> None:
     if _QUICK.value:
         sets = {"ratings": (ratings, 1)}
     jobs = [
-        (name, way, seed)
+        (name, remedy, seed)
         for name, (_, seeds) in sets.items()
-        for way in (QUICK_WAYS if _QUICK.value else WAYS)
+        for remedy in (QUICK_REMEDIES if _QUICK.value else REMEDIES)
         for seed in range(1, seeds + 1)
-        if way not in RATINGS_1_ONLY or (name, seed) == ("ratings", 1)
+        if remedy not in RATINGS_1_ONLY or (name, seed) == ("ratings", 1)
     ]
-    found: dict[tuple[str, str], list[dict]] = {}
+    results: dict[tuple[str, str], list[dict]] = {}
     with program.progress("trainings", len(jobs), "trainings") as done:
-        for name, way, seed in jobs:
-            words = f"{name} {way} {seed}".replace("/", "of")
+        for name, remedy, seed in jobs:
+            words = f"{name} {remedy} {seed}".replace("/", "of")
             path = os.path.join(_OUTPUT_DIR.value, f"{words}.json")
             if not os.path.exists(path):
-                result = measure(sets[name][0](seed), WAYS[way], seed)
+                result = measure(sets[name][0](seed), REMEDIES[remedy], seed)
                 with open(path, "w", encoding="utf-8") as file:
                     json.dump(result, file)
             with open(path, encoding="utf-8") as file:
-                found.setdefault((name, way), []).append(json.load(file))
+                results.setdefault((name, remedy), []).append(json.load(file))
             done(1)
-    rows = [table_row(name, way, runs) for (name, way), runs in found.items()]
-    print_table(rows, "means over tasks and seeds; log loss over that of the constant")
+    rows = [make_row(name, remedy, runs) for (name, remedy), runs in results.items()]
+    print_table(rows, "Means over tasks and seeds; log loss relative to that of the constant")
 
 
 if __name__ == "__main__":

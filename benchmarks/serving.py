@@ -3,11 +3,10 @@
     python benchmarks/serving.py --model=saved_models/mptrec
 
 Starts a server for the model. Callers are in a process of their own, send requests that were
-encoded before and do not decode the answers, so that the figures are the server's. `bare` is the
-call of the SavedModel that `tf.saved_model.load` returns, from NumPy columns to NumPy answers;
-`session` is what the server calls instead, which is faster. `own` is the share of the median
-latency of a lone caller that is above the bare call; with 128 candidates or more it must be below
-30%.
+encoded before and do not decode the responses, so that the server alone is measured. `bare` is the
+call of the SavedModel that `tf.saved_model.load` returns, from NumPy columns to NumPy outputs;
+`session` is the faster call that the server makes. `own` is the share of the median latency of a
+lone caller that is above the bare call; with 128 candidates or more it must be below 30%.
 """
 
 import json
@@ -28,7 +27,7 @@ from mptrec_tf.errors import InputError
 BOUND = 0.3
 
 _MODEL = flags.DEFINE_string("model", None, "Directory that mptrec-export wrote.")
-_SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds for each figure.", 0.1)
+_SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds for each measurement.", 0.1)
 _CANDIDATES = flags.DEFINE_list("candidates", ["1", "16", "128"], "Rows of a request.")
 _CALLERS = flags.DEFINE_list("callers", ["1", "4", "16", "64"], "Callers at a time.")
 flags.mark_flags_as_required(["model"])
@@ -38,7 +37,7 @@ def main(_) -> None:
     """Runs the benchmark.
 
     Raises:
-      InputError: if the server costs more of its own than it may.
+      InputError: if the server's own cost is above its bound.
     """
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.inference.saved_model import LoadedModel
@@ -46,7 +45,7 @@ def main(_) -> None:
 
     model = LoadedModel(_MODEL.value)
     servable = Servable(model.path)
-    ports = [_free_port(), _free_port()]
+    ports = [_find_free_port(), _find_free_port()]
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mptrec_tf.bin.serve", "--model_name=m"),
@@ -63,15 +62,15 @@ def main(_) -> None:
             raise InputError(f"mptrec-serve does not start with {_MODEL.value}.")
         table, missed = [], []
         for rows in map(int, _CANDIDATES.value):
-            inputs = _inputs(servable, rows)
-            bare, session = _alone(model.path, servable, inputs)
+            inputs = _make_inputs(servable, rows)
+            bare, session = _measure_calls(model.path, servable, inputs)
             for protocol, port in zip(("gRPC", "REST"), ports, strict=True):
                 for callers in map(int, _CALLERS.value):
-                    found = _measured(protocol, port, inputs, callers)
-                    own = 1 - bare / found["p50_ms"] if callers == 1 else None
+                    measured = _measure_server(protocol, port, inputs, callers)
+                    own = 1 - bare / measured["p50_ms"] if callers == 1 else None
                     table.append(
                         {"candidates": rows, "bare_ms": bare, "session_ms": session}
-                        | {"protocol": protocol, "callers": callers, **found}
+                        | {"protocol": protocol, "callers": callers, **measured}
                         | {"own": "" if own is None else f"{max(own, 0):.0%}"}
                     )
                     if own is not None and rows >= 128 and own >= BOUND:
@@ -84,14 +83,14 @@ def main(_) -> None:
         raise InputError(f"the server's own cost is not below {BOUND:.0%}: {', '.join(missed)}.")
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
 
 
-def _inputs(servable, rows: int) -> dict[str, np.ndarray]:
-    """Random values; most are in no vocabulary, which costs a model the same."""
+def _make_inputs(servable, rows: int) -> dict[str, np.ndarray]:
+    """Returns random values; most are in no vocabulary, which costs a model the same."""
     random = np.random.default_rng(1)
     inputs = {}
     for name, tensor in servable.signatures["columns"].inputs.items():
@@ -104,16 +103,16 @@ def _inputs(servable, rows: int) -> dict[str, np.ndarray]:
     return inputs
 
 
-def _alone(path: str, servable, inputs) -> tuple[float, float]:
-    """Median milliseconds of a call of the SavedModel and of its session, in turn, no server."""
+def _measure_calls(path: str, servable, inputs) -> tuple[float, float]:
+    """Returns the median milliseconds of a call of the SavedModel and of its session, in turn."""
     import tensorflow as tf
 
     model = tf.saved_model.load(path).signatures["columns"]
 
     def bare() -> None:
-        answers = model(**{name: tf.constant(values) for name, values in inputs.items()})
-        for answer in answers.values():
-            answer.numpy()
+        outputs = model(**{name: tf.constant(values) for name, values in inputs.items()})
+        for output in outputs.values():
+            output.numpy()
 
     calls = (bare, lambda: servable.run("columns", inputs))
     times = [[] for _ in calls]
@@ -128,10 +127,10 @@ def _alone(path: str, servable, inputs) -> tuple[float, float]:
     return tuple(round(1e3 * statistics.median(own), 3) for own in times)
 
 
-def _measured(protocol: str, port: int, inputs, callers: int) -> dict[str, float]:
-    """Requests per second and percentiles, from callers in another process."""
+def _measure_server(protocol: str, port: int, inputs, callers: int) -> dict[str, float]:
+    """Returns requests per second and percentiles, from callers in another process."""
     if protocol == "gRPC":
-        body = _grpc_body(inputs)
+        body = _make_grpc_body(inputs)
     else:
         columns = {
             name: [v.decode() for v in values] if values.dtype == object else values.tolist()
@@ -147,7 +146,7 @@ def _measured(protocol: str, port: int, inputs, callers: int) -> dict[str, float
     return json.loads(done.stdout)
 
 
-def _grpc_body(inputs) -> bytes:
+def _make_grpc_body(inputs) -> bytes:
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
 
@@ -166,16 +165,16 @@ protocol, port, callers, seconds = sys.argv[1], *map(float, sys.argv[2:])
 body = sys.stdin.buffer.read()
 times = []
 
-async def one(ask, end):
+async def one(send, end):
     while time.perf_counter() < end:
         start = time.perf_counter()
-        await ask()
+        await send()
         times.append(time.perf_counter() - start)
 
-async def load(ask):
-    await ask()
+async def load(send):
+    await send()
     start = time.perf_counter()
-    await asyncio.gather(*(one(ask, start + seconds) for _ in range(int(callers))))
+    await asyncio.gather(*(one(send, start + seconds) for _ in range(int(callers))))
     ordered, spent = sorted(times), time.perf_counter() - start
     at = lambda q: round(1e3 * ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3)
     print(json.dumps({"requests/s": round(len(times) / spent),
@@ -190,12 +189,12 @@ async def main():
     else:
         import aiohttp
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            async def ask():
+            async def send():
                 url = f"http://127.0.0.1:{int(port)}/v1/models/m:predict"
-                async with session.post(url, data=body) as answer:
-                    content = await answer.read()
-                    assert answer.status == 200, content
-            await load(ask)
+                async with session.post(url, data=body) as response:
+                    content = await response.read()
+                    assert response.status == 200, content
+            await load(send)
 
 asyncio.run(main())
 """

@@ -1,15 +1,15 @@
-"""Faults that mptrec-serve must live through.
+"""Faults that mptrec-serve must survive.
 
     python benchmarks/serving_faults.py
 
-Makes a small model of the synthetic data, with weights as they began, and then:
+Makes a small, untrained model of the synthetic data, and then:
 
-1. While 32 callers ask without a pause, half of them over gRPC and half over REST, five versions
-   are swapped in, a task is added, one is removed, a broken version is pushed, and a version is
-   deleted. No request may fail, and each answer is compared with that of the version which it says
-   it comes from.
+1. While 32 callers send requests without a pause, half of them over gRPC and half over REST, five
+   versions are swapped in, a task is added, one is removed, a broken version is pushed, and a
+   version is deleted. No request may fail, and each response is compared with the predictions of
+   the version that it names.
 2. Sends 10,000 malformed requests, and a good one over both protocols after each hundred. Each
-   malformed one gets an error of the right kind, or an answer where the mutation is harmless.
+   malformed one gets an error of the right kind, or a prediction where the mutation is harmless.
 """
 
 import sys
@@ -33,7 +33,7 @@ def main(_) -> None:
     """Runs the benchmark.
 
     Raises:
-      InputError: if a request failed or was answered wrongly.
+      InputError: if a request failed or got a wrong response.
     """
     from mptrec_tf.data.sources.block import read_split
     from mptrec_tf.data.sources.synthetic import Synthetic
@@ -47,8 +47,8 @@ def main(_) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         [block] = read_split(Synthetic({"test": 20}), "test")
-        prepared = prepare_versions(_backbone(root), root / "prepared", block, swaps=_SWAPS.value)
-        names = _raw_columns(root / "prepared" / "1")
+        prepared = prepare_versions(_make_backbone(root), root / "prepared", block, _SWAPS.value)
+        names = _read_raw_columns(root / "prepared" / "1")
         columns = {name: block.columns[name] for name in names}
 
         base = root / "m"
@@ -58,12 +58,12 @@ def main(_) -> None:
             load = Load(server, columns, prepared.expected)
             with load.running(_CALLERS.value):
                 table = change_under_load(server, load, prepared, _ANSWERS.value)
-            rejected = server.metric(':tensorflow:serving:request_count{(?!.*status="OK")')
+            rejected = server.read_metric(':tensorflow:serving:request_count{(?!.*status="OK")')
         print_table(table, f"Changes under load of {_CALLERS.value} callers")
         print_table(
-            load.by_version(prepared.names),
-            f"{load.answers()} right answers by version, {len(load.problems)} requests failed or "
-            f"answered wrongly; {rejected:.0f} rejected by the server",
+            load.make_table(prepared.names),
+            f"{load.count_correct()} correct responses by version, {len(load.problems)} requests "
+            f"failed or got a wrong response; {rejected:.0f} rejected by the server",
         )
         problems += load.problems
 
@@ -73,7 +73,7 @@ def main(_) -> None:
             start = time.monotonic()
             result = fuzz(server, columns, prepared.expected[version], _MUTATED.value, _SEED.value)
         print_table(
-            result.table(),
+            result.make_table(),
             f"{_MUTATED.value} malformed requests and {result.good} good ones in "
             f"{time.monotonic() - start:.0f} s, {len(result.problems)} wrong",
         )
@@ -81,11 +81,11 @@ def main(_) -> None:
     for problem in problems[:50]:
         print(problem, file=sys.stderr)
     if problems:
-        raise InputError(f"{len(problems)} requests failed or got an answer of the wrong kind.")
+        raise InputError(f"{len(problems)} requests failed or got a wrong response.")
 
 
-def _backbone(root: Path) -> str:
-    """Directory of a small backbone, as it begins."""
+def _make_backbone(root: Path) -> str:
+    """Returns the directory of a small, untrained backbone."""
     from mptrec_tf.artifacts.backbones import save_backbone
     from mptrec_tf.data.prepare import prepare
     from mptrec_tf.data.prepared import PreparedData
@@ -105,7 +105,7 @@ def _backbone(root: Path) -> str:
     return str(folder)
 
 
-def _raw_columns(path: Path) -> list[str]:
+def _read_raw_columns(path: Path) -> list[str]:
     from mptrec_tf.inference.saved_model import LoadedModel
 
     return list(LoadedModel(str(path)).column_types)

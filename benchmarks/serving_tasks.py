@@ -1,12 +1,12 @@
-"""What one more task costs a request: latency against the number of added tasks.
+"""The cost of one more task: a request's latency by the number of added tasks.
 
     python benchmarks/serving_tasks.py --backbone=BACKBONE
 
-Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one kind (their weights
-are fresh: what they say does not matter here), and asks all of these models in turn, some calls
-each, by the call that a server makes. One more task costs what the median grows from one task to
-the most, divided by the tasks that came: the first one of a shape begins a computation of its own,
-which is shown apart. It must be at most 3% of the backbone's.
+Exports the backbone with 0, 1, 2, 4, ... 64 added tasks whose heads are of one kind (untrained:
+their predictions do not matter here), and calls all of these models in turn, some calls each, as a
+server does. The cost of one more task is the growth of the median from one task to the most,
+divided by the number of tasks between. The first task of a shape begins a computation of its own,
+and is shown separately. One more task must cost at most 3% of the backbone.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrai
 _KINDS = flags.DEFINE_list("kinds", ["residual_small", "residual", "fixed", "prompt"], "Heads.")
 _COUNTS = flags.DEFINE_list("counts", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of tasks.")
 _CANDIDATES = flags.DEFINE_integer("candidates", 64, "Rows of a request.", 1)
-_SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds of asking for each model.", 0.1)
+_SECONDS = flags.DEFINE_float("seconds", 3.0, "Seconds of calls for each model.", 0.1)
 flags.mark_flags_as_required(["backbone"])
 
 
@@ -36,7 +36,7 @@ def main(_) -> None:
     """Runs the benchmark.
 
     Raises:
-      InputError: if a task costs more than it may.
+      InputError: if a task costs more than its bound.
     """
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.evaluation.report import print_table
@@ -46,7 +46,7 @@ def main(_) -> None:
     table, missed = [], []
     for kind in _KINDS.value:
         with tempfile.TemporaryDirectory() as folder:
-            times = _measured([_servable(backbone, kind, count, folder) for count in counts])
+            times = _measure([_make_servable(backbone, kind, n, folder) for n in counts])
         alone, first = times[:2]
         more = (times[-1] - first) / (counts[-1] - counts[1])
         row = {"head": kind} | {f"{n}_ms": 1e3 * t for n, t in zip(counts, times, strict=True)}
@@ -61,7 +61,7 @@ def main(_) -> None:
         )
 
 
-def _servable(backbone, kind: str, count: int, folder: str):
+def _make_servable(backbone, kind: str, count: int, folder: str):
     from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
     from mptrec_tf.export.serving_model import save_model
@@ -71,7 +71,7 @@ def _servable(backbone, kind: str, count: int, folder: str):
 
     transform = open_transform(backbone.transform_dir)
     ranges = [r for r in get_id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
-    label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is no feature")
+    label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is not a feature")
     packages = []
     for number in range(count):
         task = dataclasses.replace(label, name=f"task_{number}")
@@ -83,8 +83,8 @@ def _servable(backbone, kind: str, count: int, folder: str):
     return Servable(path)
 
 
-def _measured(servables) -> list[float]:
-    """Median seconds of a call of each, asked in turn."""
+def _measure(servables) -> list[float]:
+    """Returns the median seconds of a call of each, called in turn."""
     random = np.random.default_rng(1)
     inputs = {}
     for name, tensor in servables[0].signatures["columns"].inputs.items():
@@ -100,7 +100,7 @@ def _measured(servables) -> list[float]:
     end = time.perf_counter() + _SECONDS.value * len(servables)
     while time.perf_counter() < end:
         for servable, own in zip(servables, times, strict=True):
-            # As in production: the caches hold this model, and not the one before.
+            # As in production: the caches should hold this model, not the one before.
             for call in range(_WARM + _CALLS):
                 start = time.perf_counter()
                 servable.run("columns", inputs)

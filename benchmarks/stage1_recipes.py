@@ -1,11 +1,11 @@
-"""What stage 1 could do better, for the old tasks and for those that are added to it.
+"""Other recipes for stage 1, for its own tasks and for those that are added to it.
 
     python benchmarks/stage1_recipes.py --data_dir=DIR --output_dir=build/stage1_recipes
 
 For each seed and each recipe of stage 1: pre-trains on income and marital without the columns of
 four new tasks, then adds each of these with a `residual_small` and a `prompt` head; and trains all
-six tasks jointly by the same recipe. AUC on the second half of the test file; the first half
-stopped the trainings. What is there already (an interrupted run) is not made again.
+six tasks jointly by the same recipe. AUC on the second half of the test file; the first half is
+for early stopping. An interrupted run continues: existing results are reused.
 """
 
 import json
@@ -14,7 +14,7 @@ import shutil
 import statistics
 
 from absl import flags
-from four_tasks import NEW, OLD, rows_of_task
+from four_tasks import NEW, OLD, select_rows
 from steps import Steps
 
 from mptrec_tf.bin import program
@@ -37,11 +37,13 @@ RECIPES = {
 }
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Directory of the original files.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "build/stage1_recipes", "Where everything goes.")
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", "build/stage1_recipes", "Directory for all results."
+)
 
 
 def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
-    """Returns test and validation AUC by "task/what was trained"."""
+    """Returns AUC by "split/task/what was trained"."""
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
     from mptrec_tf.training.pretraining import pretrain
@@ -49,22 +51,22 @@ def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
     from mptrec_tf.training.run_context import RunContext
 
     shape, training = RECIPES[recipe]
-    found = {}
+    results = {}
     for what, tasks in (("frozen", OLD), ("joint", (*OLD, *NEW))):
         shutil.rmtree(work, ignore_errors=True)
         config = PretrainingConfig(
             tasks, shape=shape, training=TrainingConfig(seed=seed, **training)
         )
         backbone, result = pretrain(data, config, RunContext(work, show_progress=False))
-        found[f"epochs/{what}"] = len(result.history)
+        results[f"epochs/{what}"] = len(result.history)
         for split in ("validation", "test"):
             rows, kinds = load_rows(data, split, tasks), data.spec.select_tasks(tasks)
             for task, value in backbone_scores(backbone, kinds, rows).items():
-                found[f"{split}/{task}/{what}"] = value
+                results[f"{split}/{task}/{what}"] = value
         if what == "frozen":
-            found |= add_tasks(data, backbone, seed, work)
+            results |= add_tasks(data, backbone, seed, work)
     shutil.rmtree(work, ignore_errors=True)
-    return found
+    return results
 
 
 def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
@@ -79,9 +81,9 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
 
     model = PromptedMPTRec(backbone)
     encoded = {s: encode_rows(model, load_rows(data, s, NEW), work) for s in data.splits}
-    found = {}
+    scores = {}
     for task, kind_of_task in zip(NEW, data.spec.select_tasks(NEW), strict=True):
-        rows = rows_of_task(encoded, task, 1.0, seed)
+        rows = select_rows(encoded, task, 1.0, seed)
         for kind in HEADS:
             shutil.rmtree(work, ignore_errors=True)
             learnt, _ = learn(
@@ -93,10 +95,10 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
                 (rows["train"], rows["validation"]),
             )
             heads = {kind: learnt.head}
-            answers, labels, _ = predictions(backbone, kind_of_task, heads, rows["test"])
-            found[f"test/{task}/{kind}"] = auc(labels, answers[kind])
-            found[f"validation/{task}/{kind}"] = learnt.score
-    return found
+            by_head, labels, _ = predictions(backbone, kind_of_task, heads, rows["test"])
+            scores[f"test/{task}/{kind}"] = auc(labels, by_head[kind])
+            scores[f"validation/{task}/{kind}"] = learnt.score
+    return scores
 
 
 def main(_) -> None:
@@ -121,10 +123,10 @@ def main(_) -> None:
         for recipe in RECIPES:
             path = f"{output}/results/{recipe}-{seed}.json"
             if not os.path.exists(path):
-                found = measure(data, recipe, seed, f"{output}/work")
-                print(recipe, seed, json.dumps(found), flush=True)
+                result = measure(data, recipe, seed, f"{output}/work")
+                print(recipe, seed, json.dumps(result), flush=True)
                 with open(path, "w", encoding="utf-8") as file:
-                    json.dump(found, file)
+                    json.dump(result, file)
             with open(path, encoding="utf-8") as file:
                 by_recipe.setdefault(recipe, []).append(json.load(file))
     for split in ("validation", "test"):
@@ -132,7 +134,10 @@ def main(_) -> None:
         for task in (*OLD, *NEW):
             for what in ("frozen", "joint") if task in OLD else (*HEADS, "joint"):
                 key = f"{split}/{task}/{what}"
-                cells = {r: statistics.mean(f[key] for f in runs) for r, runs in by_recipe.items()}
+                cells = {
+                    recipe: statistics.mean(result[key] for result in results)
+                    for recipe, results in by_recipe.items()
+                }
                 rows.append({"task": task, "trained": what, **cells})
         print_table(rows, f"{split} AUC by stage 1's recipe, mean of seeds 1, 2, 3")
 

@@ -1,10 +1,10 @@
-"""How many samples per second both stages train on, at the paper's shape for Census-Income.
+"""Training speed of both stages in samples per second, at the paper's shape for Census-Income.
 
     python benchmarks/throughput.py --epochs=7
 
-Rows are random packed features of that shape (what they hold does not change the work done).
-Each epoch is timed by itself, input pipeline included; the first, which traces the graph, is
-left out, and the median of the others is shown.
+Rows are random packed features of that shape (their values do not affect the speed). Each epoch is
+timed by itself, input pipeline included; the first, which traces the graph, is left out, and the
+median of the others is shown.
 """
 
 import statistics
@@ -48,7 +48,7 @@ def main(_) -> None:
         def on_epoch_end(self, epoch, logs=None):
             self.seconds.append(time.perf_counter() - self.begin)
 
-    def samples_per_second(model, rows) -> list[float]:
+    def measure_speeds(model, rows) -> list[float]:
         times = EpochTimes()
         steps = rows.steps(_BATCH_SIZE.value)
         loop.compile_model(model, TrainingConfig(), steps)
@@ -80,13 +80,13 @@ def main(_) -> None:
     plan = Plan(_EPOCHS.value * rows.steps(_BATCH_SIZE.value), count)
     tasks = [BinaryTask(name, name, ("1",)) for name in _TASKS]
     model = MPTRecTrainer(MPTRec(shape), tasks, plan=plan)
-    speeds = {"1, pre-training": samples_per_second(model, rows)}
+    speeds = {"1, pre-training": measure_speeds(model, rows)}
     prompted = PromptedMPTRec(model.backbone)
     prompted.add_task(BinaryTask("new", "new", ("1",)))
     begin = time.perf_counter()
     encoded = encode_rows(prompted, rows, directory="")
     speeds["encoding, once"] = [count / (time.perf_counter() - begin)]
-    speeds["2, prompt tuning from what was encoded"] = samples_per_second(prompted, encoded)
+    speeds["2, prompt tuning from encoded rows"] = measure_speeds(prompted, encoded)
     table = [
         {
             "stage": stage,

@@ -197,4 +197,4 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
         return SourceConfig(spec=load(spec), files=files)
     if files:
         raise InputError(f"--{next(iter(files))}_files goes with --spec, not with --dataset.")
-    return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.options())
+    return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.read_options())

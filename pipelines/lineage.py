@@ -312,7 +312,7 @@ def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.export.versions import newest_version
 
-    output = output_files.ready(_OUTPUT.value) if _OUTPUT.value else None
+    output = output_files.prepare(_OUTPUT.value) if _OUTPUT.value else None
     version = newest_version(_MODEL.value)
 
     # What takes seconds to import comes after what can be wrong.

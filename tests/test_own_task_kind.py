@@ -320,7 +320,11 @@ def test_a_split_of_one_label_is_rejected(data):
 
 
 def test_training_goes_by_scores(way, data, capsys):
-    from mptrec_tf.bin.results import comparison_table, new_task_table, pretraining_table
+    from mptrec_tf.bin.results import (
+        print_comparison_table,
+        print_new_task_table,
+        print_pretraining_table,
+    )
 
     stored, result, package, chosen, candidates, compared = way
     best = result.best
@@ -332,9 +336,9 @@ def test_training_goes_by_scores(way, data, capsys):
     curve = [logs["val_deviance_score/clicks"] for logs in chosen.result.history]
     assert chosen.score == pytest.approx(max(curve), abs=1e-5)
     assert len(candidates) > 1
-    pretraining_table(stored, result)
-    new_task_table(stored, package, chosen, candidates)
-    comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
+    print_pretraining_table(stored, result)
+    print_new_task_table(stored, package, chosen, candidates)
+    print_comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
     printed = capsys.readouterr().out
     for text in (
         "validation AUC",

@@ -2,11 +2,11 @@
 
     mptrec-add-task --backbone=BACKBONE --data=DATA --task=education --output_dir=TASK
 
-Trains a small head (a prompt, a gate, a tower and what its kind brings); the backbone and every
-other task stay as they are. Which kind is best differs from task to task: all are tried, and the
+Trains a small head (a prompt, a gate, a tower and the parts of its kind); the backbone and every
+other task stay as they are. The best kind differs from task to task: all are tried, and the
 validation rows choose.
-A run that was killed is continued by starting it again with the same flags. Data of a later day,
-or with a new label column, are prepared by mptrec-prepare --backbone=BACKBONE.
+To continue a run that was killed, start it again with the same flags. To prepare data of a later
+day, or with a new label column, use mptrec-prepare --backbone=BACKBONE.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ _HEAD = flags.DEFINE_enum(
     [AUTO, *HEADS.names()],
     "What is trained: the paper's prompt, its two simpler forms, a prompt with a small expert of "
     "its own, or a tower alone, which fits every model. auto: trains those that fit the model best "
-    "and keeps the smallest that is as good as the best of them on the validation rows.",
+    "and selects the smallest that is as good as the best of them on the validation rows.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare",
     False,
-    "Also train the task alone from scratch, and all tasks jointly, and say which is better, for "
-    "the old tasks, too; by the test rows, which nothing else looks at.",
+    "Also train the task alone from scratch, and all tasks jointly, and report which is better, "
+    "for the old tasks, too; by the test rows, which nothing else uses.",
 )
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in HEADS.all().values()))
 shape_flags.define(*_SHAPES)
@@ -63,15 +63,15 @@ def main(_: list[str]) -> None:
     )
     if _COMPARE.value:
         check_has_labels(described.shape.tasks, data)
-    shape = shape_flags.given(*_SHAPES)
-    config = NewTaskConfig(_HEAD.value, shape, training_flags.training_fields())
+    shape = shape_flags.read_fields(*_SHAPES)
+    config = NewTaskConfig(_HEAD.value, shape, training_flags.read_training_fields())
     if config.head != AUTO:
         check_fits([config.head], MODELS.get(described.model).offers, described.model)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import save_trained_package
-    from mptrec_tf.bin.results import comparison_table, new_task_table
+    from mptrec_tf.bin.results import print_comparison_table, print_new_task_table
     from mptrec_tf.models.prompted import NewTask
     from mptrec_tf.training.new_task import learn
     from mptrec_tf.training.reference import compare
@@ -112,8 +112,8 @@ def main(_: list[str]) -> None:
         chosen.result,
         work,
     )
-    new_task_table(backbone, package, chosen, candidates)
-    comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
+    print_new_task_table(backbone, package, chosen, candidates)
+    print_comparison_table(data.spec.select_tasks([row["task"] for row in compared]), compared)
 
 
 def run() -> None:

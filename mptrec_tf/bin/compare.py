@@ -1,11 +1,11 @@
-"""Compares what two versions of a model answer to the same raw rows.
+"""Compares the predictions of two versions of a model for the same raw rows.
 
     mptrec-compare --a=saved_models/mptrec/1 --b=saved_models/mptrec/2 --input=rows.csv
 
-Per task: whether the predictions are the same to the last bit, the largest difference and where it
-is, the rank correlation, and each version's score (of a binary task, its AUC) where the rows have
+Per task: whether the predictions are the same to the last bit, the largest difference and its row,
+the rank correlation, and each version's score (of a binary task, its AUC) where the rows have
 labels. The input is CSV with a header, or TFRecord of tf.Examples. With --require_identical the
-exit status is not 0 if one of these tasks differs: for a script that lets a version go live.
+exit status is not 0 if one of these tasks differs, for scripts that deploy a version.
 """
 
 from absl import flags
@@ -42,10 +42,10 @@ def main(_: list[str]) -> None:
         check_writable(_OUTPUT.value)
     described = [check_model(path) for path in (_A.value, _B.value)]
     if all(described):
-        _required(*described)
+        _read_required_tasks(*described)
     check_files([_INPUT.value])
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.sources.tabular import estimate_file_rows, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.comparing import compare
@@ -53,40 +53,40 @@ def main(_: list[str]) -> None:
 
     output = _OUTPUT.value
     if output:
-        output = output_files.ready(output, {_INPUT.value: "the input"})
+        output = output_files.prepare(output, {_INPUT.value: "the input"})
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
-    required = _required(a.spec, b.spec)
-    text_format = format_flags.text_format(a.spec.text_format)
+    required = _read_required_tasks(a.spec, b.spec)
+    text_format = format_flags.read_text_format(a.spec.text_format)
     with program.progress("comparing", estimate_file_rows(_INPUT.value)) as on_rows:
-        found = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
+        compared = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
     print_table(
-        [{"task": task, **_shown(values)} for task, values in found.items()],
+        [{"task": task, **_format_row(values)} for task, values in compared.items()],
         f"{a.path} (a) and {b.path} (b) on {_INPUT.value}",
     )
     if output:
-        write_file(output, to_json({"a": a.path, "b": b.path, "tasks": found}) + "\n")
+        write_file(output, to_json({"a": a.path, "b": b.path, "tasks": compared}) + "\n")
         print(f"written to {display_path(output)}")
-    differing = [task for task in sorted(required) if not found[task]["identical"]]
+    differing = [task for task in sorted(required) if not compared[task]["identical"]]
     if differing:
         raise InputError(f"the two models differ in {', '.join(differing)}.")
 
 
-def _required(a: DatasetSpec, b: DatasetSpec) -> set[str]:
-    """The tasks that must not differ."""
+def _read_required_tasks(a: DatasetSpec, b: DatasetSpec) -> set[str]:
+    """Returns the tasks that must not differ."""
     common = set(a.task_names) & set(b.task_names)
     required = common if _REQUIRE_IDENTICAL.value == ["all"] else set(_REQUIRE_IDENTICAL.value)
     for name in sorted(required - common):
         raise InputError(
-            f"--require_identical names {name!r}, which is no task of both models; these are "
+            f"--require_identical names {name!r}, which is not a task of both models; these are "
             f"{', '.join(sorted(common)) or 'none'}{did_you_mean(name, common)}"
         )
     return required
 
 
-def _shown(values: dict) -> dict:
+def _format_row(values: dict) -> dict:
     if "only_in" in values:
         return {"identical": f"only in {values['only_in']}"}
-    # Four places would show a difference in the last bits as none.
+    # Four places would show a difference in the last bits as 0.
     return {
         **values,
         "identical": "yes" if values["identical"] else "no",

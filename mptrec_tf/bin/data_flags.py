@@ -18,7 +18,7 @@ from mptrec_tf.storage.file_systems import get_file_system
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
 
-# The tasks of the data sets, where none are named.
+# The default tasks of the data sets, for help texts.
 DEFAULT_TASKS = "; ".join(
     f"{name}: {','.join(dataset.tasks)}" for name, dataset in registry.DATASETS.all().items()
 )
@@ -26,13 +26,12 @@ DEFAULT_TASKS = "; ".join(
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    f"A data set that is known by its name: {' or '.join(registry.DATASETS.names())}. "
-    "For your own, see --spec.",
+    f"A built-in data set: {' or '.join(registry.DATASETS.names())}. For your own, see --spec.",
 )
 
 
 def _option_flags() -> dict[str, flags.FlagHolder]:
-    """Defines a flag for each option of the data sets; those of one name share it."""
+    """Defines a flag for each option of the data sets; options of one name share a flag."""
     by_name: dict[str, list[tuple[str, Option]]] = {}
     for name, dataset in registry.DATASETS.all().items():
         for option_name, option in dataset.options.items():
@@ -52,18 +51,18 @@ def _option_flags() -> dict[str, flags.FlagHolder]:
 # The options' flags by the options' names.
 OPTIONS = _option_flags()
 SPEC = flags.DEFINE_string(
-    "spec", None, "Your own data: YAML file that says which columns are features and labels."
+    "spec", None, "Your own data: YAML file that describes its features and labels."
 )
 flags.adopt_module_key_flags(format_flags)
 
 
-def options() -> dict[str, Any]:
-    """Returns the options that the flags give, by name; those with their default are left out."""
+def read_options() -> dict[str, Any]:
+    """Returns the options that the flags set, by name; defaults are left out."""
     return {n: flag.value for n, flag in OPTIONS.items() if flag.value != flag.default}
 
 
 def check_no_options() -> None:
-    """Rejects options of data sets beside a spec.
+    """Rejects options of built-in data sets, for use with a spec.
 
     Raises:
       InputError: naming the flag.
@@ -74,14 +73,14 @@ def check_no_options() -> None:
 
 
 def check_options(dataset: str) -> None:
-    """Rejects options that a data set does not have, and directories that are not there.
+    """Rejects options that a data set does not have, and directories that do not exist.
 
     Raises:
       InputError: naming the option or its flag.
     """
     of = registry.DATASETS.get(dataset)
-    of.check_options(options())
-    for name, value in options().items():
+    of.check_options(read_options())
+    for name, value in read_options().items():
         if of.options[name].is_directory and not get_file_system(value).isdir(value):
             raise InputError(
                 f"--{OPTIONS[name].name}: there is no directory {value}; give that of the original "
@@ -89,7 +88,7 @@ def check_options(dataset: str) -> None:
             )
 
 
-def files_flag(split: str) -> flags.FlagHolder:
+def define_files_flag(split: str) -> flags.FlagHolder:
     """Defines `--<split>_files`."""
     return flags.DEFINE_list(
         f"{split}_files",
@@ -99,21 +98,21 @@ def files_flag(split: str) -> flags.FlagHolder:
 
 
 def _files(split: str) -> str:
-    """The name of the flag for a split's files; where there is one split, it is called `files`."""
+    """Returns the name of the flag for a split's files; a single split is called `files`."""
     return split if split == "files" else f"{split}_files"
 
 
-def spec_from_flags(
+def read_spec(
     patterns: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None
 ) -> DatasetSpec:
-    """Returns the spec of the data set that the flags name; imports no TensorFlow.
+    """Returns the spec of the data set in the flags; imports no TensorFlow.
 
     Args:
       patterns: Files by split, for a user's own data.
       tasks: Names of the tasks of a built-in data set. Defaults to the data set's own.
 
     Raises:
-      InputError: if the flags name no data set, or two, or what is not there.
+      InputError: if the flags name no data set, or two, or files that do not exist.
     """
     from mptrec_tf.data.spec_yaml import load
 
@@ -133,27 +132,27 @@ def spec_from_flags(
     if missing:
         raise InputError(f"--spec needs --{_files(missing[0])} too.")
     spec = load(SPEC.value)
-    spec = dataclasses.replace(spec, text_format=format_flags.text_format(spec.text_format))
+    spec = dataclasses.replace(spec, text_format=format_flags.read_text_format(spec.text_format))
     for files in given.values():
         registry.check_files(files)
     return spec
 
 
-def open_from_flags(
+def open_source(
     patterns: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None
 ) -> Source:
-    """Opens the data set that the flags name.
+    """Opens the data set in the flags.
 
     Args:
       patterns: Files by split, for a user's own data.
       tasks: Names of the tasks of a built-in data set. Defaults to the data set's own.
 
     Raises:
-      InputError: as `spec_from_flags` does, or if the data set cannot be opened.
+      InputError: as `read_spec` does, or if the data set cannot be opened.
     """
-    spec = spec_from_flags(patterns, tasks)
+    spec = read_spec(patterns, tasks)
     if SPEC.value:
         from mptrec_tf.data.sources.tabular import Tabular
 
         return Tabular(spec, patterns)
-    return registry.open_source(DATASET.value, tasks=tasks or None, **options())
+    return registry.open_source(DATASET.value, tasks=tasks or None, **read_options())

@@ -1,4 +1,4 @@
-"""What holds where a flag is not given, shown by --help: read from the configurations."""
+"""Shows in --help the defaults that flags take from the configurations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,20 +10,20 @@ _NONE = "none"
 
 
 def show(configurations: Mapping[str, Sequence[Any]]) -> None:
-    """Lets --help say what fields of configurations hold where the flags of their names do not.
+    """Lets --help show the fields of configurations as the defaults of the flags of their names.
 
     Args:
-      configurations: By kind, where kinds differ in what holds: "30; residual: 15" is 30 for every
-        kind but `residual`. A flag of no field's name is left as it is.
+      configurations: By kind, where kinds differ in their defaults: "30; residual: 15" is 30 for
+        every kind but `residual`. Flags without a field of their name stay as they are.
     """
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
-        texts = {kind: _text(name, fields) for kind, fields in configurations.items()}
+        texts = {kind: _format_default(name, fields) for kind, fields in configurations.items()}
         if flag.default is None and set(texts.values()) - {_NONE}:
-            flag.default_as_str = joined(texts)
+            flag.default_as_str = join_kinds(texts)
 
 
-def _text(name: str, configurations: Sequence[Any]) -> str:
+def _format_default(name: str, configurations: Sequence[Any]) -> str:
     for configuration in configurations:
         if hasattr(configuration, name):
             value = getattr(configuration, name)
@@ -33,8 +33,8 @@ def _text(name: str, configurations: Sequence[Any]) -> str:
     return _NONE
 
 
-def joined(texts: Mapping[str, str]) -> str:
-    """The first kind's text, and after it those of kinds that differ from it."""
+def join_kinds(texts: Mapping[str, str]) -> str:
+    """Returns the first kind's text, and after it those of kinds that differ from it."""
     kinds: dict[str, list[str]] = {}
     for kind, text in texts.items():
         kinds.setdefault(text, []).append(kind)

@@ -4,13 +4,13 @@ r"""Evaluates an exported model on labelled raw rows.
         --split=test --output=metrics.json
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
 
-With --spec, its features, labels, user id and weight have to be those that the model was trained
-with; tasks that only one of the two has are left out, and named at the end.
+With --spec, its features, labels, user id and weight must be those that the model was trained with;
+tasks that only one of the two has are left out, and listed at the end.
 
 Per binary task: AUC, AUC within users where the data have a user id, log loss, calibration (mean
 prediction over mean label) and expected calibration error (ece), rows and positives. Where the
-true probability is known (synthetic data), the best reachable AUC stands beside the model's. Tasks
-of another kind have metrics of their own.
+true probability is known (synthetic data), the best reachable AUC is shown beside the model's.
+Tasks of another kind have metrics of their own.
 """
 
 from absl import flags
@@ -20,7 +20,7 @@ from mptrec_tf.bin import data_flags, output_files, program
 _MODEL = flags.DEFINE_string(
     "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
 )
-_TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all that the model answers.")
+_TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all of the model's.")
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Rows to evaluate on, with --dataset."
 )
@@ -40,24 +40,24 @@ def main(_: list[str]) -> None:
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
-    spec = data_flags.spec_from_flags({"files": _FILES.value})
+    spec = data_flags.read_spec({"files": _FILES.value})
     described = check_model(_MODEL.value, _TASKS.value)
-    # A built-in data set has labels of more tasks than those it has by default.
+    # A built-in data set has labels of more tasks than its default ones.
     labelled = None
     if data_flags.DATASET.value and described and described.name == spec.name:
         labelled = described.task_names
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import evaluate
 
     split = "files" if data_flags.SPEC.value else _SPLIT.value
-    source = data_flags.open_from_flags({"files": _FILES.value}, labelled)
+    source = data_flags.open_source({"files": _FILES.value}, labelled)
     output = _OUTPUT.value
     if output:
         others = dict.fromkeys(source.shards(split), "an input") if data_flags.SPEC.value else {}
-        output = output_files.ready(output, others)
+        output = output_files.prepare(output, others)
     model = LoadedModel(_MODEL.value)
     with program.progress("evaluating", source.estimated_rows(split)) as on_rows:
         metrics = evaluate(model, source, split, _TASKS.value, on_rows)

@@ -4,10 +4,10 @@
     mptrec-export --add=TASK3 --output_dir=saved_models/mptrec
     mptrec-export --replace=TASK1 --remove=name_of_task2 --output_dir=saved_models/mptrec
 
-The SavedModel takes raw columns and gives one prediction per task. The first form makes a version
-from its parts: without --tasks it answers the pre-trained tasks alone. The others make the next
-version from the newest one there (or --from_version), and need nothing but it. Every other task's
-answers stay the same bit for bit.
+The SavedModel takes raw columns and returns one prediction per task. The first form makes a version
+from its parts: without --tasks it predicts the pre-trained tasks only. The others make the next
+version from the newest one there (or --from_version), and need nothing else. Every other task's
+predictions stay the same bit for bit.
 """
 
 from absl import flags
@@ -17,14 +17,16 @@ from mptrec_tf.errors import InputError
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _TASKS = flags.DEFINE_list("tasks", [], "Directories that mptrec-add-task wrote, by commas.")
-_ADD = flags.DEFINE_list("add", [], "Directories of tasks to add to the version that is there.")
-_REPLACE = flags.DEFINE_list("replace", [], "Directories of tasks that take the place of theirs.")
+_ADD = flags.DEFINE_list("add", [], "Directories of tasks to add to the existing version.")
+_REPLACE = flags.DEFINE_list(
+    "replace", [], "Directories of tasks that replace those of their names."
+)
 _REMOVE = flags.DEFINE_list("remove", [], "Names of added tasks that the next version leaves out.")
 _FROM_VERSION = flags.DEFINE_integer(
     "from_version", None, "The version that is changed. Default: the newest.", lower_bound=1
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "TF Serving's base path of the model; the next version is made in it."
+    "output_dir", None, "TF Serving's base path of the model; the next version is written to it."
 )
 flags.mark_flags_as_required(["output_dir"])
 
@@ -38,7 +40,7 @@ def main(_: list[str]) -> None:
     if bool(_BACKBONE.value) == changes or (changes and _TASKS.value):
         raise InputError(
             "give --backbone (and --tasks) to make a version from its parts, or --add, --replace "
-            "or --remove to change the one that is there."
+            "or --remove to change an existing one."
         )
     if _FROM_VERSION.value and not changes:
         raise InputError("--from_version goes with --add, --replace or --remove.")
@@ -50,21 +52,21 @@ def main(_: list[str]) -> None:
         described, packages = version_contents.describe_parts(version)
     else:
         described, packages = manifests.describe_backbone(_BACKBONE.value), []
-    given = {directory: manifests.describe_package(directory) for directory in directories}
-    for package in given.values():
+    by_directory = {directory: manifests.describe_package(directory) for directory in directories}
+    for package in by_directory.values():
         manifests.check_trained_on(package, described)
         manifests.check_addable(described, package.task)
     version_contents.changed(
         packages,
-        [given[directory] for directory in (*_TASKS.value, *_ADD.value)],
-        [given[directory] for directory in _REPLACE.value],
+        [by_directory[directory] for directory in (*_TASKS.value, *_ADD.value)],
+        [by_directory[directory] for directory in _REPLACE.value],
         _REMOVE.value,
     )
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import load_package
-    from mptrec_tf.bin.results import export_table
+    from mptrec_tf.bin.results import print_export_table
     from mptrec_tf.export.serving_model import export
     from mptrec_tf.export.version_parts import changed, load_parts
 
@@ -89,7 +91,7 @@ def main(_: list[str]) -> None:
             packages = load_packages(_TASKS.value)
         path, version = export(backbone, packages, _OUTPUT_DIR.value)
         on_steps(1)
-    export_table(backbone, packages, path, version)
+    print_export_table(backbone, packages, path, version)
 
 
 def run() -> None:

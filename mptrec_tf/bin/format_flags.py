@@ -1,4 +1,4 @@
-"""The flag that says how text files are written, for the programs that read rows."""
+"""The flag for the format of text files, for the programs that read rows."""
 
 import dataclasses
 
@@ -10,20 +10,20 @@ from mptrec_tf.errors import InputError
 DELIMITER = flags.DEFINE_string(
     "delimiter",
     None,
-    "What stands between the values of text files: a character, or tab, comma, semicolon, pipe, "
-    "space. Default: what the spec says; otherwise a tab in .tsv files and a comma in others.",
+    "Separates the values in text files: a character, or tab, comma, semicolon, pipe, space. "
+    "Default: the spec's; otherwise a tab in .tsv files and a comma in others.",
 )
 
 
-def text_format(of_spec: TextFormat) -> TextFormat:
+def read_text_format(of_spec: TextFormat) -> TextFormat:
     """Returns a spec's format, with the flag's delimiter if it is given.
 
     Raises:
-      InputError: if the delimiter is no single character.
+      InputError: if the delimiter is not a single character.
     """
     if DELIMITER.value is None:
         return of_spec
-    given = dataclasses.replace(of_spec, delimiter=DELIMITER.value)
-    for problem in given.problems():
+    changed = dataclasses.replace(of_spec, delimiter=DELIMITER.value)
+    for problem in changed.problems():
         raise InputError(f"--{problem}.")
-    return given
+    return changed

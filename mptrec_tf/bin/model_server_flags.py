@@ -1,7 +1,8 @@
 """Flags of TF Serving's tensorflow_model_server that do nothing in mptrec-serve.
 
-A command line for one server is one for the other: these are accepted, and a note on standard
-error says why they do nothing. All others that tensorflow_model_server has are obeyed, see `serve`.
+A command line for one server works with the other: these flags are accepted, and a note on standard
+error explains why they do nothing. All other flags of tensorflow_model_server have an effect, see
+`serve`.
 """
 
 from absl import flags
@@ -14,11 +15,11 @@ _DEFINE = {
 }
 _NO_LITE = "there is no TensorFlow Lite here, and the SavedModel is served"
 _ONE_LOADS = "one thread loads and unloads versions, and requests do not wait for it"
-_ONE_READS = "one thread reads all requests; num_batch_threads says how many run at a time"
+_ONE_READS = "one thread reads all requests; num_batch_threads sets how many run at a time"
 _NO_XLA = "sessions compile nothing with XLA"
 _DROPPED = "TF Serving itself has dropped it"
 
-# What it is called, its type, and why it does nothing.
+# Name, type, and why it does nothing.
 UNUSED = (
     (
         "allow_version_labels_for_unavailable_models",
@@ -64,8 +65,8 @@ for _name, _kind, _why in UNUSED:
     _DEFINE[_kind](_name, None, f"Does nothing here: {_why}.")
 
 
-def notes() -> list[str]:
-    """A sentence for each of them that was given."""
+def describe_unused() -> list[str]:
+    """Returns a sentence for each of these flags that was given."""
     return [
         f"--{name} does nothing here: {why}."
         for name, _, why in UNUSED

@@ -1,16 +1,16 @@
-"""Output files of programs: checked before any work is done for them; standard output is one."""
+"""Output files of programs, and standard output; they are checked before any work is done."""
 
 from collections.abc import Mapping
 
 
-def ready(path: str, others: Mapping[str, str] | None = None) -> str:
-    """Checks an output; where it is standard output, nothing but the data go there from now on.
+def prepare(path: str, others: Mapping[str, str] | None = None) -> str:
+    """Checks an output; if it is standard output, only the data go there from now on.
 
-    What else is printed, also by libraries, then goes to standard error.
+    All other output, also of libraries, then goes to standard error.
 
     Args:
-      path: What `directories.check_writable` takes.
-      others: What other paths are that it must not be, by path.
+      path: As for `directories.check_writable`.
+      others: Paths that it must not be, each with what it is, for messages.
 
     Returns:
       The path to write to.

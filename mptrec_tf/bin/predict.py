@@ -5,14 +5,14 @@ r"""Predicts tasks for raw rows, with an exported model.
         --keep=user_id,item_id --tasks=buy --rejects=rejects.csv --output=-
 
 The input is CSV with a header, TFRecord of tf.Examples, or data sets of TensorFlow Datasets;
-columns that neither the model nor --keep needs are passed over. The output is CSV: the columns
-that are kept, as they came, then one with the prediction for each task; a line per row, in the
-order of the inputs.
+columns that neither the model nor --keep needs are ignored. The output is CSV: the columns of
+--keep, unchanged, then one with the prediction for each task; a line per row, in the order of the
+inputs.
 
-A row that cannot be read ends the run, and there is no output. With --rejects such rows go to a
-CSV file: their file, line (or number of the record), reason and, where it can be had, the row
-itself. The output holds all others, and the exit status is 3 if there were any. --output=- is
-standard output; tables and progress go to standard error then.
+A row that cannot be read ends the run, without an output. With --rejects such rows go to a CSV
+file: their file, line (or number of the record), reason and, if possible, the row itself. The
+output holds all others, and the exit status is 3 if any row was rejected. --output=- is standard
+output; tables and progress go to standard error then.
 """
 
 import sys
@@ -34,10 +34,10 @@ _INPUT = flags.DEFINE_list(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "CSV file to write; -: standard output.")
 _KEEP = flags.DEFINE_list(
-    "keep", [], "Columns of the input that stand before the predictions, by commas."
+    "keep", [], "Columns of the input to copy before the predictions, by commas."
 )
 _TASKS = flags.DEFINE_list(
-    "tasks", [], "Tasks to predict, in this order. Default: all that the model answers."
+    "tasks", [], "Tasks to predict, in this order. Default: all of the model's."
 )
 _REJECTS = flags.DEFINE_string(
     "rejects", None, "CSV file for rows that cannot be read; without it the first one is an error."
@@ -63,7 +63,7 @@ def main(_: list[str]) -> None:
     check_model(_MODEL.value, _TASKS.value)
     check_files(_INPUT.value)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.sources.tabular import Tabular, read_file
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.inference.rejects import rejects_file
@@ -73,16 +73,18 @@ def main(_: list[str]) -> None:
 
     check_keep(_KEEP.value, _TASKS.value)
     model = LoadedModel(_MODEL.value)
-    text_format = format_flags.text_format(model.spec.text_format)
+    text_format = format_flags.read_text_format(model.spec.text_format)
     spec = dataclasses.replace(model.spec, text_format=text_format)
     source = Tabular(spec, {"input": _INPUT.value})
     shards = source.shards("input")
     inputs = dict.fromkeys(shards, "an input")
-    output = output_files.ready(_OUTPUT.value, inputs)
+    output = output_files.prepare(_OUTPUT.value, inputs)
     with contextlib.ExitStack() as stack:
         rejects = None
         if _REJECTS.value:
-            rejects = stack.enter_context(rejects_file(output_files.ready(_REJECTS.value, inputs)))
+            rejects = stack.enter_context(
+                rejects_file(output_files.prepare(_REJECTS.value, inputs))
+            )
         on_bad_row = rejects.add if rejects else None
         needed = (*model.column_types, *_KEEP.value)
         on_rows = stack.enter_context(

@@ -6,8 +6,8 @@ r"""Prepares a data set for training: packed features and labels, and the prepro
         --test_files=c.csv --output_dir=DATA
 
 It runs on Apache Beam: --runner and the runner's own flags are passed on, for Flink, Spark or
-Dataflow. Vocabularies and scales come from the training rows. For the data of a task that is to
-join an existing backbone, give --backbone: its preprocessing is used as it is.
+Dataflow. Vocabularies and scales come from the training rows. For the data of a task that will be
+added to an existing backbone, give --backbone: its preprocessing is used unchanged.
 """
 
 import sys
@@ -17,17 +17,17 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for what is prepared.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the prepared data.")
 _TASKS = flags.DEFINE_list(
     "tasks",
     [],
-    "Built-in data sets: tasks to label, now and to come; their label columns are left out of the "
-    f"features. Default: {data_flags.DEFAULT_TASKS}.",
+    "Built-in data sets: tasks to label, for now and later; their label columns are left out of "
+    f"the features. Default: {data_flags.DEFAULT_TASKS}.",
 )
 _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."
 )
-_FILES = {split: data_flags.files_flag(split) for split in ("train", "validation", "test")}
+_FILES = {split: data_flags.define_files_flag(split) for split in ("train", "validation", "test")}
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(data_flags)
 
@@ -42,12 +42,12 @@ def main(beam_args: list[str]) -> None:
     patterns = {split: flag.value for split, flag in _FILES.items()}
     if data_flags.SPEC.value and _TASKS.value:
         raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
-    spec = data_flags.spec_from_flags(patterns, _TASKS.value)
+    spec = data_flags.read_spec(patterns, _TASKS.value)
     if _BACKBONE.value:
         described = describe_backbone(_BACKBONE.value)
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.prepare import check_beam_args, prepare
     from mptrec_tf.data.prepared import summarize_splits
     from mptrec_tf.data.prepared_checks import DataChecks, find_shared_files
@@ -56,7 +56,7 @@ def main(beam_args: list[str]) -> None:
     from mptrec_tf.evaluation.report import print_table
 
     check_beam_args(beam_args)
-    source = data_flags.open_from_flags(patterns, _TASKS.value)
+    source = data_flags.open_source(patterns, _TASKS.value)
     transform_dir = None
     if _BACKBONE.value:
         from mptrec_tf.artifacts.backbones import load_backbone

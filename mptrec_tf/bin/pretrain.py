@@ -2,8 +2,8 @@
 
     mptrec-pretrain --data=DATA --tasks=income,marital --output_dir=BACKBONE --seed=1
 
-A run that was killed is continued by starting it again with the same flags. The defaults are the
-paper's settings for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
+To continue a run that was killed, start it again with the same flags. The defaults are the paper's
+settings (arXiv 2408.17214) for Census-Income. TensorBoard: tensorboard --logdir=BACKBONE/logs
 """
 
 from absl import flags
@@ -44,15 +44,15 @@ def main(_: list[str]) -> None:
     config = PretrainingConfig(
         tuple(_TASKS.value),
         _MODEL.value,
-        shape_flags.given(*_SHAPES),
-        shape_flags.given(*_LOSSES),
-        TrainingConfig(**training_flags.training_fields()),
+        shape_flags.read_fields(*_SHAPES),
+        shape_flags.read_fields(*_LOSSES),
+        TrainingConfig(**training_flags.read_training_fields()),
     )
     config.check_fields()
 
-    # What takes seconds to import comes after what can be wrong.
+    # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import save_trained_backbone
-    from mptrec_tf.bin.results import pretraining_table
+    from mptrec_tf.bin.results import print_pretraining_table
     from mptrec_tf.training.pretraining import pretrain
     from mptrec_tf.training.run_context import RunContext
 
@@ -61,7 +61,7 @@ def main(_: list[str]) -> None:
     stored = save_trained_backbone(
         _OUTPUT_DIR.value, model, data, config.record(), result, context.directory
     )
-    pretraining_table(stored, result)
+    print_pretraining_table(stored, result)
 
 
 def run() -> None:

@@ -1,4 +1,10 @@
-"""What all programs share: help, quiet libraries, errors in one sentence."""
+"""What all programs share: help, quiet libraries, errors in one sentence.
+
+def main(arguments):
+    ...
+
+program.run(main)
+"""
 
 import atexit
 import importlib
@@ -20,18 +26,18 @@ from mptrec_tf.bin import native_messages
 from mptrec_tf.errors import InputError
 from mptrec_tf.progress import report_progress
 
-progress = report_progress  # what programs call it
+progress = report_progress  # its name in programs
 
 
 def _end_early(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Ends a program whose flags cannot be defined, as by a plug-in that cannot be imported."""
+    """Ends a program whose flags cannot be defined, as with a plug-in that cannot be imported."""
     if not isinstance(error, InputError):
         sys.__excepthook__(kind, error, trace)
         return
     print(f"{_name(sys.argv[0])}: error: {error}", file=sys.stderr)
 
 
-# Python prints what it raised and ends with status 1.
+# Python calls this hook for an error before `run`, and ends with status 1.
 sys.excepthook = _end_early
 
 
@@ -39,7 +45,7 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
     """Runs a program's `main` with its flags parsed; exits with status 1 on a user's mistake.
 
     Args:
-      main: Gets the arguments that are no flags of the program.
+      main: Gets the arguments that are not flags of the program.
       pass_on_unknown_flags: Whether flags that the program does not know go to `main` instead of
         being rejected.
     """
@@ -63,36 +69,38 @@ def run(main: Callable[[Sequence[str]], None], *, pass_on_unknown_flags: bool = 
         if len(argv) > 1 and not pass_on_unknown_flags:
             _fail(argv[0], f"unexpected argument {argv[1]!r}; every argument is a --flag=value.")
         try:
-            with native_messages.hidden(_name(argv[0]), (InputError, BrokenPipeError)):
+            with native_messages.hide_native_messages(
+                _name(argv[0]), (InputError, BrokenPipeError)
+            ):
                 main(argv[1:])
                 if sys.stdout is not None:
                     sys.stdout.flush()
         except BrokenPipeError:
-            # Nobody reads on, as after `| head`: it ends without a word, as other programs do.
+            # Nobody reads on, as after `| head`: it ends silently, as other programs do.
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGPIPE)
         except InputError as error:
             _fail(argv[0], str(error))
         except KeyboardInterrupt:
-            print("interrupted; start again with the same flags to go on", file=sys.stderr)
+            print("interrupted; start again with the same flags to continue", file=sys.stderr)
             sys.exit(130)
 
     app.run(guarded, flags_parser=parse)
 
 
 def _flags_help(module: ModuleType) -> str:
-    """The program's flags, with values as they are given: without the quotes that absl adds."""
-    told = re.sub(r"\n +\(default: ''\)", "", flags.FLAGS.module_help(module))  # an empty list
-    told = re.sub(r"(?s)\(default: '(.*?)'\)", r"(default: \1)", told)
-    return f"{told}\n  --version: Prints the program's version."
+    """Returns the help for the program's flags, without the quotes that absl adds to defaults."""
+    text = re.sub(r"\n +\(default: ''\)", "", flags.FLAGS.module_help(module))  # an empty list
+    text = re.sub(r"(?s)\(default: '(.*?)'\)", r"(default: \1)", text)
+    return f"{text}\n  --version: Prints the program's version."
 
 
 def print_empty(source: Any) -> None:
-    """Prints which files of a source have no rows and were passed over."""
+    """Prints which files of a source have no rows and were skipped."""
     for split, files in getattr(source, "empty", {}).items():
         if files:
             what = "file" if len(files) == 1 else "files"
-            print(f"{len(files)} {split} {what} without rows passed over: {', '.join(files)}")
+            print(f"{len(files)} {split} {what} without rows skipped: {', '.join(files)}")
 
 
 def _fail(program: str, sentence: str) -> None:
@@ -101,15 +109,15 @@ def _fail(program: str, sentence: str) -> None:
 
 
 def _name(program: str) -> str:
-    """What the program is called, also where it runs as a module."""
+    """Returns the program's name, also where it runs as a module."""
     stem, extension = os.path.splitext(os.path.basename(program))
     return f"mptrec-{stem.replace('_', '-')}" if extension == ".py" else stem
 
 
 def _quiet_libraries() -> None:
-    """Keeps the notes of TensorFlow's and Beam's Python code out of a user's terminal.
+    """Hides the notes of TensorFlow's and Beam's Python code, but not their errors.
 
-    Errors still come through. What their C++ code writes is `native_messages`' affair.
+    See `native_messages` for those of their C++ code.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -117,7 +125,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     for name in ("tensorflow", "absl", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Beam notes an error with a traceback before it raises it.
+    # Beam logs an error with a traceback before it raises it.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    # While Python shuts down, TensorFlow's functions miss modules that are gone already.
+    # While Python shuts down, TensorFlow's functions raise errors for modules that are gone.
     atexit.register(setattr, sys, "unraisablehook", lambda _: None)

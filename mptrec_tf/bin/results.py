@@ -1,4 +1,4 @@
-"""The tables that programs end with."""
+"""The tables that programs print at their end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
 from mptrec_tf.training.reference import SPLITS, in_words
 
-# What models and heads report beside predictions, and what it is called in tables.
-_REPORTED = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
+# Outputs of models and heads beside predictions, and their columns in tables.
+_EXTRA_COLUMNS = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
 
 
-def pretraining_table(stored: StoredBackbone, result: Training) -> None:
-    """Prints what pre-training achieved."""
+def print_pretraining_table(stored: StoredBackbone, result: Training) -> None:
+    """Prints the results of pre-training."""
     best = result.best
     rows = [
         {
             "task": task.name,
             task.score_column: best[task.score_log],
             "training_loss": best[f"loss/{task.name}"],
-            **_reported(result, task.name),
+            **_select_extra(result, task.name),
         }
         for task in stored.spec.select_tasks(stored.shape.tasks)
     ]
@@ -35,18 +35,18 @@ def pretraining_table(stored: StoredBackbone, result: Training) -> None:
     print(f"backbone {stored.fingerprint} in {stored.directory}")
 
 
-def _reported(result: Training, task: str) -> dict[str, float]:
-    best = {shown: result.best.get(f"{name}/{task}") for name, shown in _REPORTED.items()}
-    return {shown: value for shown, value in best.items() if value is not None}
+def _select_extra(result: Training, task: str) -> dict[str, float]:
+    best = {column: result.best.get(f"{name}/{task}") for name, column in _EXTRA_COLUMNS.items()}
+    return {column: value for column, value in best.items() if value is not None}
 
 
-def new_task_table(
+def print_new_task_table(
     backbone: StoredBackbone,
     package: TaskPackage,
     chosen: Candidate,
     candidates: Sequence[Candidate],
 ) -> None:
-    """Prints what adding a task achieved, and what it trained."""
+    """Prints the results of adding a task, and what was trained."""
     task, result = package.task.name, chosen.result
     joint = backbone.model.joint_parameters(1)
     if len(candidates) > 1:
@@ -54,18 +54,20 @@ def new_task_table(
             {
                 **{k: v for k, v in c.row().items() if k != "run_seconds"},
                 "share_of_joint": c.parameters / joint,
-                "kept": "yes" if c is chosen else "",
+                "selected": "yes" if c is chosen else "",
             }
             for c in candidates
         ]
-        print_table(rows, f"Heads for {task}: the smallest within the noise of the best is kept")
+        print_table(
+            rows, f"Heads for {task}: the smallest within the noise of the best is selected"
+        )
         _print_runs(candidates)
     row = {
         "task": task,
         "head": chosen.kind,
         package.task.score_column: chosen.score,
         "training_loss": result.best[f"loss/{task}"],
-        **_reported(result, task),
+        **_select_extra(result, task),
         "best_epoch": result.best_epoch + 1,
         "epochs": len(result.history),
     }
@@ -82,7 +84,7 @@ def new_task_table(
 
 
 def _print_runs(candidates: Sequence[Candidate]) -> None:
-    """Prints the seconds of each run: heads that are trained side by side have them in common."""
+    """Prints the seconds of each run: heads that are trained side by side share them."""
     runs: dict[int, list[Candidate]] = {}
     order = HEADS.names().index
     for candidate in sorted(candidates, key=lambda c: (c.run, order(c.kind))):
@@ -93,12 +95,12 @@ def _print_runs(candidates: Sequence[Candidate]) -> None:
         print(f"run {run}: {names} trained{side_by_side} in {heads[0].result.seconds:.0f} s")
 
 
-def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a new task's head beside its reference points, if they were trained.
+def print_comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a new task's head beside its reference models, if they were trained.
 
     Args:
       tasks: The tasks that were compared, the new one last.
-      compared: What `reference.compare` returned.
+      compared: The rows that `reference.compare` returned.
     """
     if not compared:
         return
@@ -120,10 +122,10 @@ def comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str, Any]
     print("\n".join(in_words(compared, tasks)))
 
 
-def export_table(
+def print_export_table(
     backbone: StoredBackbone, packages: Sequence[TaskPackage], path: str, version: int
 ) -> None:
-    """Prints what a new version is made of."""
+    """Prints the tasks of a new version."""
     rows = [
         {"task": task, "kind": "pre-trained", "from": backbone.directory}
         for task in backbone.shape.tasks

@@ -5,15 +5,15 @@
 
 Production runs on TF Serving itself (tensorflow_model_server): this server speaks its protocols
 and takes all of its flags, so that the same clients, files and command lines work with both. Flags
-of it that are not below do nothing here, and a note on standard error says why.
+of TF Serving that are not below do nothing here, and a note on standard error explains why.
 
-It answers gRPC (Predict, GetModelMetadata, GetModelStatus) and REST (/v1/models/<name>), merges
-requests that wait, and looks for new versions: one is loaded and warmed before the old one is
-dropped, and a broken one leaves the old one serving. A model without a version that loads is
-waited for while the others are served. Metrics for Prometheus are at
-/monitoring/prometheus/metrics of the REST port. SIGTERM ends it when all is answered.
+It serves gRPC (Predict, GetModelMetadata, GetModelStatus) and REST (/v1/models/<name>), merges
+waiting requests, and checks for new versions: one is loaded and warmed before the old one is
+retired, and a broken one leaves the old one serving. While a model has no version that loads, the
+server waits for one and serves the others. Metrics for Prometheus are at
+/monitoring/prometheus/metrics of the REST port. On SIGTERM it finishes its requests and ends.
 
-It is stricter than TF Serving in one way: a request whose answer is no finite number (a NaN in a
+It is stricter than TF Serving in one way: a request whose predictions are not finite (a NaN in a
 column) is rejected.
 """
 
@@ -29,7 +29,7 @@ from mptrec_tf.errors import InputError
 if TYPE_CHECKING:
     from mptrec_tf.serving.server.process import ServerOptions
 
-_MODEL_NAME = flags.DEFINE_string("model_name", "default", "What requests call the model.")
+_MODEL_NAME = flags.DEFINE_string("model_name", "default", "The model's name in requests.")
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Directory that mptrec-export wrote: the newest version is served."
 )
@@ -39,7 +39,7 @@ _MODEL_CONFIG_FILE = flags.DEFINE_string(
 _CONFIG_POLL = flags.DEFINE_float(
     "model_config_file_poll_wait_seconds",
     0.0,
-    "Seconds between looks at that file, so that a label can move; 0: it is read once.",
+    "Seconds between readings of that file, so that a label can move; 0: it is read once.",
     0.0,
 )
 _PORT = flags.DEFINE_integer("port", 8500, "Port for gRPC; 0: no gRPC.", 0, 65535)
@@ -58,27 +58,27 @@ _CORS = flags.DEFINE_bool(
     "rest_api_enable_cors_support", False, "Let pages of other origins send requests over REST."
 )
 _POLL = flags.DEFINE_float(
-    "file_system_poll_wait_seconds", 1.0, "Seconds between looks for versions; 0: one look.", 0.0
+    "file_system_poll_wait_seconds", 1.0, "Seconds between checks for versions; 0: one check.", 0.0
 )
 _RETRIES = flags.DEFINE_integer(
     "max_num_load_retries",
     5,
-    "How often a broken version is tried again, at looks for versions, before its files change.",
+    "How often a broken version is tried again while its files do not change.",
     lower_bound=0,
 )
 _RETRY_MICROS = flags.DEFINE_integer(
     "load_retry_interval_micros", 60_000_000, "Microseconds between these tries."
 )
-_ENABLE_BATCHING = flags.DEFINE_bool("enable_batching", True, "Merge requests that wait.")
+_ENABLE_BATCHING = flags.DEFINE_bool("enable_batching", True, "Merge waiting requests.")
 _BATCHING_FILE = flags.DEFINE_string(
     "batching_parameters_file", None, "max_batch_size and others (text proto)."
 )
 _TAGS = flags.DEFINE_list("saved_model_tags", ["serve"], "Tags of the graph that is loaded.")
 _WARM_UP = flags.DEFINE_bool(
-    "enable_model_warmup", True, "A version is served only when its warm-up requests succeed."
+    "enable_model_warmup", True, "Serve a version only if its warm-up requests succeed."
 )
 _WARM_UP_ITERATIONS = flags.DEFINE_integer(
-    "num_request_iterations_for_warmup", 0, "How often each of these is run; 0: once."
+    "num_request_iterations_for_warmup", 0, "How often each warm-up request is run; 0: once."
 )
 _SESSION_FILE = flags.DEFINE_string(
     "tensorflow_session_config_file", None, "TensorFlow's ConfigProto (text proto)."
@@ -87,16 +87,16 @@ _PARALLELISM = flags.DEFINE_integer(
     "tensorflow_session_parallelism", 0, "TensorFlow's threads; 0: automatic.", lower_bound=0
 )
 _INTRA_OP = flags.DEFINE_integer(
-    "tensorflow_intra_op_parallelism", 0, "Those within an operation.", lower_bound=0
+    "tensorflow_intra_op_parallelism", 0, "Threads within an operation.", lower_bound=0
 )
 _INTER_OP = flags.DEFINE_integer(
-    "tensorflow_inter_op_parallelism", 0, "Those between operations.", lower_bound=0
+    "tensorflow_inter_op_parallelism", 0, "Threads between operations.", lower_bound=0
 )
 _GPU = flags.DEFINE_float(
-    "per_process_gpu_memory_fraction", 0.0, "Of the GPU's memory; 0: automatic.", 0.0, 1.0
+    "per_process_gpu_memory_fraction", 0.0, "Share of the GPU's memory; 0: automatic.", 0.0, 1.0
 )
 _MONITORING_FILE = flags.DEFINE_string(
-    "monitoring_config_file", None, "Where Prometheus' metrics are, if at all (text proto)."
+    "monitoring_config_file", None, "Path of Prometheus' metrics, or none (text proto)."
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
     "max_request_bytes", 16 << 20, "Larger requests are rejected.", lower_bound=1
@@ -115,7 +115,7 @@ def main(_: list[str]) -> None:
     if _VERSION.value:
         _print_versions()
         return
-    for note in model_server_flags.notes():
+    for note in model_server_flags.describe_unused():
         _print_note(note)
     _check_flags()
 
@@ -137,7 +137,7 @@ def main(_: list[str]) -> None:
     else:
         check_base_path(_MODEL_BASE_PATH.value)
         configs = [ModelConfig(_MODEL_NAME.value, _MODEL_BASE_PATH.value)]
-    options = _options()
+    options = _read_options()
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("mptrec-serve").setLevel(logging.INFO)
 
@@ -149,12 +149,12 @@ def main(_: list[str]) -> None:
         ]
         if _SOCKET_PATH.value:
             places.append(f"gRPC at {_SOCKET_PATH.value}")
-        served = server.serving()
+        served = server.list_served()
         waiting = [config.name for config in configs if config.name not in served]
-        what = f"serving {', '.join(served) or 'nothing yet'}"
+        models = f"serving {', '.join(served) or 'nothing yet'}"
         if waiting:
-            what += f", waiting for {', '.join(waiting)}" if _POLL.value else ""
-        print(f"{what}: {', '.join(places)}", flush=True)
+            models += f", waiting for {', '.join(waiting)}" if _POLL.value else ""
+        print(f"{models}: {', '.join(places)}", flush=True)
 
     asyncio.run(serve(Server(configs, options, reread), on_start))
 
@@ -163,7 +163,7 @@ def _check_flags() -> None:
     if not _MODEL_BASE_PATH.value and not _MODEL_CONFIG_FILE.value:
         raise InputError("give --model_base_path, or --model_config_file.")
     if not (_PORT.value or _REST_API_PORT.value or _SOCKET_PATH.value):
-        raise InputError("--port=0 and --rest_api_port=0 leave nothing to ask; give one of them.")
+        raise InputError("--port=0 and --rest_api_port=0 leave no port to serve; give one of them.")
     if _PORT.value and _PORT.value == _REST_API_PORT.value:
         raise InputError(
             f"--port and --rest_api_port are both {_PORT.value}; give each a port of its own."
@@ -172,12 +172,12 @@ def _check_flags() -> None:
         raise InputError("--batching_parameters_file goes with --enable_batching.")
 
 
-def _options() -> "ServerOptions":
+def _read_options() -> "ServerOptions":
     from mptrec_tf.serving.server.batching_parameters import read_batching_parameters
     from mptrec_tf.serving.server.monitoring_config import read_metrics_path
     from mptrec_tf.serving.server.process import ServerOptions
     from mptrec_tf.serving.server.servable import LoadOptions
-    from mptrec_tf.serving.server.session_config import session_config
+    from mptrec_tf.serving.server.session_config import make_session_config
     from mptrec_tf.serving.server.tls import read_ssl_config
 
     batching, credentials = ServerOptions.batching, None
@@ -196,12 +196,12 @@ def _options() -> "ServerOptions":
         rest_port=_REST_API_PORT.value or None,
         socket_path=_SOCKET_PATH.value or None,
         credentials=credentials,
-        channel_arguments=_channel_arguments(_CHANNEL_ARGUMENTS.value),
+        channel_arguments=_parse_channel_arguments(_CHANNEL_ARGUMENTS.value),
         poll_seconds=_POLL.value,
         reread_seconds=_CONFIG_POLL.value,
         loading=LoadOptions(
             tags=_TAGS.value,
-            session=session_config(
+            session=make_session_config(
                 _SESSION_FILE.value,
                 both=_PARALLELISM.value,
                 intra_op=_INTRA_OP.value,
@@ -223,24 +223,24 @@ def _options() -> "ServerOptions":
     )
 
 
-def _channel_arguments(given: str) -> dict[str, int | str]:
-    found: dict[str, int | str] = {}
-    for argument in given.split(",") if given else ():
+def _parse_channel_arguments(text: str) -> dict[str, int | str]:
+    arguments: dict[str, int | str] = {}
+    for argument in text.split(",") if text else ():
         name, equals, value = argument.partition("=")
         if not name or not equals:
             raise InputError(f"--grpc_channel_arguments: {argument!r} is not name=value.")
         try:
-            found[name] = int(value)
+            arguments[name] = int(value)
         except ValueError:
-            found[name] = value
-    return found
+            arguments[name] = value
+    return arguments
 
 
 def _print_versions() -> None:
     import importlib.metadata
 
-    for what in ("mptrec-tf", "tensorflow-serving-api", "tensorflow"):
-        print(f"{what}: {importlib.metadata.version(what)}")
+    for package in ("mptrec-tf", "tensorflow-serving-api", "tensorflow"):
+        print(f"{package}: {importlib.metadata.version(package)}")
 
 
 def _print_note(note: str) -> None:

@@ -1,12 +1,12 @@
-"""Flags made of dataclasses' fields, so that a new kind with fields of its own needs no edit here.
+"""Makes flags of dataclasses' fields, so that a new kind with its own fields needs no edit here.
 
     shape_flags.define(PromptConfig, ResidualConfig)
     ...
-    fields = shape_flags.given(PromptConfig, ResidualConfig)
+    fields = shape_flags.read_fields(PromptConfig, ResidualConfig)
 
 There is a flag for each field that was made by `settings.setting` with a help text. Its type is the
 field's annotation: int, float, bool, str, or tuple[int, ...] (whole numbers by commas); bounds and
-choices are the setting's. Its default is none: what is not given is as the dataclass has it, and
+choices are the setting's. It has no default of its own: the dataclass's default applies, and
 `defaults` shows it. Fields of one name in several dataclasses share a flag.
 """
 
@@ -30,21 +30,21 @@ def define(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     Raises:
       ValueError: if fields of one name differ in type or choices, or a type has no flag.
     """
-    made: dict[str, tuple[Any, tuple[str, ...]]] = {}
-    for name, type_, setting in _fields(classes):
-        made.setdefault(name, (type_, setting.choices))
-        if made[name] != (type_, setting.choices):
+    defined: dict[str, tuple[Any, tuple[str, ...]]] = {}
+    for name, type_, setting in _iterate_fields(classes):
+        defined.setdefault(name, (type_, setting.choices))
+        if defined[name] != (type_, setting.choices):
             raise ValueError(
                 f"fields of one name should have one type and the same choices. Received: {name!r} "
-                f"as {made[name]} and {(type_, setting.choices)}."
+                f"as {defined[name]} and {(type_, setting.choices)}."
             )
         if name not in flag_values:
             _define(name, type_, setting, flag_values)
 
 
-def given(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
-    """Returns the fields that the flags give, as values of the fields."""
-    values = {name: (type_, flag_values[name].value) for name, type_, _ in _fields(classes)}
+def read_fields(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
+    """Returns the values of the fields whose flags are given, by name."""
+    values = {name: (type_, flag_values[name].value) for name, type_, _ in _iterate_fields(classes)}
     return {
         name: tuple(map(int, value)) if type_ == tuple[int, ...] else value
         for name, (type_, value) in values.items()
@@ -52,8 +52,8 @@ def given(*classes: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict[s
     }
 
 
-def _fields(classes: tuple[type, ...]) -> Iterator[tuple[str, Any, Setting]]:
-    """The name, type and setting of each field that has a flag."""
+def _iterate_fields(classes: tuple[type, ...]) -> Iterator[tuple[str, Any, Setting]]:
+    """Yields the name, type and setting of each field that has a flag."""
     for class_ in classes:
         types = typing.get_type_hints(class_)
         for field in dataclasses.fields(class_):

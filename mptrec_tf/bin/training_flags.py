@@ -6,14 +6,16 @@ from absl import flags
 
 from mptrec_tf.training.configurations import TrainingConfig
 
-# What is not given is as the configurations have it, or as the head's own recipe has it; `defaults`
-# shows it.
-EPOCHS = flags.DEFINE_integer("epochs", None, "Train for at most so many epochs.", lower_bound=1)
+# Defaults come from the configurations, or from the head's own recipe; `defaults` shows them.
+EPOCHS = flags.DEFINE_integer("epochs", None, "Train for at most this many epochs.", lower_bound=1)
 PATIENCE = flags.DEFINE_integer(
-    "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
+    "patience",
+    None,
+    "Stop after this many epochs without a better validation score.",
+    lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Rows of a training step.", lower_bound=1)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Of Adam.", lower_bound=1e-9)
+LEARNING_RATE = flags.DEFINE_float("learning_rate", None, "Adam's learning rate.", lower_bound=1e-9)
 SEED = flags.DEFINE_integer(
     "seed",
     TrainingConfig.seed,
@@ -28,11 +30,11 @@ CALIBRATE = flags.DEFINE_bool(
 )
 
 
-def given(*holders: flags.FlagHolder) -> dict[str, Any]:
-    """The fields of a configuration that flags of their names give."""
+def read_fields(*holders: flags.FlagHolder) -> dict[str, Any]:
+    """Returns the values of the flags that are given, by name."""
     return {flag.name: flag.value for flag in holders if flag.value is not None}
 
 
-def training_fields() -> dict[str, int | float]:
-    """The fields of `TrainingConfig` that the flags give; the seed always."""
-    return given(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)
+def read_training_fields() -> dict[str, int | float]:
+    """Returns the fields of `TrainingConfig` that the flags set; the seed always."""
+    return read_fields(EPOCHS, PATIENCE, BATCH_SIZE, LEARNING_RATE, SEED, CALIBRATE)

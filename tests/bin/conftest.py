@@ -16,33 +16,33 @@ HEADS = ("auto", "residual")
 sys.path.insert(0, str(Path(__file__).parent))
 import forked_program  # noqa: E402
 
-# What programs take five seconds to import. Processes are forked from one that has it.
+# Programs take five seconds to import these. Processes are forked from one that has them.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["mptrec_tf.bin.results", "mptrec_tf.export.serving_model"])
 
 
 def program(name, *flags, check=True):
-    """Runs a program as its user would, in a process of its own."""
+    """Runs a program as a user would, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/stdout", f"{folder}/stderr"]
         process = _FORKS.Process(target=forked_program.main, args=(name, flags, ROOT, *files))
         process.start()
         process.join()
-        told = [Path(file).read_text() for file in files]
-    done = subprocess.CompletedProcess([name, *flags], process.exitcode, *told)
+        written = [Path(file).read_text() for file in files]
+    done = subprocess.CompletedProcess([name, *flags], process.exitcode, *written)
     if check:
         assert done.returncode == 0, done.stderr
     return done
 
 
 def rejected(name, *flags):
-    """Runs a program that must reject its input; returns the sentence it says."""
+    """Runs a program that must reject its input; returns its error message."""
     done = program(name, *flags, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    sentences = [line for line in done.stderr.splitlines() if ": error: " in line]
-    assert len(sentences) == 1, done.stderr
-    return sentences[0]
+    messages = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert len(messages) == 1, done.stderr
+    return messages[0]
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +51,12 @@ def run_program():
 
 
 @pytest.fixture(scope="session")
-def run_refused():
+def run_rejected():
     return rejected
 
 
-class Way:
-    """The whole way from data to predictions, gone by programs."""
+class ProgramRuns:
+    """Runs all programs, from data to predictions."""
 
     def __init__(self, folder, dataset_flags, old, new, raw_rows):
         self.folder, self.dataset_flags = folder, dataset_flags
@@ -66,9 +66,9 @@ class Way:
         self.packages = {task: folder / "tasks" / task for task in new}
         self.rows = folder / "rows.csv"
         self.output = {}
-        self._go(raw_rows)
+        self._run_all(raw_rows)
 
-    def _go(self, raw_rows):
+    def _run_all(self, raw_rows):
         tasks = ",".join((*self.old, *self.new))
         self.output["prepare"] = program(
             "prepare", *self.dataset_flags, f"--tasks={tasks}", f"--output_dir={self.data}"
@@ -134,19 +134,19 @@ def first_test_rows(source, count=300):
 
 
 @pytest.fixture(scope="session", params=["synthetic", "census_income"])
-def way(request, tmp_path_factory):
-    """The whole way on synthetic rows (always) and on 2,000 real ones (where they are)."""
-    folder = tmp_path_factory.mktemp(f"way_{request.param}")
+def runs(request, tmp_path_factory):
+    """All programs, run on synthetic rows (always) and on 2,000 real ones (if available)."""
+    folder = tmp_path_factory.mktemp(f"runs_{request.param}")
     if request.param == "synthetic":
         from mptrec_tf.data.sources.synthetic import Synthetic
 
         flags = ("--dataset=synthetic", "--rows=3000")
         rows = first_test_rows(Synthetic())
-        return Way(folder, flags, ("click", "like"), ("share", "purchase"), rows)
+        return ProgramRuns(folder, flags, ("click", "like"), ("share", "purchase"), rows)
     from mptrec_tf.data.sources.census_income import CensusIncome
 
     small_census = request.getfixturevalue("small_census")
     flags = ("--dataset=census_income", f"--data_dir={small_census}")
     new = ("education", "tax_filer_stat")
     rows = first_test_rows(CensusIncome(str(small_census), ("income", "marital", *new)))
-    return Way(folder, flags, ("income", "marital"), new, rows)
+    return ProgramRuns(folder, flags, ("income", "marital"), new, rows)

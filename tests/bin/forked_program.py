@@ -1,4 +1,4 @@
-"""What a forked process does to be a program: its own module, since every process imports it."""
+"""Runs a program in a forked process: a module of its own, since every process imports it."""
 
 import os
 import runpy
@@ -6,7 +6,7 @@ import sys
 
 
 def main(name, flags, root, stdout, stderr):
-    """Runs `mptrec_tf.bin.<name>` in `root` as `python -m` would, what it says going to files."""
+    """Runs `mptrec_tf.bin.<name>` in `root` as `python -m` would; its output goes to files."""
     for file, number in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(root)

@@ -1,4 +1,4 @@
-"""--help says what holds where a flag is not given, and says what the configurations say."""
+"""--help shows the defaults of flags, and these are those of the configurations."""
 
 import dataclasses
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def flags(program):
-    """The text of each flag in a program's help, on one line, by name."""
+    """Returns the text of each flag in a program's help, on one line, by name."""
     done = subprocess.run(
         [sys.executable, "-m", f"mptrec_tf.bin.{program}", "--help"],
         cwd=ROOT,
@@ -30,23 +30,23 @@ def flags(program):
 
 
 def default(text):
-    [found] = re.findall(r"\(default: (.*?)\)", text)
-    return found
+    [value] = re.findall(r"\(default: (.*?)\)", text)
+    return value
 
 
 def as_given(value):
-    """A value as a user would write it behind a flag."""
+    """Returns a value as a user would write it after a flag."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def test_pretrain_shows_what_the_configurations_hold():
-    told = flags("pretrain")
+    texts = flags("pretrain")
     shown = {"model"}
-    assert default(told["model"]) == DEFAULT
+    assert default(texts["model"]) == DEFAULT
     kinds = MODELS.all()
-    for name, text in told.items():
+    for name, text in texts.items():
         holding = {
             model: as_given(getattr(configuration, name))
             for model, kind in kinds.items()
@@ -56,27 +56,27 @@ def test_pretrain_shows_what_the_configurations_hold():
         if not holding:
             continue
         shown.add(name)
-        # All models hold the same, or have no such field.
+        # All models have the same default, or no such field.
         first, *others = default(text).split("; ")
         assert set(holding.values()) == {first}, name
         without = [model for model in kinds if model not in holding]
         assert others == ([f"{', '.join(without)}: none"] if without else []), name
-    assert shown == told.keys() - {"data", "tasks", "output_dir", "version"}
+    assert shown == texts.keys() - {"data", "tasks", "output_dir", "version"}
     mptrec = kinds["mptrec"]
     for configuration in (mptrec.shape, mptrec.losses, TrainingConfig):
         for field in dataclasses.fields(configuration):
-            if field.name in told and field.default is not dataclasses.MISSING:
-                assert default(told[field.name]).split("; ")[0] == as_given(field.default)
-    assert default(told["epochs"]) == "30"
-    assert default(told["expert_units"]) == "256,128"
-    assert default(told["gen_weight"]) == "0.9; single, shared_bottom: none"
+            if field.name in texts and field.default is not dataclasses.MISSING:
+                assert default(texts[field.name]).split("; ")[0] == as_given(field.default)
+    assert default(texts["epochs"]) == "30"
+    assert default(texts["expert_units"]) == "256,128"
+    assert default(texts["gen_weight"]) == "0.9; single, shared_bottom: none"
 
 
 def test_add_task_shows_what_holds_for_each_kind_of_head():
-    told = flags("add_task")
-    assert default(told["head"]) == NewTaskConfig().head
+    texts = flags("add_task")
+    assert default(texts["head"]) == NewTaskConfig().head
     shown = set()
-    for name, text in told.items():
+    for name, text in texts.items():
         holding = {
             kind: as_given(getattr(configuration, name))
             for kind in HEADS.names()
@@ -96,18 +96,18 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
         *("epochs", "patience", "batch_size", "learning_rate", "seed", "calibrate"),
         *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),
     }
-    assert default(told["epochs"]) == "30; residual, residual_small: 15"
-    assert default(told["tower_dropout"]) == "0.0; residual: 0.2; residual_small: 0.1"
-    assert default(told["seed"]) == "1"
+    assert default(texts["epochs"]) == "30; residual, residual_small: 15"
+    assert default(texts["tower_dropout"]) == "0.0; residual: 0.2; residual_small: 0.1"
+    assert default(texts["seed"]) == "1"
 
 
 def test_prepare_shows_what_the_built_in_data_sets_hold():
     from mptrec_tf.data.sources import census_income, synthetic
 
-    told = flags("prepare")
-    assert str(synthetic.DEFAULT_ROWS["train"]) in told["rows"]
-    assert f"synthetic: {','.join(synthetic.TASKS)}" in told["tasks"]
-    assert f"census_income: {','.join(census_income.DEFAULT_TASKS)}" in told["tasks"]
+    texts = flags("prepare")
+    assert str(synthetic.DEFAULT_ROWS["train"]) in texts["rows"]
+    assert f"synthetic: {','.join(synthetic.TASKS)}" in texts["tasks"]
+    assert f"census_income: {','.join(census_income.DEFAULT_TASKS)}" in texts["tasks"]
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_prepare_shows_what_the_built_in_data_sets_hold():
     ],
 )
 def test_kinds_that_hold_the_same_share_a_place(by_kind, shown):
-    assert defaults.joined(by_kind) == shown
+    assert defaults.join_kinds(by_kind) == shown

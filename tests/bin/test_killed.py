@@ -1,4 +1,4 @@
-"""A pre-training that is killed in the middle goes on, and ends as if nothing had happened."""
+"""A pre-training that is killed in the middle continues, and ends with the same result."""
 
 import json
 import os
@@ -47,8 +47,8 @@ def test_sigkill_in_the_middle(run_program, data, tmp_path):
     done = len(json.loads(state.read_text())["history"])
     assert 3 <= done < 16
 
-    told = run_program("pretrain", *flags(data, output)).stderr
-    assert f"epoch  {done:>2} " not in told  # it went on, it did not begin anew
+    log = run_program("pretrain", *flags(data, output)).stderr
+    assert f"epoch  {done:>2} " not in log  # it continued, and did not start again
     assert not (tmp_path / "killed.training").exists()
     with (
         np.load(tmp_path / "whole" / "weights.npz") as whole,

@@ -1,4 +1,4 @@
-"""mptrec-pretrain --model, the project's and a user's."""
+"""mptrec-pretrain --model, with built-in models and a user's."""
 
 import json
 import os
@@ -25,8 +25,8 @@ SHORT = ("--tasks=click,like", "--epochs=1", "--expert_units=8,4", "--tower_unit
 
 
 @pytest.mark.parametrize("model", ["single", "shared_bottom"])
-def test_a_simpler_model_goes_the_whole_way(
-    run_program, run_refused, prepared_synthetic, tmp_path, model
+def test_a_simpler_model_runs_through_all_programs(
+    run_program, run_rejected, prepared_synthetic, tmp_path, model
 ):
     data, output = f"--data={prepared_synthetic}", tmp_path / "backbone"
     done = run_program("pretrain", data, f"--model={model}", *SHORT, f"--output_dir={output}")
@@ -43,12 +43,12 @@ def test_a_simpler_model_goes_the_whole_way(
     assert "│ click" in done.stdout
 
 
-def test_what_a_model_does_not_have_is_refused(run_refused, prepared_synthetic, tmp_path):
+def test_fields_that_a_model_does_not_have_are_rejected(run_rejected, prepared_synthetic, tmp_path):
     flags = (f"--data={prepared_synthetic}", *SHORT, f"--output_dir={tmp_path / 'new'}")
-    said = run_refused("pretrain", *flags, "--model=single", "--adversarial_weight=0.2")
-    assert said.endswith("error: model 'single' has no adversarial_weight; leave it out.")
-    said = run_refused("pretrain", *flags, "--model=shared")
-    assert "mptrec|single|shared_bottom" in said.replace("'", "").replace(", ", "|")
+    message = run_rejected("pretrain", *flags, "--model=single", "--adversarial_weight=0.2")
+    assert message.endswith("error: model 'single' has no adversarial_weight; leave it out.")
+    message = run_rejected("pretrain", *flags, "--model=shared")
+    assert "mptrec|single|shared_bottom" in message.replace("'", "").replace(", ", "|")
     assert not (tmp_path / "new").exists()
 
 
@@ -63,7 +63,7 @@ def run(folder, *flags, plugins="mine"):
     )
 
 
-def test_a_model_of_ones_own(run_refused, prepared_synthetic, tmp_path):
+def test_a_model_of_ones_own(run_rejected, prepared_synthetic, tmp_path):
     package = tmp_path / "mine"
     package.mkdir()
     (package / "__init__.py").write_text(MINE)
@@ -72,9 +72,9 @@ def test_a_model_of_ones_own(run_refused, prepared_synthetic, tmp_path):
     done = run(tmp_path, data, "--model=mine", *SHORT, f"--output_dir={output}")
     assert done.returncode == 0, done.stderr
     assert json.loads((output / "backbone.json").read_text())["model"] == "mine"
-    # Where nobody names the module, the model is unknown.
-    said = run_refused("export", f"--backbone={output}", f"--output_dir={tmp_path / 'm'}")
-    assert "is of the model 'mine', which is unknown here" in said
+    # Without its module in MPTREC_PLUGINS, the model is unknown.
+    message = run_rejected("export", f"--backbone={output}", f"--output_dir={tmp_path / 'm'}")
+    assert "is of the model 'mine', which is unknown here" in message
 
 
 def test_a_module_that_cannot_be_imported_is_named(tmp_path):
@@ -82,7 +82,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path):
     assert "MPTREC_PLUGINS names 'mine', which cannot be imported" in done.stderr
 
 
-def test_a_plug_in_that_cannot_be_imported_is_said_in_a_sentence():
+def test_a_plug_in_that_cannot_be_imported_is_reported_in_a_sentence():
     done = subprocess.run(
         [sys.executable, "-m", "mptrec_tf.bin.pretrain", "--help"],
         env=os.environ | {"MPTREC_PLUGINS": "no_such_module"},

@@ -1,4 +1,4 @@
-"""What C++ writes to standard error reaches a user only where it explains a crash."""
+"""Messages of native code on standard error are shown only if they explain a crash."""
 
 import re
 import signal
@@ -30,12 +30,12 @@ def main(_):
 sys.argv = ["mptrec-toy"]
 program.run(main)
 """
-TITLE = "mptrec-toy: the last that native code wrote before the crash:"
+TITLE = "mptrec-toy: the last messages of native code before the crash:"
 SHOWN = f"{TITLE}\n  {FATAL.decode()}"
 
 
 def run(end, native=FATAL, **environment):
-    """Runs a program that writes some bytes, or those of an expression, and does what ends it."""
+    """Runs a program that writes some bytes, or those of an expression, and then ends."""
     native = repr(native) if isinstance(native, bytes) else native
     code = CODE.format(notes=NOTES, native=native, end=end)
     return subprocess.run(
@@ -58,12 +58,12 @@ def run(end, native=FATAL, **environment):
         (
             "raise KeyboardInterrupt",
             130,
-            "interrupted; start again with the same flags to go on\n",
+            "interrupted; start again with the same flags to continue\n",
         ),
         ("raise BrokenPipeError", -signal.SIGPIPE, ""),
     ],
 )
-def test_an_orderly_end_tells_nothing_of_it(end, status, more):
+def test_an_orderly_end_shows_no_native_message(end, status, more):
     done = run(end)
     assert done.returncode == status
     assert done.stderr == f"begins\nown words\n{more}"
@@ -77,7 +77,7 @@ def test_an_abort_is_explained():
     assert "XLA" not in done.stderr
 
 
-def test_a_signal_is_explained_by_what_is_no_note():
+def test_a_signal_is_explained_by_messages_that_are_not_notes():
     for native, more in ((FATAL, SHOWN), (b"", "")):
         done = run("os.kill(os.getpid(), signal.SIGKILL)", native)
         assert done.returncode == -signal.SIGKILL
@@ -98,7 +98,7 @@ def test_the_last_of_many_messages_are_shown():
     assert shown == [*(f"  line {n}" for n in range(99_961, 100_000)), "  half a line"]
 
 
-def test_who_asks_for_notes_gets_them():
+def test_notes_are_shown_if_the_environment_enables_them():
     done = run("return", TF_CPP_MIN_LOG_LEVEL="0", PYTHONPATH=str(ROOT))
     assert done.stderr == f"begins\n{(NOTES + FATAL).decode()}own words\n"
 
@@ -126,7 +126,7 @@ def pretraining(run_program, tmp_path_factory):
     return command
 
 
-def test_a_training_in_a_pipe_says_its_own_words_alone(pretraining):
+def test_a_training_in_a_pipe_writes_its_own_lines_only(pretraining):
     done = subprocess.run(pretraining("pipe"), cwd=ROOT, capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()
     assert sum(line.startswith("pre-training   epoch   ") for line in lines) == 2
@@ -134,13 +134,13 @@ def test_a_training_in_a_pipe_says_its_own_words_alone(pretraining):
     assert "Best epoch" in done.stdout
 
 
-def test_a_training_on_a_terminal_says_its_own_words_alone(pretraining, run_on_terminal):
+def test_a_training_on_a_terminal_writes_its_own_lines_only(pretraining, run_on_terminal):
     status, written = run_on_terminal(pretraining("terminal"))
     assert status == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip()]
     assert any("━" in line for line in lines)
-    # The bar, a line for each epoch, and where such a line goes on.
+    # The bar, a line for each epoch, and the rest of a wrapped line.
     own = re.compile(r"pre-training|(?:click|like|loss|val_|validation|\d|━|╸|╺)")
     assert not [line for line in lines if not own.match(line)], text
     for word in ("absl", "XLA", "I0000", "TensorFlow"):

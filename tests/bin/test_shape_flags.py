@@ -39,15 +39,15 @@ def test_a_flag_for_each_field_with_a_help_text():
     assert not {"of_data", "silent"} & set(values)
     assert values["width"].help == "Width."
     assert all(values[name].default is None for name in names)
-    assert shape_flags.given(Shape, Other, flag_values=values) == {}
+    assert shape_flags.read_fields(Shape, Other, flag_values=values) == {}
 
 
-def test_what_is_given_comes_as_the_fields_are_typed():
+def test_given_flags_have_the_types_of_their_fields():
     values = parse("--units=5,6", "--width=2", "--rate=1", "--over=batch", "--ranks", "--depth=7")
-    fields = shape_flags.given(Shape, flag_values=values)
+    fields = shape_flags.read_fields(Shape, flag_values=values)
     assert fields == {"units": (5, 6), "width": 2, "rate": 1.0, "over": "batch", "ranks": True}
-    assert shape_flags.given(Other, flag_values=values) == {"width": 2, "depth": 7}
-    assert shape_flags.given(Shape, flag_values=parse("--noranks")) == {"ranks": False}
+    assert shape_flags.read_fields(Other, flag_values=values) == {"width": 2, "depth": 7}
+    assert shape_flags.read_fields(Shape, flag_values=parse("--noranks")) == {"ranks": False}
 
 
 @pytest.mark.parametrize(

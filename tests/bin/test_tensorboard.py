@@ -21,32 +21,32 @@ def backbone(run_program, tmp_path_factory):
     return folder / "backbone"
 
 
-def within(seconds, found, process, said):
-    """Waits for what `found` returns; the sentence of a failure holds all that was said."""
+def wait_for(seconds, read, process, log):
+    """Waits until `read` returns a value; a failure shows the log."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if value := found():
+        if value := read():
             return value
-        assert process.poll() is None, said.read_text()
+        assert process.poll() is None, log.read_text()
         time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s: {said.read_text()}")
+    raise AssertionError(f"not within {seconds} s: {log.read_text()}")
 
 
 def request(address):
-    with urllib.request.urlopen(address, timeout=60) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(address, timeout=60) as response:
+        return json.load(response)
 
 
 def test_tensorboard_shows_the_scalars_of_a_run(backbone, tmp_path):
-    said = tmp_path / "said.txt"
+    log = tmp_path / "log.txt"
     command = [Path(sysconfig.get_path("scripts"), "tensorboard"), f"--logdir={backbone / 'logs'}"]
-    with open(said, "w") as file:
+    with open(log, "w") as file:
         process = subprocess.Popen([*command, "--port=0"], stdout=file, stderr=file)
     try:
-        [address] = within(
-            120, lambda: re.findall(r"http://\S+:\d+/", said.read_text()), process, said
+        [address] = wait_for(
+            120, lambda: re.findall(r"http://\S+:\d+/", log.read_text()), process, log
         )
-        tags = within(60, lambda: request(f"{address}data/plugin/scalars/tags"), process, said)
+        tags = wait_for(60, lambda: request(f"{address}data/plugin/scalars/tags"), process, log)
         # Keras has a run for each of training and validation, and takes the "val_" off.
         assert {"epoch_loss/click", "epoch_gate/click", "epoch_loss/like"} <= set(tags["train"])
         assert {"epoch_auc/click", "epoch_auc/like"} <= set(tags["validation"])

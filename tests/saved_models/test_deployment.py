@@ -66,7 +66,7 @@ def test_models_config_is_what_tf_serving_reads():
 def test_the_local_server_reads_the_same_files():
     [config] = read_model_config(str(FOLDER / "models.config"))
     assert config.labels == {"stable": 1, "canary": 2}
-    assert config.chosen([1, 2, 3]) == [1, 2]
+    assert config.choose_versions([1, 2, 3]) == [1, 2]
     batching = read_batching_parameters(
         str(FOLDER / "batching_parameters.txt"), BatchingParameters()
     )

@@ -24,5 +24,5 @@ def columns(block, model):
 
 @pytest.fixture(scope="session")
 def expected(block, slice_rows, model):
-    """What the model answers for these rows."""
+    """The model's predictions for these rows."""
     return model.predict(slice_rows(block, 0, 20))

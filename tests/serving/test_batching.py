@@ -12,14 +12,14 @@ from mptrec_tf.serving.server.signature import Signature, Tensor
 
 
 class Firsts:
-    """A servable that answers the first row of what it is asked."""
+    """A servable that returns the first row of its input."""
 
     def run(self, signature, inputs):
         assert signature == "firsts"
         return {"first": inputs["x"][:1]}
 
 
-def test_requests_that_are_too_large_to_be_merged_are_answered_alone():
+def test_requests_that_are_too_large_to_be_merged_run_alone():
     # Views of one number, which no memory could hold as one array.
     rows = 2**45
     columns = [np.broadcast_to(np.float32(value), [rows]) for value in (3, 4)]
@@ -28,12 +28,12 @@ def test_requests_that_are_too_large_to_be_merged_are_answered_alone():
     version = Version("model", 1)
     version.servable = Firsts()
 
-    async def ask():
+    async def predict():
         batcher = Batcher(BatchingParameters(2 * rows, 60.0), Metrics())
-        answers = (batcher.submit(version, signature, {"x": column}) for column in columns)
+        outputs = (batcher.submit(version, signature, {"x": column}) for column in columns)
         try:
-            return await asyncio.wait_for(asyncio.gather(*answers), 30)
+            return await asyncio.wait_for(asyncio.gather(*outputs), 30)
         finally:
             batcher.close()
 
-    assert [answer["first"].tolist() for answer in asyncio.run(ask())] == [[3], [4]]
+    assert [output["first"].tolist() for output in asyncio.run(predict())] == [[3], [4]]

@@ -1,4 +1,4 @@
-"""The local server under its flags and files, and what the clients make of odd servers."""
+"""The local server with its flags and files, and the clients with odd servers."""
 
 import base64
 import contextlib
@@ -35,26 +35,26 @@ from mptrec_tf.serving.server.batching_parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
-from mptrec_tf.serving.testing.load import TOLERANCE, difference
+from mptrec_tf.serving.testing.load import TOLERANCE, measure_difference
 from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
-from mptrec_tf.serving.testing.mutation import good_rows
+from mptrec_tf.serving.testing.mutation import make_good_rows
 
-LONG = 60.0  # seconds: beside other work this machine is slow
+LONG = 60.0  # seconds: a busy machine is slow
 KINDS = ("gRPC", "REST")
 
 
 def post(server, content, path="/v1/models/m:predict"):
     request = urllib.request.Request(server.url + path, data=json.dumps(content).encode())
     try:
-        with urllib.request.urlopen(request, timeout=LONG) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(request, timeout=LONG) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
 
 @pytest.fixture(scope="module")
 def examples(columns):
-    return good_rows(columns).examples
+    return make_good_rows(columns).examples
 
 
 def encoded(examples):
@@ -85,9 +85,9 @@ class Configured:
         )
 
     def write(self, text):
-        aside = self.path.with_suffix(".aside")
-        aside.write_text(text)
-        os.replace(aside, self.path)
+        staging = self.path.with_suffix(".staging")
+        staging.write_text(text)
+        os.replace(staging, self.path)
 
 
 @pytest.fixture(scope="module")
@@ -105,66 +105,68 @@ def kind(request):
 def test_labels_lead_to_their_versions_also_when_they_move(configured, columns):
     server, expected = configured.server, configured.prepared.expected
 
-    def answered(kind, **choice):
-        with server.client(kind, **choice) as client:
-            answer = client.predict(columns)
-        assert difference(answer, expected[answer.version]) < TOLERANCE
-        return answer.version
+    def predicted_version(kind, **choice):
+        with server.make_client(kind, **choice) as client:
+            prediction = client.predict(columns)
+        assert measure_difference(prediction, expected[prediction.version]) < TOLERANCE
+        return prediction.version
 
     for kind in KINDS:
-        assert answered(kind, label="stable") == answered(kind, version=1) == 1
-        assert answered(kind, label="canary") == answered(kind) == 2
+        assert predicted_version(kind, label="stable") == predicted_version(kind, version=1) == 1
+        assert predicted_version(kind, label="canary") == predicted_version(kind) == 2
         with pytest.raises(InputError, match="label: blue"):
-            answered(kind, label="blue")
+            predicted_version(kind, label="blue")
 
     configured.edit(stable=2, canary=3)
-    server.wait(lambda: server.states().get(3) == "AVAILABLE" and server.states()[1] == "END")
+    server.wait(
+        lambda: server.read_states().get(3) == "AVAILABLE" and server.read_states()[1] == "END"
+    )
     for kind in KINDS:
-        assert answered(kind, label="stable") == 2
-        assert answered(kind, label="canary") == 3
+        assert predicted_version(kind, label="stable") == 2
+        assert predicted_version(kind, label="canary") == 3
         with pytest.raises(ServingError, match="not found") as raised:
-            answered(kind, version=1)
+            predicted_version(kind, version=1)
         assert raised.value.code == "NOT_FOUND"
 
     configured.write("model_config_list { config { name: ")
-    server.wait(lambda: "What was served goes on" in server.log.read_text())
+    server.wait(lambda: "The models are served as before" in server.log.read_text())
     for kind in KINDS:
-        assert answered(kind, label="stable") == 2
+        assert predicted_version(kind, label="stable") == 2
 
     configured.edit(stable=3)
-    server.wait(lambda: server.states()[2] == "END")
+    server.wait(lambda: server.read_states()[2] == "END")
     for kind in KINDS:
-        assert answered(kind, label="stable") == 3
+        assert predicted_version(kind, label="stable") == 3
         with pytest.raises(InputError, match="label: canary"):
-            answered(kind, label="canary")
+            predicted_version(kind, label="canary")
 
 
-def test_encoded_examples_are_answered_in_rows_and_columns(configured, columns, examples):
-    with configured.server.client("REST") as client:
-        due = client.predict(columns)
+def test_encoded_examples_are_predicted_in_rows_and_columns(configured, columns, examples):
+    with configured.server.make_client("REST") as client:
+        expected = client.predict(columns)
     sent = encoded(examples)
     for body in ({"inputs": sent}, {"inputs": {"examples": sent}}):
-        status, answer = post(configured.server, body)
-        assert status == 200, answer
-        for task, values in due.items():
-            np.testing.assert_allclose(answer["outputs"][task], values, rtol=1e-5)
+        status, response = post(configured.server, body)
+        assert status == 200, response
+        for task, values in expected.items():
+            np.testing.assert_allclose(response["outputs"][task], values, rtol=1e-5)
     for rows in (sent, [{"examples": example} for example in sent]):
-        status, answer = post(configured.server, {"instances": rows})
-        assert status == 200, answer
-        for task, values in due.items():
-            found = [row[task] for row in answer["predictions"]]
-            np.testing.assert_allclose(found, values, rtol=1e-5)
+        status, response = post(configured.server, {"instances": rows})
+        assert status == 200, response
+        for task, values in expected.items():
+            actual = [row[task] for row in response["predictions"]]
+            np.testing.assert_allclose(actual, values, rtol=1e-5)
 
 
 def test_columns_of_the_user_may_be_sent_once(configured, kind, columns):
     once = {k: v[:1] if k.startswith("user_") else v for k, v in columns.items()}
     repeated = {k: np.repeat(v, 20) if len(v) == 1 else v for k, v in once.items()}
-    with configured.server.client(kind) as client:
-        due, plain = client.predict(repeated), client.predict(columns)
+    with configured.server.make_client(kind) as client:
+        expected, plain = client.predict(repeated), client.predict(columns)
         for rows in (once, {k: v[0] if len(v) == 1 else v for k, v in once.items()}):
-            answer = client.predict(rows)
-            for task, values in due.items():
-                np.testing.assert_allclose(answer[task], values, rtol=1e-5)
+            prediction = client.predict(rows)
+            for task, values in expected.items():
+                np.testing.assert_allclose(prediction[task], values, rtol=1e-5)
                 assert not np.allclose(plain[task], values, rtol=1e-5)
 
 
@@ -196,42 +198,42 @@ def request_for(examples):
 @pytest.mark.parametrize("bad", [b"\x07 is no example", b"\x07\xff\xfe", b"\x07\xc3("])
 def test_a_bad_request_fails_alone_among_those_it_is_merged_with(batching, examples, expected, bad):
     counted = "mptrec_serve_batch_rows_(count|sum)"
-    before = batching.metric(counted)
+    before = batching.read_metric(counted)
     with grpc.insecure_channel(batching.address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         good = stub.Predict.future(request_for(examples[:1]), timeout=LONG)
         spoiled = stub.Predict.future(request_for([bad]), timeout=LONG)
-        status, answer = post(batching, {"inputs": encoded(examples[1:3])})
-        assert status == 200, answer
+        status, response = post(batching, {"inputs": encoded(examples[1:3])})
+        assert status == 200, response
         outputs = good.result().outputs
         with pytest.raises(grpc.RpcError) as raised:
             spoiled.result()
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     for task, values in expected.items():
-        np.testing.assert_allclose(answer["outputs"][task], values[1:3], rtol=1e-5)
+        np.testing.assert_allclose(response["outputs"][task], values[1:3], rtol=1e-5)
         np.testing.assert_allclose(tf.make_ndarray(outputs[task]), values[:1], rtol=1e-5)
-    assert batching.metric(counted) == before + 1 + 4  # one run, of four rows
+    assert batching.read_metric(counted) == before + 1 + 4  # one run, of four rows
 
 
-def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
+def test_more_requests_than_allowed_are_rejected_and_served_when_there_is_room(
     batching, examples, columns
 ):
     four = {name: values[:4] for name, values in columns.items()}
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(batching.client(kind)) for kind in KINDS]
+        clients = [stack.enter_context(batching.make_client(kind)) for kind in KINDS]
         for client in clients:
             client.predict(four)
         channel = stack.enter_context(grpc.insecure_channel(batching.address))
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         held = [stub.Predict.future(request_for(examples[:1]), timeout=600) for _ in range(3)]
         try:
-            batching.wait(lambda: batching.metric("mptrec_serve_requests_in_flight ") == 3)
+            batching.wait(lambda: batching.read_metric("mptrec_serve_requests_in_flight ") == 3)
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Predict(request_for(examples[:4]), timeout=LONG)
             assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
-            status, answer = post(batching, {"inputs": encoded(examples[:4])})
+            status, response = post(batching, {"inputs": encoded(examples[:4])})
             assert status == 503
-            assert "3 requests are being answered already" in answer["error"]
+            assert "3 requests are in flight already" in response["error"]
             for client in clients:
                 with pytest.raises(ServingError) as rejected:
                     client.predict(four, timeout=0.5)
@@ -240,14 +242,14 @@ def test_more_requests_than_allowed_are_refused_and_served_when_there_is_room(
                 waiting = [pool.submit(client.predict, four) for client in clients]
                 for call in held:
                     call.cancel()
-                for answer in waiting:
-                    assert answer.result().version == 1
+                for response in waiting:
+                    assert response.result().version == 1
         finally:
             for call in held:
                 call.cancel()
 
 
-def test_a_batching_file_that_is_none_is_named(exported, tmp_path):
+def test_an_invalid_batching_file_is_named(exported, tmp_path):
     path = tmp_path / "batching.txt"
     path.write_text("max_batch_size { value: 512 } max_batches: 3")
     done = subprocess.run(
@@ -262,7 +264,7 @@ def test_a_batching_file_that_is_none_is_named(exported, tmp_path):
         timeout=LONG,
     )
     assert done.returncode == 1
-    assert f"{path} is no BatchingParameters in text format" in done.stderr
+    assert f"{path} is not a valid BatchingParameters in text format" in done.stderr
     for text, message in (
         ("max_batch_size { value: 0 }", "1 or more"),
         ("num_batch_threads { value: -1 }", "1 or more"),
@@ -282,8 +284,8 @@ def test_batching_parameters_are_those_of_the_file(tmp_path):
         "max_enqueued_batches { value: 7 } pad_variable_length_inputs: true\n"
         "allowed_batch_sizes: 8 allowed_batch_sizes: 64"
     )
-    found = read_batching_parameters(str(path), BatchingParameters(num_batch_threads=3))
-    assert found == BatchingParameters(64, 0.0015, 3, 7)
+    parameters = read_batching_parameters(str(path), BatchingParameters(num_batch_threads=3))
+    assert parameters == BatchingParameters(64, 0.0015, 3, 7)
 
 
 @pytest.fixture(scope="module")
@@ -306,31 +308,29 @@ def other_signature():
     [(2, None), (3, other_signature()), (4, b"no PredictionLog")],
     ids=["no records", "of a signature that is not there", "records of something else"],
 )
-def test_a_version_is_served_only_if_it_answers_its_warm_up_requests(
-    hurried, columns, number, record
-):
-    [good] = [n for n, state in hurried.states().items() if state == "AVAILABLE"]
-    aside = hurried.base / f"{number}.aside"
-    shutil.copytree(hurried.base / str(good), aside)
-    kept = (aside / WARMUP).read_bytes()
+def test_a_version_is_served_only_if_its_warm_up_requests_succeed(hurried, columns, number, record):
+    [good] = [n for n, state in hurried.read_states().items() if state == "AVAILABLE"]
+    staging = hurried.base / f"{number}.staging"
+    shutil.copytree(hurried.base / str(good), staging)
+    original = (staging / WARMUP).read_bytes()
     if record is None:
-        (aside / WARMUP).write_bytes(b"no records at all")
+        (staging / WARMUP).write_bytes(b"no records at all")
     else:
-        with tf.io.TFRecordWriter(str(aside / WARMUP)) as writer:
+        with tf.io.TFRecordWriter(str(staging / WARMUP)) as writer:
             writer.write(record)
-    os.rename(aside, hurried.base / str(number))
-    hurried.wait(lambda: hurried.states().get(number) == "END")
-    assert hurried.states()[good] == "AVAILABLE"
+    os.rename(staging, hurried.base / str(number))
+    hurried.wait(lambda: hurried.read_states().get(number) == "END")
+    assert hurried.read_states()[good] == "AVAILABLE"
     for kind in KINDS:
-        with hurried.client(kind) as client:
+        with hurried.make_client(kind) as client:
             assert client.predict(columns).version == good
-    # Mended, it is served.
-    (hurried.base / str(number)).rename(aside)
-    (aside / WARMUP).write_bytes(kept)
-    aside.rename(hurried.base / str(number))
-    hurried.wait(lambda: hurried.states()[number] == "AVAILABLE")
-    mended = str(hurried.base / str(number) / WARMUP)
-    requests = len(list(tf.compat.v1.io.tf_record_iterator(mended)))
+    # Once fixed, it is served.
+    (hurried.base / str(number)).rename(staging)
+    (staging / WARMUP).write_bytes(original)
+    staging.rename(hurried.base / str(number))
+    hurried.wait(lambda: hurried.read_states()[number] == "AVAILABLE")
+    fixed = str(hurried.base / str(number) / WARMUP)
+    requests = len(list(tf.compat.v1.io.tf_record_iterator(fixed)))
     assert requests > 0
     served = rf"m {number} is served: [0-9.]+ s, {requests} warm-up requests"
     assert re.search(served, hurried.log.read_text())
@@ -347,17 +347,17 @@ def test_a_body_that_does_not_come_is_not_waited_for(hurried):
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nX"])
 def test_headers_that_do_not_come_are_not_waited_for(hurried, sent):
     address = ("127.0.0.1", hurried.rest_port)
-    # One that has asked is none of these, and is kept open.
-    kept = http.client.HTTPConnection(*address, timeout=LONG)
-    kept.request("GET", "/v1/models/m")
-    assert kept.getresponse().read()
+    # A connection that has sent a request stays open.
+    used = http.client.HTTPConnection(*address, timeout=LONG)
+    used.request("GET", "/v1/models/m")
+    assert used.getresponse().read()
     with socket.create_connection(address, timeout=LONG) as connection:
         connection.sendall(sent)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
         assert connection.recv(100) == b""
-    kept.request("GET", "/v1/models/m")
-    assert kept.getresponse().status == 200
-    kept.close()
+    used.request("GET", "/v1/models/m")
+    assert used.getresponse().status == 200
+    used.close()
 
 
 @pytest.mark.parametrize("packing", ["gzip", "deflate"])
@@ -381,32 +381,33 @@ STATUS = {
 
 
 class Fake:
-    """A server that answers each request for a prediction with the next of its answers.
+    """A server that responds to each request for a prediction with the next of its replies.
 
-    An answer is the name of a code, or values by task; the last one is repeated.
+    A reply is the name of a code, or values by task; the last one is repeated. `reports` is the
+    version that the server reports.
     """
 
-    def __init__(self, kind, answers, outputs=("a", "b"), says=None, **options):
-        self.answers, self.outputs, self.asked = answers, outputs, 0
-        self.says, self.options = says, {"timeout": LONG} | options  # says: the version
+    def __init__(self, kind, replies, outputs=("a", "b"), reports=None, **options):
+        self.replies, self.outputs, self.requests = replies, outputs, 0
+        self.reports, self.options = reports, {"timeout": LONG} | options
         self.client = (self._grpc if kind == "gRPC" else self._rest)()
 
-    def next(self):
-        self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1]
+    def next_reply(self):
+        self.requests += 1
+        return self.replies[min(self.requests, len(self.replies)) - 1]
 
     def _grpc(self):
         fake = self
 
         class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
             def Predict(self, request, context):  # noqa: N802 (gRPC's name)
-                answer = fake.next()
-                if isinstance(answer, str):
-                    context.abort(grpc.StatusCode[answer], "as told")
+                reply = fake.next_reply()
+                if isinstance(reply, str):
+                    context.abort(grpc.StatusCode[reply], "as configured")
                 response = predict_pb2.PredictResponse()
-                if fake.says:
-                    response.model_spec.version.value = fake.says
-                for task, values in answer.items():
+                if fake.reports:
+                    response.model_spec.version.value = fake.reports
+                for task, values in reply.items():
                     response.outputs[task].CopyFrom(tf.make_tensor_proto(values, tf.float32))
                 return response
 
@@ -440,24 +441,24 @@ class Fake:
                     "inputs": {"x": {"dtype": "DT_FLOAT"}},
                     "outputs": {task: {"dtype": "DT_FLOAT"} for task in fake.outputs},
                 }
-                found = {"signature_def": {"signature_def": {"columns": signature}}}
-                self.send(200, {"metadata": found})
+                metadata = {"signature_def": {"signature_def": {"columns": signature}}}
+                self.send(200, {"metadata": metadata})
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
-                answer = fake.next()
-                if isinstance(answer, str):
-                    self.send(STATUS[answer], {"error": "as told"})
+                reply = fake.next_reply()
+                if isinstance(reply, str):
+                    self.send(STATUS[reply], {"error": "as configured"})
                 else:
-                    outputs = next(iter(answer.values())) if len(answer) == 1 else answer
+                    outputs = next(iter(reply.values())) if len(reply) == 1 else reply
                     self.send(200, {"outputs": outputs})
 
             def send(self, status, content):
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
-                if fake.says:
-                    self.send_header("Model-Version", str(fake.says))
+                if fake.reports:
+                    self.send_header("Model-Version", str(fake.reports))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -481,11 +482,11 @@ class Fake:
 def fake(kind):
     with contextlib.ExitStack() as stack:
 
-        def make(*answers, **options):
-            made = Fake(kind, answers, **options)
-            stack.callback(made.close)
-            stack.enter_context(made.client)
-            return made
+        def make(*replies, **options):
+            server = Fake(kind, replies, **options)
+            stack.callback(server.close)
+            stack.enter_context(server.client)
+            return server
 
         yield make
 
@@ -494,11 +495,11 @@ ROWS = {"x": [1.0, 2.0]}
 RIGHT = {"a": [0.25, 0.5], "b": [0.75, 1.0]}
 
 
-def test_what_is_unavailable_is_asked_again_until_it_answers(fake):
+def test_an_unavailable_server_is_retried_until_it_responds(fake):
     server = fake("UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE", RIGHT)
-    answer = server.client.predict(ROWS)
-    assert server.asked == 4
-    assert {task: values.tolist() for task, values in answer.items()} == RIGHT
+    prediction = server.client.predict(ROWS)
+    assert server.requests == 4
+    assert {task: values.tolist() for task, values in prediction.items()} == RIGHT
 
 
 OTHER_CODES = sorted(
@@ -511,11 +512,11 @@ OTHER_CODES = sorted(
     [("gRPC", code) for code in OTHER_CODES]
     + [("REST", code) for code in OTHER_CODES if code in STATUS],
 )
-def test_other_codes_are_not_asked_again(fake, code):
+def test_other_codes_are_not_retried(fake, code):
     server = fake(code, RIGHT)
     with pytest.raises((InputError, ServingError)) as raised:
         server.client.predict(ROWS)
-    assert server.asked == 1
+    assert server.requests == 1
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
         assert isinstance(raised.value, InputError)
     else:
@@ -523,7 +524,7 @@ def test_other_codes_are_not_asked_again(fake, code):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"a": [0.25, 0.5], "b": [0.75]},
         {"a": [0.25, 0.5], "b": [0.75, 1.0, 0.5]},
@@ -533,37 +534,37 @@ def test_other_codes_are_not_asked_again(fake, code):
     ],
     ids=["missing row", "extra row", "matrix", "NaN", "infinite"],
 )
-def test_an_answer_that_does_not_fit_the_rows_is_named(fake, answer):
-    with pytest.raises(ServingError, match="for 'b'; 2 finite numbers were asked for") as raised:
-        fake(answer).client.predict(ROWS)
+def test_a_response_that_does_not_fit_the_rows_is_named(fake, response):
+    with pytest.raises(ServingError, match="for 'b'; expected 2 finite numbers") as raised:
+        fake(response).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
 
 
-def test_an_answer_without_tasks_is_named(fake):
-    with pytest.raises(ServingError, match="answered no task"):
+def test_a_response_without_tasks_is_named(fake):
+    with pytest.raises(ServingError, match="returned no task"):
         fake({}).client.predict(ROWS)
 
 
-def test_another_version_than_the_one_that_was_asked_is_named(fake):
-    with pytest.raises(ServingError, match="version 1 was asked, and version 2 answered") as raised:
-        fake(RIGHT, says=2, version=1).client.predict(ROWS)
+def test_another_version_than_the_requested_one_is_named(fake):
+    with pytest.raises(ServingError, match="1 was requested, but version 2 responded") as raised:
+        fake(RIGHT, reports=2, version=1).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
-    # TF Serving does not say over REST which version answers.
+    # TF Serving does not report the version over REST.
     assert fake(RIGHT, version=1).client.predict(ROWS).version is None
 
 
-def test_other_tasks_than_those_of_the_version_that_was_asked_are_named(fake):
-    answer = {"b": [0.25, 0.5], "c": [0.75, 1.0]}
-    with pytest.raises(ServingError, match="answered b, c; version 1 has the tasks a, b") as raised:
-        fake(answer, says=1, version=1).client.predict(ROWS)
+def test_other_tasks_than_those_of_the_requested_version_are_named(fake):
+    response = {"b": [0.25, 0.5], "c": [0.75, 1.0]}
+    with pytest.raises(ServingError, match="returned b, c; version 1 has the tasks a, b") as raised:
+        fake(response, reports=1, version=1).client.predict(ROWS)
     assert raised.value.code == "INTERNAL"
     # The newest version may be newer than what the client knows.
-    assert fake(answer, says=2).client.predict(ROWS).keys() == answer.keys()
+    assert fake(response, reports=2).client.predict(ROWS).keys() == response.keys()
 
 
-def test_the_last_of_the_tasks_is_answered_when_others_are_removed(fake):
+def test_the_last_of_the_tasks_is_predicted_when_others_are_removed(fake):
     server = fake(RIGHT, {"a": [0.5, 0.25]})
     server.client.predict(ROWS)
-    server.outputs = ("a",)  # the next version; over REST it answers without the task's name
-    answer = server.client.predict(ROWS)
-    assert {task: values.tolist() for task, values in answer.items()} == {"a": [0.5, 0.25]}
+    server.outputs = ("a",)  # the next version; over REST its output has no name
+    prediction = server.client.predict(ROWS)
+    assert {task: values.tolist() for task, values in prediction.items()} == {"a": [0.5, 0.25]}

@@ -13,12 +13,12 @@ from tensorflow.core.protobuf import config_pb2
 from mptrec_tf.bin import model_server_flags, serve
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.monitoring_config import read_metrics_path
-from mptrec_tf.serving.server.session_config import session_config
+from mptrec_tf.serving.server.session_config import make_session_config
 from mptrec_tf.serving.testing.local_server import SERVE, LocalServer
 
 LONG = 60.0
 DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
-# Those of tensorflow_model_server (its main.cc), as it is given them.
+# Flags of tensorflow_model_server (its main.cc), as a user gives them.
 OBEYED = """
     --port=1 --grpc_socket_path=/s --rest_api_port=2 --rest_api_timeout_in_ms=3
     --rest_api_enable_cors_support=true --enable_batching=true --batching_parameters_file=f
@@ -41,7 +41,7 @@ UNUSED = """
     --mixed_precision=bfloat16 --skip_initialize_tpu=false --enable_grpc_healthcheck_service=true
     --enable_serialization_as_tensor_content=false
 """.split()
-# Of earlier versions.
+# Flags of earlier versions.
 DROPPED = """
     --use_saved_model=true --use_tflite_model=false --num_tflite_interpreters=1
     --fail_if_no_model_versions_found=true
@@ -54,7 +54,7 @@ def name_of(flag):
 
 @contextlib.contextmanager
 def given(*arguments):
-    # Another program's, if its tests ran in this process: it cannot do without.
+    # A required flag of another program, if its tests ran in this process.
     others = ["--model=m"] if "model" in flags.FLAGS else []
     with flagsaver.flagsaver():
         flags.FLAGS(["mptrec-serve", *arguments, *others])
@@ -63,16 +63,16 @@ def given(*arguments):
 
 def test_every_flag_is_obeyed_or_noted():
     with given(*OBEYED):
-        assert model_server_flags.notes() == []
+        assert model_server_flags.describe_unused() == []
         assert flags.FLAGS.saved_model_tags == ["serve", "gpu"]
     with given(*UNUSED, *DROPPED):
-        notes = model_server_flags.notes()
-    due = {name_of(flag) for flag in UNUSED + DROPPED}
-    assert {name for name, _, _ in model_server_flags.UNUSED} == due
-    assert {re.match(r"--(\w+) does nothing here: .+\.$", note)[1] for note in notes} == due
-    assert len(notes) == len(due)
+        notes = model_server_flags.describe_unused()
+    expected = {name_of(flag) for flag in UNUSED + DROPPED}
+    assert {name for name, _, _ in model_server_flags.UNUSED} == expected
+    assert {re.match(r"--(\w+) does nothing here: .+\.$", note)[1] for note in notes} == expected
+    assert len(notes) == len(expected)
     with given():
-        assert model_server_flags.notes() == []
+        assert model_server_flags.describe_unused() == []
 
 
 @pytest.mark.parametrize("spelling", ["", "=true", "=True", "=1", "=false", "=0"])
@@ -80,7 +80,7 @@ def test_booleans_are_spelled_as_tf_serving_takes_them(spelling):
     with given(f"--enable_batching{spelling}", f"--enable_profiler{spelling}"):
         on = spelling not in ("=false", "=0")
         assert flags.FLAGS.enable_batching == flags.FLAGS.enable_profiler == on
-        [note] = model_server_flags.notes()
+        [note] = model_server_flags.describe_unused()
         assert note == "--enable_profiler does nothing here: there is no profiler service."
 
 
@@ -89,7 +89,7 @@ def test_the_documentation_has_the_flags_that_do_nothing():
     assert rows == [(name, why) for name, _, why in model_server_flags.UNUSED]
 
 
-def test_help_is_of_the_flags_that_do_something():
+def test_help_lists_the_flags_that_have_an_effect():
     module = flags.FLAGS.flags_by_module_dict()[serve.__name__]
     assert {flag.name for flag in module} == {name_of(flag) for flag in OBEYED} | {
         "host",
@@ -99,18 +99,21 @@ def test_help_is_of_the_flags_that_do_something():
 
 
 def test_channel_arguments_are_numbers_or_text():
-    assert serve._channel_arguments("") == {}
-    assert serve._channel_arguments("grpc.a=2000,grpc.b=x=y") == {"grpc.a": 2000, "grpc.b": "x=y"}
+    assert serve._parse_channel_arguments("") == {}
+    assert serve._parse_channel_arguments("grpc.a=2000,grpc.b=x=y") == {
+        "grpc.a": 2000,
+        "grpc.b": "x=y",
+    }
     for wrong in ("grpc.a", "=1", "grpc.a=1,"):
         with pytest.raises(InputError, match="is not name=value"):
-            serve._channel_arguments(wrong)
+            serve._parse_channel_arguments(wrong)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "give --model_base_path, or --model_config_file"),
-        (["--model_base_path=m", "--port=0", "--rest_api_port=0"], "leave nothing to ask"),
+        (["--model_base_path=m", "--port=0", "--rest_api_port=0"], "leave no port to serve"),
         (["--model_base_path=m", "--port=7", "--rest_api_port=7"], "are both 7; give each a port"),
         (["--model_base_path=m", "--batching_parameters_file=f", "--noenable_batching"], "goes"),
     ],
@@ -120,42 +123,42 @@ def test_flags_that_do_not_go_together_are_named(arguments, message):
         serve._check_flags()
 
 
-def test_the_session_is_as_told(tmp_path):
+def test_the_session_is_configured(tmp_path):
     path = tmp_path / "session.config"
     path.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
-    assert session_config() == config_pb2.ConfigProto()
-    assert session_config(both=3) == config_pb2.ConfigProto(
+    assert make_session_config() == config_pb2.ConfigProto()
+    assert make_session_config(both=3) == config_pb2.ConfigProto(
         intra_op_parallelism_threads=3, inter_op_parallelism_threads=3
     )
-    found = session_config(str(path), inter_op=2, both=5, gpu=0.25)
-    assert found.gpu_options.per_process_gpu_memory_fraction == 0.25
-    found.ClearField("gpu_options")
-    assert found == config_pb2.ConfigProto(
+    config = make_session_config(str(path), inter_op=2, both=5, gpu=0.25)
+    assert config.gpu_options.per_process_gpu_memory_fraction == 0.25
+    config.ClearField("gpu_options")
+    assert config == config_pb2.ConfigProto(
         intra_op_parallelism_threads=7, inter_op_parallelism_threads=2, allow_soft_placement=True
     )
     with pytest.raises(InputError, match="give --tensorflow_session_parallelism, or"):
-        session_config(both=1, intra_op=1, inter_op=1)
+        make_session_config(both=1, intra_op=1, inter_op=1)
     path.write_text("threads: 7")
-    with pytest.raises(InputError, match="is no ConfigProto in text format"):
-        session_config(str(path))
+    with pytest.raises(InputError, match="is not a valid ConfigProto in text format"):
+        make_session_config(str(path))
 
 
-def test_metrics_are_where_the_file_says(tmp_path):
+def test_the_path_of_the_metrics_is_configured(tmp_path):
     path = tmp_path / "monitoring.config"
-    for text, due in (
+    for text, expected in (
         ('prometheus_config { enable: true path: "/metrics" }', "/metrics"),
         ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
         ('prometheus_config { path: "/metrics" }', None),
         ("", None),
     ):
         path.write_text(text)
-        assert read_metrics_path(str(path)) == due
+        assert read_metrics_path(str(path)) == expected
     for wrong in ("metrics", "/{metrics}"):
         path.write_text(f'prometheus_config {{ enable: true path: "{wrong}" }}')
         with pytest.raises(InputError, match="a plain one that begins with /"):
             read_metrics_path(str(path))
     path.write_text("prometheus { enable: true }")
-    with pytest.raises(InputError, match="is no MonitoringConfig in text format"):
+    with pytest.raises(InputError, match="is not a valid MonitoringConfig in text"):
         read_metrics_path(str(path))
 
 
@@ -175,7 +178,7 @@ def test_a_version_is_printed():
     assert re.match(r"mptrec-tf: \d+\.\d+.*\ntensorflow-serving-api: \d.*\n", done.stdout)
 
 
-def test_an_unknown_flag_is_refused_with_a_suggestion():
+def test_an_unknown_flag_is_rejected_with_a_suggestion():
     done = run("--model_base_path=m", "--num_lod_threads=1")
     assert done.returncode == 1
     assert "Unknown command line flag 'num_lod_threads'. Did you mean: num_load_threads" in (
@@ -193,7 +196,7 @@ def test_a_server_runs_with_flags_of_tf_serving(small, tmp_path):
         f'model_config_list {{ config {{ name: "m" base_path: "{tmp_path}/m" }}\n'
         f'config {{ name: "later" base_path: "{tmp_path}/later" }} }}'
     )
-    # What the entry point of TF Serving's image gives, and more.
+    # The flags of the entry point of TF Serving's image, and more.
     arguments = (
         "--model_name=model",
         "--model_base_path=/models/model",
@@ -206,7 +209,7 @@ def test_a_server_runs_with_flags_of_tf_serving(small, tmp_path):
         "--enable_model_warmup",
     )
     with LocalServer(None, tmp_path, *arguments) as server:
-        assert server.states() == {123: "AVAILABLE"}
+        assert server.read_states() == {123: "AVAILABLE"}
         assert b"mptrec_serve_latest_version" in server.get("/metrics")
         log = server.log.read_text()
     for line in (

@@ -1,4 +1,4 @@
-"""Clients behind a gateway: headers, TLS, and what is said when these are not right."""
+"""Clients behind a gateway: headers, TLS, and errors when these are wrong."""
 
 import contextlib
 import datetime
@@ -29,11 +29,11 @@ from tensorflow_serving.apis import (
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError, Tls
 
-LONG = 60.0  # seconds: beside other work this machine is slow
+LONG = 60.0  # seconds: a busy machine is slow
 TOKEN = "s3cret-t0ken"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "x-tenant": "7"}
 ROWS = {"x": [1.0, 2.0]}
-ANSWER = [0.25, 0.5]
+PREDICTION = [0.25, 0.5]
 
 
 class Authority:
@@ -109,28 +109,28 @@ def here(authority):
 
 @pytest.fixture(scope="module")
 def named(authority):
-    """Certificate and key of a server that is called otherwise than its address."""
+    """Certificate and key of a server whose name differs from its address."""
     return authority.issue("models.example", x509.DNSName("models.example"))
 
 
 class Gateway:
-    """A server that lets in who shows the token, and remembers what it was sent.
+    """A server that admits callers with the token, and remembers the headers of requests.
 
     Args:
       kind: "gRPC" or "REST".
-      pair: Optional. Certificate and key; otherwise it speaks no TLS.
+      pair: Optional. Certificate and key; without them it has no TLS.
       callers: Optional. The authority that callers need a certificate of.
-      token: The one that it takes; None if it takes every caller.
-      status: What it answers to others: 401 or 403, or the same of gRPC.
-      says: What it says to them.
+      token: The token that it accepts; None if it admits every caller.
+      status: The status for other callers: 401 or 403, or gRPC's equivalent.
+      message: The error message for other callers.
     """
 
-    def __init__(self, kind, pair=None, callers=None, token=None, status=401, says="who is it?"):
-        self.kind, self.token, self.status, self.says = kind, token, status, says
-        self.asked = []  # headers of each request, names in small letters
+    def __init__(self, kind, pair=None, callers=None, token=None, status=401, message="who is it?"):
+        self.kind, self.token, self.status, self.message = kind, token, status, message
+        self.requests = []  # headers of each request, names in lower case
         self.port, self.close = (self._grpc if kind == "gRPC" else self._rest)(pair, callers)
 
-    def client(self, host="localhost", **options):
+    def make_client(self, host="localhost", **options):
         options = {"timeout": LONG} | options
         if self.kind == "gRPC":
             return GrpcClient(f"{host}:{self.port}", "m", **options)
@@ -138,7 +138,7 @@ class Gateway:
         return RestClient(f"{scheme}://{host}:{self.port}/a/prefix/", "m", **options)
 
     def _admits(self, headers):
-        self.asked.append(headers)
+        self.requests.append(headers)
         return self.token is None or headers.get("authorization") == f"Bearer {self.token}"
 
     def _grpc(self, pair, callers):
@@ -147,7 +147,7 @@ class Gateway:
         class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
             def Predict(self, request, context):  # noqa: N802 (gRPC's name)
                 self.check(context)
-                proto = tf.make_tensor_proto(ANSWER, tf.float32)
+                proto = tf.make_tensor_proto(PREDICTION, tf.float32)
                 return predict_pb2.PredictResponse(outputs={"a": proto})
 
             def GetModelMetadata(self, request, context):  # noqa: N802
@@ -165,7 +165,7 @@ class Gateway:
             def check(self, context):
                 if not gateway._admits(dict(context.invocation_metadata())):
                     codes = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
-                    context.abort(grpc.StatusCode[codes[gateway.status]], gateway.says)
+                    context.abort(grpc.StatusCode[codes[gateway.status]], gateway.message)
 
         server = grpc.server(futures.ThreadPoolExecutor(2))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
@@ -190,17 +190,17 @@ class Gateway:
                     "inputs": {"x": {"dtype": "DT_FLOAT"}},
                     "outputs": {"a": {"dtype": "DT_FLOAT"}},
                 }
-                found = {"signature_def": {"signature_def": {"columns": signature}}}
-                self.answer({"metadata": found})
+                metadata = {"signature_def": {"signature_def": {"columns": signature}}}
+                self.respond({"metadata": metadata})
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.answer({"outputs": ANSWER})
+                self.respond({"outputs": PREDICTION})
 
-            def answer(self, content):
+            def respond(self, content):
                 status = 200
                 if not gateway._admits({k.lower(): v for k, v in self.headers.items()}):
-                    status, content = gateway.status, {"error": gateway.says}
+                    status, content = gateway.status, {"error": gateway.message}
                 elif not self.path.startswith("/a/prefix/v1/models/m"):
                     status, content = 404, {"error": self.path}
                 body = json.dumps(content).encode()
@@ -242,20 +242,20 @@ def gateway(request):
     with contextlib.ExitStack() as stack:
 
         def make(**options):
-            made = Gateway(request.param, **options)
-            stack.callback(made.close)
-            return made
+            gateway = Gateway(request.param, **options)
+            stack.callback(gateway.close)
+            return gateway
 
         yield make
 
 
 def check(client):
     with client:
-        np.testing.assert_array_equal(client.predict(ROWS)["a"], np.array(ANSWER, np.float32))
+        np.testing.assert_array_equal(client.predict(ROWS)["a"], np.array(PREDICTION, np.float32))
 
 
 def failure(client):
-    """What a client says that cannot ask."""
+    """Returns the error of a client whose request fails."""
     with client, pytest.raises(ServingError) as raised:
         client.predict(ROWS)
     shown = "".join(map(str, chain(raised.value)))
@@ -271,19 +271,19 @@ def chain(error):
 
 def test_every_request_has_the_headers(gateway):
     server = gateway(token=TOKEN)
-    check(server.client(headers=HEADERS))
-    assert len(server.asked) == 2  # for the signatures and for the prediction
-    assert [asked["x-tenant"] for asked in server.asked] == ["7", "7"]
+    check(server.make_client(headers=HEADERS))
+    assert len(server.requests) == 2  # for the signatures and for the prediction
+    assert [request["x-tenant"] for request in server.requests] == ["7", "7"]
 
 
 def test_a_token_that_expires_is_fetched_for_each_request(gateway):
     server = gateway(token="1st-token")
     current = ["1st-token"]
-    with server.client(headers=lambda: {"Authorization": f"Bearer {current[0]}"}) as client:
+    with server.make_client(headers=lambda: {"Authorization": f"Bearer {current[0]}"}) as client:
         client.predict(ROWS)
         server.token = current[0] = "2nd-token"
         client.predict(ROWS)
-    assert [asked["authorization"] for asked in server.asked] == [
+    assert [request["authorization"] for request in server.requests] == [
         "Bearer 1st-token",
         "Bearer 1st-token",
         "Bearer 2nd-token",
@@ -293,24 +293,24 @@ def test_a_token_that_expires_is_fetched_for_each_request(gateway):
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [
-        (401, "UNAUTHENTICATED", r"wants to know who calls \(who is it\?\); give .* `headers`"),
+        (401, "UNAUTHENTICATED", r"needs to know who calls \(who is it\?\); give .* `headers`"),
         (403, "PERMISSION_DENIED", r"does not permit this caller .* \(who is it\?\); give"),
     ],
 )
-def test_a_caller_that_is_not_let_in_is_told_so_and_does_not_try_again(
+def test_a_caller_that_is_not_admitted_gets_an_error_without_retries(
     gateway, status, code, message
 ):
     server = gateway(token="another", status=status)
-    error = failure(server.client(headers=HEADERS))
+    error = failure(server.make_client(headers=HEADERS))
     assert error.code == code
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     with pytest.raises(ServingError, match=message):
         raise error
 
 
 def test_a_token_that_the_server_repeats_is_not_shown(gateway):
-    server = gateway(token="another", says=f"no such token: {TOKEN}")
-    assert "no such token: ***" in str(failure(server.client(headers=HEADERS)))
+    server = gateway(token="another", message=f"no such token: {TOKEN}")
+    assert "no such token: ***" in str(failure(server.make_client(headers=HEADERS)))
 
 
 @pytest.mark.parametrize(
@@ -319,9 +319,9 @@ def test_a_token_that_the_server_repeats_is_not_shown(gateway):
         ({"Authorization": f"Bearer {TOKEN}\n"}, "'Authorization' should be printable"),
         ({"Authorization": TOKEN.encode()}, "'Authorization' should be text"),
         ({"Authorization": None}, "'Authorization' should be text"),
-        ({"x tenant": "7"}, "'x tenant' is no name"),
-        ({"x-tenant-bin": "7"}, "'x-tenant-bin' is no name"),
-        ({"Content-Type": "text/plain"}, "'Content-Type' is the client's own"),
+        ({"x tenant": "7"}, "'x tenant' is not a header's name"),
+        ({"x-tenant-bin": "7"}, "'x-tenant-bin' is not a header's"),
+        ({"Content-Type": "text/plain"}, "'Content-Type' is set by the client"),
         ("Bearer", "should be a dict"),
     ],
 )
@@ -329,30 +329,30 @@ def test_headers_that_cannot_be_sent_are_named_without_their_values(gateway, hea
     for given in (headers, lambda: headers):
         with (
             pytest.raises(InputError, match=message) as raised,
-            gateway().client(headers=given) as client,
+            gateway().make_client(headers=given) as client,
         ):
             client.predict(ROWS)
         assert TOKEN not in str(raised.value)
 
 
-def test_an_authority_of_ones_own_is_trusted(gateway, authority, here):
+def test_a_users_own_authority_is_trusted(gateway, authority, here):
     server = gateway(pair=here, token=TOKEN)
-    check(server.client(tls=Tls(ca=authority.certificate), headers=HEADERS))
+    check(server.make_client(tls=Tls(ca=authority.certificate), headers=HEADERS))
 
 
-def test_a_server_may_be_called_otherwise_than_its_address(gateway, authority, named):
+def test_a_server_may_have_another_name_than_its_address(gateway, authority, named):
     server = gateway(pair=named)
     tls = Tls(ca=authority.certificate, server_name="models.example")
-    check(server.client(tls=tls))
+    check(server.make_client(tls=tls))
 
 
-def test_a_server_may_want_a_certificate_of_its_callers(gateway, authority, here, tmp_path):
+def test_a_server_may_require_a_client_certificate(gateway, authority, here, tmp_path):
     certificate, key = authority.issue("caller")
     server = gateway(pair=here, callers=authority.certificate)
-    check(server.client(tls=Tls(authority.certificate, certificate, key)))
+    check(server.make_client(tls=Tls(authority.certificate, certificate, key)))
     both = tmp_path / "both.pem"
     both.write_text(Path(certificate).read_text() + Path(key).read_text())
-    check(server.client(tls=Tls(authority.certificate, str(both))))
+    check(server.make_client(tls=Tls(authority.certificate, str(both))))
 
 
 @pytest.mark.parametrize(
@@ -363,24 +363,24 @@ def test_a_server_may_want_a_certificate_of_its_callers(gateway, authority, here
         ("no TLS", "the server does not speak it"),
     ],
 )
-def test_a_server_that_is_not_trusted_is_named_and_not_tried_again(
+def test_a_server_that_is_not_trusted_is_named_and_not_retried(
     gateway, authority, here, named, case, message
 ):
     server = gateway(pair={"another name": named, "no TLS": None}.get(case, here))
     tls = Tls() if case == "unknown authority" else Tls(ca=authority.certificate)
     begin = time.monotonic()
-    error = failure(server.client(tls=tls))
+    error = failure(server.make_client(tls=tls))
     assert time.monotonic() - begin < LONG / 2
     assert error.code == "UNAVAILABLE"
     with pytest.raises(ServingError, match=f"no connection over TLS: .*({message}).*`tls`"):
         raise error
 
 
-def test_a_server_that_wants_a_certificate_is_not_asked_without(gateway, authority, here):
+def test_a_server_that_requires_a_certificate_gets_no_request_without(gateway, authority, here):
     server = gateway(pair=here, callers=authority.certificate)
-    error = failure(server.client(tls=Tls(ca=authority.certificate), timeout=2))
+    error = failure(server.make_client(tls=Tls(ca=authority.certificate), timeout=2))
     assert error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.parametrize(

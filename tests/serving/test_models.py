@@ -1,4 +1,4 @@
-"""Which versions are served while storages change."""
+"""Which versions are served while their directories change."""
 
 import asyncio
 import shutil
@@ -9,7 +9,7 @@ from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.models import Models
 
 
-def test_a_storage_that_cannot_be_read_keeps_no_other_model_from_its_new_version(
+def test_an_unreadable_storage_does_not_stop_new_versions_of_other_models(
     exported, tmp_path, monkeypatch
 ):
     bases = {name: tmp_path / name for name in ("first", "second", "third")}
@@ -28,18 +28,18 @@ def test_a_storage_that_cannot_be_read_keeps_no_other_model_from_its_new_version
     async def change():
         models = Models([ModelConfig(name, str(base)) for name, base in bases.items()], Metrics())
         await models.refresh()
-        assert models.not_serving() == {"third": f"there is no version in {bases['third']}"}
+        assert models.explain_unserved() == {"third": f"there is no version in {bases['third']}"}
         unreadable.update(str(bases[name]) for name in ("first", "third"))
         shutil.copytree(bases["second"] / "1", bases["second"] / "2")
         shutil.copytree(exported, bases["third"])
         (bases["third"] / "1").rename(bases["first"] / "2")
         await models.refresh()
-        served = {name: models._models[name].available() for name in bases}
+        served = {name: models._models[name].list_available() for name in bases}
         assert served == {"first": [1], "second": [2], "third": []}
-        assert "looking for its versions failed: " in models.not_serving()["third"]
+        assert "looking for its versions failed: " in models.explain_unserved()["third"]
         unreadable.remove(str(bases["first"]))
         await models.refresh()
-        assert models._models["first"].available() == [2]
+        assert models._models["first"].list_available() == [2]
         await models.close()
 
     asyncio.run(change())

@@ -1,4 +1,4 @@
-"""A user's own columns, whatever they are called, from CSV to served answers."""
+"""A user's own columns, with any names, from CSV to served predictions."""
 
 import csv
 import dataclasses
@@ -99,7 +99,7 @@ def server(path, tmp_path_factory):
 
 @pytest.fixture(params=["gRPC", "REST"])
 def client(server, request):
-    with server.client(request.param) as client:
+    with server.make_client(request.param) as client:
         yield client
 
 
@@ -113,11 +113,11 @@ def test_any_column_names_are_served(source, data, backbone, path):
         "self": "self_2",
     }
     [block] = read_file(source.shards("test")[0], SPEC.text_format)
-    answers = model.predict(block)
+    predictions = model.predict(block)
     rows = load_rows(data, "test", ["rich", "old"])
     expected = tf.sigmoid(backbone.model(rows.columns)).numpy()
     for i, task in enumerate(("rich", "old")):
-        np.testing.assert_allclose(np.sort(answers[task]), np.sort(expected[:, i]), rtol=1e-5)
+        np.testing.assert_allclose(np.sort(predictions[task]), np.sort(expected[:, i]), rtol=1e-5)
 
     examples = [
         tf.train.Example(
@@ -139,17 +139,17 @@ def test_any_column_names_are_served(source, data, backbone, path):
         for row in range(len(block))
     ]
     served = tf.saved_model.load(path).signatures["serving_default"](tf.constant(examples))
-    np.testing.assert_array_equal(served["rich"], answers["rich"])
+    np.testing.assert_array_equal(served["rich"], predictions["rich"])
 
     values = evaluate(model, source, "test")
     assert values["rich"]["rows"] == 60
     assert "grouped_auc" in values["old"]
 
 
-def check(answers, expected):
-    assert answers.keys() == expected.keys() == {"rich", "old"}
+def check(predictions, expected):
+    assert predictions.keys() == expected.keys() == {"rich", "old"}
     for task, values in expected.items():
-        np.testing.assert_allclose(answers[task], values, rtol=1e-5)
+        np.testing.assert_allclose(predictions[task], values, rtol=1e-5)
 
 
 def test_a_file_with_labels_and_missing_text_is_predicted_as_it_is(source, path, client):
@@ -165,7 +165,7 @@ def test_a_file_with_labels_and_missing_text_is_predicted_as_it_is(source, path,
     check(client.predict(frame.to_dict("records")), expected)
 
 
-def test_both_spellings_of_a_column_are_taken(source, path, client):
+def test_both_names_of_a_column_are_accepted(source, path, client):
     frame = pd.read_csv(source.shards("test")[0])
     [block] = read_file(source.shards("test")[0], SPEC.text_format)
     model = LoadedModel(path)
@@ -202,19 +202,19 @@ def test_rest_takes_the_names_of_the_spec_from_any_caller(source, path, server, 
     else:
         content = {"inputs": columns}
     body = json.dumps({"signature_name": signature, **content}).encode()
-    with urllib.request.urlopen(f"{server.url}/v1/models/m:predict", body) as answer:
-        found = json.load(answer)
+    with urllib.request.urlopen(f"{server.url}/v1/models/m:predict", body) as response:
+        content = json.load(response)
     if rows:
-        found["outputs"] = pd.DataFrame(found["predictions"]).to_dict("list")
-    check(found["outputs"], LoadedModel(path).predict(block))
+        content["outputs"] = pd.DataFrame(content["predictions"]).to_dict("list")
+    check(content["outputs"], LoadedModel(path).predict(block))
 
 
 def test_the_names_of_the_spec_do_not_change_what_tensorflow_loads(path):
     assert set(tf.saved_model.load(path).signatures) == {"serving_default", "columns", "encode"}
     graph = tf.Graph()
     with graph.as_default(), tf.compat.v1.Session(graph=graph) as session:
-        found = tf.compat.v1.saved_model.load(session, ["serve"], path).signature_def
-    columns, spec = found["columns"], found[SPEC_COLUMNS]
+        signatures = tf.compat.v1.saved_model.load(session, ["serve"], path).signature_def
+    columns, spec = signatures["columns"], signatures[SPEC_COLUMNS]
     inputs = LoadedModel(path).card["inputs"]
     assert {k: i.name for k, i in spec.inputs.items()} == {
         column: columns.inputs[name].name for column, name in inputs.items()
@@ -238,10 +238,10 @@ def test_weights_flow_from_the_file_into_losses_and_metrics(data, tmp_path, memo
     backbone, result = pretrain(data, config, context)
     train, validation = (load_rows(data, split, ["rich"]).columns for split in SPLITS[:2])
     assert set(train[WEIGHT].numpy()) == {0, 2.5}
-    labels, answers = train[LABELS].numpy()[:, 0], tf.sigmoid(backbone(train)).numpy()[:, 0]
-    expected = log_loss(labels, answers.astype(float), sample_weight=train[WEIGHT])
+    labels, predictions = train[LABELS].numpy()[:, 0], tf.sigmoid(backbone(train)).numpy()[:, 0]
+    expected = log_loss(labels, predictions.astype(float), sample_weight=train[WEIGHT])
     assert result.history[0]["loss/rich"] == pytest.approx(expected, rel=1e-5)
-    assert log_loss(labels, answers.astype(float)) != pytest.approx(expected, rel=1e-4)
+    assert log_loss(labels, predictions.astype(float)) != pytest.approx(expected, rel=1e-4)
     expected = roc_auc_score(
         validation[LABELS][:, 0], backbone(validation)[:, 0], sample_weight=validation[WEIGHT]
     )

@@ -1,4 +1,4 @@
-"""A request's way through the server."""
+"""How a request passes through the server."""
 
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import asyncio

@@ -1,4 +1,4 @@
-"""Rows in every form become the arrays of a request; no server is needed."""
+"""Rows in every form are converted to the arrays of a request; no server is needed."""
 
 import csv
 import datetime
@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.client.rows import request_arrays
+from mptrec_tf.serving.client.rows import to_request_arrays
 
-# A spec of Census-Income's kind, and what the signature calls its columns.
+# Columns like Census-Income's, and their names in the signature.
 NAMES = {
     "workclass": "workclass",
     "native country": "native_country",
@@ -30,20 +30,20 @@ FILE = """Unnamed: 0,workclass,native country,capital-gain,fnl wgt,label
 
 
 def arrays(rows, types=TYPES, names=NAMES):
-    found, count = request_arrays(rows, types, names)
-    return {name: array.tolist() for name, array in found.items()}, count
+    by_input, count = to_request_arrays(rows, types, names)
+    return {name: array.tolist() for name, array in by_input.items()}, count
 
 
 def text(values):
-    """What a column of text becomes."""
-    return request_arrays({"a": values}, {"a": "DT_STRING"}, None)[0]["a"].tolist()
+    """Returns the array of a text column."""
+    return to_request_arrays({"a": values}, {"a": "DT_STRING"}, None)[0]["a"].tolist()
 
 
 def number(values, kind="DT_FLOAT"):
-    return request_arrays({"a": values}, {"a": kind}, None)[0]["a"].tolist()
+    return to_request_arrays({"a": values}, {"a": kind}, None)[0]["a"].tolist()
 
 
-DUE = {
+EXPECTED = {
     "workclass": [b"Private", b"", b"3"],
     "native_country": [b"Cuba", b"", b"Cuba"],
     "capital_gain": [2174.0, 0.0, 14.5],
@@ -68,21 +68,21 @@ DUE = {
         lambda file: list(csv.DictReader(file)),
     ],
 )
-def test_a_file_with_other_columns_and_missing_text_is_taken_as_it_is_read(read):
-    assert arrays(read(io.StringIO(FILE))) == (DUE, 3)
+def test_a_file_with_other_columns_and_missing_text_is_accepted(read):
+    assert arrays(read(io.StringIO(FILE))) == (EXPECTED, 3)
 
 
-def test_what_is_not_needed_is_passed_over_whatever_it_holds():
+def test_other_columns_are_ignored_whatever_they_hold():
     frame = pd.DataFrame({"workclass": ["x"], "native country": ["y"], "capital-gain": [1]})
     frame[7] = [object()]
     frame[("a", "b")] = [[1, 2]]
     frame["native_country"] = ["another"]  # the spec's name counts
-    due = {"workclass": [b"x"], "native_country": [b"y"], "capital_gain": [1.0]}
-    assert arrays(frame) == (due, 1)
-    assert arrays(frame.to_dict("records")) == (due, 1)
-    assert arrays({**frame.to_dict("list"), "ids": [], 3: range(9), None: None}) == (due, 1)
+    expected = {"workclass": [b"x"], "native_country": [b"y"], "capital_gain": [1.0]}
+    assert arrays(frame) == (expected, 1)
+    assert arrays(frame.to_dict("records")) == (expected, 1)
+    assert arrays({**frame.to_dict("list"), "ids": [], 3: range(9), None: None}) == (expected, 1)
     again = pd.concat([frame, frame[["native_country"]]], axis=1)
-    assert arrays(again) == (due, 1)
+    assert arrays(again) == (expected, 1)
     assert arrays({"a": ["x"], "x y": [1], "x.y": [2]}, {"a": "DT_STRING"}, None)[1] == 1
 
 
@@ -90,23 +90,27 @@ def test_what_is_not_needed_is_passed_over_whatever_it_holds():
 @pytest.mark.parametrize(
     "spelling", [str, lambda n: NAMES[n], lambda n: f" {n}"], ids=["spec", "signature", "spaced"]
 )
-def test_columns_are_found_under_both_spellings(names, spelling):
+def test_columns_are_accepted_under_both_names(names, spelling):
     rows = [{spelling(name): 1 for name in NAMES}] * 2
-    due = {"workclass": [b"1"] * 2, "native_country": [b"1"] * 2, "capital_gain": [1.0] * 2}
-    assert arrays(rows, names=names) == (due, 2)
-    assert arrays(pd.DataFrame(rows), names=names) == (due, 2)
+    expected = {"workclass": [b"1"] * 2, "native_country": [b"1"] * 2, "capital_gain": [1.0] * 2}
+    assert arrays(rows, names=names) == (expected, 2)
+    assert arrays(pd.DataFrame(rows), names=names) == (expected, 2)
 
 
-def test_rows_may_differ_in_what_is_not_needed_and_in_spelling():
+def test_rows_may_differ_in_other_columns_and_in_names():
     rows = [
         {"workclass": "a", "native country": "b", "capital-gain": 1, "label": 1},
         {"native_country": None, "capital_gain": 2, "workclass": "c", None: ["rest"]},
     ]
-    due = {"workclass": [b"a", b"c"], "native_country": [b"b", b""], "capital_gain": [1.0, 2.0]}
-    assert arrays(rows) == (due, 2)
+    expected = {
+        "workclass": [b"a", b"c"],
+        "native_country": [b"b", b""],
+        "capital_gain": [1.0, 2.0],
+    }
+    assert arrays(rows) == (expected, 2)
 
 
-def test_names_that_differ_in_special_characters_alone_are_kept_apart():
+def test_names_that_differ_only_in_special_characters_are_distinguished():
     names = {"a b": "a_b_2", "a_b": "a_b", "a.b": "a_b_3"}
     types = dict.fromkeys(names.values(), "DT_FLOAT")
     rows = {"a b": [1], "a_b": [2], "a.b": [3]}
@@ -120,9 +124,9 @@ def test_names_that_differ_in_special_characters_alone_are_kept_apart():
 def test_the_name_of_one_column_may_be_the_input_of_another():
     names = {"Age": "Age", "age": "age_2", "age_2": "age_2_2"}
     types = dict.fromkeys(names.values(), "DT_FLOAT")
-    due = {"Age": [1.0], "age_2": [2.0], "age_2_2": [3.0]}
-    assert arrays({"Age": 1, "age": 2, "age_2": 3}, types, names)[0] == due
-    assert arrays({"Age": 1, "age_2": 2, "age_2_2": 3}, types, names)[0] == due
+    expected = {"Age": [1.0], "age_2": [2.0], "age_2_2": [3.0]}
+    assert arrays({"Age": 1, "age": 2, "age_2": 3}, types, names)[0] == expected
+    assert arrays({"Age": 1, "age_2": 2, "age_2_2": 3}, types, names)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_the_row_that_lacks_a_column_is_named():
         arrays([rows[0], [1]])
 
 
-def test_a_column_that_stands_twice_is_named():
+def test_a_column_that_occurs_twice_is_named():
     frame = pd.DataFrame([[1, 2, 3, 4]], columns=[*NAMES, "workclass"])
     with pytest.raises(InputError, match="has column 'workclass' twice"):
         arrays(frame)
@@ -185,7 +189,7 @@ ARROW = (
 
 
 @pytest.mark.parametrize(
-    ("values", "due"),
+    ("values", "expected"),
     [
         (["é", b"\xff", np.str_("s"), np.bytes_(b"b")], ["é".encode(), b"\xff", b"s", b"b"]),
         ([3, 3.0, True, np.int8(-4), np.float32(0.1), np.True_], b"3 3.0 True -4 0.1 True".split()),
@@ -210,15 +214,15 @@ ARROW = (
         (pd.Categorical([5, None, 4]), [b"5", b"", b"4"]),
         (pd.Index(["x", None]), [b"x", b""]),
         (pd.array(["x", None], dtype="string[pyarrow]"), [b"x", b""]),
-        *((pd.Series(values, dtype=pd.ArrowDtype(kind)), due) for kind, values, due in ARROW),
+        *((pd.Series(values, dtype=pd.ArrowDtype(kind)), texts) for kind, values, texts in ARROW),
         (pa.array(["x", None]), [b"x", b""]),
         (("x", None), [b"x", b""]),
     ],
 )  # fmt: skip
-def test_text_is_sent_as_it_stands(values, due):
-    assert text(values) == due
+def test_text_is_sent_unchanged(values, expected):
+    assert text(values) == expected
     if not isinstance(values, list | tuple | pa.Array | np.ma.MaskedArray):
-        assert text(pd.Series(values)) == due
+        assert text(pd.Series(values)) == expected
 
 
 @pytest.mark.parametrize(
@@ -235,22 +239,22 @@ def test_text_is_sent_as_it_stands(values, due):
         "\ud800",
     ],
 )
-def test_what_is_no_text_is_named_with_its_row(value):
-    message = "column 'a' holds lists" if value == ["x"] else "row 2, column 'a': .* is no text"
+def test_a_value_that_is_not_text_is_named_with_its_row(value):
+    message = "column 'a' holds lists" if value == ["x"] else "row 2, column 'a': .* is not text"
     for values in ([None, value], ["x", value]):
-        with pytest.raises(InputError, match=message if value != ["x"] else "no text"):
+        with pytest.raises(InputError, match=message if value != ["x"] else "not text"):
             text(values)
 
 
-def test_times_are_no_text():
+def test_times_are_not_text():
     with pytest.raises(
-        InputError, match=r"row 2, column 'a': .*2024-01-02.* is no text; give it as"
+        InputError, match=r"row 2, column 'a': .*2024-01-02.* is not text; give it as"
     ):
         text(pd.to_datetime(pd.Series([None, "2024-01-02"])))
 
 
 @pytest.mark.parametrize(
-    ("values", "due"),
+    ("values", "expected"),
     [
         ([1, 2.5, "3", " 4.5 ", "-1e3", decimal.Decimal("0.5")], [1, 2.5, 3, 4.5, -1000, 0.5]),
         (np.array(["1", " 2.5"]), [1, 2.5]),
@@ -266,8 +270,8 @@ def test_times_are_no_text():
         ("2.5", [2.5]),
     ],
 )
-def test_numbers_are_read_from_what_is_one(values, due):
-    assert number(values) == number(values, "DT_DOUBLE") == due
+def test_numbers_are_accepted_in_every_form(values, expected):
+    assert number(values) == number(values, "DT_DOUBLE") == expected
 
 
 @pytest.mark.parametrize(
@@ -278,7 +282,7 @@ def test_numbers_are_read_from_what_is_one(values, due):
         *(np.timedelta64(3, "s"), np.datetime64("2024-01-02"), datetime.timedelta(1)),
     ],
 )
-def test_what_is_no_number_is_named_with_its_row(value):
+def test_a_value_that_is_not_a_number_is_named_with_its_row(value):
     for values in ([1, value], ["1", value], np.array([1.0, value], object)):
         with pytest.raises(InputError, match=r"row 2, column 'a': .* is not a finite"):
             number(values)

@@ -23,14 +23,14 @@ from tensorflow_serving.apis import predict_pb2
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client import GrpcClient, RestClient, ServingError
-from mptrec_tf.serving.testing.local_server import SERVE, LocalServer, free_port
+from mptrec_tf.serving.testing.local_server import SERVE, LocalServer, find_free_port
 
 COMPOSE = Path(__file__).parents[2] / "saved_models" / "docker-compose.yaml"
-LONG = 60.0  # seconds: beside other work this machine is slow
+LONG = 60.0  # seconds: a busy machine is slow
 
 
 def in_docker(folder):
-    """The command that runs TF Serving in a container; None where Docker does not run."""
+    """Returns the command that runs TF Serving in a container; None without Docker."""
     if not shutil.which("docker") or subprocess.run(["docker", "info"], check=False).returncode:
         return None
     image = yaml.safe_load(COMPOSE.read_text())["services"]["serving"]["image"]
@@ -62,18 +62,18 @@ def kind(request):
 
 @pytest.fixture
 def client(server, kind):
-    with server.client(kind) as client:
+    with server.make_client(kind) as client:
         yield client
 
 
-def check(answers, expected, rows=slice(None)):
-    assert set(answers) == set(expected)
+def check(predictions, expected, rows=slice(None)):
+    assert set(predictions) == set(expected)
     for task, values in expected.items():
         # Another batch size may change the last bit.
-        np.testing.assert_allclose(answers[task], values[rows], rtol=1e-5)
+        np.testing.assert_allclose(predictions[task], values[rows], rtol=1e-5)
 
 
-def test_rows_in_every_form_are_answered(client, columns, expected):
+def test_rows_in_every_form_are_predicted(client, columns, expected):
     check(client.predict(columns), expected)
     frame = pd.DataFrame(columns)
     check(client.predict(frame), expected)
@@ -81,23 +81,23 @@ def test_rows_in_every_form_are_answered(client, columns, expected):
     check(client.predict(frame.to_dict("records")[3:4]), expected, slice(3, 4))
 
 
-def test_a_version_can_be_asked(server, kind, columns, expected):
-    with server.client(kind, version=1) as client:
+def test_a_version_can_be_requested(server, kind, columns, expected):
+    with server.make_client(kind, version=1) as client:
         check(client.predict(columns), expected)
     missing = pytest.raises(ServingError, match=r"is not served: .*m, 7")
-    with server.client(kind, version=7) as client, missing as raised:
+    with server.make_client(kind, version=7) as client, missing as raised:
         client.predict(columns)
     assert raised.value.code == "NOT_FOUND"
-    with server.client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
+    with server.make_client(kind, label="blue") as client, pytest.raises(InputError, match="label"):
         client.predict(columns)
 
 
-def test_what_a_caller_gets_wrong_is_named(client, columns):
+def test_a_callers_mistakes_are_named(client, columns):
     for change, message in (
         ({"user_age": ["old"] * 20}, "row 1, column 'user_age': 'old' is not a finite number"),
         ({"user_age": [np.nan] * 20}, "row 1, column 'user_age': nan is not a finite"),
         ({"hour": [["1"]] * 20}, "column 'hour' holds lists"),
-        ({"hour": [1j] * 20}, "row 1, column 'hour': 1j is no text"),
+        ({"hour": [1j] * 20}, "row 1, column 'hour': 1j is not text"),
         ({"hour": ["1"] * 3}, "column 'hour' has 3 values, others have 20"),
     ):
         with pytest.raises(InputError, match=message):
@@ -109,7 +109,7 @@ def test_what_a_caller_gets_wrong_is_named(client, columns):
         client.predict([])
 
 
-def test_an_unknown_model_is_named_and_no_mistake_of_the_rows(server, columns):
+def test_an_unknown_model_is_named(server, columns):
     for client, where in (
         (RestClient(server.url, "x"), "models/x"),
         (GrpcClient(server.address, "x"), "'x'"),
@@ -119,11 +119,11 @@ def test_an_unknown_model_is_named_and_no_mistake_of_the_rows(server, columns):
         assert raised.value.code == "NOT_FOUND"
 
 
-def test_an_answer_that_drips_is_given_up_at_the_deadline():
+def test_a_slow_response_is_given_up_at_the_deadline():
     """Every byte comes in time; all of them would take half a minute."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def drip():
+        def send_slowly():
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError):
                 connection.recv(65536)
@@ -132,10 +132,10 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline():
                     connection.sendall(b" ")
                     time.sleep(0.3)
 
-        thread = threading.Thread(target=drip, daemon=True)
+        thread = threading.Thread(target=send_slowly, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        late = pytest.raises(ServingError, match="did not answer in time")
+        late = pytest.raises(ServingError, match="did not respond in time")
         with RestClient(url, "m", timeout=1.0) as client, late:
             client.predict([{"a": 1}])
         thread.join(5)  # its connection is closed
@@ -143,8 +143,8 @@ def test_an_answer_that_drips_is_given_up_at_the_deadline():
 
 
 @pytest.mark.parametrize("opened", ["gRPC", "REST"])
-def test_a_server_that_is_absent_is_tried_until_the_deadline(opened, columns):
-    port = free_port()
+def test_a_missing_server_is_retried_until_the_deadline(opened, columns):
+    port = find_free_port()
     client = (
         GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.3)
         if opened == "gRPC"
@@ -164,8 +164,8 @@ def test_the_rest_client_imports_no_tensorflow():
 def rest(server, body, path="/v1/models/m:predict"):
     request = urllib.request.Request(server.url + path, data=body)
     try:
-        with urllib.request.urlopen(request, timeout=LONG) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(request, timeout=LONG) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
@@ -187,17 +187,17 @@ def test_rows_and_columns_in_json(server, columns, expected):
     ]
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*plain, strict=True)]
     content = {"signature_name": "columns", "instances": rows}
-    status, answer = rest(server, json.dumps(content).encode())
-    assert status == 200, answer
+    status, response = rest(server, json.dumps(content).encode())
+    assert status == 200, response
     for task, values in expected.items():
-        found = [row[task] for row in answer["predictions"]]
-        np.testing.assert_allclose(found, values, rtol=1e-5)
+        actual = [row[task] for row in response["predictions"]]
+        np.testing.assert_allclose(actual, values, rtol=1e-5)
 
 
-def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns, expected, kind):
+def test_malformed_requests_are_rejected_and_a_good_one_succeeds(server, columns, expected, kind):
     draw = random.Random(1)
     values = [draw.choice([None, "x", 1e39, -1, [], {}, [[1]], True]) for _ in range(150)]
-    with server.client(kind) as client:
+    with server.make_client(kind) as client:
         if kind == "REST":
             for value in values:
                 body = json.dumps({"signature_name": "columns", "inputs": {"hour": value}})
@@ -230,10 +230,10 @@ def test_malformed_requests_are_refused_and_a_good_one_answered(server, columns,
 
 def test_metrics_and_a_graceful_end(exported, tmp_path, columns):
     running = LocalServer(exported, tmp_path)
-    with running.client("REST") as client:
+    with running.make_client("REST") as client:
         client.predict(columns)
-    with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as answer:
-        text = answer.read().decode()
+    with urllib.request.urlopen(f"{running.url}/monitoring/prometheus/metrics") as response:
+        text = response.read().decode()
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1.0' in text
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(LONG) == 0, running.log.read_text()

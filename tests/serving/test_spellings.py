@@ -1,4 +1,4 @@
-"""One value, however it is spelled or typed, gets one answer: prepared, exported and asked."""
+"""All spellings and types of a value get the same prediction: prepared, exported and served."""
 
 import csv
 import dataclasses
@@ -78,7 +78,7 @@ def example(values):
 
 
 def as_csv(rows):
-    # Quoted: what stands between a delimiter and a quote or a value is CSV's own.
+    # Quoted: spaces beside a delimiter would belong to CSV.
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), quoting=csv.QUOTE_ALL)
     writer.writeheader()
@@ -167,12 +167,12 @@ def test_what_preparation_knows_of_features(of_examples):
     assert table["price"]["kind"] == "category and number"
 
 
-def answers_of(answers):
-    return {name: answers[name].numpy() for name in ("buy", "stay")}
+def to_numpy(outputs):
+    return {name: outputs[name].numpy() for name in ("buy", "stay")}
 
 
-def ask(model, signatures, rows, folder):
-    """Responses to rows by every way to ask that takes them."""
+def predict_every_way(model, signatures, rows, folder):
+    """Returns predictions for rows by every kind of request, and the representations."""
     types = raw_feature_spec(SPEC)
     columns = {name: [row[name] for row in rows] for name in types}
     of_type = {
@@ -182,15 +182,15 @@ def ask(model, signatures, rows, folder):
     tensors = {name: tf.constant(of_type[name], field.dtype) for name, field in types.items()}
     examples = tf.constant([example(row) for row in rows])
     arrays = {name: np.array(list(map(str, values)), object) for name, values in columns.items()}
-    (folder / "asked.csv").write_text(as_csv(rows))
-    [block] = read_file(f"{folder}/asked.csv", SPEC.text_format)
-    with tf.io.TFRecordWriter(f"{folder}/asked.tfrecord") as writer:
+    (folder / "rows.csv").write_text(as_csv(rows))
+    [block] = read_file(f"{folder}/rows.csv", SPEC.text_format)
+    with tf.io.TFRecordWriter(f"{folder}/rows.tfrecord") as writer:
         for row in rows:
             writer.write(example(row))
-    [records] = read_file(f"{folder}/asked.tfrecord", SPEC.text_format)
+    [records] = read_file(f"{folder}/rows.tfrecord", SPEC.text_format)
     return {
-        "columns": answers_of(signatures["columns"](**tensors)),
-        "serving_default": answers_of(signatures["serving_default"](examples=examples)),
+        "columns": to_numpy(signatures["columns"](**tensors)),
+        "serving_default": to_numpy(signatures["serving_default"](examples=examples)),
         "a block": model.predict(Block(arrays, "rows", np.arange(len(rows)))),
         "CSV": model.predict(block),
         "TFRecord": model.predict(records),
@@ -208,46 +208,46 @@ SAME = [
 ]
 
 
-def test_spellings_of_one_value_get_one_answer(model, signatures, tmp_path):
-    answers, x = ask(model, signatures, [ROW | other for other in SAME], tmp_path)
-    for way, found in answers.items():
-        for task, values in found.items():
-            np.testing.assert_array_equal(values, values[0], f"{way}, {task}")
-            np.testing.assert_allclose(values, answers["columns"][task], rtol=1e-6)
+def test_spellings_of_one_value_get_one_prediction(model, signatures, tmp_path):
+    outputs, x = predict_every_way(model, signatures, [ROW | other for other in SAME], tmp_path)
+    for kind, predictions in outputs.items():
+        for task, values in predictions.items():
+            np.testing.assert_array_equal(values, values[0], f"{kind}, {task}")
+            np.testing.assert_allclose(values, outputs["columns"][task], rtol=1e-6)
     np.testing.assert_array_equal(x, np.repeat(x[:1], len(x), axis=0))
 
 
 def test_a_missing_value_is_one_value_of_its_own(model, signatures, tmp_path):
     missing = ["", "NA", "nan", "NULL", " ", "?", "\\N", "None"]
     rows = [ROW | {"city": v} for v in (*missing, "Bern", "unknown", "Unknown")]
-    for found in ask(model, signatures, rows, tmp_path)[0].values():
-        values = found["buy"]
+    for predictions in predict_every_way(model, signatures, rows, tmp_path)[0].values():
+        values = predictions["buy"]
         assert len(set(values[: len(missing)])) == 1
         assert values[-1] == values[-2]
         assert len({values[0], values[-3], values[-1]}) == 3
 
 
-def test_exact_text_is_told_apart(model, signatures, tmp_path):
+def test_exact_text_is_distinguished(model, signatures, tmp_path):
     rows = [ROW | {"code": v} for v in ("x", " x", "1", "1.0", "unknown", "NA", "")]
-    for way, found in ask(model, signatures, rows, tmp_path)[0].items():
-        values = found["buy"]
-        assert len(set(values[:5])) == 5, way
-        assert len(set(values[4:])) == 1, way
+    for kind, predictions in predict_every_way(model, signatures, rows, tmp_path)[0].items():
+        values = predictions["buy"]
+        assert len(set(values[:5])) == 5, kind
+        assert len(set(values[4:])) == 1, kind
 
 
-def test_a_number_that_is_a_category_is_told_apart(model, signatures, of_examples, tmp_path):
+def test_a_number_that_is_a_category_is_distinguished(model, signatures, of_examples, tmp_path):
     """0 has an id of its own, 1 is a rare value, and both are numbers."""
     rows = [ROW | {"price": v} for v in ("0", "-0.0", "1", "1.5")]
-    found, x = ask(model, signatures, rows, tmp_path)
-    for way in found.values():
-        assert way["buy"][0] == way["buy"][1]
-        assert len(set(way["buy"])) == 3
+    outputs, x = predict_every_way(model, signatures, rows, tmp_path)
+    for predictions in outputs.values():
+        assert predictions["buy"][0] == predictions["buy"][1]
+        assert len(set(predictions["buy"])) == 3
     assert len(np.unique(x, axis=0)) == 3
 
 
 def test_int64_records_are_served_as_they_were_trained(model, signatures, folder):
     records = tf.data.TFRecordDataset(f"{folder}/test.tfrecord").batch(100).get_single_element()
-    served = answers_of(signatures["serving_default"](examples=records))
+    served = to_numpy(signatures["serving_default"](examples=records))
     for ending in ("tfrecord", "csv"):
         [block] = read_file(f"{folder}/test.{ending}", SPEC.text_format)
         for task, values in model.predict(block).items():
@@ -264,32 +264,32 @@ def test_a_record_that_lacks_a_feature_is_rejected(signatures):
 # Evaluation.
 
 
-def evaluated(model, folder, **changes):
+def evaluate_csv(model, folder, **changes):
     spec = dataclasses.replace(SPEC, **changes)
     return evaluate(model, Tabular(spec, {"test": [f"{folder}/test.csv"]}), "test")
 
 
 def test_csv_and_examples_are_evaluated_alike(model, folder):
-    found = evaluated(model, folder)
-    assert found["stay"]["positives"] == 9  # 31 to 39
-    assert found["buy"]["positives"] == 13
-    again = evaluate(model, source(folder, "tfrecord"), "test")
-    for task, values in found.items():
-        assert again[task] == pytest.approx(values, rel=1e-5)
+    metrics = evaluate_csv(model, folder)
+    assert metrics["stay"]["positives"] == 9  # 31 to 39
+    assert metrics["buy"]["positives"] == 13
+    of_examples = evaluate(model, source(folder, "tfrecord"), "test")
+    for task, values in metrics.items():
+        assert of_examples[task] == pytest.approx(values, rel=1e-5)
 
 
 def test_the_order_of_label_values_does_not_matter(model, folder):
     both = BinaryTask("buy", "bought", positive=("1", "7"))
     spec = dataclasses.replace(model.spec, tasks=(both, SPEC.tasks[1]))
-    wanted = dataclasses.replace(both, positive=("7", "1"))
-    other = dataclasses.replace(spec, tasks=(wanted, SPEC.tasks[1]))
+    reordered = dataclasses.replace(both, positive=("7", "1"))
+    other = dataclasses.replace(spec, tasks=(reordered, SPEC.tasks[1]))
     chosen = evaluated_tasks(SimpleNamespace(spec=spec, path="m"), SimpleNamespace(spec=other))
     assert [task.name for task in chosen] == ["buy", "stay"]
 
 
 def test_fewer_tasks_are_evaluated_alone(model, folder):
-    found = evaluated(model, folder, tasks=SPEC.tasks[1:])
-    assert found == {"stay": evaluated(model, folder)["stay"]}
+    metrics = evaluate_csv(model, folder, tasks=SPEC.tasks[1:])
+    assert metrics == {"stay": evaluate_csv(model, folder)["stay"]}
 
 
 @pytest.mark.parametrize(
@@ -320,4 +320,4 @@ def test_fewer_tasks_are_evaluated_alone(model, folder):
 )
 def test_another_data_set_is_rejected(model, folder, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        evaluated(model, folder, **changes)
+        evaluate_csv(model, folder, **changes)

@@ -1,4 +1,4 @@
-"""What a server does before it has all that it should serve: ports, models that are not there."""
+"""How a server starts: its ports, and models that do not exist yet."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from mptrec_tf.serving.server.models import Models
 from mptrec_tf.serving.server.process import Server, ServerOptions
 from mptrec_tf.serving.server.servable import LoadError, LoadOptions, Servable
 
-LONG = 60.0  # seconds: beside other work this machine is slow
+LONG = 60.0  # seconds: a busy machine is slow
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def options():
 
 @contextlib.asynccontextmanager
 async def started(server):
-    """The server, and a session for its REST port."""
+    """Starts the server; yields a session for its REST port."""
     try:
         await server.start()
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.rest_port}") as session:
@@ -49,15 +49,15 @@ async def started(server):
 
 
 async def get(session, path):
-    async with session.get(path) as answer:
-        return answer.status, await answer.json()
+    async with session.get(path) as response:
+        return response.status, await response.json()
 
 
 async def doubled(session, name):
-    """Status of a request for 2 * 3, what is answered, and the version that did it."""
+    """Returns the status of a request for 2 * 3, the response, and its version."""
     body = {"instances": [3.0]}
-    async with session.post(f"/v1/models/{name}:predict", json=body) as answer:
-        return answer.status, await answer.json(), answer.headers.get("Model-Version")
+    async with session.post(f"/v1/models/{name}:predict", json=body) as response:
+        return response.status, await response.json(), response.headers.get("Model-Version")
 
 
 async def until(ready):
@@ -68,26 +68,24 @@ async def until(ready):
 
 
 def appear(small, folder, name):
-    """A version that is there at once, as an export makes it."""
+    """Makes a version appear at once, as an export does."""
     folder.mkdir(exist_ok=True)
-    shutil.copytree(small, folder / f"{name}.aside")
-    os.rename(folder / f"{name}.aside", folder / name)
+    shutil.copytree(small, folder / f"{name}.staging")
+    os.rename(folder / f"{name}.staging", folder / name)
 
 
-def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
-    small, tmp_path, options, caplog
-):
+def test_missing_models_are_waited_for_while_others_are_served(small, tmp_path, options, caplog):
     appear(small, tmp_path / "here", "0000001")
     broken = tmp_path / "broken" / "7"
     broken.mkdir(parents=True)
     (broken / "saved_model.pb").write_text("no model")
     names = ("here", "later", "broken")
 
-    async def way():
+    async def run():
         configs = [ModelConfig(name, str(tmp_path / name)) for name in names]
         server = Server(configs, options())
         async with started(server) as session:
-            assert server.serving() == ["here"]
+            assert server.list_served() == ["here"]
             assert await doubled(session, "here") == (200, {"predictions": [6.0]}, "1")
             for name in ("later", "broken", "unknown"):
                 error = {"error": f"Servable not found for request: Latest({name})"}
@@ -98,8 +96,8 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
                 404,
                 {"error": "Could not find any versions of model unknown"},
             )
-            status, answer = await get(session, "/v1/models/broken")
-            [version] = answer["model_version_status"]
+            status, response = await get(session, "/v1/models/broken")
+            [version] = response["model_version_status"]
             assert (status, version["version"], version["state"]) == (200, "7", "END")
             assert str(broken) in version["status"]["error_message"]
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -109,8 +107,8 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
                 with pytest.raises(grpc.aio.AioRpcError) as raised:
                     await stub.GetModelStatus(request)
                 assert raised.value.code() == grpc.StatusCode.NOT_FOUND
-            async with session.get("/monitoring/prometheus/metrics") as answer:
-                text = await answer.text()
+            async with session.get("/monitoring/prometheus/metrics") as response:
+                text = await response.text()
             count = ":tensorflow:serving:request_count"
             assert f'{count}{{model_name="later",status="NOT_FOUND"}} 1.0' in text
             assert f'{count}{{model_name="",status="NOT_FOUND"}} 1.0' in text
@@ -120,16 +118,18 @@ def test_models_that_are_not_there_yet_are_waited_for_while_others_answer(
             shutil.copytree(small, broken, dirs_exist_ok=True)
 
             async def all_served():
-                return set(server.serving()) == set(names)
+                return set(server.list_served()) == set(names)
 
             await until(all_served)
             assert await doubled(session, "later") == (200, {"predictions": [6.0]}, "123")
             assert await doubled(session, "broken") == (200, {"predictions": [6.0]}, "7")
 
-    asyncio.run(way())
-    told = [record.getMessage() for record in caplog.records]
-    assert told.count(f"later: there is no version in {tmp_path / 'later'}; nothing is served") == 1
-    assert "later is not served: it is looked for every 0.05 s" in told
+    asyncio.run(run())
+    logged = [record.getMessage() for record in caplog.records]
+    assert (
+        logged.count(f"later: there is no version in {tmp_path / 'later'}; nothing is served") == 1
+    )
+    assert "later is not served: it is checked every 0.05 s" in logged
 
 
 def test_without_polling_a_server_ends_if_nothing_can_be_served(small, tmp_path, options):
@@ -153,12 +153,12 @@ def test_without_polling_a_server_ends_if_nothing_can_be_served(small, tmp_path,
     asyncio.run(serves())
 
 
-def test_the_configuration_is_read_as_often_as_it_says(small, tmp_path, options):
+def test_the_configuration_is_read_again(small, tmp_path, options):
     appear(small, tmp_path / "here", "1")
     here, later = (ModelConfig(name, str(tmp_path / name)) for name in ("here", "later"))
     wanted = [[later]]
 
-    async def way():
+    async def run():
         settings = options(poll_seconds=0, reread_seconds=0.05)
         server = Server([later], settings, lambda: wanted[0])
         async with started(server) as session:
@@ -166,61 +166,61 @@ def test_the_configuration_is_read_as_often_as_it_says(small, tmp_path, options)
             wanted[0] = [here]
 
             async def served():
-                return server.serving() == ["here"]
+                return server.list_served() == ["here"]
 
             await until(served)
             assert (await doubled(session, "here"))[0] == 200
 
-    asyncio.run(way())
+    asyncio.run(run())
 
 
-def test_a_broken_version_is_tried_again_as_often_as_told_and_when_it_changes(small, tmp_path):
+def test_a_broken_version_is_tried_again_some_times_and_when_it_changes(small, tmp_path):
     shutil.copytree(small, tmp_path / "1")
     index = tmp_path / "1" / "variables" / "variables.index"
     whole = index.read_bytes()
-    index.write_bytes(b"none")
+    index.write_bytes(b"broken")
     metrics = Metrics()
 
     def tries():
         labels = {"model_name": "m", "status": "failed"}
         return metrics.registry.get_sample_value("mptrec_serve_load_seconds_count", labels)
 
-    async def way():
+    async def run():
         options = LoadOptions(retries=2, retry_seconds=0)
         models = Models([ModelConfig("m", str(tmp_path))], metrics, options)
-        for due in (1, 2, 3, 3, 3):
+        for expected in (1, 2, 3, 3, 3):
             await models.refresh()
-            assert tries() == due
-        index.write_bytes(b"another that is none")
-        for due in (4, 5, 6, 6):
+            assert tries() == expected
+        index.write_bytes(b"broken otherwise")
+        for expected in (4, 5, 6, 6):
             await models.refresh()
-            assert tries() == due
+            assert tries() == expected
         index.write_bytes(whole)
         await models.refresh()
-        assert models.serving() == ["m"]
+        assert models.list_served() == ["m"]
         await models.close()
 
-    asyncio.run(way())
+    asyncio.run(run())
 
 
-def test_a_base_path_says_why_it_serves_nothing(small, tmp_path):
+def test_the_reason_why_a_base_path_serves_nothing_is_reported(small, tmp_path):
     appear(small, tmp_path / "m", "0003")
     configs = [
         ModelConfig("version", str(tmp_path / "m" / "0003")),
         ModelConfig("others", str(tmp_path / "m"), specific=(1, 2)),
     ]
 
-    async def way():
+    async def run():
         models = Models(configs, Metrics())
         await models.refresh()
-        assert models.not_serving() == {
+        assert models.explain_unserved() == {
             "version": f"{tmp_path}/m/0003 is a version of a model, not its base path; give the "
             f"directory that holds it: {tmp_path}/m",
-            "others": f"{tmp_path}/m holds versions [3], and [1, 2] are wanted",
+            "others": f"{tmp_path}/m holds versions [3], but [1, 2] are configured",
         }
         await models.close()
 
-    asyncio.run(way())
+    asyncio.run(run())
     path = tmp_path / "models.config"
     path.write_text(
         f'model_config_list {{ config {{ name: "m" base_path: "{tmp_path}/m/0003/" }} }}'
@@ -245,7 +245,7 @@ def test_a_taken_port_is_named_before_a_model_is_loaded(
 ):
     appear(small, tmp_path, "1")
 
-    async def way():
+    async def run():
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             server = Server([ModelConfig("m", str(tmp_path))], options(**{which: port}))
@@ -258,17 +258,17 @@ def test_a_taken_port_is_named_before_a_model_is_loaded(
             f"cannot listen on 127.0.0.1:{port} for {what} (Address already in use); give another "
             f"--{flag}, or end the server that listens there."
         )
-        # Neither port is kept.
+        # Neither port stays in use.
         for number in (server.port, server.rest_port):
             if number:
                 with socket.create_server(("127.0.0.1", number)):
                     pass
 
-    asyncio.run(way())
+    asyncio.run(run())
 
 
 def test_a_host_that_is_not_this_machine_is_named(tmp_path, options):
-    async def way(host):
+    async def run(host):
         server = Server([ModelConfig("m", str(tmp_path))], options(host=host))
         try:
             await server.start()
@@ -277,10 +277,10 @@ def test_a_host_that_is_not_this_machine_is_named(tmp_path, options):
 
     for host in ("203.0.113.1", "no.such.name.invalid"):
         with pytest.raises(InputError, match=f"cannot listen on {host}:0 for REST .*--host or"):
-            asyncio.run(way(host))
+            asyncio.run(run(host))
 
 
-def test_who_connects_while_models_are_loaded_is_answered_by_them(
+def test_callers_that_connect_while_models_are_loaded_are_served(
     small, tmp_path, options, monkeypatch
 ):
     appear(small, tmp_path, "1")
@@ -293,7 +293,7 @@ def test_who_connects_while_models_are_loaded_is_answered_by_them(
 
     monkeypatch.setattr(models_module, "_load_warm", slowly)
 
-    async def way():
+    async def run():
         loop_of.append(asyncio.get_running_loop())
         config = [ModelConfig("m", str(tmp_path))]
         server, second = Server(config, options()), None
@@ -308,17 +308,17 @@ def test_who_connects_while_models_are_loaded_is_answered_by_them(
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "m"
                 request.inputs["x"].CopyFrom(tf.make_tensor_proto([3.0]))
-                asked = asyncio.create_task(doubled(session, "m"))
+                request_sent = asyncio.create_task(doubled(session, "m"))
                 called = asyncio.create_task(_called(stub, request))
                 second = Server(config, options(rest_port=server.rest_port))
                 with pytest.raises(InputError, match="Address already in use"):
                     await second.start()
                 await asyncio.sleep(0.2)
-                assert not asked.done()
+                assert not request_sent.done()
                 assert not called.done()
                 may_load.set()
                 await starting
-                assert await asked == (200, {"predictions": [6.0]}, "1")
+                assert await request_sent == (200, {"predictions": [6.0]}, "1")
                 assert tf.make_ndarray((await called).outputs["a"]).tolist() == [6.0]
         finally:
             may_load.set()
@@ -327,54 +327,58 @@ def test_who_connects_while_models_are_loaded_is_answered_by_them(
             if second:
                 await second.stop()
 
-    asyncio.run(way())
+    asyncio.run(run())
 
 
 async def _called(stub, request):
     return await stub.Predict(request, timeout=LONG)
 
 
-def test_a_unix_socket_is_taken_once(small, tmp_path, options):
+def test_a_unix_socket_is_used_once(small, tmp_path, options):
     appear(small, tmp_path / "m", "1")
     path = str(tmp_path / "socket")
     config = [ModelConfig("m", str(tmp_path / "m"))]
 
-    async def way():
+    async def run():
         async with started(Server(config, options(port=None, socket_path=path))):
             async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
                 stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "m"
                 request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0, 3.0]))
-                answer = await stub.Predict(request, timeout=LONG)
-                assert tf.make_ndarray(answer.outputs["a"]).tolist() == [2.0, 6.0]
+                response = await stub.Predict(request, timeout=LONG)
+                assert tf.make_ndarray(response.outputs["a"]).tolist() == [2.0, 6.0]
             second = Server(config, options(port=None, socket_path=path))
             with pytest.raises(InputError, match=f"unix:{path} for gRPC .Address already in use"):
                 await second.start()
             await second.stop()
 
-    asyncio.run(way())
+    asyncio.run(run())
 
 
-def test_metrics_and_other_origins_are_as_told(small, tmp_path, options):
+def test_metrics_and_other_origins_are_configured(small, tmp_path, options):
     appear(small, tmp_path, "1")
     config = [ModelConfig("m", str(tmp_path))]
 
-    async def way(**changes):
+    async def run(**changes):
         async with started(Server(config, options(port=None, **changes))) as session:
             statuses = []
             for path in ("/monitoring/prometheus/metrics", "/metrics"):
-                async with session.get(path) as answer:
-                    statuses.append(answer.status)
-            async with session.options("/v1/models/m:predict") as answer:
-                return statuses, answer.status, answer.headers.get("Access-Control-Allow-Origin")
+                async with session.get(path) as response:
+                    statuses.append(response.status)
+            async with session.options("/v1/models/m:predict") as response:
+                return (
+                    statuses,
+                    response.status,
+                    response.headers.get("Access-Control-Allow-Origin"),
+                )
 
-    assert asyncio.run(way()) == ([200, 400], 400, None)
-    assert asyncio.run(way(metrics_path="/metrics", cors=True)) == ([400, 200], 200, "*")
-    assert asyncio.run(way(metrics_path=None)) == ([400, 400], 400, None)
+    assert asyncio.run(run()) == ([200, 400], 400, None)
+    assert asyncio.run(run(metrics_path="/metrics", cors=True)) == ([400, 200], 200, "*")
+    assert asyncio.run(run(metrics_path=None)) == ([400, 400], 400, None)
 
 
-def test_versions_are_loaded_as_told(small, tmp_path):
+def test_versions_are_loaded_as_configured(small, tmp_path):
     shutil.copytree(small, tmp_path / "1")
     (tmp_path / "1" / WARMUP).parent.mkdir()
     (tmp_path / "1" / WARMUP).write_bytes(b"no records at all")
@@ -382,9 +386,9 @@ def test_versions_are_loaded_as_told(small, tmp_path):
     async def serving(**options):
         models = Models([ModelConfig("m", str(tmp_path))], Metrics(), LoadOptions(**options))
         await models.refresh()
-        found = models.serving()
+        served = models.list_served()
         await models.close()
-        return found
+        return served
 
     assert asyncio.run(serving()) == []
     assert asyncio.run(serving(warm_up=False)) == ["m"]

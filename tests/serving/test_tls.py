@@ -75,10 +75,10 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def ask(small, tmp_path):
-    """What a server of a config answers over channels of some credentials: values or a code."""
+def call_server(small, tmp_path):
+    """Starts a server with a config and calls it with some credentials; returns values or codes."""
 
-    async def answers(config, channels):
+    async def call(config, channels):
         base = tmp_path / "m"
         shutil.copytree(small, base / "1", dirs_exist_ok=True)
         options = ServerOptions(port=0, rest_port=None, credentials=read_ssl_config(config))
@@ -86,7 +86,7 @@ def ask(small, tmp_path):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "m"
         request.inputs["x"].CopyFrom(tf.make_tensor_proto([3.0]))
-        found = []
+        results = []
         try:
             await server.start()
             for credentials in channels:
@@ -99,25 +99,25 @@ def ask(small, tmp_path):
                 async with channel:
                     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
                     try:
-                        answer = await stub.Predict(request, timeout=LONG)
-                        found.append(tf.make_ndarray(answer.outputs["a"]).tolist())
+                        response = await stub.Predict(request, timeout=LONG)
+                        results.append(tf.make_ndarray(response.outputs["a"]).tolist())
                     except grpc.aio.AioRpcError as error:
-                        found.append(error.code().name)
+                        results.append(error.code().name)
         finally:
             await server.stop()
-        return found
+        return results
 
-    return lambda *args: asyncio.run(answers(*args))
+    return lambda *args: asyncio.run(call(*args))
 
 
-def test_callers_who_trust_the_authority_are_answered(ask, write, authority, own):
+def test_callers_who_trust_the_authority_are_served(call_server, write, authority, own):
     config = write(server_key=own.key, server_cert=own.certificate)
     trusting = grpc.ssl_channel_credentials(authority.certificate.encode())
     others = grpc.ssl_channel_credentials(Signed("another").certificate.encode())
-    assert ask(config, [trusting, others, None]) == [[6.0], "UNAVAILABLE", "UNAVAILABLE"]
+    assert call_server(config, [trusting, others, None]) == [[6.0], "UNAVAILABLE", "UNAVAILABLE"]
 
 
-def test_callers_are_verified_if_they_should_be(ask, write, authority, own):
+def test_callers_are_verified_if_they_should_be(call_server, write, authority, own):
     config = write(
         server_key=own.key,
         server_cert=own.certificate,
@@ -132,22 +132,22 @@ def test_callers_are_verified_if_they_should_be(ask, write, authority, own):
     known = channel(Signed("caller", by=authority))
     stranger = channel(Signed("stranger", by=Signed("another")))
     nameless = grpc.ssl_channel_credentials(root)
-    assert ask(config, [known, stranger, nameless]) == [[6.0], "UNAVAILABLE", "UNAVAILABLE"]
+    assert call_server(config, [known, stranger, nameless]) == [[6.0], "UNAVAILABLE", "UNAVAILABLE"]
 
 
-def test_what_is_wrong_with_the_file_is_named_and_no_secret_told(write, own, tmp_path):
+def test_what_is_wrong_with_the_file_is_named_without_secrets(write, own, tmp_path):
     good = {"server_key": own.key, "server_cert": own.certificate}
     locked = own.text(serialization.BestAvailableEncryption(b"secret"))
     for values, message in (
         ({}, "has no server_key; give it as PEM text"),
         ({"server_key": own.key}, "has no server_cert"),
-        (good | {"server_key": "/etc/key.pem"}, "server_key is no PEM text"),
-        (good | {"custom_ca": "ca.pem"}, "custom_ca is no PEM text"),
+        (good | {"server_key": "/etc/key.pem"}, "server_key is not PEM text"),
+        (good | {"custom_ca": "ca.pem"}, "custom_ca is not PEM text"),
         (good | {"server_key": Signed("x").key}, "not a key without a password and its cert"),
         (good | {"server_key": locked}, "not a key without a password and its cert"),
         (good | {"server_cert": own.key}, "not a key without a password and its cert"),
         (good | {"client_verify": True}, "client_verify needs custom_ca"),
-        (good | {"custom_ca": own.key}, "custom_ca is no certificate"),
+        (good | {"custom_ca": own.key}, "custom_ca is not a certificate"),
     ):
         path = write(**values)
         with pytest.raises(InputError, match=message) as raised:
@@ -156,7 +156,8 @@ def test_what_is_wrong_with_the_file_is_named_and_no_secret_told(write, own, tmp
         assert "BEGIN PRIVATE" not in str(raised.value)
     path = tmp_path / "broken.config"
     path.write_text('server_cert: ""\nserver_key: "MIGHAgEA" MIGHAgEB')
-    with pytest.raises(InputError, match=r"is no SSLConfig in text format: see line 2\.") as raised:
+    broken = pytest.raises(InputError, match=r"not a valid SSLConfig in text format: see line 2\.")
+    with broken as raised:
         read_ssl_config(str(path))
     assert "MIGH" not in str(raised.value)
     with pytest.raises(InputError, match="cannot read"):

@@ -1,12 +1,12 @@
-"""Asks a model that TF Serving (or mptrec-serve) serves, by raw columns.
+"""Clients for a model that TF Serving (or mptrec-serve) serves; they send raw columns.
 
     from mptrec_tf.serving.client import RestClient
 
     with RestClient("http://localhost:8501", "mptrec", label="stable") as client:
-        answers = client.predict([{"user_id": "u1", "price": 3.5}])  # task -> [n]
+        predictions = client.predict([{"user_id": "u1", "price": 3.5}])  # task -> [n]
 
-`RestClient` imports no TensorFlow; `GrpcClient("localhost:8500", "mptrec")` does, when it is asked
-for. Both take `headers` and `tls` for a gateway in front of the server.
+`RestClient` imports no TensorFlow; `GrpcClient("localhost:8500", "mptrec")` does, on first use.
+Both take `headers` and `tls` for a gateway in front of the server.
 """
 
 from mptrec_tf.serving.client.base import Prediction, ServingError

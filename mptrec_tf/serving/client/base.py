@@ -1,4 +1,4 @@
-"""What both clients share: deadlines, retries, and checks of what comes back."""
+"""What both clients share: deadlines, retries, and checks of the response."""
 
 import abc
 import dataclasses
@@ -11,8 +11,8 @@ import tenacity
 
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.client.gateway import CallersHeaders, Headers, Tls
-from mptrec_tf.serving.client.rows import request_arrays
+from mptrec_tf.serving.client.gateway import CallerHeaders, Headers, Tls
+from mptrec_tf.serving.client.rows import to_request_arrays
 
 SIGNATURE = "columns"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # seconds
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 class ServingError(RuntimeError):
-    """A server that is not there, too late, or answers what was not asked.
+    """A server that is missing or too late, or a response that does not fit the request.
 
     Args:
       message: One sentence.
@@ -43,11 +43,12 @@ class Prediction(dict[str, np.ndarray]):
     """Predictions [n] by task.
 
     Attributes:
-      version: The version that answered; None where the server does not say (TF Serving's REST).
+      version: The version that predicted; None where the server does not report it (TF Serving's
+        REST).
     """
 
-    def __init__(self, answers: Mapping[str, np.ndarray], version: int | None):
-        super().__init__(answers)
+    def __init__(self, predictions: Mapping[str, np.ndarray], version: int | None):
+        super().__init__(predictions)
         self.version = version
 
 
@@ -58,8 +59,8 @@ class Interface:
     Attributes:
       inputs: Their types by name, as "DT_FLOAT".
       outputs: Their names.
-      names: Input by column of the spec; empty where the model does not say it, since TensorFlow
-        takes all of the spec's names or since an earlier release wrote it.
+      names: Input by column of the spec; empty where the model does not have it: TensorFlow takes
+        all of the spec's names, or an earlier release wrote the model.
     """
 
     inputs: Mapping[str, str]
@@ -68,33 +69,37 @@ class Interface:
 
 
 class SignatureInput(NamedTuple):
-    """What a server says of an input: its type, as "DT_FLOAT", and its tensor in the graph."""
+    """An input in a server's metadata: its type, as "DT_FLOAT", and its tensor in the graph."""
 
     kind: str
     tensor: str
 
 
 class Signature(NamedTuple):
-    """What a server says of a signature."""
+    """A signature in a server's metadata."""
 
     inputs: Mapping[str, SignatureInput]
     outputs: Collection[str]
 
 
 class Client(abc.ABC):
-    """Asks one model.
+    """Sends requests to one served model.
+
+    Example:
+      >>> with RestClient("http://localhost:8501", "mptrec", timeout=0.5) as client:
+      ...     predictions = client.predict([{"user_id": "u1"}])  # doctest: +SKIP
 
     Args:
       model: The model's name.
-      version: Optional. The version to ask; otherwise the newest.
-      label: Optional. The label of the version to ask, as "stable".
+      version: Optional. The version to request; otherwise the newest.
+      label: Optional. The label of the version to request, as "stable".
       inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
-        only needed for models of earlier releases whose column names differ in nothing but special
+        only needed for models of earlier releases whose column names differ only in special
         characters.
-      timeout: Seconds that a prediction may take, tries again included.
-      headers: Optional. What a gateway wants to read in each request, as
-        {"authorization": "Bearer ..."}; or a function that returns it, which is called before each
-        request, for tokens that expire. Over gRPC they are its metadata. No error shows them.
+      timeout: Seconds that a prediction may take, retries included.
+      headers: Optional. Headers that a gateway needs in each request, as
+        {"authorization": "Bearer ..."}; or a function that returns them, which is called before
+        each request, for tokens that expire. Over gRPC they are its metadata. No error shows them.
       tls: Optional. How to trust the server, and to be trusted by it.
 
     Raises:
@@ -119,7 +124,7 @@ class Client(abc.ABC):
             raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
         self._model, self._version, self._label = model, version, label
         self._names, self._timeout = inputs, timeout
-        self._headers, self._tls = CallersHeaders(headers), tls
+        self._headers, self._tls = CallerHeaders(headers), tls
         self._known: Interface | None = None
 
     def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
@@ -127,83 +132,83 @@ class Client(abc.ABC):
 
         Args:
           rows: A list of dicts, a pandas DataFrame, or a dict of arrays, with the columns that the
-            model needs, under the spec's names or the signature's. Others are passed over, and
+            model needs, under the spec's names or the signature's. Other columns are ignored, and
             missing text (None, NaN) is an empty text, as an empty field in a file.
           timeout: Seconds, instead of the client's.
 
         Raises:
           InputError: for rows or a label that do not fit.
-          ServingError: if the model or version is not served (its code is NOT_FOUND), or no answer,
-            or none that fits, comes in time.
+          ServingError: if the model or version is not served (its code is NOT_FOUND), or if no
+            valid response comes in time.
         """
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        interface = self._known or self._learn(end)
+        interface = self._known or self._update_interface(end)
         try:
             return self._predict(rows, interface, end)
         except InputError:
-            # The version that is served may have other columns than the one that was known.
-            fresh = self._learn(end)
+            # The version that is served now may have other columns.
+            fresh = self._update_interface(end)
             if fresh == interface:
                 raise
             return self._predict(rows, fresh, end)
 
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = request_arrays(rows, interface.inputs, self._names or interface.names)
-        prediction = self._retried(lambda left: self._send(arrays, left), end)
+        arrays, count = to_request_arrays(rows, interface.inputs, self._names or interface.names)
+        prediction = self._retry(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
             if array.shape != (count,) or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ServingError(
-                    f"{self._where} answered {array.dtype} of shape {array.shape} for {task!r}; "
-                    f"{count} finite numbers were asked for.",
+                    f"{self._where} returned {array.dtype} of shape {array.shape} for {task!r}; "
+                    f"expected {count} finite numbers.",
                     "INTERNAL",
                 )
         return prediction
 
     def _check_origin(self, prediction: Prediction, interface: Interface) -> None:
-        """Rejects what another version answered than the one that was asked."""
+        """Rejects predictions of another version than the one that was requested."""
         if not prediction:
-            raise ServingError(f"{self._where} answered no task.", "INTERNAL")
-        # Otherwise a newer version may answer, whose tasks are others.
+            raise ServingError(f"{self._where} returned no task.", "INTERNAL")
+        # Without a version the newest one responds, which may have other tasks by now.
         if self._version is None:
             return
         if prediction.version not in (None, self._version):
             raise ServingError(
-                f"{self._where}: version {self._version} was asked, and version "
-                f"{prediction.version} answered.",
+                f"{self._where}: version {self._version} was requested, but version "
+                f"{prediction.version} responded.",
                 "INTERNAL",
             )
         if prediction.keys() != interface.outputs:
             raise ServingError(
-                f"{self._where} answered {', '.join(sorted(prediction))}; version {self._version} "
+                f"{self._where} returned {', '.join(sorted(prediction))}; version {self._version} "
                 f"has the tasks {', '.join(sorted(interface.outputs))}.",
                 "INTERNAL",
             )
 
-    def _learn(self, end: float) -> Interface:
-        self._known = self._retried(self._fetch_interface, end)
+    def _update_interface(self, end: float) -> Interface:
+        self._known = self._retry(self._fetch_interface, end)
         return self._known
 
-    def _retried(self, ask: Callable[[float], _T], end: float) -> _T:
-        """Asks again what may be asked again, with growing pauses, until the deadline."""
+    def _retry(self, send: Callable[[float], _T], end: float) -> _T:
+        """Retries a request that is unavailable, with growing pauses, until the deadline."""
 
-        def once() -> _T:
+        def send_once() -> _T:
             left = end - time.monotonic()
             if left <= 0:
-                raise self._too_late()
-            return ask(left)
+                raise self._deadline_error()
+            return send(left)
 
-        tries = tenacity.Retrying(
+        retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(UnavailableError),
-            # Callers that failed together should not come back together.
+            # Callers that failed together should not retry together.
             wait=tenacity.wait_random_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
             stop=tenacity.stop_before_delay(end - time.monotonic()),
             reraise=True,
         )
-        return tries(once)
+        return retrying(send_once)
 
-    def _interface(self, signatures: Mapping[str, Signature]) -> Interface:
-        """What a model's signatures say of its columns."""
+    def _make_interface(self, signatures: Mapping[str, Signature]) -> Interface:
+        """Returns the model's columns by its signatures."""
         if SIGNATURE not in signatures or not signatures[SIGNATURE].inputs:
             raise InputError(
                 f"{self._where} has no signature {SIGNATURE!r}; it has "
@@ -218,39 +223,39 @@ class Client(abc.ABC):
         types = {name: known.kind for name, known in inputs.items()}
         return Interface(types, frozenset(outputs), names)
 
-    def _too_late(self) -> ServingError:
-        return ServingError(f"{self._where} did not answer in time.", "DEADLINE_EXCEEDED")
+    def _deadline_error(self) -> ServingError:
+        return ServingError(f"{self._where} did not respond in time.", "DEADLINE_EXCEEDED")
 
-    def _failed(self, code: str, message: str) -> Exception:
-        """The error for a status that the server, or a gateway in front of it, answered."""
+    def _response_error(self, code: str, message: str) -> Exception:
+        """Returns the error for a status of the server, or of a gateway in front of it."""
         message = self._headers.hide(message)
         if code == "UNAUTHENTICATED":
             return ServingError(
-                f"{self._where} wants to know who calls ({message}); give the client `headers` "
-                "with a token that is taken there, or `tls` with a certificate.",
+                f"{self._where} needs to know who calls ({message}); give the client `headers` "
+                "with a valid token, or `tls` with a certificate.",
                 code,
             )
         if code == "PERMISSION_DENIED":
             return ServingError(
                 f"{self._where} does not permit this caller to use it ({message}); give the "
-                "client `headers` with a token that may.",
+                "client `headers` with a token that is permitted.",
                 code,
             )
         return self._status_error(code, message)
 
-    def _untrusted(self, reason: str) -> ServingError:
-        """The error for a connection that TLS did not allow; to try again would not help."""
+    def _tls_error(self, reason: str) -> ServingError:
+        """Returns the error for a connection that TLS did not allow; a retry would not help."""
         return ServingError(
             f"{self._where}: no connection over TLS: {reason}; see the client's `tls`.",
             "UNAVAILABLE",
         )
 
     def _status_error(self, code: str, message: str) -> Exception:
-        """The error for a status that the server answered."""
+        """Returns the error for a status of the server."""
         if code == "UNAVAILABLE":
             return UnavailableError(f"{self._where} is unavailable: {message}")
         if code == "DEADLINE_EXCEEDED":
-            return self._too_late()
+            return self._deadline_error()
         if code == "NOT_FOUND":
             return ServingError(f"{self._where} is not served: {message}", code)
         if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
@@ -264,11 +269,11 @@ class Client(abc.ABC):
 
     @abc.abstractmethod
     def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
-        """Asks once."""
+        """Sends one request for predictions."""
 
     @abc.abstractmethod
     def _fetch_interface(self, timeout: float) -> Interface:
-        """Asks for the model's signatures once."""
+        """Sends one request for the model's signatures."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -29,13 +29,13 @@ from mptrec_tf.serving.client.base import (
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Retries are the client's own; without these a channel would wait a second after a failure.
+    # The client retries itself; without these settings a channel would wait a second first.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-# What gRPC says of a connection that TLS does not allow: a part of it, and what that means.
+# Patterns in gRPC's messages about a connection that TLS does not allow, and what they mean.
 _UNTRUSTED = {
     r"CERTIFICATE_VERIFY_FAILED:? ?([^:;]*)": r"the server's certificate is not trusted: \1",
     "(Hostname Verification Check failed)": r"\1, the server's certificate is for another name",
@@ -44,7 +44,7 @@ _UNTRUSTED = {
 
 
 class GrpcClient(Client):
-    """Asks a model over gRPC; threads may share it.
+    """Sends requests to a model over gRPC; threads may share it.
 
     Example:
       >>> rows = pd.read_csv("test.csv")  # doctest: +SKIP
@@ -54,7 +54,7 @@ class GrpcClient(Client):
       ...     headers=lambda: {"authorization": f"Bearer {current_token()}"},
       ...     tls=Tls(ca="ca.pem"),
       ... ) as client:
-      ...     answers = client.predict(rows)
+      ...     predictions = client.predict(rows)
 
     Args:
       address: The server, as "localhost:8500".
@@ -79,7 +79,7 @@ class GrpcClient(Client):
             raise InputError("give `tls` or credentials, not both.")
         options = list(_OPTIONS)
         if self._tls:
-            credentials = grpc.ssl_channel_credentials(*self._tls.pem())
+            credentials = grpc.ssl_channel_credentials(*self._tls.read_pem())
             if self._tls.server_name:
                 options.append(("grpc.ssl_target_name_override", self._tls.server_name))
         self._channel = (
@@ -104,12 +104,12 @@ class GrpcClient(Client):
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         response = self._call(self._stub.Predict, request, timeout)
         try:
-            answers = {task: tf.make_ndarray(proto) for task, proto in response.outputs.items()}
+            outputs = {task: tf.make_ndarray(proto) for task, proto in response.outputs.items()}
         except (TypeError, ValueError) as error:
             raise ServingError(
-                f"{self._where} answered what was not asked for: {error}", "INTERNAL"
+                f"{self._where} sent an unexpected response: {error}", "INTERNAL"
             ) from error
-        return Prediction(answers, response.model_spec.version.value or None)
+        return Prediction(outputs, response.model_spec.version.value or None)
 
     def _fetch_interface(self, timeout: float) -> Interface:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
@@ -118,34 +118,34 @@ class GrpcClient(Client):
         response = self._call(self._stub.GetModelMetadata, request, timeout)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         if not response.metadata["signature_def"].Unpack(signatures):
-            raise ServingError(f"{self._where} did not say its signatures.", "INTERNAL")
-        return self._interface(
+            raise ServingError(f"{self._where} did not return its signatures.", "INTERNAL")
+        return self._make_interface(
             {
                 name: Signature(
                     {
                         key: SignatureInput(types_pb2.DataType.Name(info.dtype), info.name)
-                        for key, info in found.inputs.items()
+                        for key, info in signature.inputs.items()
                     },
-                    found.outputs.keys(),
+                    signature.outputs.keys(),
                 )
-                for name, found in signatures.signature_def.items()
+                for name, signature in signatures.signature_def.items()
             }
         )
 
     def _call(self, method: Any, request: Any, timeout: float) -> Any:
-        # gRPC takes names in small letters alone.
-        metadata = [(name.lower(), value) for name, value in self._headers.now().items()]
+        # gRPC takes lower-case names only.
+        metadata = [(name.lower(), value) for name, value in self._headers.read().items()]
         try:
             return method(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             code, details = error.code().name, error.details() or ""
             for part, meaning in _UNTRUSTED.items() if code == "UNAVAILABLE" else ():
-                found = re.search(part, details)
-                if found:
-                    raise self._untrusted(found.expand(meaning)) from error
-            # A traceback would show what the server repeats of the headers.
+                match = re.search(part, details)
+                if match:
+                    raise self._tls_error(match.expand(meaning)) from error
+            # A traceback could show headers that the server repeats.
             safe = self._headers.hide(details) == details
-            raise self._failed(code, details) from (error if safe else None)
+            raise self._response_error(code, details) from (error if safe else None)
 
     def close(self) -> None:
         """Closes the connection."""

@@ -39,15 +39,15 @@ _CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_SAID_BY_TLS = {
+_TLS_REASONS = {
     "WRONG_VERSION_NUMBER": "the server does not speak it",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a certificate of its callers",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server requires a client certificate",
 }
 _MOVED = (301, 302, 303, 307, 308)
 
 
 class _Response(NamedTuple):
-    """What came back."""
+    """An HTTP response, read whole."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,7 +55,7 @@ class _Response(NamedTuple):
 
 
 class RestClient(Client):
-    """Asks a model over HTTP; threads may share it.
+    """Sends requests to a model over HTTP; threads may share it.
 
     Example:
       >>> rows = pd.read_csv("test.csv")  # doctest: +SKIP
@@ -65,7 +65,7 @@ class RestClient(Client):
       ...     headers=lambda: {"authorization": f"Bearer {current_token()}"},
       ...     tls=Tls(ca="ca.pem"),
       ... ) as client:
-      ...     answers = client.predict(rows)
+      ...     predictions = client.predict(rows)
 
     Args:
       url: The server, as "http://localhost:8501", or a gateway and its prefix.
@@ -78,7 +78,7 @@ class RestClient(Client):
         _check_url(url)
         secure = url.lower().startswith("https://")
         if self._tls and not secure:
-            raise InputError(f"{url!r} is not spoken to over TLS; give a URL with https://.")
+            raise InputError(f"{url!r} does not use TLS; give a URL with https://.")
         path = f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}"
         if self._version is not None:
             path += f"/versions/{self._version}"
@@ -88,7 +88,7 @@ class RestClient(Client):
         tls = {}
         if secure:
             settings = self._tls or Tls()
-            tls["ssl_context"] = settings.context()
+            tls["ssl_context"] = settings.make_context()
             if settings.server_name:
                 tls["server_hostname"] = settings.server_name
         self._pool = urllib3.PoolManager(maxsize=64, retries=False, **tls)
@@ -102,20 +102,20 @@ class RestClient(Client):
         body = orjson.dumps({"signature_name": SIGNATURE, "inputs": inputs})
         response = self._request("POST", ":predict", timeout, body)
         outputs = self._content(response).get("outputs")
-        # A model of one task answers without its name; it may be newer than what is known.
+        # The output of a model with one task comes without a name, perhaps from a newer version.
         if isinstance(outputs, list):
             if len(self._known.outputs) != 1:
                 self._known = self._fetch_interface(timeout)
             if len(self._known.outputs) == 1:
                 outputs = {next(iter(self._known.outputs)): outputs}
         if not isinstance(outputs, dict):
-            raise self._odd(response)
+            raise self._unexpected_response(response)
         try:
-            answers = {task: np.array(values, np.float32) for task, values in outputs.items()}
+            predictions = {task: np.array(values, np.float32) for task, values in outputs.items()}
         except (ValueError, TypeError) as error:
-            raise self._odd(response) from error
+            raise self._unexpected_response(response) from error
         version = response.headers.get("Model-Version", "")
-        return Prediction(answers, int(version) if version.isdigit() else None)
+        return Prediction(predictions, int(version) if version.isdigit() else None)
 
     def _fetch_interface(self, timeout: float) -> Interface:
         response = self._request("GET", "/metadata", timeout)
@@ -125,63 +125,63 @@ class RestClient(Client):
                 name: Signature(
                     {
                         key: SignatureInput(tensor["dtype"], tensor.get("name", key))
-                        for key, tensor in found.get("inputs", {}).items()
+                        for key, tensor in signature.get("inputs", {}).items()
                     },
-                    found.get("outputs", {}).keys(),
+                    signature.get("outputs", {}).keys(),
                 )
-                for name, found in signatures.items()
+                for name, signature in signatures.items()
             }
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._odd(response) from error
-        return self._interface(described)
+            raise self._unexpected_response(response) from error
+        return self._make_interface(described)
 
     def _request(
         self, method: str, what: str, timeout: float, body: bytes | None = None
     ) -> _Response:
         end = time.monotonic() + timeout
         try:
-            response = self._pool.request(
+            reply = self._pool.request(
                 method,
                 self._url + what,
                 body=body,
-                headers={"Content-Type": "application/json", **self._headers.now()},
+                headers={"Content-Type": "application/json", **self._headers.read()},
                 timeout=urllib3.Timeout(total=timeout),
                 preload_content=False,
             )
-            data = _read(response, end)
+            data = _read(reply, end)
         except urllib3.exceptions.NewConnectionError as error:
-            raise UnavailableError(f"{self._where}: nobody answers there ({error}).") from error
+            raise UnavailableError(f"{self._where}: no server responds there ({error}).") from error
         except urllib3.exceptions.TimeoutError as error:
-            raise self._too_late() from error
+            raise self._deadline_error() from error
         except urllib3.exceptions.ProtocolError as error:
             raise UnavailableError(f"{self._where}: the connection broke ({error}).") from error
         except urllib3.exceptions.SSLError as error:
-            raise self._untrusted(_reason(error)) from error
+            raise self._tls_error(_explain_tls(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ServingError(f"{self._where}: {error}", "UNKNOWN") from error
-        answer = _Response(response.status, response.headers, data)
-        if answer.status != 200:
+        response = _Response(reply.status, reply.headers, data)
+        if response.status != 200:
             try:
                 message = str(json.loads(data)["error"])
             except (ValueError, KeyError, TypeError):
-                message = f"HTTP status {answer.status}"
-            if answer.status in _MOVED:
-                message += " leads elsewhere; give the client the URL where it leads"
-            raise self._failed(_CODES.get(answer.status, "INTERNAL"), message)
-        return answer
+                message = f"HTTP status {response.status}"
+            if response.status in _MOVED:
+                message += " redirects; give the client the URL where it leads"
+            raise self._response_error(_CODES.get(response.status, "INTERNAL"), message)
+        return response
 
     def _content(self, response: _Response) -> dict[str, Any]:
         try:
             content = json.loads(response.data)
         except ValueError as error:
-            raise self._odd(response) from error
+            raise self._unexpected_response(response) from error
         if not isinstance(content, dict):
-            raise self._odd(response)
+            raise self._unexpected_response(response)
         return content
 
-    def _odd(self, response: _Response) -> ServingError:
+    def _unexpected_response(self, response: _Response) -> ServingError:
         start = self._headers.hide(response.data[:4096].decode("utf-8", "replace"))[:80]
-        return ServingError(f"{self._where} answered what was not asked for: {start}", "INTERNAL")
+        return ServingError(f"{self._where} sent an unexpected response: {start}", "INTERNAL")
 
     def close(self) -> None:
         """Closes the connections."""
@@ -193,26 +193,26 @@ def _check_url(url: str) -> None:
         parts = urlsplit(url)
     except ValueError:
         raise InputError("the URL cannot be read; give one as http://localhost:8501.") from None
-    # The first messages do not show the URL: it may hold a password or a token.
+    # These two messages do not show the URL: it may hold a password or a token.
     if "@" in (parts.netloc or url):
         raise InputError("the URL holds a user or a password; give the client `headers` instead.")
     if parts.query or parts.fragment:
         raise InputError("the URL holds more than a path; give what follows ? or # as `headers`.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{url!r} is no URL; give one as http://localhost:8501.")
+        raise InputError(f"{url!r} is not a URL; give one as http://localhost:8501.")
 
 
-def _reason(error: urllib3.exceptions.SSLError) -> str:
-    """What is wrong with a connection over TLS."""
+def _explain_tls(error: urllib3.exceptions.SSLError) -> str:
+    """Returns what is wrong with a connection over TLS."""
     cause = error.args[0] if error.args else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {cause.verify_message}"
     reason = getattr(cause, "reason", None) or str(cause)
-    return _SAID_BY_TLS.get(reason, reason)
+    return _TLS_REASONS.get(reason, reason)
 
 
 def _read(response: Any, end: float) -> bytes:
-    """Reads a body until the deadline; urllib3 bounds each read, of which there may be many."""
+    """Reads a body until the deadline; urllib3 bounds each single read only."""
     late = threading.Timer(max(end - time.monotonic(), 0.0), _break_off, [response])
     late.start()
     try:

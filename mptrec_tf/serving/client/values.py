@@ -1,8 +1,7 @@
-"""One column of a request, in whatever form it came, as the array that its input takes.
+"""Converts one column of a request, in any form, to the array that its input takes.
 
-A value becomes what it is to the programs, which read it from a file: missing text is an empty
-field, and text that is a number is that number where one is due. Imports neither TensorFlow nor
-pandas.
+A value is read as the programs read it from a file: missing text is an empty field, and text is
+parsed where a number is expected. Imports neither TensorFlow nor pandas.
 """
 
 import decimal
@@ -30,7 +29,7 @@ def to_array(column: str, values: Any, kind: str) -> np.ndarray:
     Args:
       column: Its name, for messages.
       values: A list, an array, or a column of a DataFrame, [n].
-      kind: The type that is due, as "DT_FLOAT".
+      kind: The expected type, as "DT_FLOAT".
 
     Raises:
       InputError: naming the row, counted from 1, and the column.
@@ -38,20 +37,22 @@ def to_array(column: str, values: Any, kind: str) -> np.ndarray:
     if kind not in TYPES:
         raise InputError(f"column {column!r}: the model takes {kind}, which the client does not.")
     if kind == "DT_STRING" and isinstance(values, list) and set(map(type, values)) == {str}:
-        return _encoded(column, values)  # as nearly all are, also one row at a time
+        return _encode(column, values)  # as nearly all are, also one row at a time
     array = _as_numpy(values)
     nested = array.ndim > 1 or (
         array.dtype == object and array.size and isinstance(array.flat[0], list | tuple)
     )
     if nested:
         raise InputError(f"column {column!r} holds lists; give one value for each row.")
-    return _texts(column, array) if kind == "DT_STRING" else _numbers(column, array, TYPES[kind])
+    return (
+        _to_texts(column, array) if kind == "DT_STRING" else _to_numbers(column, array, TYPES[kind])
+    )
 
 
 def _as_numpy(values: Any) -> np.ndarray:
-    """The values as they are: of NumPy's own types where all are of one, otherwise as objects."""
+    """Returns the values unchanged, in NumPy's type where all share one, otherwise as objects."""
     if isinstance(values, list | tuple):
-        return _of_list(values)
+        return _from_list(values)
     if isinstance(values, np.ma.MaskedArray):
         objects = np.fromiter(values.data, object, len(values))
         objects[np.ma.getmaskarray(values)] = None
@@ -59,13 +60,13 @@ def _as_numpy(values: Any) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "isna") and hasattr(values, "dtype"):  # pandas' Series, Index and arrays
-        return _of_pandas(values)
+        return _from_pandas(values)
     if hasattr(values, "__array__"):
         return np.asarray(values)
-    return _of_list(list(values))
+    return _from_list(list(values))
 
 
-def _of_list(values: Sequence[Any]) -> np.ndarray:
+def _from_list(values: Sequence[Any]) -> np.ndarray:
     types = set(map(type, values))
     if types == {float}:
         return np.array(values, np.float64)
@@ -74,11 +75,11 @@ def _of_list(values: Sequence[Any]) -> np.ndarray:
             return np.array(values, np.int64)
         except OverflowError:
             pass
-    # NumPy would make text of the numbers beside a text.
+    # NumPy would turn numbers beside a text into text.
     return np.fromiter(values, object, len(values))
 
 
-def _of_pandas(values: Any) -> np.ndarray:
+def _from_pandas(values: Any) -> np.ndarray:
     categories = getattr(values.dtype, "categories", None)
     if categories is not None:
         # As objects whole numbers beside a missing value stay whole numbers.
@@ -89,44 +90,44 @@ def _of_pandas(values: Any) -> np.ndarray:
         missing = np.asarray(values.isna())
         if not missing.any():
             return values.to_numpy(dtype=numpy)
-        # pandas would make floats of whole numbers, and float64 of float32.
+        # pandas would turn whole numbers into floats, and float32 into float64.
         objects = np.array(values, object)
         objects[missing] = np.nan
         return objects.astype(numpy) if numpy.kind == "f" else objects
     return values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
 
 
-def _texts(column: str, array: np.ndarray) -> np.ndarray:
+def _to_texts(column: str, array: np.ndarray) -> np.ndarray:
     kind = array.dtype.kind
     if kind in "biuf":
         # As `Block.text` does it for the programs.
-        texts = _encoded(column, array.astype(str).tolist())
+        texts = _encode(column, array.astype(str).tolist())
         if kind == "f":
             texts[np.isnan(array)] = b""
         return texts
-    # NumPy makes whole numbers of times.
-    return _encoded(column, list(array) if kind in "mM" else array.tolist())
+    # NumPy would turn times into whole numbers.
+    return _encode(column, list(array) if kind in "mM" else array.tolist())
 
 
-def _encoded(column: str, values: Sequence[Any]) -> np.ndarray:
+def _encode(column: str, values: Sequence[Any]) -> np.ndarray:
     texts = np.empty(len(values), object)
     try:
         if set(map(type, values)) == {str}:
             texts[:] = [value.encode() for value in values]
             return texts
     except UnicodeEncodeError:
-        pass  # the loop below says in which row
-    texts[:] = [_text(column, row, value) for row, value in enumerate(values, 1)]
+        pass  # the loop below names the row
+    texts[:] = [_to_text(column, row, value) for row, value in enumerate(values, 1)]
     return texts
 
 
-def _text(column: str, row: int, value: Any) -> bytes:
-    value = _scalar(value)
+def _to_text(column: str, row: int, value: Any) -> bytes:
+    value = _unwrap_scalar(value)
     if isinstance(value, str):
         try:
             return value.encode()
         except UnicodeEncodeError as error:
-            raise InputError(f"row {row}, column {column!r}: {value!r} is no text.") from error
+            raise InputError(f"row {row}, column {column!r}: {value!r} is not text.") from error
     if isinstance(value, bytes):
         return bytes(value)
     if _is_missing(value):
@@ -139,13 +140,13 @@ def _text(column: str, row: int, value: Any) -> bytes:
     if isinstance(value, decimal.Decimal):
         return format(value, "f").encode()
     raise InputError(
-        f"row {row}, column {column!r}: {value!r} is no text; give it as it stands in the files "
-        "that the model was trained on."
+        f"row {row}, column {column!r}: {value!r} is not text; give it as it is written in the "
+        "files that the model was trained on."
     )
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or one of pandas' own two."""
+    """Whether a value is None, NaN, or pandas' NA or NaT."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, decimal.Decimal):
@@ -155,37 +156,37 @@ def _is_missing(value: Any) -> bool:
     )
 
 
-def _scalar(value: Any) -> Any:
-    """What stands in an array of no dimensions; other values as they are."""
+def _unwrap_scalar(value: Any) -> Any:
+    """Returns the value of an array without dimensions; other values unchanged."""
     if getattr(value, "shape", None) == () and not isinstance(value, np.generic):
         return np.asarray(value)[()]
     return value
 
 
-def _numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _to_numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     values: Sequence[Any] | np.ndarray = array
     if array.dtype.kind not in "iuf":
-        values = [_scalar(value) for value in array]
+        values = [_unwrap_scalar(value) for value in array]
         if not all(map(_may_be_number, set(map(type, values)))):
             bad = next(i for i, v in enumerate(values) if not _may_be_number(type(v)))
-            raise _no_number(column, bad, values[bad])
+            raise _not_finite_error(column, bad, values[bad])
         array = np.fromiter(values, object, len(values))
     if dtype.kind == "f":
         try:
             # From text as `Block.numbers` does it for the programs.
             with np.errstate(over="ignore"):
-                found = array.astype(dtype)
-            if np.isfinite(found).all():
-                return found
+                cast = array.astype(dtype)
+            if np.isfinite(cast).all():
+                return cast
         except (ValueError, OverflowError):
-            pass  # the loop below says in which row
+            pass  # the loop below names the row
     elif array.dtype.kind != "O":
-        # A number that does not fit has become another one.
+        # The cast changes a number that does not fit.
         with np.errstate(invalid="ignore"):
-            found = array.astype(dtype)
-            if (found == array).all() and ((found < 0) == (array < 0)).all():
-                return found
-    return np.array([_number(column, i, v, dtype) for i, v in enumerate(values)], dtype)
+            cast = array.astype(dtype)
+            if (cast == array).all() and ((cast < 0) == (array < 0)).all():
+                return cast
+    return np.array([_to_number(column, i, v, dtype) for i, v in enumerate(values)], dtype)
 
 
 def _may_be_number(kind: type) -> bool:
@@ -194,47 +195,47 @@ def _may_be_number(kind: type) -> bool:
     return issubclass(kind, numbers.Real | decimal.Decimal | str)
 
 
-def _number(column: str, index: int, value: Any, dtype: np.dtype) -> Any:
-    """A number that `dtype` holds.
+def _to_number(column: str, index: int, value: Any, dtype: np.dtype) -> Any:
+    """Returns a value as a number that `dtype` can hold.
 
     Raises:
-      InputError: if it holds no such number.
+      InputError: if it is not such a number.
     """
     try:
         number = float(value)
     except ValueError:
         number = np.nan
     except OverflowError:  # an int of hundreds of digits
-        raise _too_large(column, index, value) from None
+        raise _too_large_error(column, index, value) from None
     if not np.isfinite(number):
-        raise _no_number(column, index, value)
+        raise _not_finite_error(column, index, value)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             if not np.isfinite(dtype.type(number)):
-                raise _too_large(column, index, value)
+                raise _too_large_error(column, index, value)
         return number
     whole = int(value) if isinstance(value, int | np.integer) else int(number)
     if whole != number and not isinstance(value, int | np.integer):
         raise InputError(f"row {index + 1}, column {column!r}: {value!r} is not a whole number.")
     if not np.iinfo(dtype).min <= whole <= np.iinfo(dtype).max:
-        raise _too_large(column, index, value)
+        raise _too_large_error(column, index, value)
     return whole
 
 
-def _no_number(column: str, index: int, value: Any) -> InputError:
+def _not_finite_error(column: str, index: int, value: Any) -> InputError:
     return InputError(
-        f"row {index + 1}, column {column!r}: {_shown(value)} is not a finite number; every row "
+        f"row {index + 1}, column {column!r}: {_format(value)} is not a finite number; every row "
         "needs one there."
     )
 
 
-def _too_large(column: str, index: int, value: Any) -> InputError:
+def _too_large_error(column: str, index: int, value: Any) -> InputError:
     return InputError(
-        f"row {index + 1}, column {column!r}: the number is too large: {_shown(value)}."
+        f"row {index + 1}, column {column!r}: the number is too large: {_format(value)}."
     )
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
         value = value.item()  # NumPy 2 writes the type beside the number
     text = repr(value)

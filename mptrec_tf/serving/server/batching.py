@@ -1,10 +1,10 @@
-"""Merges requests that wait into one run.
+"""Merges waiting requests into one run.
 
-A run begins as soon as a thread is free and takes everything of its kind that has waited, up to a
-number of rows. So a lone caller never waits for others, and callers who come faster than the model
-answers share its runs. `batch_timeout` holds a run back for more, as TF Serving's does.
+A run begins as soon as a thread is free and takes all waiting requests of its kind, up to a number
+of rows. So a lone caller never waits for others, and callers who send requests faster than the
+model predicts share its runs. `batch_timeout` delays a run to wait for more, as TF Serving's does.
 
-Requests are of one kind if they ask the same signature of the same version, and their rows have
+Requests are of one kind if they use the same signature of the same version, and their rows have
 the same shape. A request whose inputs differ in their first dimension runs alone.
 """
 
@@ -23,7 +23,12 @@ import tensorflow as tf
 from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
-from mptrec_tf.serving.server.request_error import RequestError, invalid, of_tensorflow, unavailable
+from mptrec_tf.serving.server.request_error import (
+    RequestError,
+    from_tensorflow,
+    invalid,
+    unavailable,
+)
 from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
@@ -31,12 +36,12 @@ _log = logging.getLogger("mptrec-serve")
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What requests have in common that run together."""
+    """What requests that run together have in common."""
 
     version: Version
     signature: str
     shapes: tuple[tuple[int, ...], ...]
-    alone: object = None  # an object that no other request has
+    alone: object = None  # an object of its own, for a request that runs alone
 
 
 @dataclasses.dataclass
@@ -44,15 +49,15 @@ class _Waiting:
     inputs: Mapping[str, np.ndarray]
     rows: int
     since: float
-    answer: asyncio.Future
+    outputs: asyncio.Future
 
 
 class Batcher:
     """Runs requests in threads, merged where that is allowed.
 
     Args:
-      parameters: How.
-      metrics: Where runs are counted.
+      parameters: How requests are merged.
+      metrics: Counts the runs.
       merge: Whether requests are merged at all.
     """
 
@@ -82,22 +87,22 @@ class Batcher:
         shapes = tuple(inputs[name].shape[1:] for name in signature.inputs)
         kind = _Kind(version, signature.name, shapes, object() if alone else None)
         rows = max((first[0] for first in firsts if first), default=1)
-        answer = asyncio.get_running_loop().create_future()
-        item = _Waiting(inputs, rows, time.monotonic(), answer)
+        outputs = asyncio.get_running_loop().create_future()
+        item = _Waiting(inputs, rows, time.monotonic(), outputs)
         self._kinds.setdefault(kind, collections.deque()).append(item)
         self._waiting += 1
         self._start_runs()
-        return await item.answer
+        return await outputs
 
     def _start_runs(self) -> None:
         while self._free and self._kinds:
             now = time.monotonic()
-            due = {kind: self._due(kind, queue) for kind, queue in self._kinds.items()}
-            kind = min(due, key=due.get)
-            if due[kind] > now:
+            starts = {kind: self._earliest_start(kind, q) for kind, q in self._kinds.items()}
+            kind = min(starts, key=starts.get)
+            if starts[kind] > now:
                 if self._alarm is None:
                     loop = asyncio.get_running_loop()
-                    self._alarm = loop.call_later(due[kind] - now, self._ring)
+                    self._alarm = loop.call_later(starts[kind] - now, self._on_alarm)
                 return
             batch = self._take(kind, self._kinds[kind])
             if batch:
@@ -106,15 +111,15 @@ class Batcher:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    def _due(self, kind: _Kind, queue: collections.deque[_Waiting]) -> float:
-        """When a run of this kind may begin."""
+    def _earliest_start(self, kind: _Kind, queue: collections.deque[_Waiting]) -> float:
+        """Returns when a run of this kind may begin."""
         since = queue[0].since
         if kind.alone or not self._parameters.batch_timeout:
             return since
         full = sum(item.rows for item in queue) >= self._parameters.max_batch_size
         return since if full else since + self._parameters.batch_timeout
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
         self._start_runs()
 
@@ -123,7 +128,7 @@ class Batcher:
         while queue and (not batch or rows + queue[0].rows <= self._parameters.max_batch_size):
             item = queue.popleft()
             self._waiting -= 1
-            if not item.answer.done():  # its caller may have given up
+            if not item.outputs.done():  # its caller may have given up
                 batch.append(item)
                 rows += item.rows
         if not queue:
@@ -133,33 +138,33 @@ class Batcher:
     async def _run(self, kind: _Kind, batch: Sequence[_Waiting]) -> None:
         self._metrics.batch_rows.observe(sum(item.rows for item in batch))
         try:
-            # A caller may give up, but the version must stay while a thread is in it.
-            with kind.version.used():
-                answers = await asyncio.get_running_loop().run_in_executor(
+            # A caller may give up, but the version must stay loaded while a thread runs it.
+            with kind.version.hold():
+                results = await asyncio.get_running_loop().run_in_executor(
                     self._threads, _run_batch, kind.version, kind.signature, batch
                 )
         except RuntimeError as error:  # the threads are shut down
-            answers = [unavailable(f"the server is shutting down ({error})")] * len(batch)
+            results = [unavailable(f"the server is shutting down ({error})")] * len(batch)
         finally:
             self._free += 1
-        for item, answer in zip(batch, answers, strict=True):
-            if item.answer.done():
+        for item, result in zip(batch, results, strict=True):
+            if item.outputs.done():
                 continue
-            if isinstance(answer, Exception):
-                item.answer.set_exception(answer)
+            if isinstance(result, Exception):
+                item.outputs.set_exception(result)
             else:
-                item.answer.set_result(answer)
+                item.outputs.set_result(result)
         self._start_runs()
 
     def close(self) -> None:
-        """Ends the threads when what runs is done."""
+        """Ends the threads after their current runs."""
         self._threads.shutdown(wait=True)
 
 
 def _run_batch(
     version: Version, signature: str, batch: Sequence[_Waiting]
 ) -> list[dict[str, np.ndarray] | RequestError]:
-    """What each request of a batch is answered; one that is bad spoils no other."""
+    """Returns the outputs or the error of each request; a bad one does not affect the others."""
     if len(batch) > 1:
         try:
             merged = {
@@ -167,7 +172,7 @@ def _run_batch(
                 for name in batch[0].inputs
             }
             outputs = version.servable.run(signature, merged)
-        # Each is then asked alone, and hears of its own mistake.
+        # Each request then runs alone, and gets its own error.
         except Exception:
             outputs = {}
         ends = np.cumsum([item.rows for item in batch])
@@ -185,11 +190,11 @@ def _run_one(
     try:
         return version.servable.run(signature, item.inputs)
     except tf.errors.OpError as error:
-        return of_tensorflow(error)
-    # TensorFlow quotes the bytes that it does not like, and fails where they are no text.
+        return from_tensorflow(error)
+    # TensorFlow quotes the bytes that it rejects, and fails where they are not UTF-8.
     except UnicodeDecodeError:
-        return invalid("The model rejects the request: it holds bytes that are no text.")
-    # A thread's surprise must reach its caller, and nobody else.
+        return invalid("The model rejects the request: it holds bytes that are not UTF-8 text.")
+    # An unexpected error must reach its caller, and nobody else.
     except Exception as error:
         _log.exception("a run failed")
         return RequestError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -1,10 +1,10 @@
-"""How requests are merged, and TF Serving's file that says so."""
+"""How requests are merged, and TF Serving's file that configures it."""
 
 import dataclasses
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
-from mptrec_tf.serving.server.rebuilt_protos import rebuilt
+from mptrec_tf.serving.server.rebuilt_protos import build_message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +27,13 @@ class BatchingParameters:
 def read_batching_parameters(path: str, defaults: BatchingParameters) -> BatchingParameters:
     """Reads a batching_parameters_file.
 
-    `max_batch_size`, `batch_timeout_micros`, `num_batch_threads` and `max_enqueued_batches` count;
-    what else TF Serving knows there is read and has no effect here.
+    `max_batch_size`, `batch_timeout_micros`, `num_batch_threads` and `max_enqueued_batches` are
+    used; TF Serving's other fields are accepted and have no effect here.
 
     Raises:
-      InputError: if it is none.
+      InputError: if the file is invalid.
     """
-    content = read_text_proto(path, rebuilt("BatchingParameters", _FIELDS))
+    content = read_text_proto(path, build_message("BatchingParameters", _FIELDS))
     rows = content.max_batch_size.value if content.HasField("max_batch_size") else None
     micros = content.batch_timeout_micros.value
     threads = content.num_batch_threads.value

@@ -21,10 +21,10 @@ _SIGNATURES = "signature_def"
 
 
 class GrpcService:
-    """The services of one server.
+    """The gRPC server.
 
     Args:
-      predictor: What answers.
+      predictor: Responds to requests.
       max_request_bytes: Larger messages are rejected.
       grace: Seconds that requests in flight have at the end.
       credentials: For TLS; None for none.
@@ -68,33 +68,33 @@ class GrpcService:
             [
                 grpc.method_handlers_generic_handler(
                     f"tensorflow.serving.{service}",
-                    {name: _handler(name, *method) for name, method in named.items()},
+                    {name: _make_handler(name, *method) for name, method in named.items()},
                 )
                 for service, named in methods.items()
             ]
         )
 
     def listen(self, host: str, port: int) -> int:
-        """Takes a port; returns it, since it is chosen where 0 is given.
+        """Opens a port; returns its number, which is chosen where 0 is given.
 
         Callers can connect from now on; their requests wait for `start`.
 
         Raises:
           InputError: if the address is taken or not this machine's.
         """
-        # gRPC does not say why it cannot listen.
+        # gRPC does not report why it cannot listen.
         for probe in listening.listen(host, port, "gRPC", "--port"):
             probe.close()
         return self._add(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "--port")
 
     def listen_at(self, path: str) -> None:
-        """Takes a UNIX socket, too.
+        """Opens a UNIX socket, too.
 
         Raises:
-          InputError: if a server listens there, or it cannot be made.
+          InputError: if a server listens there, or it cannot be created.
         """
-        # gRPC would take it away from a server that lives.
-        listening.check_nobody_at(path, "gRPC", "--grpc_socket_path")
+        # gRPC would take it away from a running server.
+        listening.check_socket_is_free(path, "gRPC", "--grpc_socket_path")
         self._add(f"unix:{path}", "--grpc_socket_path")
 
     def _add(self, where: str, flag: str) -> int:
@@ -106,27 +106,27 @@ class GrpcService:
             raise InputError(f"cannot listen on {where} for gRPC; give another {flag}.") from error
 
     async def start(self) -> None:
-        """Begins to take requests."""
+        """Begins to accept requests."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Takes no more requests and ends when those in flight are answered, or time is up."""
+        """Accepts no more requests and waits for those in flight, or until the grace is over."""
         await self._server.stop(self._grace)
 
     async def _predict(
         self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        with self._predictor.measured(request.model_spec.name, "predict", "GRPC"):
+        with self._predictor.measure(request.model_spec.name, "predict", "GRPC"):
             with self._predictor.version(request.model_spec) as version:
-                answer = await self._predictor.predict(
+                prediction = await self._predictor.predict(
                     version,
                     request.model_spec.signature_name,
                     lambda signature: tensors.from_protos(signature, request.inputs),
                     request.output_filter,
                     context.time_remaining(),
                 )
-            response = predict_pb2.PredictResponse(model_spec=answer.spec)
-            for name, array in answer.outputs.items():
+            response = predict_pb2.PredictResponse(model_spec=prediction.spec)
+            for name, array in prediction.outputs.items():
                 response.outputs[name].MergeFrom(tensors.to_proto(array))
             return response
 
@@ -140,7 +140,7 @@ class GrpcService:
         for field in request.metadata_field:
             if field != _SIGNATURES:
                 raise invalid(f"Metadata field {field} is not supported")
-        spec, signatures = self._predictor.metadata(request.model_spec)
+        spec, signatures = self._predictor.get_metadata(request.model_spec)
         response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
         response.metadata[_SIGNATURES].Pack(signatures)
         return response
@@ -150,30 +150,30 @@ class GrpcService:
         request: get_model_status_pb2.GetModelStatusRequest,
         context: grpc.aio.ServicerContext,
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        return self._predictor.models.status(request.model_spec)
+        return self._predictor.models.get_status(request.model_spec)
 
 
-def _handler(
+def _make_handler(
     name: str,
     kind: type[Message],
     method: Callable[[Any, grpc.aio.ServicerContext], Awaitable[Message]],
 ) -> grpc.RpcMethodHandler:
-    """Decodes here rather than in gRPC, which calls a damaged message an INTERNAL error."""
+    """Returns a handler that decodes here: gRPC would report a damaged message as INTERNAL."""
 
-    async def answer(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def respond(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             try:
                 request = kind.FromString(body)
             except (DecodeError, RecursionError) as error:
-                raise invalid(f"The request is no {kind.__name__}: {error}") from error
+                raise invalid(f"The request is not a {kind.__name__}: {error}") from error
             response = await method(request, context)
             return response.SerializeToString()
         except RequestError as error:
             rejection = error
-        # The boundary: a fault of this program is an answer too, and the server goes on.
+        # The boundary: a fault of this program becomes a response, and the server goes on.
         except Exception as error:
             rejection = internal(error)
         await context.abort(rejection.code, rejection.message)
         raise AssertionError  # abort raises
 
-    return grpc.unary_unary_rpc_method_handler(answer)
+    return grpc.unary_unary_rpc_method_handler(respond)

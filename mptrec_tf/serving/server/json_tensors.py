@@ -1,4 +1,4 @@
-"""TF Serving's JSON: rows (`instances`) or columns (`inputs`) to checked arrays, and back."""
+"""Converts TF Serving's JSON, rows (`instances`) or columns (`inputs`), to arrays, and back."""
 
 import base64
 import binascii
@@ -17,10 +17,10 @@ _BYTES_SUFFIX = "_bytes"
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Returns the object that a request's body holds.
+    """Returns the JSON object in a request's body.
 
     Raises:
-      RequestError: if it is no JSON object.
+      RequestError: if it is not a JSON object.
     """
     try:
         content = orjson.loads(body)
@@ -31,11 +31,11 @@ def parse(body: bytes) -> dict[str, Any]:
     return content
 
 
-def signature_name(content: Mapping[str, Any]) -> str:
-    """The signature that a request asks.
+def read_signature_name(content: Mapping[str, Any]) -> str:
+    """Returns the signature that a request names.
 
     Raises:
-      RequestError: if it is no text.
+      RequestError: if it is not a string.
     """
     name = content.get("signature_name", "serving_default")
     if not isinstance(name, str):
@@ -57,25 +57,25 @@ def is_rows(content: Mapping[str, Any]) -> bool:
     return rows
 
 
-def arrays(signature: Signature, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_arrays(signature: Signature, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns the arrays of a request, by input.
 
     Raises:
-      RequestError: for what does not fit the signature.
+      RequestError: for inputs that do not fit the signature.
     """
     columns = (
         _columns_of_rows(signature, content["instances"])
         if is_rows(content)
-        else _named(signature, content["inputs"])
+        else _by_name(signature, content["inputs"])
     )
     if signature.spec_names.keys() == columns.keys():
         columns = {signature.spec_names[name]: values for name, values in columns.items()}
     tensors.check_names(signature, columns)
-    return {name: _array(name, signature.inputs[name], v) for name, v in columns.items()}
+    return {name: _to_array(name, signature.inputs[name], v) for name, v in columns.items()}
 
 
-def _named(signature: Signature, value: Any) -> Mapping[str, Any]:
-    """A single input needs no name."""
+def _by_name(signature: Signature, value: Any) -> Mapping[str, Any]:
+    """Returns values by input; a single input needs no name."""
     if isinstance(value, dict) and not _is_base64(value):
         return value
     if len(signature.inputs) != 1:
@@ -89,15 +89,15 @@ def _named(signature: Signature, value: Any) -> Mapping[str, Any]:
 def _columns_of_rows(signature: Signature, rows: Any) -> Mapping[str, Any]:
     if not isinstance(rows, list) or not rows:
         raise invalid("'instances' should be a list that is not empty.")
-    first = _named(signature, rows[0])
+    first = _by_name(signature, rows[0])
     columns: dict[str, list[Any]] = {name: [] for name in first}
     for number, row in enumerate(rows):
-        named = _named(signature, row)
-        if named.keys() != first.keys():
-            odd = sorted(named.keys() ^ first.keys())
+        values = _by_name(signature, row)
+        if values.keys() != first.keys():
+            odd = sorted(values.keys() ^ first.keys())
             raise invalid(f"instance {number} and the first differ in {odd[0]!r}.")
         for name, column in columns.items():
-            column.append(named[name])
+            column.append(values[name])
     return columns
 
 
@@ -105,14 +105,14 @@ def _is_base64(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"b64"}
 
 
-def _array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
+def _to_array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
     shape, flat = _flatten(name, value)
     tensors.check_shape(name, tensor, shape)
     kinds = set(map(type, flat))
     if tensor.dtype is tf.string:
         array = np.empty(len(flat), object)
         # TensorFlow encodes text as UTF-8 itself, and the parser lets no other text through.
-        array[:] = flat if kinds == {str} else [_bytes(name, v) for v in flat]
+        array[:] = flat if kinds == {str} else [_to_bytes(name, v) for v in flat]
         return array.reshape(shape)
     if tensor.numpy.kind == "f" and kinds == {float}:
         with np.errstate(over="ignore"):
@@ -135,7 +135,7 @@ def _array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
 
 
 def _flatten(name: str, value: Any) -> tuple[list[int], Sequence[Any]]:
-    """The shape of nested lists, and their values one after the other."""
+    """Returns the shape of nested lists, and their values in one list."""
     # A plain list, the usual case, needs no copies.
     if isinstance(value, list) and list not in set(map(type, value)):
         return [len(value)], value
@@ -150,7 +150,7 @@ def _flatten(name: str, value: Any) -> tuple[list[int], Sequence[Any]]:
     return shape, flat
 
 
-def _bytes(name: str, value: Any) -> bytes:
+def _to_bytes(name: str, value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if _is_base64(value) and isinstance(value["b64"], str):
@@ -166,9 +166,9 @@ def _json_type(kind: type) -> str:
     return names.get(kind, "null")
 
 
-def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
-    """Returns the body that answers a request, in the format of the request."""
-    plain = {name: _plain(name, array) for name, array in outputs.items()}
+def encode_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
+    """Returns the body of a response, in the format of the request."""
+    plain = {name: _to_json(name, array) for name, array in outputs.items()}
     if not rows:
         content = {"outputs": plain if len(plain) > 1 else next(iter(plain.values()))}
     elif len(plain) == 1:
@@ -184,7 +184,7 @@ def answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _plain(name: str, array: np.ndarray) -> Any:
+def _to_json(name: str, array: np.ndarray) -> Any:
     if array.dtype == object:
         encode = (
             (lambda v: {"b64": base64.b64encode(v).decode()})
@@ -192,5 +192,5 @@ def _plain(name: str, array: np.ndarray) -> Any:
             else (lambda v: v.decode("utf-8", "replace"))
         )
         return np.vectorize(encode, otypes=[object])(array).tolist() if array.size else []
-    # C order is what the encoder takes.
+    # The encoder takes C order only.
     return np.ascontiguousarray(array)

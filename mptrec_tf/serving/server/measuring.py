@@ -1,4 +1,4 @@
-"""What is measured, for Prometheus; under TF Serving's own names where it has the same figure."""
+"""Metrics for Prometheus, under TF Serving's names where it has the same metric."""
 
 import prometheus_client
 
@@ -11,8 +11,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = prometheus_client.CollectorRegistry()
-        # A Gauge that only grows: prometheus_client would call a Counter ..._total, TF Serving
-        # does not.
+        # A Gauge that only grows: prometheus_client would name a Counter ..._total, unlike TF
+        # Serving.
         self.requests = prometheus_client.Gauge(
             ":tensorflow:serving:request_count",
             "Requests by model and status.",
@@ -21,7 +21,7 @@ class Metrics:
         )
         self.latency = prometheus_client.Histogram(
             ":tensorflow:serving:request_latency",
-            "Microseconds from a request's arrival to its answer.",
+            "Microseconds from a request's arrival to its response.",
             ["model_name", "API", "entrypoint"],
             buckets=_MICROSECONDS,
             registry=self.registry,
@@ -40,16 +40,16 @@ class Metrics:
         )
         self.in_flight = prometheus_client.Gauge(
             "mptrec_serve_requests_in_flight",
-            "Requests that are being answered.",
+            "Requests in flight.",
             registry=self.registry,
         )
         self.version = prometheus_client.Gauge(
             "mptrec_serve_latest_version",
-            "The version that answers a request which names none.",
+            "The version that serves requests without a version.",
             ["model_name"],
             registry=self.registry,
         )
 
     def text(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """Returns all metrics in Prometheus's text format."""
         return prometheus_client.generate_latest(self.registry)

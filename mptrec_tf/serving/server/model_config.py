@@ -21,8 +21,8 @@ class ModelConfig:
     """A model to serve.
 
     Attributes:
-      name: str. What requests call it.
-      base_path: str. Where its numbered versions are.
+      name: str. Its name in requests.
+      base_path: str. The directory of its numbered versions.
       newest: int. How many of the newest versions to serve; 0 for all of them.
       specific: Versions to serve instead of the newest.
       labels: Version by label, as "stable".
@@ -34,8 +34,8 @@ class ModelConfig:
     specific: tuple[int, ...] = ()
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-    def chosen(self, versions: list[int]) -> list[int]:
-        """Those of the versions that exist (ascending) which are to be served."""
+    def choose_versions(self, versions: list[int]) -> list[int]:
+        """Returns the versions to serve, of those that exist (ascending)."""
         if self.specific:
             return [version for version in versions if version in self.specific]
         return versions[-self.newest :]
@@ -45,10 +45,10 @@ def read_model_config(path: str) -> list[ModelConfig]:
     """Reads a model_config_file.
 
     Raises:
-      InputError: if it is none, or a base path is a version.
+      InputError: if the file is invalid, or a base path is a version.
     """
     content = read_text_proto(path, model_server_config_pb2.ModelServerConfig())
-    configs = [_model(path, config) for config in content.model_config_list.config]
+    configs = [_read_model(path, config) for config in content.model_config_list.config]
     if not configs:
         raise InputError(f"{path} has no model_config_list with a config; name a model there.")
     names = [config.name for config in configs]
@@ -58,7 +58,7 @@ def read_model_config(path: str) -> list[ModelConfig]:
     return configs
 
 
-def _model(path: str, config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+def _read_model(path: str, config: model_server_config_pb2.ModelConfig) -> ModelConfig:
     if not config.name or not config.base_path:
         raise InputError(f"{path}: every config needs a name and a base_path.")
     try:
@@ -81,11 +81,11 @@ def read_text_proto(path: str, message: _Message, *, secret: bool = False) -> _M
 
     Args:
       path: The file.
-      message: What is filled.
-      secret: Whether errors keep quiet about what the file holds.
+      message: The message to fill.
+      secret: Whether errors leave out the file's content.
 
     Raises:
-      InputError: if it is none.
+      InputError: if the file cannot be read or parsed.
     """
     try:
         with tf.io.gfile.GFile(path) as file:
@@ -94,6 +94,6 @@ def read_text_proto(path: str, message: _Message, *, secret: bool = False) -> _M
         raise InputError(f"cannot read {path} ({error}).") from error
     except text_format.ParseError as error:
         what = f"see line {error.GetLine()}" if secret else error
-        raise InputError(f"{path} is no {type(message).__name__} in text format: {what}.") from (
-            error
-        )
+        raise InputError(
+            f"{path} is not a valid {type(message).__name__} in text format: {what}."
+        ) from error

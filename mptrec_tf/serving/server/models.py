@@ -1,9 +1,9 @@
 """Which versions are served: new ones are found by polling and swapped in while requests run.
 
-A version is loaded and warmed before the one that it replaces is dropped, and a version is closed
-when its last request has its answer. A version that cannot be loaded leaves the old one serving,
+A version is loaded and warmed before the one that it replaces is retired, and a version is closed
+when its last request has its response. A version that cannot be loaded leaves the old one serving,
 and is tried again some times, and whenever its files change. Where a base path holds no version
-any more, what is loaded stays; where it holds none so far, one is waited for.
+any more, loaded versions stay; where it holds none so far, the server waits for one.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ class _Failure:
     """A version that could not be loaded.
 
     Attributes:
-      look: How its files looked.
-      tries: How often it was tried as they are.
-      again: When to try again as they are.
+      files: What `_stat_files` returned for it.
+      tries: How often it was tried with these files.
+      again: When to try again with these files.
     """
 
-    look: Any
+    files: Any
     tries: int
     again: float
 
@@ -57,7 +57,7 @@ class Version:
       number: int.
       state: As TF Serving reports it.
       error: str. Why it could not be loaded; empty if it could.
-      servable: What answers; None unless it is loaded.
+      servable: What predicts; None unless it is loaded.
     """
 
     def __init__(self, model: str, number: int):
@@ -71,7 +71,7 @@ class Version:
         self._unused.set()
 
     @contextlib.contextmanager
-    def used(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keeps the version loaded as long as the block runs."""
         self._users += 1
         self._unused.clear()
@@ -82,8 +82,8 @@ class Version:
             if not self._users:
                 self._unused.set()
 
-    async def unused(self) -> None:
-        """Waits until nobody uses it."""
+    async def wait_until_unused(self) -> None:
+        """Waits until no request holds it."""
         await self._unused.wait()
 
 
@@ -94,11 +94,11 @@ class _Model:
         self.config = config
         self.versions: dict[int, Version] = {}
         self.failed: dict[int, _Failure] = {}
-        self.problem = ""  # why nothing was found to load, the last time
-        self.said = ""  # the problem that the log has
+        self.problem = ""  # why there was nothing to load, the last time
+        self.logged = ""  # the problem that was logged last
 
-    def available(self) -> list[int]:
-        """Numbers of the versions that answer, ascending."""
+    def list_available(self) -> list[int]:
+        """Returns the numbers of the loaded versions, ascending."""
         return sorted(n for n, v in self.versions.items() if v.state == State.AVAILABLE)
 
 
@@ -106,10 +106,10 @@ class Models:
     """All models that a server serves.
 
     Args:
-      configs: What to serve.
-      metrics: Where loading is measured.
+      configs: The models to serve.
+      metrics: Measures the loading.
       loading: How versions are loaded.
-      reread: Returns what to serve now, for a configuration that changes; it may raise
+      reread: Returns the models to serve now, for a configuration that changes; it may raise
         `InputError`.
     """
 
@@ -131,11 +131,11 @@ class Models:
         return name in self._models
 
     async def poll(self, seconds: float, reread_seconds: float = 0.0) -> None:
-        """Looks for changes every so often, until it is cancelled.
+        """Checks for changes until it is cancelled.
 
         Args:
-          seconds: Between looks for versions; 0 for none but those after the configuration is read.
-          reread_seconds: Between looks at the configuration; 0 for none.
+          seconds: Between checks for versions; 0 to check only after the configuration is read.
+          reread_seconds: Between readings of the configuration; 0 for none.
         """
         reread = time.monotonic() + (reread_seconds or math.inf)
         while True:
@@ -151,32 +151,31 @@ class Models:
                 _log.error("looking for versions failed: %s", error)
 
     async def reconfigure(self) -> None:
-        """Reads anew what to serve; what cannot be read changes nothing."""
+        """Reads the configuration again; one that cannot be read changes nothing."""
         try:
             self._configure(await self._in_thread(self._reread))
         except InputError as error:
-            _log.error("%s What was served goes on.", error)
+            _log.error("%s The models are served as before.", error)
 
     async def refresh(self) -> None:
-        """Brings what is served in line with what the base paths hold."""
+        """Loads and retires versions, as the base paths hold them."""
         for name, model in list(self._models.items()):
             model.problem = ""
             try:
                 await self._refresh_model(model)
-            # A storage that is out of reach for a while; the other models have theirs.
+            # A storage that is out of reach for a while must not stop the other models.
             except Exception as error:
                 model.problem = f"looking for its versions failed: {error}"
                 _log.error("%s: %s", name, model.problem)
             else:
-                if model.problem and model.problem != model.said:
-                    kept = model.available()
-                    _log.warning("%s: %s; %s", name, model.problem, _staying(kept))
-            model.said = model.problem
+                if model.problem and model.problem != model.logged:
+                    _log.warning("%s: %s; %s", name, model.problem, _describe_loaded(model))
+            model.logged = model.problem
 
     def _configure(self, configs: Sequence[ModelConfig]) -> None:
         wanted = {config.name: config for config in configs}
         for name in self._models.keys() - wanted.keys():
-            for number in self._models[name].available():
+            for number in self._models[name].list_available():
                 self._retire(self._models[name].versions[number])
             del self._models[name]
         for name, config in wanted.items():
@@ -186,20 +185,20 @@ class Models:
                 self._models[name] = _Model(config)
 
     async def _refresh_model(self, model: _Model) -> None:
-        found = await self._in_thread(version_directories, model.config.base_path)
-        chosen = model.config.chosen(list(found))
+        paths = await self._in_thread(version_directories, model.config.base_path)
+        chosen = model.config.choose_versions(list(paths))
         if not chosen:
-            model.problem = await self._in_thread(_explain_none, model.config, list(found))
+            model.problem = await self._in_thread(_explain_none, model.config, list(paths))
         for number in chosen:
-            held = model.versions.get(number)
-            if held is None or held.state != State.AVAILABLE:
-                await self._load(model, number, found[number])
-        available = model.available()
-        # Nothing is dropped before something that was chosen answers.
+            known = model.versions.get(number)
+            if known is None or known.state != State.AVAILABLE:
+                await self._load(model, number, paths[number])
+        available = model.list_available()
+        # Nothing is retired before a chosen version is loaded.
         if set(chosen) & set(available):
             for number in set(available) - set(chosen):
                 self._retire(model.versions[number])
-            available = model.available()
+            available = model.list_available()
         if available:
             self._metrics.version.labels(model.config.name).set(available[-1])
         ended = [n for n, v in sorted(model.versions.items()) if v.state == State.END]
@@ -208,10 +207,10 @@ class Models:
 
     async def _load(self, model: _Model, number: int, path: str) -> None:
         name = model.config.name
-        look = await self._in_thread(_look, path)
+        files = await self._in_thread(_stat_files, path)
         failure = model.failed.get(number)
-        if failure is None or failure.look != look:
-            failure = _Failure(look, 0, 0.0)
+        if failure is None or failure.files != files:
+            failure = _Failure(files, 0, 0.0)
         if time.monotonic() < failure.again:
             return
         version = model.versions[number] = Version(name, number)
@@ -225,9 +224,11 @@ class Models:
             failure.again = time.monotonic() + (self._loading.retry_seconds if left else math.inf)
             model.failed[number] = failure
             self._metrics.load_latency.labels(name, "failed").observe(time.monotonic() - start)
-            kept = _staying(model.available())
+            loaded = _describe_loaded(model)
             again = f"it is tried again {left} times" if left else "it is tried again"
-            _log.error("%s %d: %s; %s; %s when its files change", name, number, error, kept, again)
+            _log.error(
+                "%s %d: %s; %s; %s when its files change", name, number, error, loaded, again
+            )
             return
         model.failed.pop(number, None)
         version.state = State.AVAILABLE
@@ -242,32 +243,32 @@ class Models:
         task.add_done_callback(self._closing.discard)
 
     async def _close(self, version: Version) -> None:
-        await version.unused()
+        await version.wait_until_unused()
         servable, version.servable = version.servable, None
         await self._in_thread(servable.close)
         version.state = State.END
-        _log.info("%s %d is dropped", version.model, version.number)
+        _log.info("%s %d is unloaded", version.model, version.number)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
-    def serving(self) -> list[str]:
-        """Names of the models that have a loaded version."""
-        return [name for name, model in self._models.items() if model.available()]
+    def list_served(self) -> list[str]:
+        """Returns the names of the models that have a loaded version."""
+        return [name for name, model in self._models.items() if model.list_available()]
 
-    def not_serving(self) -> Mapping[str, str]:
-        """Models without a version that answers, and why."""
+    def explain_unserved(self) -> Mapping[str, str]:
+        """Returns the models without a loaded version, and why they have none."""
         return {
             name: "; ".join(v.error for v in model.versions.values() if v.error) or model.problem
             for name, model in self._models.items()
-            if not model.available()
+            if not model.list_available()
         }
 
     def find(self, spec: model_pb2.ModelSpec) -> Version:
-        """Returns the version that answers a request.
+        """Returns the loaded version that a request names.
 
         Raises:
-          RequestError: if there is none, in TF Serving's words.
+          RequestError: if there is none, with TF Serving's message.
         """
         if not spec.name:
             raise invalid("Missing ModelSpec")
@@ -291,10 +292,10 @@ class Models:
             if spec.version_label not in model.config.labels:
                 raise invalid(f"Unrecognized servable version label: {spec.version_label}")
             return model.config.labels[spec.version_label]
-        return max(model.available(), default=None)
+        return max(model.list_available(), default=None)
 
-    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """Returns the states of a model's versions, or of the one that is asked for.
+    def get_status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """Returns the states of a model's versions, or of the requested one.
 
         Raises:
           RequestError: if there is none.
@@ -319,23 +320,27 @@ class Models:
         return response
 
     async def close(self) -> None:
-        """Drops all versions; nothing may run any more."""
+        """Unloads all versions; nothing may run any more."""
         for model in self._models.values():
-            for number in model.available():
+            for number in model.list_available():
                 self._retire(model.versions[number])
         if self._closing:
             await asyncio.wait(self._closing)
         self._thread.shutdown(wait=True)
 
 
-def _staying(available: list[int]) -> str:
-    return f"{available} stay" if available else "nothing is served"
+def _describe_loaded(model: _Model) -> str:
+    available = model.list_available()
+    return f"{available} stay loaded" if available else "nothing is served"
 
 
-def _explain_none(config: ModelConfig, found: list[int]) -> str:
-    """Why a base path holds nothing to serve."""
-    if found:
-        return f"{config.base_path} holds versions {found}, and {list(config.specific)} are wanted"
+def _explain_none(config: ModelConfig, numbers: list[int]) -> str:
+    """Returns why a base path holds nothing to serve."""
+    if numbers:
+        return (
+            f"{config.base_path} holds versions {numbers}, but {list(config.specific)} are "
+            "configured"
+        )
     try:
         check_base_path(config.base_path)
     except InputError as error:
@@ -343,18 +348,18 @@ def _explain_none(config: ModelConfig, found: list[int]) -> str:
     return f"there is no version in {config.base_path}"
 
 
-def _look(path: str) -> Any:
-    """What changes when somebody mends a version."""
-    looks = []
+def _stat_files(path: str) -> Any:
+    """Returns times and sizes of a version's files, which change when somebody fixes it."""
+    stats = []
     for folder in ("", "variables", "assets", os.path.dirname(WARMUP)):
-        there = os.path.join(path, folder)
+        directory = os.path.join(path, folder)
         try:
-            for name in ("", *sorted(tf.io.gfile.listdir(there))):
-                stat = tf.io.gfile.stat(os.path.join(there, name))
-                looks.append((folder, name, stat.mtime_nsec, stat.length))
+            for name in ("", *sorted(tf.io.gfile.listdir(directory))):
+                stat = tf.io.gfile.stat(os.path.join(directory, name))
+                stats.append((folder, name, stat.mtime_nsec, stat.length))
         except tf.errors.OpError:
-            looks.append(folder)
-    return looks
+            stats.append(folder)
+    return stats
 
 
 def _load_warm(path: str, options: LoadOptions) -> tuple[Servable, int]:

@@ -1,26 +1,26 @@
-"""Where metrics are, by TF Serving's monitoring_config_file."""
+"""The path of the metrics, from TF Serving's monitoring_config_file."""
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
-from mptrec_tf.serving.server.rebuilt_protos import rebuilt
+from mptrec_tf.serving.server.rebuilt_protos import build_message
 
-METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's, unless its file says otherwise
+METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's default
 
 
 def read_metrics_path(path: str) -> str | None:
     """Reads a monitoring_config_file; returns the metrics' path on the REST port, None for none.
 
     Raises:
-      InputError: if it is none.
+      InputError: if the file is invalid.
     """
     fields = {"prometheus_config": {"enable": "bool", "path": "string"}}
-    config = read_text_proto(path, rebuilt("MonitoringConfig", fields)).prometheus_config
+    config = read_text_proto(path, build_message("MonitoringConfig", fields)).prometheus_config
     if not config.enable:
         return None
-    found = config.path or METRICS_PATH
-    if not found.startswith("/") or set(found) & set("{}?#"):
+    metrics_path = config.path or METRICS_PATH
+    if not metrics_path.startswith("/") or set(metrics_path) & set("{}?#"):
         raise InputError(
             f"{path}: prometheus_config's path should be a plain one that begins with /, received "
-            f"{found!r}."
+            f"{metrics_path!r}."
         )
-    return found
+    return metrics_path

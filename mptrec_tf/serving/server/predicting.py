@@ -1,4 +1,4 @@
-"""A request's way from a protocol's decoded inputs to its answer: the same for gRPC and REST."""
+"""Turns a request's decoded inputs into a response: the same for gRPC and REST."""
 
 import asyncio
 import contextlib
@@ -24,10 +24,10 @@ Decode = Callable[[Signature], Mapping[str, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """What a request is answered.
+    """The response to a request.
 
     Attributes:
-      spec: Model, version and signature that answered.
+      spec: Model, version and signature that predicted.
       outputs: Arrays by name.
     """
 
@@ -36,12 +36,12 @@ class Response:
 
 
 class Predictor:
-    """Responses requests.
+    """Responds to requests.
 
     Args:
-      models: What is served.
-      batcher: What runs it.
-      metrics: Where requests are counted.
+      models: The models that are served.
+      batcher: Runs them.
+      metrics: Counts the requests.
       max_concurrent_requests: More at a time are rejected as UNAVAILABLE.
       timeout: Seconds for a request that has no deadline, or a later one.
     """
@@ -64,7 +64,7 @@ class Predictor:
 
     @contextlib.contextmanager
     def version(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
-        """Admits a request, and holds the version that it means loaded while the block runs.
+        """Admits a request, and keeps the requested version loaded while the block runs.
 
         Args:
           spec: Model, and version or label.
@@ -72,9 +72,9 @@ class Predictor:
         Raises:
           RequestError: if there is no such version, or too many requests are in flight.
         """
-        with self._admitted():
+        with self._admit():
             version = self.models.find(spec)
-            with version.used():
+            with version.hold():
                 yield version
 
     async def predict(
@@ -85,17 +85,17 @@ class Predictor:
         output_filter: Sequence[str] = (),
         timeout: float | None = None,
     ) -> Response:
-        """Returns the answer to a request.
+        """Returns the response to a request.
 
         Args:
-          version: What `version` yielded.
+          version: The version that `version` yielded.
           signature_name: The signature; empty for the default.
           decode: Makes the inputs, once the signature is known.
-          output_filter: Names of the outputs that are wanted; empty for all.
-          timeout: Seconds that the caller waits; None if it did not say.
+          output_filter: Names of the requested outputs; empty for all.
+          timeout: Seconds that the caller waits; None if it set no deadline.
 
         Raises:
-          RequestError: if there is none.
+          RequestError: if the request is invalid or fails.
         """
         signature = self._signature(version.servable.signatures, signature_name)
         _check_filter(signature, output_filter)
@@ -108,35 +108,37 @@ class Predictor:
         except asyncio.TimeoutError as error:
             raise RequestError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"The model did not answer within {seconds:.3f} s.",
+                f"The model did not respond within {seconds:.3f} s.",
             ) from error
-        answered = model_pb2.ModelSpec(name=version.model, signature_name=signature.name)
-        answered.version.value = version.number
+        spec = model_pb2.ModelSpec(name=version.model, signature_name=signature.name)
+        spec.version.value = version.number
         _check_finite(outputs)
-        return Response(answered, {n: v for n, v in outputs.items() if _wanted(n, output_filter)})
+        if output_filter:
+            outputs = {name: array for name, array in outputs.items() if name in output_filter}
+        return Response(spec, outputs)
 
-    def metadata(
+    def get_metadata(
         self, spec: model_pb2.ModelSpec
     ) -> tuple[model_pb2.ModelSpec, get_model_metadata_pb2.SignatureDefMap]:
-        """Returns which version a request would ask, and its signatures.
+        """Returns the version that a request would reach, and its signatures.
 
         Raises:
-          RequestError: if there is none.
+          RequestError: if there is no such version.
         """
         version = self.models.find(spec)
-        found = model_pb2.ModelSpec(name=spec.name)
-        found.version.value = version.number
+        reached = model_pb2.ModelSpec(name=spec.name)
+        reached.version.value = version.number
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in version.servable.signature_defs.items():
             signatures.signature_def[name].CopyFrom(signature)
-        return found, signatures
+        return reached, signatures
 
     @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _admit(self) -> Iterator[None]:
         if self._draining:
             raise unavailable("The server is shutting down.")
         if self._in_flight >= self._most:
-            raise unavailable(f"{self._most} requests are being answered already; try again.")
+            raise unavailable(f"{self._most} requests are in flight already; try again.")
         self._in_flight += 1
         self.metrics.in_flight.set(self._in_flight)
         try:
@@ -156,8 +158,8 @@ class Predictor:
         return signatures[name]
 
     @contextlib.contextmanager
-    def measured(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts and times a request; what it is rejected with goes on to its caller."""
+    def measure(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts and times a request; its error, if any, is raised again."""
         start = time.perf_counter()
         code = grpc.StatusCode.INTERNAL
         try:
@@ -170,7 +172,7 @@ class Predictor:
             code = grpc.StatusCode.CANCELLED
             raise
         finally:
-            # Names that are not served would be metrics without end.
+            # Callers could make up names of models, and each would be a new metric.
             known = model if model in self.models else ""
             self.metrics.requests.labels(known, code.name).inc()
             micros = 1e6 * (time.perf_counter() - start)
@@ -179,10 +181,6 @@ class Predictor:
     def drain(self) -> None:
         """Rejects new requests from now on."""
         self._draining = True
-
-
-def _wanted(name: str, output_filter: Sequence[str]) -> bool:
-    return not output_filter or name in output_filter
 
 
 def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:
@@ -195,21 +193,21 @@ def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:
 
 
 def _check_finite(outputs: Mapping[str, np.ndarray]) -> None:
-    """Rejects an answer that is none.
+    """Rejects outputs that are not finite.
 
-    TF Serving would hand it out. Here it is rejected, since JSON has no NaN, and since a caller
-    who ranks by it would not notice.
+    TF Serving would return them. Here they are rejected, since JSON has no NaN, and since a caller
+    who ranks by them would not notice.
     """
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = np.argwhere(~np.isfinite(array))[0]
             raise invalid(
-                f"row {bad[0] if bad.size else 0} of the request makes {name!r} no finite number: "
-                "it holds a NaN or a number out of range."
+                f"row {bad[0] if bad.size else 0} of the request gives a {name!r} that is not "
+                "finite: it holds a NaN or a number out of range."
             )
 
 
 def internal(error: Exception) -> RequestError:
-    """What a caller hears of a fault of this program; the log has the rest."""
+    """Logs a fault of this program, and returns the error that its caller gets."""
     _log.error("a request failed", exc_info=error)
     return RequestError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -22,7 +22,7 @@ from mptrec_tf.serving.server.rest_service import RestService
 from mptrec_tf.serving.server.servable import LoadOptions
 
 _log = logging.getLogger("mptrec-serve")
-# Kubernetes kills 30 seconds after it asked.
+# Kubernetes kills a process 30 seconds after SIGTERM.
 _GRACE = 25.0
 
 
@@ -37,8 +37,8 @@ class ServerOptions:
       socket_path: A UNIX socket for gRPC, too; None for none.
       credentials: For gRPC with TLS; None for none.
       channel_arguments: gRPC's settings by name.
-      poll_seconds: float. Seconds between looks for new versions; 0 to look once.
-      reread_seconds: float. Seconds between looks at what to serve; 0 to look once.
+      poll_seconds: float. Seconds between checks for new versions; 0 to check once.
+      reread_seconds: float. Seconds between readings of the configuration; 0 to read it once.
       loading: How versions are loaded.
       metrics_path: Where Prometheus' metrics are on the REST port; None for none.
       cors: bool. Whether pages of other origins may send requests over REST.
@@ -73,8 +73,8 @@ class Server:
     """A server in this event loop.
 
     Args:
-      configs: What to serve.
-      options: How.
+      configs: The models to serve.
+      options: How to serve them.
       reread: See `Models`.
 
     Attributes:
@@ -105,13 +105,13 @@ class Server:
         self._polling: asyncio.Task | None = None
 
     async def start(self) -> None:
-        """Takes the ports, loads the models that are there, and begins to take requests.
+        """Opens the ports, loads the models that exist, and begins to accept requests.
 
-        Who connects while models are loaded waits for them. A model whose versions are not there
-        yet, or do not load, is looked for again, and the others are served.
+        A caller that connects while models are loaded waits for them. A model whose versions do not
+        exist yet, or do not load, is tried again later, and the others are served.
 
         Raises:
-          InputError: if a port is taken, or no model is served and none is looked for again.
+          InputError: if a port is taken, or no model is served and none is tried again.
         """
         options = self._options
         self._listen()
@@ -135,7 +135,7 @@ class Server:
             )
             self._services.append(service)
             self.rest_port = service.listen(options.host, options.rest_port)
-        # Last: gRPC gives a port back only when it has been started.
+        # Last: gRPC releases a port only after it was started.
         if options.port is not None or options.socket_path:
             service = GrpcService(
                 self._predictor,
@@ -151,27 +151,27 @@ class Server:
                 service.listen_at(options.socket_path)
 
     def _check_served(self) -> None:
-        waiting = self._models.not_serving()
+        waiting = self._models.explain_unserved()
         again = self._options.poll_seconds or self._reread
-        if not again and not self._models.serving():
+        if not again and not self._models.list_served():
             reasons = "; ".join(f"{name!r}: {why}" for name, why in waiting.items())
             raise InputError(
-                f"no model can be served, and --file_system_poll_wait_seconds=0 looks once "
+                f"no model can be served, and --file_system_poll_wait_seconds=0 checks once "
                 f"({reasons})."
             )
         for name in waiting:
             _log.warning(
                 "%s is not served: %s",
                 name,
-                f"it is looked for every {again:g} s" if again else "it is not looked for again",
+                f"it is checked every {again:g} s" if again else "it is not checked again",
             )
 
-    def serving(self) -> list[str]:
-        """Names of the models that have a loaded version."""
-        return self._models.serving()
+    def list_served(self) -> list[str]:
+        """Returns the names of the models that have a loaded version."""
+        return self._models.list_served()
 
     async def stop(self) -> None:
-        """Responses what is in flight, rejects what comes, and gives everything back."""
+        """Responds to requests in flight, rejects new ones, and releases all resources."""
         self._predictor.drain()
         if self._polling:
             self._polling.cancel()
@@ -181,22 +181,22 @@ class Server:
 
 
 async def serve(server: Server, on_start: Callable[[Server], None] = lambda server: None) -> None:
-    """Serves until the process is asked to end (SIGTERM or SIGINT).
+    """Serves until SIGTERM or SIGINT.
 
     Args:
-      server: What to serve.
+      server: The server.
       on_start: Called when it listens.
 
     Raises:
       InputError: if it cannot be started.
     """
-    asked = asyncio.Event()
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, ended.set)
     try:
         await server.start()
         on_start(server)
-        await asked.wait()
+        await ended.wait()
     finally:
         await server.stop()

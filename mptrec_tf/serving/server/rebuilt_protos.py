@@ -1,6 +1,6 @@
-"""Messages of TF Serving's files that tensorflow-serving-api leaves out, made from field names.
+"""Builds the messages of TF Serving's files that tensorflow-serving-api leaves out.
 
-In text format names count, and numbers do not.
+Field names are enough: text format does not use field numbers.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ _PACKAGE = "mptrec_tf.rebuilt"
 _WRAPPERS = "google/protobuf/wrappers.proto"
 
 
-def rebuilt(name: str, fields: Fields) -> Any:
+def build_message(name: str, fields: Fields) -> Any:
     """Returns an empty message.
 
     Args:
-      name: What it is called.
+      name: The name of its type.
       fields: Type by name: "bool", "int64", "string", one of `wrappers.proto` as "Int64Value", or
         the fields of a message; "repeated int64" for many.
     """

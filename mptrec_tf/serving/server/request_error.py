@@ -1,9 +1,9 @@
-"""What a request is rejected with: a status code of gRPC, its HTTP twin, and a sentence."""
+"""Why a request is rejected: a gRPC status code, the HTTP status, and a message."""
 
 import grpc
 import tensorflow as tf
 
-# As TF Serving has them; the others are 500.
+# TF Serving's mapping; the others are 500.
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
@@ -19,13 +19,13 @@ _HTTP = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
-# Bytes. gRPC puts the sentence into a header, three times as long where it is not ASCII, of which
-# callers take 8 KiB at most.
+# Bytes. gRPC sends the message in a header, three times as long where it is not ASCII, and clients
+# accept headers of 8 KiB at most.
 _LONGEST = 1000
 
 
 class RequestError(Exception):
-    """A request that is answered with an error.
+    """A request that is rejected or fails.
 
     Args:
       code: The status.
@@ -42,25 +42,25 @@ class RequestError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status that says the same."""
+        """The corresponding HTTP status."""
         return _HTTP.get(self.code, 500)
 
 
 def invalid(message: str) -> RequestError:
-    """A request that is wrong whenever it is sent."""
+    """Returns the error for a request that would fail again."""
     return RequestError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def not_found(message: str) -> RequestError:
-    """A model or version that is not served."""
+    """Returns the error for a model or version that is not served."""
     return RequestError(grpc.StatusCode.NOT_FOUND, message)
 
 
 def unavailable(message: str) -> RequestError:
-    """A request that may be sent again."""
+    """Returns the error for a request that may be sent again."""
     return RequestError(grpc.StatusCode.UNAVAILABLE, message)
 
 
-def of_tensorflow(error: tf.errors.OpError) -> RequestError:
-    """What TensorFlow says about a run, with its own status."""
+def from_tensorflow(error: tf.errors.OpError) -> RequestError:
+    """Returns TensorFlow's error of a run, with its own status."""
     return RequestError(_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL), error.message)

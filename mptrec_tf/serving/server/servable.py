@@ -1,7 +1,7 @@
 """One version of a model, loaded as TF Serving loads it: a session and its signatures.
 
-A session loads in half the time of `tf.saved_model.load`, answers in half of it for small batches,
-and gives its memory back when it is closed.
+A session loads in half the time of `tf.saved_model.load`, predicts small batches in half of its
+time, and releases its memory when it is closed.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from mptrec_tf.serving.server import tensors
 from mptrec_tf.serving.server.request_error import RequestError
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
-# The sizes that are tried where a model brings no requests of its own.
+# Batch sizes for a model without warm-up requests of its own.
 _OWN_WARMUP_ROWS = (1, 16, 128)
 # The signature that a SavedModel has for its own initialization.
 _INTERNAL = "__saved_model_init_op"
 
 
 class LoadError(Exception):
-    """A version that cannot be loaded or does not answer its own warm-up requests."""
+    """A version that cannot be loaded or fails its own warm-up requests."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class LoadOptions:
       session: The session's configuration; None for TensorFlow's own.
       warm_up: bool. Whether a version runs its warm-up requests before it is served.
       warm_up_iterations: int. How often it runs each of them.
-      retries: int. How often a broken version is tried again as it is.
-      retry_seconds: float. Between these tries, and no more often than versions are looked for.
+      retries: int. How often a broken version is tried again while its files do not change.
+      retry_seconds: float. Between these tries, and no more often than versions are checked.
     """
 
     tags: Sequence[str] = ("serve",)
@@ -60,10 +60,10 @@ class Servable:
 
     Attributes:
       signatures: By name.
-      signature_defs: The same as the SavedModel has them.
+      signature_defs: The SavedModel's own protos of them.
 
     Raises:
-      LoadError: saying why it cannot be loaded.
+      LoadError: with the reason why it cannot be loaded.
     """
 
     def __init__(self, path: str, options: LoadOptions = LoadOptions()):
@@ -73,7 +73,7 @@ class Servable:
         config = config_pb2.ConfigProto()
         if options.session is not None:
             config.CopyFrom(options.session)
-        # Threads that spin while they wait take the cores from those that read requests.
+        # Threads that spin while they wait would take cores from those that read requests.
         config.experimental.disable_thread_spinning = True
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
@@ -87,28 +87,28 @@ class Servable:
             self.signatures = {
                 name: Signature(
                     name,
-                    {k: Tensor.of(info) for k, info in sorted(signature.inputs.items())},
-                    {k: Tensor.of(info) for k, info in sorted(signature.outputs.items())},
+                    {k: Tensor.from_info(info) for k, info in sorted(signature.inputs.items())},
+                    {k: Tensor.from_info(info) for k, info in sorted(signature.outputs.items())},
                 )
                 for name, signature in self.signature_defs.items()
             }
             if SPEC_COLUMNS in self.signatures:
                 self._add_spec_names(self.signatures[SPEC_COLUMNS])
-            self._runs = {name: self._callable(s) for name, s in self.signatures.items()}
-        # What TensorFlow raises for a damaged directory is of many kinds.
+            self._runs = {name: self._make_callable(s) for name, s in self.signatures.items()}
+        # TensorFlow raises many kinds of errors for a damaged directory.
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, tf.errors.OpError) as error:
             self._session.close()
             raise LoadError(f"cannot load {path}: {_one_line(error)}") from error
 
     def _add_spec_names(self, spec: Signature) -> None:
-        """Gives `columns` the names that `spec_columns` has for the same tensors."""
+        """Adds to `columns` the names that `spec_columns` has for the same tensors."""
         columns = self.signatures["columns"]
         by_tensor = {tensor.name: name for name, tensor in columns.inputs.items()}
         names = {name: by_tensor[tensor.name] for name, tensor in spec.inputs.items()}
         self.signatures["columns"] = dataclasses.replace(columns, spec_names=names)
 
-    def _callable(self, signature: Signature):
-        # Session.run spends a millisecond on checks that `predicting` has made already.
+    def _make_callable(self, signature: Signature):
+        # Session.run spends a millisecond on checks that were made already.
         return self._session._make_callable_from_options(
             config_pb2.CallableOptions(
                 feed=[tensor.name for tensor in signature.inputs.values()],
@@ -120,29 +120,29 @@ class Servable:
         """Returns the outputs by name; any thread may call it.
 
         Args:
-          signature: Its name.
-          inputs: Arrays of all its inputs, checked by `tensors.check_inputs`.
+          signature: The signature's name.
+          inputs: Arrays of all its inputs, checked as `tensors.from_protos` does.
 
         Raises:
-          tf.errors.OpError: what the graph says of them.
+          tf.errors.OpError: if the graph rejects them.
         """
         known = self.signatures[signature]
         values = self._runs[signature](*(inputs[name] for name in known.inputs))
         return dict(zip(known.outputs, values, strict=True))
 
     def warm_up(self) -> int:
-        """Asks the model's own warm-up requests, or some that fit; returns how many.
+        """Runs the model's own warm-up requests, or some that fit; returns how many.
 
         Raises:
-          LoadError: if it does not answer them.
+          LoadError: if one of them fails.
         """
         path = os.path.join(self.path, WARMUP)
         try:
             if tf.io.gfile.exists(path):
-                return sum(self._replay(record) for record in _records(path))
-            return sum(self._own_warmup(s) for s in self.signatures.values())
+                return sum(self._replay(record) for record in _read_records(path))
+            return sum(self._run_empty_values(s) for s in self.signatures.values())
         except (RequestError, tf.errors.OpError, ValueError, DecodeError) as error:
-            raise LoadError(f"{self.path} does not answer: {_one_line(error)}") from error
+            raise LoadError(f"{self.path} fails its warm-up: {_one_line(error)}") from error
 
     def _replay(self, record: bytes) -> int:
         log = prediction_log_pb2.PredictionLog.FromString(record)
@@ -151,15 +151,15 @@ class Servable:
         request = log.predict_log.request
         name = request.model_spec.signature_name or "serving_default"
         if name not in self.signatures:
-            raise ValueError(f"its warm-up requests ask for signature {name!r}, which it lacks")
+            raise ValueError(f"its warm-up requests use signature {name!r}, which it lacks")
         inputs = tensors.from_protos(self.signatures[name], request.inputs)
         for _ in range(self._warm_up_iterations):
             self.run(name, inputs)
         return 1
 
-    def _own_warmup(self, signature: Signature) -> int:
+    def _run_empty_values(self, signature: Signature) -> int:
         shapes = {tensor.shape for tensor in signature.inputs.values()}
-        # Serialized examples cannot be made up.
+        # Empty values are not serialized examples.
         if shapes != {(-1,)} or len(signature.inputs) == 1:
             return 0
         for rows in _OWN_WARMUP_ROWS:
@@ -174,15 +174,15 @@ class Servable:
                     },
                 )
             except tf.errors.InvalidArgumentError:
-                return 0  # empty values may well be none that this signature takes
+                return 0  # the signature may well reject empty values
         return len(_OWN_WARMUP_ROWS)
 
     def close(self) -> None:
-        """Gives its memory back; nothing may run."""
+        """Releases its memory; nothing may run any more."""
         self._session.close()
 
 
-def _records(path: str) -> Sequence[bytes]:
+def _read_records(path: str) -> Sequence[bytes]:
     return list(tf.compat.v1.io.tf_record_iterator(path))
 
 

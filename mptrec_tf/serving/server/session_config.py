@@ -6,7 +6,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
 
 
-def session_config(
+def make_session_config(
     file: str | None = None, *, both: int = 0, intra_op: int = 0, inter_op: int = 0, gpu: float = 0
 ) -> config_pb2.ConfigProto:
     """Returns a session's configuration.
@@ -19,7 +19,7 @@ def session_config(
       gpu: Share of the GPU's memory to take at once; 0: automatic.
 
     Raises:
-      InputError: if the file is none, or all three numbers of threads are given.
+      InputError: if the file is invalid, or all three numbers of threads are given.
     """
     config = config_pb2.ConfigProto()
     if file:

@@ -1,4 +1,4 @@
-"""What a SavedModel's signature takes and returns: names, types and shapes."""
+"""Inputs and outputs of a SavedModel's signature: names, types and shapes."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ class Tensor:
 
     @functools.cached_property
     def enum(self) -> int:
-        """Its type's number in protos; asking a DType takes ten times as long."""
+        """Its type's number in protos, cached: a DType takes ten times as long to look it up."""
         return self.dtype.as_datatype_enum
 
     @functools.cached_property
@@ -34,8 +34,8 @@ class Tensor:
         return np.dtype(self.dtype.as_numpy_dtype)
 
     @classmethod
-    def of(cls, info: meta_graph_pb2.TensorInfo) -> "Tensor":
-        """What a signature says of it."""
+    def from_info(cls, info: meta_graph_pb2.TensorInfo) -> "Tensor":
+        """Returns the input or output that a signature's entry describes."""
         shape = info.tensor_shape
         dims = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
         return cls(info.name, tf.as_dtype(info.dtype), dims)
@@ -48,13 +48,13 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What can be asked.
+    """A signature of a SavedModel.
 
     Attributes:
       name: str. Its key in the SavedModel.
       inputs: By name.
       outputs: By name.
-      spec_names: Inputs by what the spec calls them, where it calls them otherwise.
+      spec_names: Inputs by their names in the spec, where these differ.
     """
 
     name: str
@@ -64,5 +64,5 @@ class Signature:
 
     @property
     def batchable(self) -> bool:
-        """Whether rows of several requests can be asked as one."""
+        """Whether rows of several requests can run as one batch."""
         return all(t.batched for t in (*self.inputs.values(), *self.outputs.values()))

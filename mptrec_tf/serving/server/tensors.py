@@ -1,4 +1,4 @@
-"""Checked arrays from TensorProtos, and back.
+"""Converts TensorProtos to checked arrays, and back.
 
 Nothing that a caller sends is trusted: a few bytes of a TensorProto can claim any shape.
 """
@@ -28,7 +28,7 @@ def from_protos(
       RequestError: for inputs that the signature does not take, or that are damaged.
     """
     check_names(signature, protos)
-    return {name: _array(name, signature.inputs[name], proto) for name, proto in protos.items()}
+    return {name: _to_array(name, signature.inputs[name], proto) for name, proto in protos.items()}
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:
@@ -47,7 +47,7 @@ def check_names(signature: Signature, given: Mapping[str, object]) -> None:
     )
 
 
-def _array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarray:
+def _to_array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.dtype != tensor.enum:
         try:
             received = tf.as_dtype(proto.dtype).name
@@ -60,7 +60,7 @@ def _array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarr
         raise invalid(f"Tensor parsing error: {name}: its shape is not known.")
     check_shape(name, tensor, dims)
     count = math.prod(dims)
-    # `make_ndarray` takes many times as long as the two usual cases need.
+    # `make_ndarray` is many times slower than the two usual cases need.
     if tensor.dtype is tf.string:
         values = proto.string_val
         if len(values) != count:
@@ -82,14 +82,16 @@ def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) ->
     Raises:
       RequestError: with both shapes, or for more rows than `MOST_ROWS`.
     """
-    due = tensor.shape
-    if due == (-1,) and len(dims) == 1 and dims[0] <= MOST_ROWS:
+    expected = tensor.shape
+    if expected == (-1,) and len(dims) == 1 and dims[0] <= MOST_ROWS:
         return  # a column, as nearly all are
     if math.prod(dims) > MOST_ROWS:
         raise invalid(f"input {name!r} has more than {MOST_ROWS} values; send fewer rows.")
-    if due is None:
+    if expected is None:
         return
-    fits = len(dims) == len(due) and all(d in (-1, size) for d, size in zip(due, dims, strict=True))
+    fits = len(dims) == len(expected) and all(
+        dim in (-1, size) for dim, size in zip(expected, dims, strict=True)
+    )
     if not fits:
         raise invalid(
             f"input {name!r} should have shape {list(tensor.shape)}, received {list(dims)}."
@@ -97,15 +99,15 @@ def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) ->
 
 
 @functools.cache
-def _enum(dtype: np.dtype) -> int:
+def _type_number(dtype: np.dtype) -> int:
     return tf.as_dtype(dtype).as_datatype_enum
 
 
 def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
-    """An answer as a TensorProto."""
+    """Returns an output as a TensorProto."""
     if array.dtype == object:
         return tf.make_tensor_proto(array)
-    proto = tensor_pb2.TensorProto(dtype=_enum(array.dtype), tensor_content=array.tobytes())
+    proto = tensor_pb2.TensorProto(dtype=_type_number(array.dtype), tensor_content=array.tobytes())
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     return proto

@@ -1,4 +1,4 @@
-"""TLS of the gRPC side, by TF Serving's ssl_config_file.
+"""Configures TLS for gRPC by TF Serving's ssl_config_file.
 
 TF Serving has no TLS for REST, and neither has this server: what works here should work there.
 """
@@ -10,7 +10,7 @@ import grpc
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
-from mptrec_tf.serving.server.rebuilt_protos import rebuilt
+from mptrec_tf.serving.server.rebuilt_protos import build_message
 
 _FIELDS = {
     "server_key": "string",
@@ -24,18 +24,18 @@ def read_ssl_config(path: str) -> grpc.ServerCredentials:
     """Reads an ssl_config_file: TF Serving's SSLConfig in text format, its values PEM text.
 
     Raises:
-      InputError: if it is none, or its key, certificate or authority are none. No message shows
-        what the file holds.
+      InputError: if the file, or a key, certificate or authority in it, is invalid. No message
+        shows the file's content.
     """
-    config = read_text_proto(path, rebuilt("SSLConfig", _FIELDS), secret=True)
+    config = read_text_proto(path, build_message("SSLConfig", _FIELDS), secret=True)
     for name in ("server_key", "server_cert", "custom_ca"):
         value = getattr(config, name)
         if not value and name != "custom_ca":
             raise InputError(f"{path} has no {name}; give it as PEM text.")
         if value and "-----BEGIN " not in value:
             raise InputError(
-                f"{path}: {name} is no PEM text (-----BEGIN ...); give what its file holds, with "
-                "\\n for the ends of lines, not the file's name."
+                f"{path}: {name} is not PEM text (-----BEGIN ...); give the content of its file, "
+                "with \\n for the ends of lines, not the file's name."
             )
     if config.client_verify and not config.custom_ca:
         raise InputError(
@@ -52,9 +52,9 @@ def read_ssl_config(path: str) -> grpc.ServerCredentials:
 
 
 def _check(path: str, config) -> None:
-    """Rejects what gRPC would, which does not say why."""
+    """Rejects keys and certificates that gRPC would reject without a reason."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # In memory: a key has no place on a disk that it was not put on.
+    # In memory: a key must not be written to another disk.
     files = {name: os.memfd_create(name) for name in ("server_key", "server_cert")}
     try:
         for name, file in files.items():
@@ -76,4 +76,4 @@ def _check(path: str, config) -> None:
             context.load_verify_locations(cadata=config.custom_ca)
         except (ssl.SSLError, ValueError) as error:
             why = getattr(error, "reason", None) or type(error).__name__
-            raise InputError(f"{path}: custom_ca is no certificate ({why}).") from error
+            raise InputError(f"{path}: custom_ca is not a certificate ({why}).") from error

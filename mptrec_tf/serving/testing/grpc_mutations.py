@@ -18,8 +18,8 @@ from mptrec_tf.serving.testing.mutation import (
     Good,
     Raw,
     mutation,
-    odd_name,
-    odd_text,
+    pick_odd_name,
+    pick_odd_text,
 )
 
 
@@ -40,13 +40,13 @@ def _any_request(draw: random.Random, good: Good) -> predict_pb2.PredictRequest:
     return _request(good, draw.choice(["columns", "columns", "serving_default", "encode"]))
 
 
-def _sent(request: Any) -> Call:
+def _call(request: Any) -> Call:
     return Call(request.SerializeToString(deterministic=True))
 
 
 @mutation("gRPC", "OK", changed=0)
 def _untouched(draw, good):
-    return _sent(_any_request(draw, good))
+    return _call(_any_request(draw, good))
 
 
 @mutation("gRPC", *NAMED)
@@ -90,7 +90,7 @@ def _wrong_dtype(draw, good):
     right = request.inputs[name].dtype
     wrong = [kind for kind in (*range(24), 101, 107, 999) if kind != right]
     request.inputs[name].dtype = draw.choice(wrong)
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -112,7 +112,7 @@ def _wrong_shape(draw, good):
     for size in draw.choice(sizes):
         shape.dim.add(size=size)
     shape.unknown_rank = draw.random() < 0.1
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -124,7 +124,7 @@ def _columns_of_different_length(draw, good):
     if len(good.examples) == 1:  # a single value stands for all rows
         other = draw.choice([n for n in good.texts() if n != name])
         request.inputs[other].CopyFrom(tf.make_tensor_proto([*values, "y"]))
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -132,7 +132,7 @@ def _too_few_values(draw, good):
     request = _request(good)
     proto = request.inputs[draw.choice(good.texts())]
     proto.tensor_shape.dim[0].size += draw.choice([1, 1000, 1 << 50])
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -143,7 +143,7 @@ def _one_value_for_many_rows(draw, good):
     proto.ClearField("tensor_content")
     proto.float_val[:] = [1.0]
     proto.tensor_shape.dim[0].size = draw.randrange(1 << 17, 1 << 18)
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *HARMLESS)
@@ -153,7 +153,7 @@ def _values_in_other_fields(draw, good):
     proto.tensor_content = draw.randbytes(draw.choice([0, 1, 4, 4 * len(good.examples)]))
     proto.float_val[:] = [1.0] * draw.randrange(3)
     proto.int64_val[:] = [1] * draw.randrange(3)
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -161,14 +161,14 @@ def _missing_column(draw, good):
     request = _request(good)
     for name in draw.sample(list(good.columns), draw.randint(1, len(good.columns))):
         del request.inputs[name]
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
 def _extra_column(draw, good):
     request = _request(good)
-    request.inputs[odd_name(draw)].CopyFrom(tf.make_tensor_proto(["x"]))
-    return _sent(request)
+    request.inputs[pick_odd_name(draw)].CopyFrom(tf.make_tensor_proto(["x"]))
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
@@ -178,7 +178,7 @@ def _nan(draw, good):
     values = np.array(good.columns[name], np.float32)
     values[draw.randrange(len(values))] = np.nan
     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", "OK", *WRONG, changed=1)
@@ -188,7 +188,7 @@ def _huge_number(draw, good):
     values = np.array(good.columns[name], np.float32)
     values[draw.randrange(len(values))] = draw.choice([np.inf, -np.inf, 3e38, -3e38, 1e-44])
     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", "OK", changed=1)
@@ -196,16 +196,16 @@ def _odd_text_in_a_column(draw, good):
     request = _request(good)
     name = draw.choice(good.texts())
     values = [value.encode() for value in good.columns[name]]
-    values[draw.randrange(len(values))] = odd_text(draw)
+    values[draw.randrange(len(values))] = pick_odd_text(draw)
     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
-def _no_example(draw, good):
+def _not_an_example(draw, good):
     examples = list(good.examples)
-    examples[draw.randrange(len(examples))] = b"\x07" + odd_text(draw)
-    return _sent(_request(Good(good.columns, examples), draw.choice(["serving_default", "encode"])))
+    examples[draw.randrange(len(examples))] = b"\x07" + pick_odd_text(draw)
+    return _call(_request(Good(good.columns, examples), draw.choice(["serving_default", "encode"])))
 
 
 @mutation("gRPC", *HARMLESS, changed=1)
@@ -215,7 +215,7 @@ def _damaged_example(draw, good):
     damaged = bytearray(examples[at])
     damaged[draw.randrange(len(damaged))] = draw.randrange(256)
     examples[at] = bytes(damaged[: draw.randint(1, len(damaged))])
-    return _sent(_request(Good(good.columns, examples), "serving_default"))
+    return _call(_request(Good(good.columns, examples), "serving_default"))
 
 
 @mutation("gRPC", *WRONG)
@@ -232,7 +232,7 @@ def _other_example(draw, good):
     else:
         feature.MergeFrom(copy.deepcopy(feature))  # two values
     examples[at] = example.SerializeToString(deterministic=True)
-    return _sent(_request(Good(good.columns, examples), "serving_default"))
+    return _call(_request(Good(good.columns, examples), "serving_default"))
 
 
 @mutation("gRPC", *NAMED)
@@ -241,20 +241,20 @@ def _other_model_version_signature_or_output(draw, good):
     spec = request.model_spec
     change = draw.randrange(5)
     if change == 0:
-        spec.name = odd_name(draw)
+        spec.name = pick_odd_name(draw)
     elif change == 1:
         spec.version.value = draw.choice([0, -1, 2, (1 << 63) - 1])
     elif change == 2:
-        spec.version_label = odd_name(draw)
+        spec.version_label = pick_odd_name(draw)
     elif change == 3:
-        spec.signature_name = odd_name(draw) or "x"
+        spec.signature_name = pick_odd_name(draw) or "x"
     else:
-        request.output_filter.append(odd_name(draw))
-    return _sent(request)
+        request.output_filter.append(pick_odd_name(draw))
+    return _call(request)
 
 
 @mutation("gRPC", *WRONG)
-def _name_that_is_no_text(draw, good):
+def _name_that_is_not_text(draw, good):
     name = draw.choice([b"\xff\xfe", b"\xc3("])
     return Call(b"\n" + bytes([len(name) + 2]) + b"\n" + bytes([len(name)]) + name)
 
@@ -264,7 +264,7 @@ def _oversized(draw, good):
     request = _request(good)
     text = b"x" * (MAX_BYTES + draw.randrange(1000))
     request.inputs[draw.choice(good.texts())].string_val[0] = text
-    return _sent(request)
+    return _call(request)
 
 
 @mutation("gRPC", CLOSED)

@@ -1,4 +1,4 @@
-"""Steady load on a server while its versions change, every prediction compared with what is due."""
+"""Steady load on a server while its versions change; every prediction is checked."""
 
 import collections
 import contextlib
@@ -16,31 +16,33 @@ import numpy as np
 from mptrec_tf.serving.testing.local_server import LocalServer
 
 TOLERANCE = 1e-5  # between batch sizes the last bits differ
-# Rows of the requests; each caller asks for some of them in turn.
+# Rows of the requests; each caller sends them in turn.
 SLICES = (slice(0, 1), slice(1, 5), slice(5, 20))
 
 
-def difference(
-    answer: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray], rows: slice = slice(None)
+def measure_difference(
+    predictions: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    rows: slice = slice(None),
 ) -> float:
-    """The largest relative difference of an answer; infinite if its tasks or rows are others."""
-    if answer.keys() != due.keys():
+    """Returns the largest relative difference; infinite if tasks or the number of rows differ."""
+    if predictions.keys() != expected.keys():
         return np.inf
     gaps = [0.0]
-    for task, values in due.items():
-        if answer[task].shape != values[rows].shape:
+    for task, values in expected.items():
+        if predictions[task].shape != values[rows].shape:
             return np.inf
-        gaps.append(float(np.max(np.abs(answer[task] / values[rows] - 1))))
+        gaps.append(float(np.max(np.abs(predictions[task] / values[rows] - 1))))
     return max(gaps)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Versions that wait aside to be pushed.
+    """Versions that are ready to be pushed.
 
     Attributes:
-      folder: Where they are.
-      expected: What each answers, by its number.
+      folder: Their directory.
+      expected: Each version's predictions, by its number.
       names: What is new in each.
     """
 
@@ -49,20 +51,20 @@ class Prepared:
     names: dict[int, str]
 
     def push(self, base: Path, number: int) -> None:
-        """Puts a copy of a version where a server finds it, at once."""
-        aside = base / f"{number}.aside"
-        shutil.copytree(self.folder / str(number), aside)
-        os.rename(aside, base / str(number))
+        """Copies a version to a server's base path; it appears there at once."""
+        staging = base / f"{number}.staging"
+        shutil.copytree(self.folder / str(number), staging)
+        os.rename(staging, base / str(number))
 
 
 def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) -> Prepared:
     """Exports a first version, `swaps` others, one with a task more and one with a task less.
 
-    All of them answer the same rows by far otherwise than each other.
+    Their predictions for the same rows differ far more than the tolerance.
 
     Args:
       backbone_dir: A backbone of the synthetic data.
-      folder: Where to write.
+      folder: Where to write them.
       block: Raw rows.
       swaps: How many versions have the tasks of the first.
     """
@@ -83,30 +85,30 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
         [task] = backbone.spec.select_tasks([name])
         return TaskPackage(f"tasks/{name}", task, head, backbone.fingerprint, {})
 
-    made = [("first", [package("share", 1)])]
-    made += [(f"swapped in {n}", [package("share", 1 + n)]) for n in range(1, swaps + 1)]
-    made.append(("task added", changed(made[-1][1], add=[package("purchase", 100)])))
-    made.append(("task removed", changed(made[-1][1], remove=["share"])))
+    versions = [("first", [package("share", 1)])]
+    versions += [(f"swapped in {n}", [package("share", 1 + n)]) for n in range(1, swaps + 1)]
+    versions.append(("task added", changed(versions[-1][1], add=[package("purchase", 100)])))
+    versions.append(("task removed", changed(versions[-1][1], remove=["share"])))
     expected, names = {}, {}
-    for name, packages in made:
+    for name, packages in versions:
         path, number = export(backbone, packages, str(folder))
         expected[number], names[number] = LoadedModel(path).predict(block), name
     for one in expected:
         for other in range(1, one):
             for rows in SLICES:
                 mine = {task: values[rows] for task, values in expected[one].items()}
-                if difference(mine, expected[other], rows) < 100 * TOLERANCE:
-                    raise AssertionError(f"versions {other} and {one} answer alike")
+                if measure_difference(mine, expected[other], rows) < 100 * TOLERANCE:
+                    raise AssertionError(f"versions {other} and {one} predict alike")
     return Prepared(folder, expected, names)
 
 
 class Load:
-    """Callers who ask without a pause, and compare each answer with the version it came from.
+    """Callers who send requests without a pause, and check each response against its version.
 
     Args:
-      server: Whom they ask.
+      server: The server.
       columns: Raw columns of the rows.
-      expected: What each version answers for these rows.
+      expected: Each version's predictions for these rows.
 
     Attributes:
       problems: What went wrong, a line each.
@@ -122,31 +124,31 @@ class Load:
         self._server, self._columns, self._expected = server, columns, expected
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._answers: collections.Counter[tuple[str, int | None]] = collections.Counter()
+        self._correct: collections.Counter[tuple[str, int | None]] = collections.Counter()
 
-    def answers(self, kind: str | None = None, version: int | None = None) -> int:
-        """Number of right answers so far, of one protocol or version."""
+    def count_correct(self, kind: str | None = None, version: int | None = None) -> int:
+        """Returns the number of correct responses so far, of one protocol or version."""
         with self._lock:
             return sum(
                 count
-                for (by, of), count in self._answers.items()
+                for (by, of), count in self._correct.items()
                 if kind in (None, by) and version in (None, of)
             )
 
-    def by_version(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
-        """A row for each version: its name, and how many right answers it gave."""
+    def make_table(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
+        """Returns a row for each version: its name, and its number of correct responses."""
         return [
             {
                 "version": version,
                 "what": name,
-                **{kind: self.answers(kind, version) for kind in ("gRPC", "REST")},
+                **{kind: self.count_correct(kind, version) for kind in ("gRPC", "REST")},
             }
             for version, name in sorted(names.items())
         ]
 
     @contextlib.contextmanager
     def running(self, callers: int) -> Iterator[None]:
-        """Keeps so many callers asking, half of them over each protocol."""
+        """Lets callers send requests while the block runs, half of them over each protocol."""
         threads = [
             threading.Thread(target=self._send, args=(("gRPC", "REST")[n % 2], n))
             for n in range(callers)
@@ -161,32 +163,33 @@ class Load:
                 thread.join()
 
     def _send(self, kind: str, number: int) -> None:
-        with self._server.client(kind) as client:
+        with self._server.make_client(kind) as client:
             while not self._stop.is_set():
                 number += 1
                 rows = SLICES[number % len(SLICES)]
                 try:
-                    answer = client.predict({k: v[rows] for k, v in self._columns.items()})
-                # Whatever it is, it is a failed request.
+                    prediction = client.predict({k: v[rows] for k, v in self._columns.items()})
+                # Whatever the error is, the request failed.
                 except Exception as error:
                     with self._lock:
                         self.problems.append(f"{kind}: {error!r}")
                     continue
-                due = self._expected.get(answer.version)
-                gap = np.inf if due is None else difference(answer, due, rows)
+                version = prediction.version
+                expected = self._expected.get(version)
+                gap = np.inf if expected is None else measure_difference(prediction, expected, rows)
                 with self._lock:
                     if gap > TOLERANCE:
-                        self.problems.append(f"{kind}: version {answer.version} is off by {gap}")
+                        self.problems.append(f"{kind}: version {version} is off by {gap}")
                     else:
-                        self._answers[kind, answer.version] += 1
+                        self._correct[kind, version] += 1
 
 
 def change_under_load(
-    server: LocalServer, load: Load, prepared: Prepared, answers: int
+    server: LocalServer, load: Load, prepared: Prepared, responses: int
 ) -> list[dict[str, Any]]:
     """Pushes all versions, a broken one, and deletes the last; returns a row for each change.
 
-    Each change ends when both protocols have given some answers from the version that is due.
+    Each change ends after some correct responses of the expected version over both protocols.
     """
     base, last = Path(server.base), max(prepared.expected)
     broken = last + 1
@@ -196,9 +199,9 @@ def change_under_load(
         (base / str(broken) / "saved_model.pb").write_bytes(b"broken")
 
     def remove(number: int) -> None:
-        aside = base / f"{number}.removed"
-        os.rename(base / str(number), aside)
-        shutil.rmtree(aside)
+        removed = base / f"{number}.removed"
+        os.rename(base / str(number), removed)
+        shutil.rmtree(removed)
 
     changes: list[tuple[str, Callable[[], None], Mapping[int, str], int]] = [
         (
@@ -215,15 +218,18 @@ def change_under_load(
         ("deleted", lambda: remove(last), {last: "END", last - 1: "AVAILABLE"}, last - 1),
     ]
     table = []
-    for name, apply, due, serves in changes:
-        start, before = time.monotonic(), load.answers()
+    for name, apply, states, serves in changes:
+        start, before = time.monotonic(), load.count_correct()
         apply()
-        server.wait(lambda due=due: due.items() <= server.states().items())
+        server.wait(lambda states=states: states.items() <= server.read_states().items())
         settled = time.monotonic() - start
-        counts = {kind: load.answers(kind, serves) for kind in ("gRPC", "REST")}
+        counts = {kind: load.count_correct(kind, serves) for kind in ("gRPC", "REST")}
         server.wait(
             lambda counts=counts, serves=serves: (
-                all(load.answers(kind, serves) >= count + answers for kind, count in counts.items())
+                all(
+                    load.count_correct(kind, serves) >= count + responses
+                    for kind, count in counts.items()
+                )
                 or bool(load.problems)
             )
         )
@@ -232,7 +238,7 @@ def change_under_load(
                 "change": name,
                 "serves": f"version {serves}",
                 "settled_s": settled,
-                "answers": load.answers() - before,
+                "responses": load.count_correct() - before,
                 "problems": len(load.problems),
             }
         )

@@ -1,4 +1,4 @@
-"""A server in a process of its own, on ports that are free."""
+"""A server in a process of its own, on free ports."""
 
 import json
 import re
@@ -11,36 +11,36 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-LONG = 60.0  # seconds: beside other work a machine is slow
+LONG = 60.0  # seconds: a busy machine is slow
 SERVE = (sys.executable, "-m", "mptrec_tf.bin.serve")
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
+def find_free_port() -> int:
+    """Returns a port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
 
 
 class LocalServer:
-    """mptrec-serve, or TF Serving, in a process of its own, on ports that are free.
+    """mptrec-serve, or TF Serving, in a process of its own, on free ports.
 
     Args:
-      base: Where the versions of model "m" are; None where flags say what is served.
+      base: Base path of model "m"; None where flags name the models.
       folder: Where its log is written.
       *flags: More of its flags.
       command: The program.
 
     Attributes:
       process: The process.
-      log: Path of what it writes.
+      log: Path of its log.
     """
 
     def __init__(self, base: Any, folder: Path, *flags: str, command: Sequence[str] = SERVE):
         self.base, self.log = base, folder / "server.log"
         model = [] if base is None else ["--model_name=m", f"--model_base_path={base}"]
         for tries in range(3):
-            self.port, self.rest_port = free_port(), free_port()
+            self.port, self.rest_port = find_free_port(), find_free_port()
             ports = [f"--port={self.port}", f"--rest_api_port={self.rest_port}"]
             polling = "--file_system_poll_wait_seconds=1"
             with open(self.log, "w") as log:
@@ -48,7 +48,7 @@ class LocalServer:
                     [*command, *model, *ports, polling, *flags], stdout=log, stderr=log
                 )
             try:
-                self.wait(lambda: "AVAILABLE" in self.states().values())
+                self.wait(lambda: "AVAILABLE" in self.read_states().values())
                 return
             except AssertionError:
                 self.process.kill()
@@ -59,29 +59,29 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where REST is."""
+        """The URL of REST."""
         return f"http://127.0.0.1:{self.rest_port}"
 
     @property
     def address(self) -> str:
-        """Where gRPC is."""
+        """The address of gRPC."""
         return f"127.0.0.1:{self.port}"
 
     def get(self, path: str) -> bytes:
-        """Returns what the REST port answers."""
-        with urllib.request.urlopen(self.url + path, timeout=LONG) as answer:
-            return answer.read()
+        """Returns the body of the REST port's response."""
+        with urllib.request.urlopen(self.url + path, timeout=LONG) as response:
+            return response.read()
 
-    def states(self) -> dict[int, str | None]:
-        """State of each version that the server knows."""
+    def read_states(self) -> dict[int, str | None]:
+        """Returns the state of each version that the server knows."""
         try:
-            found = json.loads(self.get("/v1/models/m"))["model_version_status"]
+            versions = json.loads(self.get("/v1/models/m"))["model_version_status"]
         except OSError:
             return {1: None}
-        return {int(version["version"]): version["state"] for version in found}
+        return {int(version["version"]): version["state"] for version in versions}
 
-    def metric(self, pattern: str) -> float:
-        """Sum of the metrics whose line begins as a pattern says."""
+    def read_metric(self, pattern: str) -> float:
+        """Returns the sum of the metrics whose lines begin with a pattern."""
         text = self.get("/monitoring/prometheus/metrics").decode()
         lines = [line for line in text.splitlines() if re.match(pattern, line)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
@@ -100,8 +100,8 @@ class LocalServer:
                 raise AssertionError(f"the server {what}:\n{self.log.read_text()}")
             time.sleep(0.1)
 
-    def client(self, kind: str, **options: Any) -> Any:
-        """A client for "gRPC" or "REST"."""
+    def make_client(self, kind: str, **options: Any) -> Any:
+        """Returns a client for "gRPC" or "REST"."""
         from mptrec_tf.serving.client import GrpcClient, RestClient
 
         options = {"timeout": LONG} | options

@@ -1,4 +1,4 @@
-"""Malformed requests by number: the same for the same seed."""
+"""Makes malformed requests by number: the same for the same seed."""
 
 import random
 
@@ -6,7 +6,7 @@ import random
 from mptrec_tf.serving.testing import grpc_mutations, rest_mutations  # noqa: F401
 from mptrec_tf.serving.testing.mutation import MUTATIONS, Call, Good, Http, Mutation, Raw
 
-# A few kinds take long or much, and come less often than others.
+# A few kinds take much time or memory, and come less often than others.
 _RARE = {
     "slow body": 0.1,
     "damaged chunks": 0.1,
@@ -16,16 +16,16 @@ _RARE = {
 }
 
 
-def malformed(good: Good, seed: int, number: int) -> tuple[Mutation, Good, Call | Http | Raw]:
-    """Makes a request: how, from which rows, and what it is; the same for the same numbers.
+def make_malformed(good: Good, seed: int, number: int) -> tuple[Mutation, Good, Call | Http | Raw]:
+    """Returns a mutation, the rows that it was applied to, and the malformed request.
 
     Args:
       good: The rows to choose from.
-      seed: Of all requests.
-      number: Of this one.
+      seed: The seed of all requests.
+      number: This request's number.
     """
     own = random.Random(f"{seed} {number}")
     weights = [_RARE.get(mutation.name, 1.0) for mutation in MUTATIONS]
     [mutation] = own.choices(MUTATIONS, weights)
-    drawn = good.drawn(own)
-    return mutation, drawn, mutation.make(own, drawn)
+    sample = good.sample(own)
+    return mutation, sample, mutation.make(own, sample)

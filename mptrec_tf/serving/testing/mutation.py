@@ -1,7 +1,7 @@
-"""Kinds of malformed requests: what they are made from, what they are, and what they may get.
+"""Kinds of malformed requests: what they are made from, and which responses are allowed.
 
-A mutation is a function that makes a request from a good one; its decorator says what status it may
-get, and how many rows of the prediction may be others than those of the good request.
+A mutation is a function that makes a request from a good one; its decorator lists the allowed
+statuses, and how many rows of the prediction may differ from those of the good request.
 """
 
 import random
@@ -11,34 +11,34 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-MAX_BYTES = 1 << 20  # what the server should be told to take (--max_request_bytes)
+MAX_BYTES = 1 << 20  # the server's --max_request_bytes
 WRONG = ("INVALID_ARGUMENT",)
 NAMED = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
 HARMLESS = ("OK", *NAMED)
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-CLOSED = "closed"  # a connection, without a response: only for what is no HTTP
+CLOSED = "closed"  # a connection, without a response: only for what is not HTTP
 
 
 class Good(NamedTuple):
-    """What requests are mutated from: raw columns, the same as tf.Examples, and which rows."""
+    """The rows that requests are made from: raw columns, tf.Examples, and the rows' numbers."""
 
     columns: Mapping[str, Sequence[Any]]
     examples: Sequence[bytes]
     rows: Sequence[int] = ()
 
-    def drawn(self, draw: random.Random) -> "Good":
-        """Some of the rows."""
+    def sample(self, draw: random.Random) -> "Good":
+        """Returns some of the rows."""
         count = draw.randint(1, 8)
         chosen = [draw.randrange(len(self.examples)) for _ in range(count)]
         columns = {name: [v[i] for i in chosen] for name, v in self.columns.items()}
         return Good(columns, [self.examples[i] for i in chosen], chosen)
 
     def texts(self) -> list[str]:
-        """Names of the columns of text."""
+        """Returns the names of the text columns."""
         return [name for name, values in self.columns.items() if isinstance(values[0], str)]
 
     def numbers(self) -> list[str]:
-        """Names of the columns of numbers."""
+        """Returns the names of the number columns."""
         return [name for name, values in self.columns.items() if not isinstance(values[0], str)]
 
 
@@ -49,7 +49,7 @@ class Mutation(NamedTuple):
       name: What is done to it.
       protocol: "gRPC" or "REST".
       make: Makes one.
-      allowed: Statuses that it may be answered with.
+      allowed: Statuses that its response may have.
       changed: How many rows it may change; None where that is not known.
     """
 
@@ -70,7 +70,7 @@ class Http(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """Bytes that a client of its own kind sends; it waits for the answer, or only for a while."""
+    """Raw bytes on a connection; the sender waits for a response, or hangs up."""
 
     parts: Sequence[bytes]
     waits: bool = True
@@ -87,11 +87,11 @@ MUTATIONS: list[Mutation] = []
 
 
 def mutation(protocol: str, *allowed: str, changed: int | None = None):
-    """Registers a function as a kind of malformed request; its name says what is done to it.
+    """Registers a function, whose name describes the mutation, as a kind of malformed request.
 
     Args:
       protocol: "gRPC" or "REST".
-      *allowed: Statuses that it may get.
+      *allowed: Statuses that its response may have.
       changed: How many rows it may change; None where that is not known.
     """
 
@@ -103,8 +103,8 @@ def mutation(protocol: str, *allowed: str, changed: int | None = None):
     return register
 
 
-def good_rows(columns: Mapping[str, np.ndarray]) -> Good:
-    """Plain values of raw columns, and the same rows as tf.Examples."""
+def make_good_rows(columns: Mapping[str, np.ndarray]) -> Good:
+    """Returns plain values of raw columns, and the same rows as tf.Examples."""
     plain = {
         name: values.tolist() if values.dtype.kind in "fiu" else values.astype(str).tolist()
         for name, values in columns.items()
@@ -122,11 +122,11 @@ def good_rows(columns: Mapping[str, np.ndarray]) -> Good:
     return Good(plain, examples)
 
 
-def odd_name(draw: random.Random) -> str:
-    """A name that nothing has."""
+def pick_odd_name(draw: random.Random) -> str:
+    """Returns a name that does not exist in the model."""
     return draw.choice(["colour", "", "\0", "hour ", "x" * 5000, "\N{GRINNING FACE}" * 3000])
 
 
-def odd_text(draw: random.Random) -> bytes:
-    """A value that no row should have, and that a server has to take."""
+def pick_odd_text(draw: random.Random) -> bytes:
+    """Returns an odd value that a server has to accept."""
     return draw.choice([b"x" * 500_000, b"\0" * 9, b"\xff\xfe", b"\xc3(", draw.randbytes(99)])

@@ -13,8 +13,8 @@ from mptrec_tf.serving.testing.mutation import (
     Http,
     Raw,
     mutation,
-    odd_name,
-    odd_text,
+    pick_odd_name,
+    pick_odd_text,
 )
 
 
@@ -23,7 +23,7 @@ def _columnar(good: Good) -> dict[str, Any]:
 
 
 def _json(draw: random.Random, good: Good) -> dict[str, Any]:
-    """A good request of one of the forms."""
+    """Returns a good request in one of the forms."""
     encoded = [{"b64": base64.b64encode(example).decode()} for example in good.examples]
     rows = [
         dict(zip(good.columns, values, strict=True))
@@ -110,7 +110,7 @@ def _missing_or_extra_column_rest(draw, good):
     if draw.random() < 0.5:
         del content["inputs"][draw.choice(list(good.columns))]
     else:
-        content["inputs"][odd_name(draw)] = ["x"] * len(good.examples)
+        content["inputs"][pick_odd_name(draw)] = ["x"] * len(good.examples)
     return _body(content)
 
 
@@ -122,7 +122,7 @@ def _uneven_rows_rest(draw, good):
     if change == 0:
         del rows[at][draw.choice(list(good.columns))]
     elif change == 1:
-        rows[at][odd_name(draw)] = 1
+        rows[at][pick_odd_name(draw)] = 1
     else:
         rows[at] = draw.choice([None, 1, "x", [], {}])
     return _body({"signature_name": "columns", "instances": rows})
@@ -150,7 +150,7 @@ def _huge_number_rest(draw, good):
 def _odd_text_in_a_column_rest(draw, good):
     content = _columnar(good)
     values = content["inputs"][draw.choice(good.texts())]
-    odd = odd_text(draw)
+    odd = pick_odd_text(draw)
     encoded = {"b64": base64.b64encode(odd).decode()}
     at = draw.randrange(len(values))
     values[at] = draw.choice([encoded, odd.decode("latin-1"), "\N{GRINNING FACE}" * 9])
@@ -158,7 +158,7 @@ def _odd_text_in_a_column_rest(draw, good):
 
 
 @mutation("REST", "400")
-def _no_example_rest(draw, good):
+def _not_an_example_rest(draw, good):
     odd = draw.choice([b"\x07", b"\x07\xff\xfe", b"\x07" + draw.randbytes(50)])
     encoded = [{"b64": base64.b64encode(e).decode()} for e in (*good.examples, odd)]
     draw.shuffle(encoded)
@@ -197,7 +197,7 @@ def _oversized_when_unpacked_rest(draw, good):
     return Http(packed, headers={"Content-Encoding": "gzip"})
 
 
-@mutation("REST", "400", "408")  # what seems to have no end is waited for
+@mutation("REST", "400", "408")  # 408: the server waits for the end of the data
 def _damaged_packing_rest(draw, good):
     packed = gzip.compress(json.dumps(_columnar(good)).encode(), mtime=0)
     kind = draw.choice(["gzip", "deflate"])

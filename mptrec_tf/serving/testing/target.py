@@ -1,4 +1,4 @@
-"""Sends requests of any kind to a server, and tells what became of them."""
+"""Sends requests of any kind to a server, and returns their statuses and outputs."""
 
 import json
 import socket
@@ -14,12 +14,12 @@ from tensorflow_serving.apis import predict_pb2
 
 from mptrec_tf.serving.testing.mutation import CLOSED, PREDICT, Call, Http, Mutation, Raw
 
-THREADS = 8  # that send at a time
+THREADS = 8  # send at a time
 _DEADLINE = 30.0  # seconds; a server that does not respond within them hangs
 
 
 class Target:
-    """A server, and how it is asked.
+    """A server, and the connections to it.
 
     Args:
       server: With `address`, `port`, `url` and `rest_port`.
@@ -34,7 +34,7 @@ class Target:
     def send(
         self, mutation: Mutation, request: Call | Http | Raw
     ) -> tuple[str, Mapping[str, np.ndarray] | None]:
-        """Returns the answer's status, or what happened instead; and a prediction's outputs."""
+        """Returns the response's status, or what happened instead; and a prediction's outputs."""
         try:
             if isinstance(request, Call):
                 body = self._channel.unary_unary(request.method)(request.body, timeout=_DEADLINE)
@@ -51,17 +51,17 @@ class Target:
             return type(error).__name__, None
 
     def _http(self, request: Http) -> tuple[str, Mapping[str, np.ndarray] | None]:
-        answer = self._pool.request(
+        response = self._pool.request(
             request.method,
             self._server.url + request.path,
             body=request.body,
-            # What a server does to one request's connection must not be seen in the next.
+            # What a server does to one request's connection must not affect the next request.
             headers={"Connection": "close", **request.headers},
         )
         try:
-            content = json.loads(answer.data)
-            if answer.status != 200:
-                return f"{answer.status}{'' if content['error'] else ' without a sentence'}", None
+            content = json.loads(response.data)
+            if response.status != 200:
+                return f"{response.status}{'' if content['error'] else ' without a message'}", None
             if "predictions" in content:
                 rows = content["predictions"]
                 outputs = {name: [row[name] for row in rows] for name in rows[0]}
@@ -69,7 +69,7 @@ class Target:
                 outputs = content["outputs"]
             return "200", {name: np.array(v, np.float64) for name, v in outputs.items()}
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            return f"{answer.status} with {answer.data[:100]!r}", None
+            return f"{response.status} with {response.data[:100]!r}", None
 
     def _raw(self, mutation: Mutation, request: Raw) -> str:
         port = self._server.port if mutation.protocol == "gRPC" else self._server.rest_port
@@ -79,7 +79,7 @@ class Target:
                 time.sleep(0.05)
             if not request.waits:
                 return CLOSED
-            if mutation.name == "not http":  # some of it seems to have no end
+            if mutation.name == "not http":  # a server may wait for the end of some of it
                 connection.shutdown(socket.SHUT_WR)
             try:
                 start = connection.recv(100)

@@ -1,4 +1,4 @@
-"""What a user got wrong is said before TensorFlow is imported, which takes seconds."""
+"""A user's mistakes are reported before TensorFlow is imported, which takes seconds."""
 
 import dataclasses
 import json
@@ -45,17 +45,17 @@ def run(stub):
 
 
 @pytest.fixture
-def said(run):
-    """What a program says that ends with an error."""
+def run_rejected(run):
+    """Runs a program that must reject its input; returns its standard error."""
 
-    def said(program, *flags):
+    def run_rejected(program, *flags):
         done = run(program, *flags)
         assert TOO_EARLY not in done.stderr
         assert done.returncode == 1, done.stderr
         assert done.stderr.count(": error: ") == 1
         return done.stderr
 
-    return said
+    return run_rejected
 
 
 def describe(directory, name, **content):
@@ -66,8 +66,8 @@ def describe(directory, name, **content):
 
 
 @pytest.fixture
-def there(tmp_path):
-    """What stands in a user's folder, as far as its descriptions go."""
+def paths(tmp_path):
+    """A user's directories, with their descriptions only."""
     spec = json.loads(SPEC.to_json())
     positives = {"click": 40, "like": 30, "share": 20, "purchase": 100}
     labels = {task: {"positives": count} for task, count in positives.items()}
@@ -118,7 +118,7 @@ def there(tmp_path):
 
 
 MISTAKES = [
-    # Outputs that are there.
+    # Outputs that exist already.
     ("prepare", "--dataset=synthetic --output_dir={data}", "data already exists"),
     ("pretrain", "--data={data} --tasks=click --output_dir={backbone}", "backbone already exists"),
     (
@@ -133,7 +133,7 @@ MISTAKES = [
         "there is no directory",
     ),
     ("compare", "--a={model} --b={model} --input={rows} --output={data}", "is a directory"),
-    # Inputs that are not.
+    # Inputs that do not exist.
     ("pretrain", "--data={none} --tasks=click --output_dir={new}", "none holds no prepared data"),
     ("pretrain", "--data={backbone} --tasks=click --output_dir={new}", "holds no prepared data"),
     (
@@ -161,7 +161,7 @@ MISTAKES = [
     ("compare", "--a={model} --b={none} --input={rows}", "none holds no exported model"),
     ("compare", "--a={model}/1 --b={model}/2 --input={none}", "no file matches"),
     ("pipelines.lineage", "--model={none}", "none holds no exported model"),
-    # Names with a slip.
+    # Misspelled names.
     (
         "prepare",
         "--dataset=synthetic --tasks=clik --output_dir={new}",
@@ -228,21 +228,23 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("program", "flags", "sentence"), MISTAKES)
-def test_a_mistake_is_said_before_tensorflow_is_imported(said, there, program, flags, sentence):
-    assert sentence in said(program, *flags.format(**there).split())
+def test_a_mistake_is_reported_before_tensorflow_is_imported(
+    run_rejected, paths, program, flags, sentence
+):
+    assert sentence in run_rejected(program, *flags.format(**paths).split())
 
 
-def test_a_spec_file_is_read_first(said, there, tmp_path):
+def test_a_spec_file_is_read_first(run_rejected, paths, tmp_path):
     spec = tmp_path / "spec.yaml"
     spec.write_text("name: shop\nnumric: [price]\ntasks: [{name: buy, label: b, positive: 1}]\n")
-    files = [f"--{split}_files={there['rows']}" for split in ("train", "validation", "test")]
-    told = said("prepare", f"--spec={spec}", *files, f"--output_dir={there['new']}")
-    assert "spec.yaml, line 2: unknown key 'numric' in the spec" in told
+    files = [f"--{split}_files={paths['rows']}" for split in ("train", "validation", "test")]
+    message = run_rejected("prepare", f"--spec={spec}", *files, f"--output_dir={paths['new']}")
+    assert "spec.yaml, line 2: unknown key 'numric' in the spec" in message
 
 
-def test_what_is_right_goes_on_to_tensorflow(run, there):
+def test_correct_flags_pass_on_to_tensorflow(run, paths):
     flags = "--data={data} --tasks=click,like --output_dir={new}"
-    assert TOO_EARLY in run("pretrain", *flags.format(**there).split()).stderr
+    assert TOO_EARLY in run("pretrain", *flags.format(**paths).split()).stderr
 
 
 @pytest.mark.parametrize("program", [*PROGRAMS, "pipelines.lineage"])

@@ -19,19 +19,19 @@ from mptrec_tf.models.registry import MODELS
 
 
 @pytest.fixture(scope="session")
-def versions(way):
-    return {version: LoadedModel(str(way.model / str(version))) for version in (1, 2, 3, 4)}
+def versions(runs):
+    return {version: LoadedModel(str(runs.model / str(version))) for version in (1, 2, 3, 4)}
 
 
 @pytest.fixture(scope="session")
-def answers(way, versions):
-    (block,) = read_file(str(way.rows), TextFormat())
+def predictions(runs, versions):
+    (block,) = read_file(str(runs.rows), TextFormat())
     return {version: model.predict(block) for version, model in versions.items()}
 
 
-def test_versions_hold_the_tasks_that_were_asked_for(way, answers):
-    first, second = way.new
-    assert [set(answers[v]) - set(way.old) for v in (1, 2, 3, 4)] == [
+def test_versions_hold_the_requested_tasks(runs, predictions):
+    first, second = runs.new
+    assert [set(predictions[v]) - set(runs.old) for v in (1, 2, 3, 4)] == [
         set(),
         {first},
         {first, second},
@@ -39,32 +39,32 @@ def test_versions_hold_the_tasks_that_were_asked_for(way, answers):
     ]
 
 
-def test_added_and_removed_tasks_leave_the_others_alone_to_the_last_bit(way, answers):
-    first, second = way.new
+def test_added_and_removed_tasks_leave_the_others_alone_to_the_last_bit(runs, predictions):
+    first, second = runs.new
     for version in (2, 3, 4):
-        for task in way.old:
-            np.testing.assert_array_equal(answers[version][task], answers[1][task])
-    np.testing.assert_array_equal(answers[3][first], answers[2][first])
-    np.testing.assert_array_equal(answers[4][second], answers[3][second])
+        for task in runs.old:
+            np.testing.assert_array_equal(predictions[version][task], predictions[1][task])
+    np.testing.assert_array_equal(predictions[3][first], predictions[2][first])
+    np.testing.assert_array_equal(predictions[4][second], predictions[3][second])
 
 
-def test_predictions_are_the_models_own(way, answers):
-    with open(way.folder / "predictions.csv") as file:
+def test_predictions_are_the_models_own(runs, predictions):
+    with open(runs.folder / "predictions.csv") as file:
         rows = list(csv.DictReader(file))
-    for task, expected in answers[3].items():
+    for task, expected in predictions[3].items():
         written = np.array([row[task] for row in rows], np.float32)
         np.testing.assert_array_equal(written, expected)
-    assert len({f"{value:.6f}" for value in answers[3][way.old[0]]}) > 100
+    assert len({f"{value:.6f}" for value in predictions[3][runs.old[0]]}) > 100
 
 
-def test_it_loads_with_plain_tensorflow(way, answers):
+def test_it_loads_with_plain_tensorflow(runs, predictions):
     """In a process that cannot import this package or TensorFlow Transform."""
     code = f"""
 import csv, json, sys
 sys.modules.update(dict.fromkeys(["mptrec_tf", "tensorflow_transform", "tf_keras"]))
 import tensorflow as tf
-model = tf.saved_model.load({str(way.model / "3")!r}).signatures["columns"]
-rows = list(csv.DictReader(open({str(way.rows)!r})))
+model = tf.saved_model.load({str(runs.model / "3")!r}).signatures["columns"]
+rows = list(csv.DictReader(open({str(runs.rows)!r})))
 columns = {{
     name: tf.constant([float(r[name]) if spec.dtype == tf.float32 else r[name] for r in rows],
                       spec.dtype)
@@ -75,7 +75,7 @@ print(json.dumps({{k: [float(x) for x in v.numpy()] for k, v in model(**columns)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for task, values in json.loads(done.stdout.splitlines()[-1]).items():
-        np.testing.assert_array_equal(np.float32(values), answers[3][task])
+        np.testing.assert_array_equal(np.float32(values), predictions[3][task])
 
 
 def serialized_examples(spec, block):
@@ -95,15 +95,15 @@ def serialized_examples(spec, block):
         yield example.SerializeToString()
 
 
-def test_signatures_agree(way, versions, answers):
-    (block,) = read_file(str(way.rows), TextFormat())
+def test_signatures_agree(runs, versions, predictions):
+    (block,) = read_file(str(runs.rows), TextFormat())
     examples = tf.constant(list(serialized_examples(versions[3].spec, block)))
-    model = tf.saved_model.load(str(way.model / "3"))
+    model = tf.saved_model.load(str(runs.model / "3"))
     by_example = model.signatures["serving_default"](examples=examples)
-    assert by_example.keys() == answers[3].keys()
+    assert by_example.keys() == predictions[3].keys()
     for task, probability in by_example.items():
         assert probability.shape == (len(block),)
-        np.testing.assert_array_equal(probability, answers[3][task])
+        np.testing.assert_array_equal(probability, predictions[3][task])
     encoded = model.signatures["encode"](examples=examples)
     count = len(block)
     assert encoded["shared"].shape == (count, 128)
@@ -111,18 +111,18 @@ def test_signatures_agree(way, versions, answers):
     assert encoded["x"].shape[0] == count
 
 
-def test_one_row_is_answered_like_many(way, versions, answers):
-    (block,) = read_file(str(way.rows), TextFormat())
+def test_one_row_is_predicted_like_many(runs, versions, predictions):
+    (block,) = read_file(str(runs.rows), TextFormat())
     one = type(block)({k: v[:1] for k, v in block.columns.items()}, "one", block.lines[:1])
     for task, probability in versions[3].predict(one).items():
         assert probability.shape == (1,)
-        np.testing.assert_allclose(probability[0], answers[3][task][0], rtol=1e-5)
+        np.testing.assert_allclose(probability[0], predictions[3][task][0], rtol=1e-5)
 
 
-def test_a_request_without_a_column_is_refused(way, versions):
+def test_a_request_without_a_column_is_rejected(runs, versions):
     spec = versions[3].spec
-    model = tf.saved_model.load(str(way.model / "3"))
-    (block,) = read_file(str(way.rows), TextFormat())
+    model = tf.saved_model.load(str(runs.model / "3"))
+    (block,) = read_file(str(runs.rows), TextFormat())
     example = tf.train.Example.FromString(next(serialized_examples(spec, block)))
     missing = spec.numeric[0].name
     del example.features.feature[missing]
@@ -130,10 +130,10 @@ def test_a_request_without_a_column_is_refused(way, versions):
         model.signatures["serving_default"](examples=tf.constant([example.SerializeToString()]))
 
 
-def test_a_request_with_an_ill_typed_column_is_refused(way, versions):
+def test_a_request_with_an_ill_typed_column_is_rejected(runs, versions):
     spec = versions[3].spec
-    model = tf.saved_model.load(str(way.model / "3"))
-    (block,) = read_file(str(way.rows), TextFormat())
+    model = tf.saved_model.load(str(runs.model / "3"))
+    (block,) = read_file(str(runs.rows), TextFormat())
     example = tf.train.Example.FromString(next(serialized_examples(spec, block)))
     wrong = spec.numeric[0].name
     example.features.feature[wrong].CopyFrom(
@@ -143,23 +143,23 @@ def test_a_request_with_an_ill_typed_column_is_refused(way, versions):
         model.signatures["serving_default"](examples=tf.constant([example.SerializeToString()]))
 
 
-def test_metrics_are_those_of_the_predictions(way):
-    metrics = json.loads((way.folder / "metrics.json").read_text())["tasks"]
-    assert list(metrics) == [*way.old, *way.new]
+def test_metrics_are_those_of_the_predictions(runs):
+    metrics = json.loads((runs.folder / "metrics.json").read_text())["tasks"]
+    assert list(metrics) == [*runs.old, *runs.new]
     for values in metrics.values():
         assert {"auc", "log_loss", "calibration", "ece", "rows", "positives"} <= values.keys()
         assert 0 < values["positives"] < values["rows"]
-    if "synthetic" in str(way.folder):
+    if "synthetic" in str(runs.folder):
         assert metrics["click"]["rows"] == 1000
         assert all({"grouped_auc", "best_auc"} <= values.keys() for values in metrics.values())
         assert all(0.5 < values["auc"] < values["best_auc"] for values in metrics.values())
 
 
-def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
+def test_evaluation_agrees_with_predictions_row_by_row(runs, versions):
     from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.inference.scoring import evaluate
 
-    if "synthetic" not in str(way.folder):
+    if "synthetic" not in str(runs.folder):
         pytest.skip("shown on synthetic rows; the code is the same")
     source = Synthetic({"test": 500})
     (block,) = source.read(source.shards("test")[0])
@@ -169,9 +169,9 @@ def test_evaluation_agrees_with_predictions_row_by_row(way, versions):
         assert values["auc"] == pytest.approx(auc(labels, expected[task]))
 
 
-def test_programs_end_with_a_table(way):
-    first = way.new[0]
-    for step, told in {
+def test_programs_end_with_a_table(runs):
+    first = runs.new[0]
+    for step, text in {
         "prepare": "train",
         "pretrain": "validation AUC",
         first: "trainable params: ",
@@ -179,15 +179,15 @@ def test_programs_end_with_a_table(way):
         "predict": "mean",
         "evaluate": "log loss",
     }.items():
-        assert told in way.output[step].stdout
-        assert "Traceback" not in way.output[step].stderr
+        assert text in runs.output[step].stdout
+        assert "Traceback" not in runs.output[step].stderr
     # A progress bar and a line for each epoch go to standard error.
-    assert "pre-training   epoch   2 of 2   " in way.output["pretrain"].stderr
-    assert f"{first}, run 2 of 2   epoch   2 of 2   " in way.output[first].stderr
+    assert "pre-training   epoch   2 of 2   " in runs.output["pretrain"].stderr
+    assert f"{first}, run 2 of 2   epoch   2 of 2   " in runs.output[first].stderr
 
 
-def test_nothing_half_written_is_left(way):
-    names = {path.name for path in way.folder.iterdir()}
+def test_nothing_half_written_is_left(runs):
+    names = {path.name for path in runs.folder.iterdir()}
     assert names == {
         "data",
         "backbone",
@@ -198,61 +198,62 @@ def test_nothing_half_written_is_left(way):
         "metrics.json",
         "compared.json",
     }
-    assert {path.name for path in way.model.iterdir()} == {"1", "2", "3", "4"}
-    assert {path.name for path in (way.folder / "tasks").iterdir()} == set(way.new)
+    assert {path.name for path in runs.model.iterdir()} == {"1", "2", "3", "4"}
+    assert {path.name for path in (runs.folder / "tasks").iterdir()} == set(runs.new)
 
 
-def test_backbone_is_untouched_by_new_tasks(way):
+def test_backbone_is_untouched_by_new_tasks(runs):
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import load_package
 
-    backbone = load_backbone(str(way.backbone))  # checks the fingerprint
-    for package in way.packages.values():
+    backbone = load_backbone(str(runs.backbone))  # checks the fingerprint
+    for package in runs.packages.values():
         assert load_package(str(package), backbone).backbone == backbone.fingerprint
 
 
-def test_the_best_head_is_taken_and_all_are_named(way):
-    automatic, chosen = way.packages
-    told = way.output[automatic].stdout
-    assert f"Heads for {automatic}" in told
-    # Heads that are trained together have their seconds in common, which are said once.
-    assert "seconds" not in told
+def test_the_best_head_is_taken_and_all_are_named(runs):
+    automatic, chosen = runs.packages
+    output = runs.output[automatic].stdout
+    assert f"Heads for {automatic}" in output
+    # Heads that are trained together share their seconds, which are printed once.
+    assert "seconds" not in output
     *kinds, tower = fitting(MODELS.get("mptrec").offers)
-    assert tower == "tower"  # which stands in where these do not fit
+    assert tower == "tower"  # used where the others do not fit
     for number, heads in enumerate((kinds[:3], kinds[3:]), 1):
-        assert told.count(f"run {number}: {', '.join(heads)} trained side by side in ") == 1
-    package = json.loads((way.packages[automatic] / "task.json").read_text())
+        assert output.count(f"run {number}: {', '.join(heads)} trained side by side in ") == 1
+    package = json.loads((runs.packages[automatic] / "task.json").read_text())
     candidates = package["training"]["candidates"]
     assert {c["head"] for c in candidates} == set(kinds)
     best = max(c["validation_AUC"] for c in candidates)
-    kept = next(c for c in candidates if best - c["validation_AUC"] <= c["noise"])
+    selected = next(c for c in candidates if best - c["validation_AUC"] <= c["noise"])
     shape = package["head"]
-    assert shape.get("attention", shape["type"]) in (kept["head"], kept["head"].split("_")[0])
-    package = json.loads((way.packages[chosen] / "task.json").read_text())
+    kinds = (selected["head"], selected["head"].split("_")[0])
+    assert shape.get("attention", shape["type"]) in kinds
+    package = json.loads((runs.packages[chosen] / "task.json").read_text())
     assert package["head"]["type"] == "residual"
     assert [c["head"] for c in package["training"]["candidates"]] == ["residual"]
 
 
-def test_serving_parses_features_alone(way, versions):
+def test_serving_parses_features_alone(runs, versions):
     spec = versions[3].spec
     labels = {task.label for task in spec.tasks}
     assert raw_feature_spec(spec).keys() == versions[3].column_types.keys()
     assert not labels & versions[3].column_types.keys()
 
 
-def test_two_versions_are_compared(way):
-    with open(way.folder / "compared.json") as file:
+def test_two_versions_are_compared(runs):
+    with open(runs.folder / "compared.json") as file:
         compared = json.load(file)
-    assert compared["b"] == str(way.model / "4")
-    removed, kept = way.new
+    assert compared["b"] == str(runs.model / "4")
+    removed, remaining = runs.new
     assert compared["tasks"][removed] == {"only_in": "a"}
-    with open(way.folder / "metrics.json") as file:
+    with open(runs.folder / "metrics.json") as file:
         assert set(compared["tasks"]) == set(json.load(file)["tasks"])
-    for task in (*way.old, kept):
-        found = compared["tasks"][task]
-        assert found["identical"]
-        assert (found["rows"], found["largest"]) == (300, 0)
-        assert found["rank_correlation"] == pytest.approx(1)
-        assert found["auc_a"] == found["auc_b"]
-    shown = way.output["compare"].stdout
+    for task in (*runs.old, remaining):
+        row = compared["tasks"][task]
+        assert row["identical"]
+        assert (row["rows"], row["largest"]) == (300, 0)
+        assert row["rank_correlation"] == pytest.approx(1)
+        assert row["auc_a"] == row["auc_b"]
+    shown = runs.output["compare"].stdout
     assert "only in a" in shown
