@@ -4,6 +4,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+from mptrec_tf.storage.plain import from_plain, to_plain
+
 
 @dataclasses.dataclass(frozen=True)
 class GateConfig:
@@ -24,9 +26,9 @@ class GateConfig:
 
     def to_json(self) -> str:
         """The configuration as JSON, which `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(to_plain(self))
 
     @classmethod
     def from_json(cls, text: str) -> "GateConfig":
         """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))
+        return from_plain(cls, json.loads(text))

@@ -1,11 +1,10 @@
 """The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
 
-import dataclasses
-
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
 from tfx.v1.components import Trainer
 
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import PretrainingConfig
 
 
@@ -40,5 +39,5 @@ class Pretrainer(Trainer):
             schema=schema,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": dataclasses.asdict(config), "state_dir": state_dir},
+            custom_config={"config": to_plain(config), "state_dir": state_dir},
         )

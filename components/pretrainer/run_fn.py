@@ -10,6 +10,7 @@ from components.training_state import examples_directory, training_state
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
+from mptrec_tf.storage.plain import from_plain
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
@@ -21,7 +22,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
       InputError: for unknown tasks, one with a single class, or examples that are damaged.
     """
-    config = PretrainingConfig.from_plain(fn_args.custom_config["config"])
+    config = from_plain(PretrainingConfig, fn_args.custom_config["config"])
     data = RawExamples(examples_directory(fn_args), fn_args.transform_graph_path)
     data.task_columns(config.tasks)
     uri = os.path.dirname(fn_args.serving_model_dir)

@@ -5,6 +5,7 @@ from tfx.types.channel import BaseChannel
 from tfx.v1.components import Trainer
 
 from components.prompt_tuner.config import PromptTunerConfig
+from mptrec_tf.storage.plain import to_plain
 
 
 class PromptTuner(Trainer):
@@ -38,5 +39,5 @@ class PromptTuner(Trainer):
             base_model=base_model,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": config.to_dict(), "state_dir": state_dir},
+            custom_config={"config": to_plain(config), "state_dir": state_dir},
         )

@@ -13,6 +13,7 @@ from mptrec_tf.artifacts.backbones import training_record
 from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
+from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.run_context import RunContext
 
@@ -24,7 +25,7 @@ def run_fn(fn_args: FnArgs) -> None:
       InputError: for an unknown base model, examples with other features than its backbone's, an
         unknown task, one with a single class, or one that the backbone was pre-trained on.
     """
-    config = PromptTunerConfig.from_dict(fn_args.custom_config["config"])
+    config = from_plain(PromptTunerConfig, fn_args.custom_config["config"])
     base = model_artifact.load(os.path.dirname(fn_args.base_model))
     backbone = base.backbone
     data = RawExamples(examples_directory(fn_args), backbone.transform_dir)
@@ -38,7 +39,7 @@ def run_fn(fn_args: FnArgs) -> None:
     with training_state(
         fn_args,
         fn_args.custom_config["state_dir"],
-        config=config.to_dict(),
+        config=to_plain(config),
         rows=data.fingerprint,
         backbone=backbone.fingerprint,
     ) as work:

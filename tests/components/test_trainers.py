@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import shutil
@@ -9,11 +8,13 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import model_artifact
+from components.data_gate.config import GateConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.storage.arrays import load_arrays
+from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.callbacks import SaveProgress
@@ -252,10 +253,13 @@ def test_configurations_go_through_json():
         {"assignment": "online"},
         TrainingConfig(epochs=3),
     )
-    plain = json.loads(json.dumps(dataclasses.asdict(pretrainer)))
-    assert PretrainingConfig.from_plain(plain) == pretrainer
+    plain = json.loads(json.dumps(to_plain(pretrainer)))
+    assert from_plain(PretrainingConfig, plain) == pretrainer
     tuner = PromptTunerConfig("a", NewTaskConfig("fixed", {"tower_units": (3, 2)}, {"seed": 7}))
-    assert PromptTunerConfig.from_dict(json.loads(json.dumps(tuner.to_dict()))) == tuner
+    plain = json.loads(json.dumps(to_plain(tuner)))
+    assert from_plain(PromptTunerConfig, plain) == tuner
+    gate = GateConfig(max_unseen_share=0.5, max_drift_of={"price": 0.2})
+    assert GateConfig.from_json(gate.to_json()) == gate
 
 
 def test_a_schema_of_scalars_packs_the_same_values(
