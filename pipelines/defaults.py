@@ -4,6 +4,9 @@ import dataclasses
 
 from mptrec_tf.training.configurations import TrainingConfig
 
+# The data set.
+DATASET = "synthetic"
+
 # How pre-training is trained: for fewer epochs than by itself.
 STAGE_1 = dataclasses.replace(TrainingConfig(), epochs=20)
 

@@ -19,11 +19,14 @@ from mptrec_tf.data.sources.registry import DATASETS
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
 from pipelines.config import PIPELINES
+from pipelines.defaults import DATASET
 
 _RUN = flags.DEFINE_enum(
     "run", "both", ["both", *PIPELINES], "Which pipelines to run, in this order."
 )
-_ROOT = flags.DEFINE_string("root", "build/synthetic", "Directory of all that the pipelines make.")
+_ROOT = flags.DEFINE_string(
+    "root", f"build/{DATASET}", "Directory of everything that the pipelines make."
+)
 _SERVING_DIR = flags.DEFINE_string(
     "serving_dir", None, "Where versions are pushed. Default: <root>/saved_models/mptrec."
 )
@@ -38,7 +41,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints what they did."""
-    dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or "synthetic"
+    dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or DATASET
     old, new = _default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
     if not old and _RUN.value != "add_task":
@@ -47,12 +50,12 @@ def main(beam_args: list[str]) -> None:
         raise InputError("name the task to add by --new_task.")
     # Every task that is to come is declared now, so that its label is no feature.
     every = tuple(dict.fromkeys((*old, new))) if new else old
-    pipeline_flags.check_tasks(every, default="synthetic")
+    pipeline_flags.check_tasks(every, default=DATASET)
 
     from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
-    source = pipeline_flags.source(every, default="synthetic")
+    source = pipeline_flags.source(every, default=DATASET)
     source.make_spec().select_tasks(every)
 
     from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
