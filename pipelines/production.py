@@ -11,6 +11,7 @@ from components import model_artifact
 from components.pusher.executor import pushed_model
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD, check_base_path, version_directories, versions
 from mptrec_tf.storage.plain import from_plain
@@ -146,8 +147,10 @@ def _not_compared(served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]) 
 
 
 def _label_rule(task: Task) -> Task:
-    """What makes a task's labels; the truth that simulated data know does not."""
-    return dataclasses.replace(task, known_probability=None)
+    """Returns a task without the known truth of simulated data, which makes no label."""
+    return (
+        dataclasses.replace(task, known_probability=None) if isinstance(task, BinaryTask) else task
+    )
 
 
 def _served_spec(version: str) -> DatasetSpec:

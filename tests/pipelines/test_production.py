@@ -1,5 +1,6 @@
 """What a new backbone is compared with."""
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -8,7 +9,9 @@ import pytest
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.registry import TASKS
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from pipelines import production
@@ -63,6 +66,38 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
     found = production.baseline(serve(replace(SPEC, tasks=(known, longer))), SPEC, ("buy", "stay"))
     assert found.tasks == ("buy",)
     assert found.not_compared == {"stay": "production was trained on labels by another rule"}
+
+
+def test_a_task_of_another_kind_than_binary_is_compared(serve):
+    """No field of such a kind need be called known_probability."""
+
+    @dataclasses.dataclass(frozen=True)
+    class SumTask(Task):
+        kind = "sum"
+        score_name = "fit"
+
+        unit: str = "EUR"
+
+        def label_of(self, value, missing_values):
+            return float(value)
+
+        @classmethod
+        def losses(cls, tasks, logits, labels):
+            return logits
+
+        @classmethod
+        def predictions(cls, tasks, logits):
+            return logits
+
+    TASKS.register("sum", SumTask)
+    try:
+        spec = replace(SPEC, tasks=(SumTask("spent", "spent"), SumTask("saved", "saved")))
+        base = serve(replace(spec, tasks=(spec.tasks[0], SumTask("saved", "saved", "USD"))))
+        baseline = production.baseline(base, spec, ("spent", "saved"))
+    finally:
+        TASKS.unregister("sum")
+    assert baseline.tasks == ("spent",)
+    assert baseline.not_compared == {"saved": "production was trained on labels by another rule"}
 
 
 @pytest.mark.parametrize(
