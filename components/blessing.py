@@ -27,7 +27,7 @@ def bless(blessing: Artifact, model: Artifact, blessed: bool) -> None:
     blessing.set_string_custom_property(key, model.uri)
 
 
-def rejections(input_dict: Mapping[str, Sequence[Artifact]]) -> list[str]:
+def find_rejections(input_dict: Mapping[str, Sequence[Artifact]]) -> list[str]:
     """Names of the inputs that are blessings and do not bless."""
     found = []
     for name, artifacts in input_dict.items():

@@ -79,7 +79,7 @@ def package_directory(uri: str, task: str) -> str:
     return os.path.join(uri, "Tasks", task)
 
 
-def lineage(uri: str) -> tuple[str | None, str | None]:
+def read_lineage(uri: str) -> tuple[str | None, str | None]:
     """Returns the task that a model added last, and the URI of the model it was added to.
 
     Raises:
@@ -94,7 +94,7 @@ def lineage(uri: str) -> tuple[str | None, str | None]:
         return content["added"], content["base"]
 
 
-def added_tasks(uri: str) -> list[str]:
+def list_added_tasks(uri: str) -> list[str]:
     """Names of the tasks that were added, in alphabetical order."""
     directory = os.path.join(uri, "Tasks")
     if not tf.io.gfile.isdir(directory):
@@ -109,9 +109,11 @@ def load(uri: str) -> ModelArtifact:
       InputError: if there is none, or its backbone or a package was changed.
     """
     uri = uri.rstrip("/")
-    added, base = lineage(uri)
+    added, base = read_lineage(uri)
     backbone = load_backbone(backbone_directory(uri))
-    packages = [load_package(package_directory(uri, task), backbone) for task in added_tasks(uri)]
+    packages = [
+        load_package(package_directory(uri, task), backbone) for task in list_added_tasks(uri)
+    ]
     return ModelArtifact(uri, backbone, tuple(packages), added, base)
 
 
@@ -162,7 +164,7 @@ def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
     save_arrays(outputs, {name: answer.numpy() for name, answer in answers.items()})
 
 
-def expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
+def read_expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
     """Returns serialized examples, and the predictions [n] by task that a server should answer.
 
     Raises:

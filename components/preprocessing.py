@@ -15,11 +15,11 @@ def preprocessing_fn(
 ) -> dict[str, tf.Tensor]:
     """Packs the features of raw examples; the spec comes as JSON in `custom_config["spec"]`."""
     spec = DatasetSpec.from_json(custom_config["spec"])
-    columns = {name: _one_value(name, inputs) for name in spec.feature_names}
+    columns = {name: _flatten_column(name, inputs) for name in spec.feature_names}
     return make_preprocessing_fn(spec)(columns)
 
 
-def _one_value(name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
+def _flatten_column(name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
     """A column [B] of what TFX reads as [B] or [B, 1].
 
     Raises:

@@ -33,7 +33,7 @@ def training_state(fn_args: FnArgs, directory: str, **depends_on: Any) -> Iterat
     tf.io.gfile.rmtree(work)
 
 
-def examples_directory(fn_args: FnArgs) -> str:
+def find_examples(fn_args: FnArgs) -> str:
     """The URI of the examples that a trainer was given."""
     [pattern] = fn_args.train_files
     return os.path.dirname(os.path.dirname(pattern))

@@ -17,7 +17,7 @@ from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
 
 
@@ -83,7 +83,7 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
         eval_config=eval_config,
         example_splits=[EVALUATION_SPLIT],
     )
-    check = serving_check(config, example_gen, model)
+    check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,

@@ -15,7 +15,7 @@ from pipelines.config import PipelineConfig
 from pipelines.defaults import TF_SERVING_TAG
 
 
-def serving_check(
+def make_serving_check(
     config: PipelineConfig, examples: RawExampleGen, model: BaseChannel
 ) -> BaseComponent:
     """TFX's InfraValidator where Docker runs, otherwise a fresh process."""

@@ -113,7 +113,7 @@ class AddTaskConfig(PipelineConfig):
     statistics: str | RuntimeParameter
 
 
-def pretrain_config(
+def make_pretrain_config(
     common: PipelineConfig,
     tasks: Sequence[str],
     training: Mapping[str, Any],
@@ -131,10 +131,10 @@ def pretrain_config(
     """
     how = dataclasses.replace(STAGE_1, **training)
     trainer = PretrainingConfig(tuple(tasks), model, training=how)
-    return PretrainConfig(**_fields(common), trainer=trainer, **fields)
+    return PretrainConfig(**_get_fields(common), trainer=trainer, **fields)
 
 
-def add_task_config(
+def make_add_task_config(
     common: PipelineConfig, task: str, how: NewTaskConfig, **fields: Any
 ) -> AddTaskConfig:
     """Returns the configuration of the pipeline that adds a task.
@@ -145,9 +145,9 @@ def add_task_config(
       how: How it is learnt.
       **fields: Fields of `AddTaskConfig` that both pipelines do not have.
     """
-    return AddTaskConfig(**_fields(common), tuner=PromptTunerConfig(task, how), **fields)
+    return AddTaskConfig(**_get_fields(common), tuner=PromptTunerConfig(task, how), **fields)
 
 
-def _fields(config: PipelineConfig) -> dict[str, Any]:
+def _get_fields(config: PipelineConfig) -> dict[str, Any]:
     """The fields of what both pipelines need, as they are."""
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(PipelineConfig)}

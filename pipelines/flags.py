@@ -84,7 +84,7 @@ DROP_TASKS = flags.DEFINE_bool(
 )
 
 
-def numbers(flag: flags.FlagHolder) -> dict[str, float]:
+def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
     """Returns the numbers of a list flag such as a=1,b=2.
 
     Raises:
@@ -102,7 +102,7 @@ def numbers(flag: flags.FlagHolder) -> dict[str, float]:
     return found
 
 
-def pipeline_config(
+def make_pipeline_config(
     root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
 ) -> PipelineConfig:
     """Returns what the flags say of both pipelines.
@@ -121,31 +121,31 @@ def pipeline_config(
         root=root,
         serving_dir=serving_dir,
         source=source,
-        gate=GateConfig(max_drift_of=numbers(MAX_DRIFT)),
-        thresholds=Thresholds(numbers(LEAST), margin=MARGIN.value),
-        slices=slices(),
+        gate=GateConfig(max_drift_of=parse_numbers(MAX_DRIFT)),
+        thresholds=Thresholds(parse_numbers(LEAST), margin=MARGIN.value),
+        slices=parse_slices(),
         beam_args=beam_args,
         docker=DOCKER.value,
         **fields,
     )
 
 
-def new_task_config() -> NewTaskConfig:
+def make_new_task_config() -> NewTaskConfig:
     """Returns how the flags want the new task learnt."""
-    return NewTaskConfig(HEAD.value, training=training_fields())
+    return NewTaskConfig(HEAD.value, training=read_training_fields())
 
 
-def slices() -> list[list[str]]:
+def parse_slices() -> list[list[str]]:
     """Returns the columns of each slice."""
     return [columns.split("+") for columns in SLICES.value]
 
 
-def training_fields() -> dict[str, int]:
+def read_training_fields() -> dict[str, int]:
     """The fields of `TrainingConfig` that the flags give; the seed always."""
     return {f.name: f.value for f in (EPOCHS, PATIENCE, SEED) if f.value is not None}
 
 
-def absolute(path: str) -> str:
+def make_absolute(path: str) -> str:
     """Returns a path as it is called from wherever it is read; a remote one has such a name."""
     if path.startswith("tfds:"):
         return path
@@ -171,7 +171,7 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
         built_in_spec(dataset, tasks or None)
 
 
-def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
+def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
     """Returns the `SourceConfig` of the data set that the flags name.
 
     Args:
@@ -191,7 +191,7 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
             "give either --dataset (built in) or --spec (your own data); "
             f"received {'both' if spec else 'neither'}."
         )
-    files = {split: absolute(flag.value) for split, flag in FILES.items() if flag.value}
+    files = {split: make_absolute(flag.value) for split, flag in FILES.items() if flag.value}
     if spec:
         data_flags.check_no_options()
         return SourceConfig(spec=load(spec), files=files)

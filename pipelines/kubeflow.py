@@ -23,7 +23,7 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
-from pipelines.config import PIPELINES, PipelineConfig, add_task_config, pretrain_config
+from pipelines.config import PIPELINES, PipelineConfig, make_add_task_config, make_pretrain_config
 
 _PIPELINE = flags.DEFINE_enum("pipeline", None, PIPELINES, "Which pipeline.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image of the components.")
@@ -81,7 +81,7 @@ def _check_tasks() -> None:
         raise InputError("pretrain needs --tasks, the tasks to pre-train on.")
 
 
-def _all_tasks() -> tuple[str, ...]:
+def _collect_tasks() -> tuple[str, ...]:
     """All tasks that flags name. One that is to come is declared now: its label is no feature."""
     named = (*_PRODUCTION_TASKS.value, *pipeline_flags.TASKS.value, pipeline_flags.NEW_TASK.value)
     return tuple(dict.fromkeys(filter(None, named)))
@@ -98,8 +98,8 @@ def _make_pipeline(beam_args: list[str]) -> Any:
 
     new = pipeline_flags.NEW_TASK.value
     old = _PRODUCTION_TASKS.value
-    source = pipeline_flags.source(_all_tasks())
-    common = pipeline_flags.pipeline_config(
+    source = pipeline_flags.make_source(_collect_tasks())
+    common = pipeline_flags.make_pipeline_config(
         _ROOT.value.rstrip("/"),
         _SERVING_DIR.value.rstrip("/"),
         source,
@@ -110,10 +110,10 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     if _PIPELINE.value == "pretrain":
         tasks = pipeline_flags.TASKS.value
         source.make_spec().select_tasks(tasks)
-        config = pretrain_config(
+        config = make_pretrain_config(
             common,
             tasks,
-            pipeline_flags.training_fields(),
+            pipeline_flags.read_training_fields(),
             pipeline_flags.MODEL.value,
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
@@ -123,8 +123,8 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         return pretrain.create_pipeline(config)
     uris = ("base_model", "production_model", "schema", "statistics")
     parameters = {name: parameter(name) for name in uris}
-    config = add_task_config(
-        common, new, pipeline_flags.new_task_config(), **parameters, production_tasks=old
+    config = make_add_task_config(
+        common, new, pipeline_flags.make_new_task_config(), **parameters, production_tasks=old
     )
     return add_task.create_pipeline(config)
 
@@ -136,7 +136,7 @@ def main(beam_args: list[str]) -> None:
 
     _check_reachable()
     _check_tasks()
-    pipeline_flags.check_tasks(_all_tasks())
+    pipeline_flags.check_tasks(_collect_tasks())
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
 

@@ -42,7 +42,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints what they did."""
     dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or DATASET
-    old, new = _default_tasks(dataset)
+    old, new = _get_default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
     if not old and _RUN.value != "add_task":
         raise InputError("name the tasks to pre-train on by --tasks.")
@@ -55,17 +55,17 @@ def main(beam_args: list[str]) -> None:
     from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
-    source = pipeline_flags.source(every, default=DATASET)
+    source = pipeline_flags.make_source(every, default=DATASET)
     source.make_spec().select_tasks(every)
 
     from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
 
     # ML Metadata names artifacts by their paths, from wherever it is read.
-    root = pipeline_flags.absolute(_ROOT.value)
-    serving_dir = pipeline_flags.absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
+    root = pipeline_flags.make_absolute(_ROOT.value)
+    serving_dir = pipeline_flags.make_absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
     pipelines = LocalPipelines(
-        pipeline_flags.pipeline_config(root, serving_dir, source, beam_args),
-        pipeline_flags.training_fields(),
+        pipeline_flags.make_pipeline_config(root, serving_dir, source, beam_args),
+        pipeline_flags.read_training_fields(),
         pipeline_flags.HEAD.value,
         pipeline_flags.MODEL.value,
     )
@@ -73,14 +73,14 @@ def main(beam_args: list[str]) -> None:
         if _RUN.value != "add_task":
             pipelines.pretrain(old, pipeline_flags.SCHEMA.value, pipeline_flags.DROP_TASKS.value)
         if _RUN.value != "pretrain":
-            base_model = _BASE_MODEL.value and pipeline_flags.absolute(_BASE_MODEL.value)
+            base_model = _BASE_MODEL.value and pipeline_flags.make_absolute(_BASE_MODEL.value)
             pipelines.add_task(new, base_model)
         pipelines.query()
     finally:
         pipelines.print_tables()
 
 
-def _default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
+def _get_default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
     """A data set's tasks to pre-train on, and the one to add."""
     if dataset is None:
         return (), None

@@ -23,12 +23,12 @@ from pipelines.config import (
     EVALUATION_SPLIT,
     PRETRAIN,
     PipelineConfig,
-    add_task_config,
-    pretrain_config,
+    make_add_task_config,
+    make_pretrain_config,
 )
-from pipelines.local_runner import run, run_rows
+from pipelines.local_runner import make_run_rows, run
 from pipelines.metadata import Metadata
-from pipelines.results import RunResults, trained_share
+from pipelines.results import RunResults, compute_trained_share
 
 _QUERY_ROWS = 5
 
@@ -63,9 +63,9 @@ class LocalPipelines:
           InputError: if a component rejects its input, or the model was not pushed.
         """
         spec = self.config.source.make_spec()
-        now = production.baseline(self.config.serving_dir, spec, tasks)
+        now = production.find_baseline(self.config.serving_dir, spec, tasks)
         compared = now.tasks if now else ()
-        config = pretrain_config(
+        config = make_pretrain_config(
             self.config,
             tasks,
             self.training,
@@ -90,7 +90,7 @@ class LocalPipelines:
             was not pushed.
         """
         now = production.find(self.config.serving_dir, task, self.config.metadata_path, base_model)
-        config = add_task_config(
+        config = make_add_task_config(
             self.config,
             task,
             NewTaskConfig(self.head, training=self.training),
@@ -100,19 +100,22 @@ class LocalPipelines:
             schema=now.schema,
             statistics=now.statistics,
         )
-        before = self._newest()
+        before = self._find_newest()
         results = self._run(ADD_TASK, add_task.create_pipeline(config), now.tasks)
         if before:
             self._check_bits(before, [name for name in now.tasks if name != task])
         self._tables.append(
-            ("What was trained", trained_share(results.artifact("PromptTuner", "model").uri))
+            (
+                "What was trained",
+                compute_trained_share(results.artifact("PromptTuner", "model").uri),
+            )
         )
         return results
 
     def query(self) -> None:
         """Evaluates the newest version from outside, and asks it about some rows."""
-        model = LoadedModel(self._newest())
-        metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._labelled(model))
+        model = LoadedModel(self._find_newest())
+        metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._list_labelled(model))
         rows = [{"task": task, **values} for task, values in metrics.items()]
         self._tables.append((f"{model.path} on the {EVALUATION_SPLIT} rows", rows))
         block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
@@ -131,7 +134,7 @@ class LocalPipelines:
             return
         metadata = Metadata(self.config.metadata_path)
         print()
-        runs = [run_rows(metadata.last_run(name)) for name in self._ran]
+        runs = [make_run_rows(metadata.read_last_run(name)) for name in self._ran]
         components = list(itertools.chain(*runs))
         print_table(components, "Components")
         cached = sum(row["state"] == "cached" for row in components)
@@ -140,7 +143,7 @@ class LocalPipelines:
         for title, rows in self._tables:
             print_table(rows, title)
         print(
-            f"in production: {self._newest() or 'nothing'}"
+            f"in production: {self._find_newest() or 'nothing'}"
             f"   all of it: {time.time() - self._start:.0f} s"
         )
 
@@ -151,19 +154,19 @@ class LocalPipelines:
         executions = run(pipeline, self.config.metadata_path)
         results = RunResults(Metadata(self.config.metadata_path), executions)
         tasks = self.config.source.make_spec().tasks
-        rows = results.score_rows(tasks, self.config.thresholds, old)
+        rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        rejections = results.rejections(rows, tasks)
+        rejections = results.explain_rejection(rows, tasks)
         if rejections:
             raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results
 
-    def _labelled(self, model: LoadedModel) -> list[str]:
+    def _list_labelled(self, model: LoadedModel) -> list[str]:
         """Tasks that the model answers and the data have labels of."""
         known = self.config.source.make_spec().task_names
         return [task for task in model.spec.task_names if task in known]
 
-    def _newest(self) -> str | None:
+    def _find_newest(self) -> str | None:
         found = version_directories(self.config.serving_dir)
         return found[max(found)] if found else None
 
@@ -174,7 +177,7 @@ class LocalPipelines:
 
     def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
         """Compares the served versions once more, from outside the pipeline."""
-        after = self._newest()
+        after = self._find_newest()
         if after == before:
             print(f"{after} is this model already: nothing was pushed")
             return

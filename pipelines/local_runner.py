@@ -21,7 +21,7 @@ class ComponentError(InputError):
     """A component that stopped its pipeline; the message is the component's own."""
 
 
-class _ShownRunner(LocalDagRunner):
+class _PrintingRunner(LocalDagRunner):
     """Runs one component after the other, and prints each."""
 
     def __init__(self, metadata_path: str):
@@ -51,8 +51,8 @@ class _ShownRunner(LocalDagRunner):
                 if mistake is None:
                     raise
                 raise ComponentError(f"{name} stopped at {component}: {mistake}") from error
-            done = Metadata(self._metadata_path).last_run(name).get(component)
-            state = _state(done) if done else "not run"
+            done = Metadata(self._metadata_path).read_last_run(name).get(component)
+            state = _name_state(done) if done else "not run"
             print(f"        {state}, {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -63,24 +63,24 @@ def run(pipeline: Pipeline, metadata_path: str) -> dict[str, Execution]:
       ComponentError: if a component rejects its input; nothing after it is run.
     """
     print(f"\n=== {pipeline.pipeline_info.pipeline_name}")
-    _ShownRunner(metadata_path).run(pipeline)
-    return Metadata(metadata_path).last_run(pipeline.pipeline_info.pipeline_name)
+    _PrintingRunner(metadata_path).run(pipeline)
+    return Metadata(metadata_path).read_last_run(pipeline.pipeline_info.pipeline_name)
 
 
-def _state(execution: Execution) -> str:
+def _name_state(execution: Execution) -> str:
     """The state in words; importers note what they found, which ML Metadata calls cached."""
     if execution.type.endswith(".Importer"):
         return "imported"
     return _STATES.get(execution.state, execution.state)
 
 
-def run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
+def make_run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
     """Components with state and seconds, for a table."""
     return [
         {
             "pipeline": e.pipeline,
             "component": e.node,
-            "state": _state(e),
+            "state": _name_state(e),
             "seconds": 0 if e.state == "cached" else round(e.seconds),
         }
         for e in executions.values()

@@ -87,7 +87,7 @@ class Metadata:
             ) from error
         self.path = path
 
-    def artifact(self, uri: str) -> Artifact:
+    def find_artifact(self, uri: str) -> Artifact:
         """Returns the newest artifact at a URI.
 
         Raises:
@@ -101,7 +101,7 @@ class Metadata:
             )
         return self._artifact(max(found, key=lambda a: a.id))
 
-    def pushed(self, destination: str) -> Artifact:
+    def find_pushed(self, destination: str) -> Artifact:
         """Returns what the pusher noted of a version.
 
         Raises:
@@ -116,22 +116,22 @@ class Metadata:
             "metadata of the pipelines that did."
         )
 
-    def producer(self, artifact: Artifact) -> Execution | None:
+    def find_producer(self, artifact: Artifact) -> Execution | None:
         """Returns the execution that made an artifact; None for one that was imported."""
         events = self._store.get_events_by_artifact_ids([artifact.id])
         made = sorted({e.execution_id for e in events if e.type in _OUTPUT})
         executions = [self._execution(e) for e in self._store.get_executions_by_id(made)]
         return next((e for e in executions if e.state == "complete"), None)
 
-    def inputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+    def read_inputs(self, execution: Execution) -> dict[str, list[Artifact]]:
         """Returns what an execution read, by input."""
         return self._artifacts(execution, _INPUT)
 
-    def outputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+    def read_outputs(self, execution: Execution) -> dict[str, list[Artifact]]:
         """Returns what an execution made, by output."""
         return self._artifacts(execution, _OUTPUT)
 
-    def readers(self, artifact: Artifact, *, cached: bool = False) -> list[Execution]:
+    def find_readers(self, artifact: Artifact, *, cached: bool = False) -> list[Execution]:
         """Returns the executions that read an artifact and ended well.
 
         Args:
@@ -144,7 +144,7 @@ class Metadata:
         states = ("complete", "cached") if cached else ("complete",)
         return [e for e in executions if e.state in states]
 
-    def last_run(self, pipeline: str) -> dict[str, Execution]:
+    def read_last_run(self, pipeline: str) -> dict[str, Execution]:
         """Returns the executions of a pipeline's last run, by component; none before the first."""
         context = self._store.get_context_by_type_and_name("pipeline", pipeline)
         if context is None:

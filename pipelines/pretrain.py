@@ -23,7 +23,7 @@ from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
 
 
@@ -94,7 +94,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         eval_config=eval_config,
         example_splits=[EVALUATION_SPLIT],
     )
-    check = serving_check(config, example_gen, model)
+    check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from components import model_artifact
-from components.pusher.executor import pushed_model
+from components.pusher.executor import read_pushed_model
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec, Task
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -52,9 +52,9 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
       InputError: if there is no model to join, it or a part of its lineage is unknown, its backbone
         is not the one in production, or the task was pre-trained with it.
     """
-    joined = (model or _newest(serving_dir)).rstrip("/")
+    joined = (model or _find_newest(serving_dir)).rstrip("/")
     backbone = model_artifact.load(joined).backbone
-    uri = _newest(serving_dir) if versions(serving_dir) else joined
+    uri = _find_newest(serving_dir) if versions(serving_dir) else joined
     metadata = Metadata(metadata_path)
     production = model_artifact.load(uri)
     if backbone.fingerprint != production.backbone.fingerprint:
@@ -69,18 +69,20 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
             "another name."
         )
     base = joined
-    while (description := model_artifact.lineage(base))[0] == task:
+    while (description := model_artifact.read_lineage(base))[0] == task:
         base = description[1]
     root = joined
-    while (earlier := model_artifact.lineage(root)[1]) is not None:
+    while (earlier := model_artifact.read_lineage(root)[1]) is not None:
         root = earlier
-    artifact = metadata.artifact(root)
-    made_by = metadata.producer(artifact)
+    artifact = metadata.find_artifact(root)
+    made_by = metadata.find_producer(artifact)
     if made_by is None:
         raise InputError(f"ML Metadata in {metadata_path} does not know what made {root}.")
-    inputs = metadata.inputs(made_by)
+    inputs = metadata.read_inputs(made_by)
     schema, examples = inputs["schema"][0], inputs["examples"][0]
-    return Production(uri, base, production.tasks, schema.uri, _statistics(metadata, examples).uri)
+    return Production(
+        uri, base, production.tasks, schema.uri, _find_statistics(metadata, examples).uri
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Baseline:
     not_compared: Mapping[str, str]
 
 
-def baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
+def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
     """Finds what a new backbone is compared with; None where nothing is in production yet.
 
     Args:
@@ -114,19 +116,21 @@ def baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Basel
     if not found:
         return None
     version = found[max(found)]
-    model = pushed_model(version)
+    model = read_pushed_model(version)
     if not tf.io.gfile.isdir(model_artifact.serving_directory(model)):
         raise InputError(
             f"{version} in production is a copy of {model}, which is gone, so a new backbone "
             "cannot be compared with it; restore it, or push to another serving directory."
         )
-    served = _served_spec(version)
-    reasons = _not_compared(served, spec, tasks)
+    served = _read_served_spec(version)
+    reasons = _explain_not_compared(served, spec, tasks)
     compared = tuple(task for task in tasks if task not in reasons)
     return Baseline(model, compared, reasons)
 
 
-def _not_compared(served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]) -> dict[str, str]:
+def _explain_not_compared(
+    served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]
+) -> dict[str, str]:
     """Why tasks of production or of a new backbone are not compared, by name."""
     reasons = {
         **dict.fromkeys(tasks, "production does not predict it"),
@@ -139,21 +143,21 @@ def _not_compared(served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]) 
         [old], [new] = served.select_tasks([task]), spec.select_tasks([task])
         if odd:
             reasons[task] = f"production reads {', '.join(odd)}, which these rows do not have"
-        elif _label_rule(old) != _label_rule(new):
+        elif _drop_known_truth(old) != _drop_known_truth(new):
             reasons[task] = "production was trained on labels by another rule"
         else:
             del reasons[task]
     return reasons
 
 
-def _label_rule(task: Task) -> Task:
+def _drop_known_truth(task: Task) -> Task:
     """Returns a task without the known truth of simulated data, which makes no label."""
     return (
         dataclasses.replace(task, known_probability=None) if isinstance(task, BinaryTask) else task
     )
 
 
-def _served_spec(version: str) -> DatasetSpec:
+def _read_served_spec(version: str) -> DatasetSpec:
     """The features and tasks of an exported model.
 
     Raises:
@@ -170,7 +174,7 @@ def _served_spec(version: str) -> DatasetSpec:
         ) from error
 
 
-def _newest(serving_dir: str) -> str:
+def _find_newest(serving_dir: str) -> str:
     check_base_path(serving_dir)
     found = version_directories(serving_dir)
     if not found:
@@ -179,12 +183,12 @@ def _newest(serving_dir: str) -> str:
             "pre-training pipeline first (with another root, if this one remembers an earlier "
             "push), or name a model by --base_model."
         )
-    return pushed_model(found[max(found)])
+    return read_pushed_model(found[max(found)])
 
 
-def _statistics(metadata: Metadata, examples: Artifact) -> Artifact:
-    for execution in metadata.readers(examples):
-        found = metadata.outputs(execution).get("statistics", [])
+def _find_statistics(metadata: Metadata, examples: Artifact) -> Artifact:
+    for execution in metadata.find_readers(examples):
+        found = metadata.read_outputs(execution).get("statistics", [])
         if found and tf.io.gfile.exists(found[0].uri):
             return found[0]
     raise InputError(

@@ -24,7 +24,7 @@ class RunResults:
     """
 
     def __init__(self, metadata: Metadata, executions: Mapping[str, Execution]):
-        self._outputs = {node: metadata.outputs(e) for node, e in executions.items()}
+        self._outputs = {node: metadata.read_outputs(e) for node, e in executions.items()}
 
     def artifact(self, node: str, output: str) -> Artifact:
         """Returns what a component made."""
@@ -36,7 +36,7 @@ class RunResults:
         """What the pusher says: properties `pushed`, `pushed_destination`, `pushed_version`."""
         return self.artifact("Pusher", "pushed_model")
 
-    def metrics(self, model: str) -> dict[str, dict[str, float]]:
+    def load_metrics(self, model: str) -> dict[str, dict[str, float]]:
         """Returns the metrics of every task on all rows, for "candidate" or "baseline"."""
         uri = self.artifact("Evaluator", "evaluation").uri
         result = tfma.load_eval_result(uri, model_name=model)
@@ -55,7 +55,7 @@ class RunResults:
             if by_key.get("")
         }
 
-    def score_rows(
+    def make_score_rows(
         self, tasks: Sequence[Task], thresholds: Thresholds, old: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
         """A row per task: its score, what it must reach, and production before and after.
@@ -65,8 +65,8 @@ class RunResults:
           thresholds: What every task must reach.
           old: Tasks of the model in production before the run.
         """
-        mine = self.metrics(CANDIDATE)
-        theirs = self.metrics(BASELINE) if old else {}
+        mine = self.load_metrics(CANDIDATE)
+        theirs = self.load_metrics(BASELINE) if old else {}
         pushed = bool(self.pushed.properties["pushed"])
         rows = []
         known = {task.name: task for task in tasks}
@@ -88,11 +88,13 @@ class RunResults:
             )
         return rows
 
-    def rejections(self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
+    def explain_rejection(
+        self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
+    ) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was.
 
         Args:
-          rows: What `score_rows` returned.
+          rows: What `make_score_rows` returned.
           tasks: All tasks of the data.
         """
         names = {task.name: task.score_name for task in tasks}
@@ -124,7 +126,7 @@ class RunResults:
         return found
 
 
-def trained_share(uri: str) -> list[dict[str, Any]]:
+def compute_trained_share(uri: str) -> list[dict[str, Any]]:
     """A row for each training behind a model: parameters, and their share of joint training."""
     model = model_artifact.load(uri)
     backbone = model.backbone.model

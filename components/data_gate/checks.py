@@ -23,9 +23,9 @@ _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
-def label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
+def find_label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
     """Labels that are missing, or all the same."""
-    features = _features(statistics)
+    features = _index_features(statistics)
     found = []
     for task in tasks:
         feature = features.get(label_column(task.name))
@@ -47,7 +47,7 @@ def label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) ->
     return found
 
 
-def schema_problems(
+def find_schema_problems(
     anomalies: anomalies_pb2.Anomalies,
     statistics: Statistics,
     schema: schema_pb2.Schema,
@@ -57,7 +57,7 @@ def schema_problems(
 ) -> list[str]:
     """Features that do not fit the schema; values that it does not list count by their share.
 
-    Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
+    Columns that are not features are left out: `find_label_problems` checks labels.
     """
     found = []
     text = {name for name, kind in spec.column_types.items() if kind == TEXT}
@@ -67,7 +67,7 @@ def schema_problems(
         if name not in spec.feature_names:
             continue
         # Text of digits gets a domain of integers where a schema is inferred. Another text is a new
-        # value, which `drift` measures.
+        # value, which `measure_drift` measures.
         ignored = {_UNSEEN, _NO_INTEGER} if name in text else {_UNSEEN}
         others = [reason for reason in info.reason if reason.type not in ignored]
         found += [
@@ -76,7 +76,7 @@ def schema_problems(
         ]
         if all(reason.type != _UNSEEN for reason in info.reason):
             continue
-        share, examples = _unseen(name, statistics, schema)
+        share, examples = _measure_unseen(name, statistics, schema)
         if share > config.max_unseen_share:
             found.append(
                 f"feature {name!r}: {share:.1%} of the {split} rows have values that the schema "
@@ -87,7 +87,7 @@ def schema_problems(
     return found
 
 
-def _unseen(
+def _measure_unseen(
     name: str, statistics: Statistics, schema: schema_pb2.Schema
 ) -> tuple[float, list[str]]:
     """Least share of a feature's values that its domain does not list, and some of them.
@@ -96,7 +96,7 @@ def _unseen(
     take a part, each no more than the rarest of the frequent ones.
     """
     listed = set(tfdv.get_domain(schema, name).value)
-    stats = _features(statistics)[name].string_stats
+    stats = _index_features(statistics)[name].string_stats
     counts = {b.label: b.sample_count for b in stats.rank_histogram.buckets}
     unseen = {label: count for label, count in counts.items() if label not in listed}
     total = stats.common_stats.num_non_missing
@@ -106,7 +106,7 @@ def _unseen(
     return count / total, list(unseen)[:3]
 
 
-def drift(
+def measure_drift(
     statistics: Statistics,
     baseline: Statistics,
     schema: schema_pb2.Schema,
@@ -129,7 +129,7 @@ def drift(
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:
-            continue  # `schema_problems` names it
+            continue  # `find_schema_problems` names it
         comparator = tfdv.get_feature(schema, name).drift_comparator
         limit = config.max_drift_of.get(name, config.max_drift)
         if name in text and not comparator.HasField("infinity_norm"):
@@ -150,7 +150,7 @@ def drift(
     return sorted(rows, key=lambda row: row["drift"], reverse=True)
 
 
-def drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def find_drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Features beyond their limit."""
     return [
         f"feature {row['feature']!r} drifted by {row['drift']:.3f} from the backbone's training "
@@ -161,7 +161,7 @@ def drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _features(
+def _index_features(
     statistics: Statistics,
 ) -> dict[str, statistics_pb2.FeatureNameStatistics]:
     return {

@@ -9,7 +9,12 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.data_gate.checks import drift, drift_problems, label_problems, schema_problems
+from components.data_gate.checks import (
+    find_drift_problems,
+    find_label_problems,
+    find_schema_problems,
+    measure_drift,
+)
 from components.data_gate.config import GateConfig
 from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
@@ -43,13 +48,13 @@ class Executor(base_executor.BaseExecutor):
             splits[split] = statistics("statistics", split)
             with tf.io.gfile.GFile(f"{uri('anomalies')}/Split-{split}/SchemaDiff.pb", "rb") as file:
                 anomalies = anomalies_pb2.Anomalies.FromString(file.read())
-            found += label_problems(splits[split], split, chosen)
-            found += schema_problems(anomalies, splits[split], schema, split, spec, config)
+            found += find_label_problems(splits[split], split, chosen)
+            found += find_schema_problems(anomalies, splits[split], schema, split, spec, config)
         drifts = []
         if input_dict.get("baseline_statistics"):
             baseline = statistics("baseline_statistics", "train")
-            drifts = drift(splits["train"], baseline, schema, spec, config)
-            found += drift_problems(drifts)
+            drifts = measure_drift(splits["train"], baseline, schema, spec, config)
+            found += find_drift_problems(drifts)
         if found:
             raise InputError(f"the data of {spec.name!r} are not fit: {'; '.join(found)}.")
         rows = [

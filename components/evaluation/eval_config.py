@@ -64,7 +64,7 @@ def make_eval_config(
             output_names=[task.name],
             model_names=[CANDIDATE, BASELINE] if compared else [CANDIDATE],
         )
-        score, *_ = (_add(metrics, metric) for metric in task.evaluator_metrics())
+        score, *_ = (_add_metric(metrics, metric) for metric in task.evaluator_metrics())
         score.threshold.value_threshold.lower_bound.value = thresholds.least_of(task)
         if compared:
             score.threshold.change_threshold.absolute.value = -thresholds.margin
@@ -75,7 +75,9 @@ def make_eval_config(
     return config
 
 
-def _add(metrics: config_pb2.MetricsSpec, metric: EvaluatorMetric) -> config_pb2.MetricConfig:
+def _add_metric(
+    metrics: config_pb2.MetricsSpec, metric: EvaluatorMetric
+) -> config_pb2.MetricConfig:
     added = metrics.metrics.add(class_name=metric.class_name, module=metric.module)
     if metric.config:
         # Without the braces: the library puts its own round it.

@@ -23,13 +23,13 @@ class ExactAuc(metric_types.Metric):
     """
 
     def __init__(self, name: str = "auc"):
-        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
+        super().__init__(metric_util.merge_per_key_computations(_make_computations), name=name)
 
 
 metric_types.register_metric(ExactAuc)
 
 
-def _computations(
+def _make_computations(
     name: str = "auc",
     eval_config=None,
     model_name: str = "",
@@ -78,10 +78,10 @@ class _Count(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: Counts) -> dict[metric_types.MetricKey, float]:
-        return {self._key: area(accumulator)}
+        return {self._key: compute_area(accumulator)}
 
 
-def area(counts: Counts) -> float:
+def compute_area(counts: Counts) -> float:
     """The share of (negative, positive) pairs in the right order; NaN where a class is missing."""
     if not counts:
         return float("nan")

@@ -25,14 +25,14 @@ class TaskScore(metric_types.Metric):
     """
 
     def __init__(self, name: str, task: Mapping[str, Any]):
-        computations = metric_util.merge_per_key_computations(_computations)
+        computations = metric_util.merge_per_key_computations(_make_computations)
         super().__init__(computations, name=name, task=task)
 
 
 metric_types.register_metric(TaskScore)
 
 
-def _computations(
+def _make_computations(
     name: str,
     task: Mapping[str, Any],
     eval_config=None,

@@ -65,7 +65,7 @@ class SourceConfig:
           InputError: for what `tfds_rows.directory` rejects.
         """
         if self.spec:
-            paths = {split: _on_disk(path) for split, path in self.files.items()}
+            paths = {split: _path_on_disk(path) for split, path in self.files.items()}
             common = os.path.commonprefix(list(paths.values()))  # noqa: RUF071 (cut at a "/")
             fixed = re.match(r"[^*?\[{]*", common)[0]
             base = fixed[: fixed.rfind("/") + 1]
@@ -98,5 +98,5 @@ class SourceConfig:
         return from_plain(cls, json.loads(text))
 
 
-def _on_disk(path: str) -> str:
+def _path_on_disk(path: str) -> str:
     return f"{tfds_rows.directory(path)}/*" if tfds_rows.is_tfds(path) else path

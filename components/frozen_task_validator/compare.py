@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare(
-    candidate: str, base: str, examples: str, split: str, *, keep_rows: int = 10_000
+    candidate: str, base: str, examples: str, split: str, *, max_rows: int = 10_000
 ) -> Comparison:
     """Compares two Model artifacts: backbones, tasks, and the answers on all rows of a split.
 
@@ -48,13 +48,13 @@ def compare(
       base: URI of the model in production.
       examples: Directory of raw examples.
       split: Which of their splits.
-      keep_rows: At most so many differing rows of a task are listed; all are counted.
+      max_rows: At most so many differing rows of a task are listed; all are counted.
     """
-    added, _ = model_artifact.lineage(candidate)
+    added, _ = model_artifact.read_lineage(candidate)
     old = _Predictions(base)
     tasks = [task for task in old.tasks if task != added]
     try:
-        problems = _backbone_problems(candidate, base)
+        problems = _compare_backbones(candidate, base)
         new = _Predictions(candidate)
     except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
         reason = f"the candidate's SavedModel is damaged ({type(error).__name__}: {error})"
@@ -79,7 +79,7 @@ def compare(
                     "candidate": float(b[row]),
                     "difference": float(b[row]) - float(a[row]),
                 }
-                for row in rows[: keep_rows - len(differing[task])]
+                for row in rows[: max_rows - len(differing[task])]
             ]
         first += len(batch)
     problems += [
@@ -103,7 +103,7 @@ class _Predictions:
         return {name: v.numpy() for name, v in self._signature(examples=examples).items()}
 
 
-def _backbone_problems(candidate: str, base: str) -> list[str]:
+def _compare_backbones(candidate: str, base: str) -> list[str]:
     """What differs between two models' backbones: fingerprints, and what is served of them.
 
     A fingerprint covers the backbone that stage 2 uses. The SavedModel holds it once more, and
@@ -120,7 +120,7 @@ def _backbone_problems(candidate: str, base: str) -> list[str]:
             )
     except InputError as error:
         problems.append(str(error).rstrip("."))
-    mine, theirs = _served_backbone(candidate), _served_backbone(base)
+    mine, theirs = _hash_served_backbone(candidate), _hash_served_backbone(base)
     problems += [
         f"the SavedModels' backbones differ in {name}"
         for name in sorted(mine.keys() | theirs.keys())
@@ -129,7 +129,7 @@ def _backbone_problems(candidate: str, base: str) -> list[str]:
     return problems
 
 
-def _served_backbone(uri: str) -> dict[str, str]:
+def _hash_served_backbone(uri: str) -> dict[str, str]:
     """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name.
 
     Raises:

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
-from components.training_state import examples_directory, training_state
+from components.training_state import find_examples, training_state
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import transform_fingerprint
@@ -23,7 +23,7 @@ def run_fn(fn_args: FnArgs) -> None:
       InputError: for unknown tasks, one with a single class, or examples that are damaged.
     """
     config = from_plain(PretrainingConfig, fn_args.custom_config["config"])
-    data = RawExamples(examples_directory(fn_args), fn_args.transform_graph_path)
+    data = RawExamples(find_examples(fn_args), fn_args.transform_graph_path)
     data.task_columns(config.tasks)
     uri = os.path.dirname(fn_args.serving_model_dir)
     with training_state(

@@ -8,7 +8,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
 from components.prompt_tuner.config import PromptTunerConfig
-from components.training_state import examples_directory, training_state
+from components.training_state import find_examples, training_state
 from mptrec_tf.artifacts.backbones import training_record
 from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
 from mptrec_tf.data.raw_examples import RawExamples
@@ -28,7 +28,7 @@ def run_fn(fn_args: FnArgs) -> None:
     config = from_plain(PromptTunerConfig, fn_args.custom_config["config"])
     base = model_artifact.load(os.path.dirname(fn_args.base_model))
     backbone = base.backbone
-    data = RawExamples(examples_directory(fn_args), backbone.transform_dir)
+    data = RawExamples(find_examples(fn_args), backbone.transform_dir)
     check_same_features(
         data.spec, backbone.spec, "the new task's data", f"backbone {backbone.directory}"
     )

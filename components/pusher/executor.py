@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import rejections
+from components.blessing import find_rejections
 from components.model_artifact import serving_directory
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
@@ -22,7 +22,7 @@ from mptrec_tf.storage.directories import copy_directory, create_directory, writ
 PUSHED_FILE = "assets.extra/pushed.json"
 
 
-def pushed_model(version_directory: str) -> str:
+def read_pushed_model(version_directory: str) -> str:
     """Returns the URI of the Model artifact that a version was pushed from.
 
     Raises:
@@ -53,13 +53,13 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
-        rejected = rejections(input_dict)
+        rejected = find_rejections(input_dict)
         check_base_path(base)
         there = version_directories(base)
         version, directory = max(there.items(), default=(0, None))
         lost = set()
         if directory and not exec_properties["may_drop_tasks"]:
-            lost = _tasks(directory) - _tasks(serving_directory(model.uri))
+            lost = _read_tasks(directory) - _read_tasks(serving_directory(model.uri))
         pushed.set_int_custom_property("pushed", int(not rejected and not lost))
         if rejected or lost:
             pushed.set_string_custom_property("rejected_by", ",".join(rejected))
@@ -81,7 +81,7 @@ class Executor(base_executor.BaseExecutor):
         pushed.set_string_custom_property("pushed_version", str(version))
 
 
-def _tasks(version_directory: str) -> set[str]:
+def _read_tasks(version_directory: str) -> set[str]:
     """Names of the tasks that an exported model answers.
 
     Raises:
@@ -99,6 +99,6 @@ def _tasks(version_directory: str) -> set[str]:
 
 def _is_pushed_from(model_uri: str, version_directory: str) -> bool:
     try:
-        return pushed_model(version_directory) == model_uri
+        return read_pushed_model(version_directory) == model_uri
     except InputError:
         return False

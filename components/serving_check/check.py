@@ -32,7 +32,7 @@ def check(uri: str) -> list[str]:
       uri: A Model artifact, whose `Expected` rows are predicted.
     """
     try:
-        examples, expected = model_artifact.expected(uri)
+        examples, expected = model_artifact.read_expected(uri)
     except InputError as error:
         return [str(error)]
     directory = model_artifact.serving_directory(uri)
@@ -40,7 +40,7 @@ def check(uri: str) -> list[str]:
         request, outputs = f"{scratch}/request.npz", f"{scratch}/outputs.npz"
         rows = f"{scratch}/examples.tfrecord"
         try:
-            save_arrays(request, _columns(directory, examples))
+            save_arrays(request, _read_columns(directory, examples))
         except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
             return [f"what {CARD} says of the model cannot be read ({error})"]
         with tf.io.TFRecordWriter(rows) as writer:
@@ -62,10 +62,10 @@ def check(uri: str) -> list[str]:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return [f"the model cannot be loaded or asked in a process of its own: {last}"]
         with np.load(outputs, allow_pickle=False) as stored:
-            return _differences(dict(stored), expected)
+            return _compare_outputs(dict(stored), expected)
 
 
-def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
+def _read_columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
     """The raw columns [n] of serialized examples, by input of the signature `columns`."""
     with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
         card = json.load(file)
@@ -75,7 +75,7 @@ def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
     return {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}
 
 
-def _differences(
+def _compare_outputs(
     outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 ) -> list[str]:
     """What is wrong with the outputs of a model, a sentence each.
@@ -100,10 +100,10 @@ def _differences(
                 ).all():
                     worst = np.abs(found - wanted).max()
                     problems.append(f"{where}: off from the trainer's predictions by {worst:.2g}")
-    return problems + _odd_representations(outputs, len(next(iter(expected.values()))))
+    return problems + _check_representations(outputs, len(next(iter(expected.values()))))
 
 
-def _odd_representations(outputs: Mapping[str, np.ndarray], rows: int) -> list[str]:
+def _check_representations(outputs: Mapping[str, np.ndarray], rows: int) -> list[str]:
     """What is wrong with what the signature `encode` returns; which that is, its model decides."""
     problems = []
     for batch, due in (("all", rows), ("one", 1)):

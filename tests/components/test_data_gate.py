@@ -9,10 +9,10 @@ from tfx.types import standard_artifacts
 from tfx.v1.components import ExampleValidator
 
 from components.data_gate.checks import (
-    drift,
-    drift_problems,
-    label_problems,
-    schema_problems,
+    find_drift_problems,
+    find_label_problems,
+    find_schema_problems,
+    measure_drift,
 )
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
@@ -66,19 +66,20 @@ def colors(**counts):
 
 def schema_found(statistics, schema, config=None, split="train"):
     anomalies = tfdv.validate_statistics(statistics, schema)
-    return schema_problems(anomalies, statistics, schema, split, SPEC, config or GateConfig())
+    return find_schema_problems(anomalies, statistics, schema, split, SPEC, config or GateConfig())
 
 
 def drift_of(statistics, baseline, schema, config=None):
     return {
-        r["feature"]: r for r in drift(statistics, baseline, schema, SPEC, config or GateConfig())
+        r["feature"]: r
+        for r in measure_drift(statistics, baseline, schema, SPEC, config or GateConfig())
     }
 
 
 def test_good_data_pass(good, gate_schema):
     assert schema_found(good, gate_schema) == []
-    assert label_problems(good, "train", SPEC.select_tasks(["buy"])) == []
-    assert drift_problems(drift(good, good, gate_schema, SPEC, GateConfig())) == []
+    assert find_label_problems(good, "train", SPEC.select_tasks(["buy"])) == []
+    assert find_drift_problems(measure_drift(good, good, gate_schema, SPEC, GateConfig())) == []
 
 
 def test_unseen_values_count_by_their_share(gate_schema):
@@ -109,7 +110,7 @@ def test_values_that_the_statistics_do_not_list_count_too(good, gate_schema):
 
     def found(limit):
         config = GateConfig(max_unseen_share=limit)
-        return schema_problems(anomalies, statistics, gate_schema, "test", SPEC, config)
+        return find_schema_problems(anomalies, statistics, gate_schema, "test", SPEC, config)
 
     # 5 green ones, and 30 others of which at most 5 can be blue: no value counts more than the
     # last one that is listed.
@@ -144,8 +145,12 @@ def test_text_of_digits_may_have_other_text(gate_schema):
     other = statistics_of(color=["1"] * 60 + ["red"] * 40)
     anomalies = tfdv.validate_statistics(other, schema)
     assert "color" in anomalies.anomaly_info
-    assert schema_problems(anomalies, other, schema, "train", SPEC, GateConfig()) == []
-    [row] = [r for r in drift(other, digits, schema, SPEC, GateConfig()) if r["feature"] == "color"]
+    assert find_schema_problems(anomalies, other, schema, "train", SPEC, GateConfig()) == []
+    [row] = [
+        r
+        for r in measure_drift(other, digits, schema, SPEC, GateConfig())
+        if r["feature"] == "color"
+    ]
     assert row["drift"] == pytest.approx(0.4)
 
 
@@ -161,11 +166,11 @@ def test_a_split_without_rows_is_named(gate_schema):
 
 
 def test_missing_labels_are_named(good):
-    assert label_problems(good, "train", SPEC.select_tasks(["buy", "stay"])) == [
+    assert find_label_problems(good, "train", SPEC.select_tasks(["buy", "stay"])) == [
         "no train row has a label for task 'stay'; add its label column"
     ]
     gaps = statistics_of(**{"label/buy": [*[0.0, 1.0] * 48, *[None] * 4]})
-    assert label_problems(gaps, "test", SPEC.select_tasks(["buy"])) == [
+    assert find_label_problems(gaps, "test", SPEC.select_tasks(["buy"])) == [
         "4 of 100 test rows have no label for task 'buy'; leave them out, or label them"
     ]
 
@@ -173,7 +178,7 @@ def test_missing_labels_are_named(good):
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_labels_of_one_class_are_named(value):
     statistics = statistics_of(**{"label/buy": [value] * 100})
-    assert label_problems(statistics, "validation", SPEC.select_tasks(["buy"])) == [
+    assert find_label_problems(statistics, "validation", SPEC.select_tasks(["buy"])) == [
         f"task 'buy' has one class only in the validation split: every label is {value:g}; check "
         "what counts as positive"
     ]
@@ -183,7 +188,7 @@ def test_drift_of_text_is_the_largest_difference_of_a_share(good, gate_schema):
     other = statistics_of(color=colors(red=35, blue=50, green=15))
     found = drift_of(other, good, gate_schema)["color"]  # red 60% to 35%
     assert found == {"feature": "color", "drift": pytest.approx(0.25), "limit": 0.1}
-    assert drift_problems([found]) == [
+    assert find_drift_problems([found]) == [
         "feature 'color' drifted by 0.250 from the backbone's training data, more than 0.1; "
         "pre-train a backbone on newer data, or raise the feature's limit if the change is meant"
     ]
@@ -196,7 +201,7 @@ def test_drift_of_numbers_is_a_divergence(good, gate_schema):
     found = drift_of(far, good, gate_schema)
     assert found["price"]["drift"] == pytest.approx(1, abs=0.01)  # nothing in common
     assert list(found) == ["price", "color"]  # the largest first
-    [problem] = drift_problems(found.values())
+    [problem] = find_drift_problems(found.values())
     assert problem.startswith("feature 'price' drifted by ")
 
 
@@ -204,11 +209,11 @@ def test_a_feature_may_have_a_limit_of_its_own(good, gate_schema):
     other = statistics_of(color=colors(red=45, blue=55))
     for limit, rejected in ((0.14, 1), (0.16, 0)):
         config = GateConfig(max_drift_of={"color": limit})
-        rows = drift(other, good, gate_schema, SPEC, config)
+        rows = measure_drift(other, good, gate_schema, SPEC, config)
         assert {r["feature"]: r["limit"] for r in rows} == {"color": limit, "price": 0.1}
-        assert len(drift_problems(rows)) == rejected
+        assert len(find_drift_problems(rows)) == rejected
     with pytest.raises(InputError, match="limit is given for 'colour', which is no feature of"):
-        drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
+        measure_drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
 
 
 def test_drift_limits_of_a_curated_schema_are_kept(good, gate_schema):
@@ -218,7 +223,7 @@ def test_drift_limits_of_a_curated_schema_are_kept(good, gate_schema):
     other = statistics_of(color=colors(red=35, blue=65))
     found = drift_of(other, good, gate_schema)
     assert (found["color"]["limit"], found["price"]["limit"]) == (0.3, 0.1)
-    assert drift_problems(found.values()) == []
+    assert find_drift_problems(found.values()) == []
     assert text_format.MessageToString(gate_schema) == before
 
 

@@ -8,7 +8,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.v1.components import Evaluator
 
 from components.evaluation.eval_config import make_eval_config
-from components.evaluation.exact_auc import ExactAuc, _Count, area
+from components.evaluation.exact_auc import ExactAuc, _Count, compute_area
 from components.evaluation.thresholds import Thresholds
 from components.model_artifact import serving_directory
 from mptrec_tf.data.features.numeric import Numeric
@@ -53,7 +53,9 @@ def counts_of(labels, predictions, weights=None):
     ],
 )
 def test_the_area_by_hand(labels, predictions, weights, expected):
-    assert area(counts_of(labels, predictions, weights)) == pytest.approx(expected, abs=1e-15)
+    assert compute_area(counts_of(labels, predictions, weights)) == pytest.approx(
+        expected, abs=1e-15
+    )
 
 
 def test_the_area_is_sklearns():
@@ -63,14 +65,14 @@ def test_the_area_is_sklearns():
         labels = random.random(5000) < predictions
         weights = random.random(5000)
         for weight in (None, weights):
-            found = area(counts_of(labels, predictions, weight))
+            found = compute_area(counts_of(labels, predictions, weight))
             expected = roc_auc_score(labels, predictions, sample_weight=weight)
             assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("labels", [[], [0, 0], [1, 1]])
 def test_one_class_has_no_area(labels):
-    assert np.isnan(area(counts_of(labels, [0.1, 0.2][: len(labels)])))
+    assert np.isnan(compute_area(counts_of(labels, [0.1, 0.2][: len(labels)])))
 
 
 def test_parts_make_the_whole_in_any_order():
@@ -79,7 +81,7 @@ def test_parts_make_the_whole_in_any_order():
     labels = random.random(300) < predictions
     parts = [counts_of(labels[i::3], predictions[i::3]) for i in range(3)]
     count = _Count(tfma.metrics.MetricKey("auc"), None)
-    whole = area(counts_of(labels, predictions))
+    whole = compute_area(counts_of(labels, predictions))
     for order in itertools.permutations(parts):
         [found] = count.extract_output(count.merge_accumulators(order)).values()
         assert found == pytest.approx(whole, abs=1e-15)

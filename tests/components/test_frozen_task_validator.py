@@ -194,7 +194,7 @@ def test_at_most_so_many_rows_are_listed_and_all_are_counted(
     change_variable(changed, SHARE_BIAS, lambda values: values + np.float32(0.25))
     whole = compare(changed.uri, grown.uri, examples.uri, "test")
     monkeypatch.setattr("components.frozen_task_validator.compare._BATCH", 37)
-    few = compare(changed.uri, grown.uri, examples.uri, "test", keep_rows=50)
+    few = compare(changed.uri, grown.uri, examples.uri, "test", max_rows=50)
     assert few.counts == whole.counts
     rows = [entry["row"] for entry in few.differing]
     assert rows == [entry["row"] for entry in whole.differing[:50]]

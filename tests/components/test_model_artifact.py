@@ -15,11 +15,11 @@ from mptrec_tf.training.batches import load_rows
 
 
 def test_a_model_says_what_was_added_to_what(model, grown, both):
-    assert model_artifact.lineage(model.uri) == (None, None)
-    assert model_artifact.lineage(grown.uri) == ("share", model.uri)
-    assert model_artifact.lineage(both.uri) == ("purchase", grown.uri)
-    assert model_artifact.added_tasks(model.uri) == []
-    assert model_artifact.added_tasks(both.uri) == ["purchase", "share"]
+    assert model_artifact.read_lineage(model.uri) == (None, None)
+    assert model_artifact.read_lineage(grown.uri) == ("share", model.uri)
+    assert model_artifact.read_lineage(both.uri) == ("purchase", grown.uri)
+    assert model_artifact.list_added_tasks(model.uri) == []
+    assert model_artifact.list_added_tasks(both.uri) == ["purchase", "share"]
 
 
 def test_a_model_is_whole_when_all_others_are_gone(both, tmp_path, copy_artifact):
@@ -35,7 +35,7 @@ def test_a_model_is_whole_when_all_others_are_gone(both, tmp_path, copy_artifact
 
 
 def test_expected_rows_are_the_first_validation_rows(grown, examples):
-    rows, outputs = model_artifact.expected(grown.uri)
+    rows, outputs = model_artifact.read_expected(grown.uri)
     [stored] = serialized_examples(examples.uri, "validation", 1000)
     assert rows == stored.numpy().tolist()
     assert len(rows) == 200
@@ -52,11 +52,11 @@ def test_at_most_256_rows_are_expected(model, examples, transform_graph, tmp_pat
     backbone = load_backbone(f"{model.uri}/Backbone")
     data = RawExamples(examples.uri, transform_graph.uri)
     model_artifact.write(str(tmp_path / "new"), backbone, (), data, added="a", base="b")
-    rows, outputs = model_artifact.expected(str(tmp_path / "new"))
+    rows, outputs = model_artifact.read_expected(str(tmp_path / "new"))
     assert len(rows) == len(outputs["click"]) == 7
-    _, before = model_artifact.expected(model.uri)
+    _, before = model_artifact.read_expected(model.uri)
     np.testing.assert_allclose(outputs["click"], before["click"][:7], atol=1e-6)
-    assert model_artifact.lineage(str(tmp_path / "new")) == ("a", "b")
+    assert model_artifact.read_lineage(str(tmp_path / "new")) == ("a", "b")
     copied = load_backbone(str(tmp_path / "new" / "Backbone"))
     assert copied.fingerprint == backbone.fingerprint
 
@@ -85,10 +85,10 @@ def test_expected_rows_that_are_missing_or_damaged_are_named(model, tmp_path, co
     outputs = tmp_path / "copy" / "Expected" / "outputs.npz"
     outputs.write_bytes(outputs.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"outputs\.npz is damaged"):
-        model_artifact.expected(copy.uri)
+        model_artifact.read_expected(copy.uri)
     shutil.rmtree(outputs.parent)
     with pytest.raises(InputError, match=r"cannot read .*/Expected/examples\.tfrecord"):
-        model_artifact.expected(copy.uri)
+        model_artifact.read_expected(copy.uri)
 
 
 def test_programs_prepare_data_by_its_backbone(model, examples, synthetic, tmp_path):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components.blessing import bless, rejections
+from components.blessing import bless, find_rejections
 from components.pusher import executor
 from components.pusher.component import Pusher
-from components.pusher.executor import pushed_model
+from components.pusher.executor import read_pushed_model
 from mptrec_tf.errors import InputError
 
 
@@ -83,7 +83,7 @@ def test_versions_count(push, base, model, grown, both):
         files = contents(base / f"{version}")
         assert files.pop("assets.extra/pushed.json")
         assert files == serving_files(candidate)
-        assert pushed_model(f"{base}/{version}") == candidate.uri
+        assert read_pushed_model(f"{base}/{version}") == candidate.uri
     assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3"]
 
 
@@ -136,9 +136,9 @@ def test_a_first_model_needs_no_blessing_of_frozen_tasks(tmp_path, run_component
         "evaluation": blessing(standard_artifacts.ModelBlessing, tmp_path / "e", model, True),
         "serving": blessing(standard_artifacts.InfraBlessing, tmp_path / "s", model, True),
     }
-    assert rejections({name: [artifact] for name, artifact in inputs.items()}) == []
+    assert find_rejections({name: [artifact] for name, artifact in inputs.items()}) == []
     run_component(Pusher, tmp_path / "pusher", {"model": model, **inputs}, serving_dir=f"{base}/")
-    assert pushed_model(f"{base}/1") == model.uri
+    assert read_pushed_model(f"{base}/1") == model.uri
 
 
 def test_tasks_are_not_lost_unless_they_may_be(push, base, model, grown):
@@ -192,10 +192,10 @@ def test_a_version_that_no_pipeline_pushed_is_told_apart(push, base, model, tmp_
     assert json.loads(path.read_text())["model"] == model.uri
     path.write_text("[]")
     with pytest.raises(InputError, match=r"was not pushed by a pipeline .*is missing or damaged"):
-        pushed_model(str(base / "1"))
+        read_pushed_model(str(base / "1"))
     path.unlink()
     with pytest.raises(InputError, match="a serving directory whose newest version a pipeline"):
-        pushed_model(str(base / "1"))
+        read_pushed_model(str(base / "1"))
     assert push(model)["pushed_version"] == "2"
 
 

@@ -152,6 +152,6 @@ def test_what_differs_is_named(change, problem):
     # Their names are the model's own affair.
     for name in ("deep", "wide"):
         outputs |= {f"encode/all/{name}": np.ones((2, 3)), f"encode/one/{name}": np.ones((1, 3))}
-    assert checking._differences(outputs, expected) == []
+    assert checking._compare_outputs(outputs, expected) == []
     outputs = {name: v for name, v in (outputs | change).items() if v is not None}
-    assert checking._differences(outputs, expected) == [problem]
+    assert checking._compare_outputs(outputs, expected) == [problem]

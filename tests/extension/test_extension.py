@@ -267,7 +267,7 @@ def test_both_pipelines(tmp_path):
     pipelines = LocalPipelines(config, {"epochs": 2}, "line", "two_towers")
     pipelines.pretrain(("buys", "visits"))
     results = pipelines.add_task("calls")
-    scores = results.metrics("candidate")
+    scores = results.load_metrics("candidate")
     assert scores["calls"]["fit"] == pytest.approx(0, abs=20)
     pushed = LoadedModel(config.serving_dir)
     assert set(pushed.spec.task_names) == {"buys", "visits", "calls"}

@@ -27,7 +27,7 @@ from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata
-from pipelines.results import trained_share
+from pipelines.results import compute_trained_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def source(rows):
 
 def last_states(pipelines, name):
     """The state of each component in a pipeline's last run."""
-    last = Metadata(pipelines.config.metadata_path).last_run(name)
+    last = Metadata(pipelines.config.metadata_path).read_last_run(name)
     return {e.node: e.state for e in last.values()}
 
 
@@ -73,7 +73,7 @@ def test_metrics_are_those_of_the_evaluation_program(three_runs, source):
         expected = evaluate(
             LoadedModel(f"{three_runs.config.serving_dir}/{version}"), source, "test"
         )
-        found = three_runs.results[version - 1].metrics("candidate")
+        found = three_runs.results[version - 1].load_metrics("candidate")
         assert found.keys() == expected.keys()
         for task, metrics in found.items():
             assert metrics["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
@@ -103,7 +103,7 @@ def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
     untrained = {"epochs": 1, "learning_rate": 1e-9}
     tasks = ("click", "like")
     way = change(three_runs, training=untrained, least=dict.fromkeys(tasks, 0.0), margin=0.01)
-    now = three_runs.results[2].metrics("candidate")
+    now = three_runs.results[2].load_metrics("candidate")
     least = min(now[task]["auc"] for task in tasks) - 0.01
     assert least > 0.51  # or nothing could be worse
     with pytest.raises(InputError, match="mptrec-pretrain pushed nothing: task ") as error:
@@ -158,7 +158,7 @@ def test_a_backbone_that_was_changed_by_one_bit(three_runs, change, production, 
 def test_statistics_do_not_count_as_trained(three_runs):
     uri = three_runs.results[2].artifact("PromptTuner", "model").uri
     backbone = model_artifact.load(uri).backbone.model
-    pretrained, *_ = trained_share(uri)
+    pretrained, *_ = compute_trained_share(uri)
     backbone.trainable = True
     trained = sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights)
     assert pretrained["trained_parameters"] == trained
