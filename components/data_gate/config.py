@@ -1,4 +1,4 @@
-"""What the data gate lets pass."""
+"""Limits of the data gate."""
 
 import dataclasses
 import json
@@ -9,14 +9,14 @@ from mptrec_tf.storage.plain import from_plain, to_plain
 
 @dataclasses.dataclass(frozen=True)
 class GateConfig:
-    """What the data gate lets pass.
+    """Limits of the data gate.
 
     Attributes:
-      max_unseen_share: float. Share of the rows of a split whose value of a feature is not in the
-        schema; such values get the out-of-vocabulary id.
-      max_drift: float. Drift of a feature: the largest difference of any value's share (L-infinity
-        norm) for categorical features, the Jensen-Shannon divergence for numeric ones. Both lie
-        in [0, 1].
+      max_unseen_share: float. Largest share of the rows of a split whose value of a feature is not
+        in the schema; such values get the out-of-vocabulary id.
+      max_drift: float. Largest drift of a feature: the largest difference of any value's share
+        (L-infinity norm) for categorical features, the Jensen-Shannon divergence for numeric ones.
+        Both lie in [0, 1].
       max_drift_of: Limits of single features, by name.
     """
 
@@ -25,7 +25,7 @@ class GateConfig:
     max_drift_of: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The configuration as JSON, which `from_json` reads."""
+        """Returns the configuration as JSON, which `from_json` reads."""
         return json.dumps(to_plain(self))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Reads raw rows on Beam and writes them as labelled tf.Examples, splits as they are."""
+"""Reads raw rows on Beam and writes them as labelled tf.Examples, splits unchanged."""
 
 import hashlib
 import json
@@ -107,7 +107,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
 
 
 class _Fingerprint(beam.CombineFn):
-    """A sum of the rows' SHA-256, which knows every row and not their order."""
+    """Sums the rows' SHA-256: it depends on every row, and not on their order."""
 
     def create_accumulator(self):
         return 0

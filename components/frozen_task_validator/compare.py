@@ -1,4 +1,4 @@
-"""What a candidate changes of a model in production, apart from the task that it adds."""
+"""Compares a candidate with the model in production, except for the task that it adds."""
 
 import dataclasses
 import hashlib
@@ -23,10 +23,10 @@ class Comparison:
     """What was compared, and what differs.
 
     Attributes:
-      tasks: Tasks whose answers have to be the same.
+      tasks: Tasks whose predictions must not change.
       rows: int. Rows that were compared.
       problems: Sentences; none if nothing differs.
-      differing: Rows whose answers differ: `task`, `row` (counted from 1), `base`, `candidate`,
+      differing: Rows whose predictions differ: `task`, `row` (counted from 1), `base`, `candidate`,
         `difference`.
       counts: How many rows differ, by task.
     """
@@ -83,7 +83,7 @@ def compare(
             ]
         first += len(batch)
     problems += [
-        f"task {task!r} answers differently in {count} of {first - 1} rows"
+        f"predictions of task {task!r} differ in {count} of {first - 1} rows"
         for task, count in counts.items()
         if count
     ]
@@ -92,7 +92,7 @@ def compare(
 
 
 class _Predictions:
-    """A SavedModel's answers to serialized examples; holds on to the model's variables."""
+    """Predicts serialized examples; references the SavedModel, whose variables it needs."""
 
     def __init__(self, uri: str):
         self._model = tf.saved_model.load(model_artifact.serving_directory(uri))
@@ -104,18 +104,18 @@ class _Predictions:
 
 
 def _compare_backbones(candidate: str, base: str) -> list[str]:
-    """What differs between two models' backbones: fingerprints, and what is served of them.
+    """Returns the differences of two models' backbones: fingerprints, and served copies.
 
-    A fingerprint covers the backbone that stage 2 uses. The SavedModel holds it once more, and
-    one bit there need not show in any answer.
+    A fingerprint covers the backbone that stage 2 uses. The SavedModel holds a second copy, and
+    one changed bit there need not change any prediction.
     """
     expected = load_backbone(model_artifact.backbone_directory(base)).fingerprint
     problems = []
     try:
-        found = load_backbone(model_artifact.backbone_directory(candidate)).fingerprint
-        if found != expected:
+        actual = load_backbone(model_artifact.backbone_directory(candidate)).fingerprint
+        if actual != expected:
             problems.append(
-                f"the candidate's backbone has fingerprint {found}, that of the model in "
+                f"the candidate's backbone has fingerprint {actual}, that of the model in "
                 f"production has {expected}"
             )
     except InputError as error:
@@ -130,7 +130,7 @@ def _compare_backbones(candidate: str, base: str) -> list[str]:
 
 
 def _hash_served_backbone(uri: str) -> dict[str, str]:
-    """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name.
+    """Returns SHA-256 of the backbone's variables and vocabularies in a SavedModel, by name.
 
     Raises:
       InputError: if there are none.

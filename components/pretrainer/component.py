@@ -12,7 +12,7 @@ class Pretrainer(Trainer):
     """Pre-trains a backbone on raw examples, which the preprocessing graph packs as they are read.
 
     Outputs:
-      model: `Model`, laid out as `components.model_artifact` says.
+      model: `Model`, laid out as `components.model_artifact` describes.
       model_run: TensorBoard's logs.
 
     Args:
@@ -20,8 +20,17 @@ class Pretrainer(Trainer):
       transform_graph: The preprocessing graph, fitted on their training rows.
       schema: Of the raw examples; for the lineage.
       config: The hyper-parameters.
-      state_dir: Where the state of an unfinished training is kept; a run that was killed is
-        continued from there.
+      state_dir: Directory of the state of unfinished trainings; a run that was killed continues
+        from there.
+
+    Example:
+      trainer = Pretrainer(
+          examples=example_gen.outputs["examples"],
+          transform_graph=transform.outputs["transform_graph"],
+          schema=schema_gen.outputs["schema"],
+          config=PretrainingConfig(tasks=("click", "like")),
+          state_dir="build/unfinished",
+      )
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the pre-trainer runs: raw examples and a preprocessing graph in, a model out."""
+"""The `run_fn` of the pre-trainer: raw examples and a preprocessing graph in, a model out."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What the prompt tuner runs: raw examples and a base model in, that model and a new task out."""
+"""The `run_fn` of the prompt tuner: raw examples and a base model in, a model with the task out."""
 
 import dataclasses
 import os
@@ -58,6 +58,6 @@ def run_fn(fn_args: FnArgs) -> None:
         directory = model_artifact.package_directory(uri, task.name)
         tf.io.gfile.makedirs(directory)
         save_package(directory, task, chosen.head, backbone.fingerprint, record)
-        kept = [package for package in base.packages if package.task.name != task.name]
-        packages = [*kept, load_package(directory, backbone)]
+        others = [package for package in base.packages if package.task.name != task.name]
+        packages = [*others, load_package(directory, backbone)]
         model_artifact.write(uri, backbone, packages, data, added=task.name, base=base.uri)

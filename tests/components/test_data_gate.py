@@ -89,7 +89,7 @@ def test_unseen_values_count_by_their_share(gate_schema):
     [problem] = schema_found(more, gate_schema)
     assert problem.startswith(
         "feature 'color': 3.0% of the train rows have values that the schema does not list "
-        "('green', 'gold'), more than 1.0%; add them to the schema and pre-train anew"
+        "('green', 'gold'), more than 1.0%; add them to the schema and pre-train again"
     )
     assert schema_found(more, gate_schema, GateConfig(max_unseen_share=0.03)) == []
     assert schema_found(more, gate_schema, GateConfig(max_unseen_share=0.029)) == [
@@ -212,7 +212,7 @@ def test_a_feature_may_have_a_limit_of_its_own(good, gate_schema):
         rows = measure_drift(other, good, gate_schema, SPEC, config)
         assert {r["feature"]: r["limit"] for r in rows} == {"color": limit, "price": 0.1}
         assert len(find_drift_problems(rows)) == rejected
-    with pytest.raises(InputError, match="limit is given for 'colour', which is no feature of"):
+    with pytest.raises(InputError, match="limit is given for 'colour', which is not a feature of"):
         measure_drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
 
 

@@ -134,9 +134,13 @@ def test_tasks_of_the_baseline_are_compared_with_it():
 def test_what_does_not_fit_the_spec_is_refused():
     with pytest.raises(InputError, match="unknown task 'sell': data set 'shop' has buy, stay"):
         make_eval_config(SPEC, ["sell"], Thresholds())
-    with pytest.raises(InputError, match="threshold is given for 'sell', which is no task of data"):
+    with pytest.raises(
+        InputError, match="threshold is given for 'sell', which is not a task of data"
+    ):
         make_eval_config(SPEC, ["buy"], Thresholds(least={"sell": 0.5}))
-    with pytest.raises(InputError, match="cannot slice by 'seconds': it is no feature of data set"):
+    with pytest.raises(
+        InputError, match="cannot slice by 'seconds': it is not a feature of data set"
+    ):
         make_eval_config(SPEC, ["buy"], Thresholds(), slices=[["size", "seconds"]])
 
 

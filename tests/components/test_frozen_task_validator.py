@@ -168,7 +168,7 @@ def test_answers_that_differ_are_listed_row_by_row(
     before, after = answers(grown, examples), answers(changed, examples)
     rows = [i for i in range(400) if before["share"][i] != after["share"][i]]
     assert 0 < len(rows) <= 400
-    assert report["problems"] == [f"task 'share' answers differently in {len(rows)} of 400 rows"]
+    assert report["problems"] == [f"predictions of task 'share' differ in {len(rows)} of 400 rows"]
     assert report["rows_that_differ"] == {"click": 0, "like": 0, "share": len(rows)}
     assert [entry["row"] for entry in report["differing"]] == [row + 1 for row in rows]
     for row, entry in zip(rows, report["differing"], strict=True):

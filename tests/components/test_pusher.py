@@ -147,7 +147,7 @@ def test_tasks_are_not_lost_unless_they_may_be(push, base, model, grown):
     said = push(model)
     assert (said["pushed"], said["rejected_by"]) == (0, "")
     assert said["lost_tasks"].startswith(
-        "the new model lacks share, which version 1 in production answers: add them to it first"
+        "the new model lacks share, which version 1 in production predicts: add them to it first"
     )
     assert contents(base) == before
     assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
@@ -201,6 +201,6 @@ def test_a_version_that_no_pipeline_pushed_is_told_apart(push, base, model, tmp_
 
 def test_a_version_of_an_unknown_kind_is_named(push, base, model):
     (base / "7").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"/7 .*says nothing of its tasks.*may_drop_tasks"):
+    with pytest.raises(InputError, match=r"/7 .*does not list its tasks.*may_drop_tasks"):
         push(model)
     assert push(model, may_drop_tasks=True)["pushed_version"] == "8"

@@ -55,15 +55,15 @@ def test_answers_that_are_not_the_trainers_are_named(run_check, grown, tmp_path,
             "signature serving_default, task 'share', 200 rows: off from the trainer's predictions "
             "by nan",
             "signature serving_default, task 'like', 199 rows: shape (200,), expected (199,)",
-            "signature serving_default, task 'sell', 200 rows: there is no answer",
-            "signature serving_default, task 'sell', 1 rows: there is no answer",
+            "signature serving_default, task 'sell', 200 rows: there is no prediction",
+            "signature serving_default, task 'sell', 1 rows: there is no prediction",
             "signature columns, task 'click', 200 rows: off from the trainer's predictions "
             "by 0.003",
             "signature columns, task 'click', 1 rows: off from the trainer's predictions by 0.003",
             "signature columns, task 'share', 200 rows: off from the trainer's predictions by nan",
             "signature columns, task 'like', 199 rows: shape (200,), expected (199,)",
-            "signature columns, task 'sell', 200 rows: there is no answer",
-            "signature columns, task 'sell', 1 rows: there is no answer",
+            "signature columns, task 'sell', 200 rows: there is no prediction",
+            "signature columns, task 'sell', 1 rows: there is no prediction",
         ]
     )
 
@@ -73,7 +73,7 @@ def test_a_damaged_model_is_refused(run_check, grown, tmp_path, copy_artifact):
     [data] = (tmp_path / "model" / "Format-Serving" / "variables").glob("*.data-*")
     data.write_bytes(data.read_bytes()[:-500])
     [problem] = run_check(changed)
-    assert problem.startswith("the model cannot be loaded or asked in a process of its own: ")
+    assert problem.startswith("the model cannot be loaded or called in a process of its own: ")
 
 
 def test_a_missing_signature_is_named(run_check, grown, tmp_path, copy_artifact):
@@ -88,7 +88,7 @@ def test_a_missing_signature_is_named(run_check, grown, tmp_path, copy_artifact)
 
 def test_a_model_that_does_not_answer_is_refused(grown, monkeypatch):
     monkeypatch.setattr(checking, "_TIMEOUT", 0.01)
-    assert check(grown.uri) == ["the model did not answer within 0.01 seconds"]
+    assert check(grown.uri) == ["the model did not respond within 0.01 seconds"]
 
 
 def test_a_model_without_expected_rows_or_card_is_refused(grown, tmp_path, copy_artifact):
@@ -98,9 +98,7 @@ def test_a_model_without_expected_rows_or_card_is_refused(grown, tmp_path, copy_
     for damaged in ("{", json.dumps({k: v for k, v in content.items() if k != "inputs"})):
         card.write_text(damaged)
         [problem] = check(changed.uri)
-        assert problem.startswith(
-            "what assets.extra/model_card.json says of the model cannot be read"
-        )
+        assert problem.startswith("the model's assets.extra/model_card.json cannot be read")
     card.unlink()
     [problem] = check(changed.uri)
     assert "cannot be read" in problem
