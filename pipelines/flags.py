@@ -1,4 +1,4 @@
-"""Flags of all programs that make the pipelines, whatever engine runs them."""
+"""Flags of all programs that make pipelines, whichever engine runs them."""
 
 from __future__ import annotations
 
@@ -85,27 +85,27 @@ DROP_TASKS = flags.DEFINE_bool(
 
 
 def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
-    """Returns the numbers of a list flag such as a=1,b=2.
+    """Returns the numbers of a list flag such as a=1,b=2 by name.
 
     Raises:
       InputError: for an item that is not of this form.
     """
-    found = {}
+    values = {}
     for item in flag.value:
         name, _, value = item.partition("=")
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError as error:
             raise InputError(
                 f"--{flag.name}={','.join(flag.value)}: {item!r} is not of the form name=number."
             ) from error
-    return found
+    return values
 
 
 def make_pipeline_config(
     root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
 ) -> PipelineConfig:
-    """Returns what the flags say of both pipelines.
+    """Returns the common part of both pipelines' configurations, from the flags.
 
     Args:
       root: Directory of everything that the pipelines make.
@@ -131,7 +131,7 @@ def make_pipeline_config(
 
 
 def make_new_task_config() -> NewTaskConfig:
-    """Returns how the flags want the new task learnt."""
+    """Returns how the new task is trained, from the flags."""
     return NewTaskConfig(HEAD.value, training=read_training_fields())
 
 
@@ -141,19 +141,19 @@ def parse_slices() -> list[list[str]]:
 
 
 def read_training_fields() -> dict[str, int]:
-    """The fields of `TrainingConfig` that the flags give; the seed always."""
+    """Returns the fields of `TrainingConfig` that the flags set, and always the seed."""
     return {f.name: f.value for f in (EPOCHS, PATIENCE, SEED) if f.value is not None}
 
 
 def make_absolute(path: str) -> str:
-    """Returns a path as it is called from wherever it is read; a remote one has such a name."""
+    """Returns an absolute path, which is valid in every process; remote paths already are."""
     if path.startswith("tfds:"):
         return path
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 
 def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
-    """Rejects names that are no tasks of the data set that the flags name; imports no TFX.
+    """Rejects names that are not tasks of the flags' data set; imports no TFX.
 
     Args:
       tasks: Names of tasks.
@@ -175,11 +175,11 @@ def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceCon
     """Returns the `SourceConfig` of the data set that the flags name.
 
     Args:
-      tasks: Names of all tasks of a built-in data set, those to come among them.
+      tasks: Names of all tasks of a built-in data set, including later ones.
       default: The data set where the flags name none.
 
     Raises:
-      InputError: if the flags name no data set or two, or files that do not go with it.
+      InputError: if the flags name no data set or two, or files for a built-in one.
     """
     from components.example_gen.source import SourceConfig  # imports what reads files
     from mptrec_tf.data.spec_yaml import load

@@ -1,4 +1,4 @@
-r"""Prints what made a pushed model: data, schema, backbone, tasks, evaluations, blessings, times.
+r"""Prints the lineage of a pushed model: data, schema, backbone, tasks, evaluations, blessings.
 
     mptrec-lineage --model=saved_models/mptrec/3 --output=lineage.json
 
@@ -18,7 +18,7 @@ from mptrec_tf.bin import output_files, program
 from mptrec_tf.errors import InputError
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "A pushed version, or TF Serving's base path, whose newest version is taken."
+    "model", None, "A pushed version, or TF Serving's base path for its newest version."
 )
 _METADATA = flags.DEFINE_string(
     "metadata",
@@ -26,7 +26,7 @@ _METADATA = flags.DEFINE_string(
     "ML Metadata (SQLite). Default: metadata.sqlite in the root of the pipelines that made it.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Write it to this file as JSON, too; -: standard output."
+    "output", None, "Also write it to this file as JSON; -: standard output."
 )
 flags.mark_flag_as_required("model")
 
@@ -43,22 +43,22 @@ def find_metadata(model_uri: str) -> str:
         if os.path.exists(path):
             return path
         directory = os.path.dirname(directory)
-    raise InputError(f"no metadata.sqlite lies above {model_uri}; name it by --metadata.")
+    raise InputError(f"there is no metadata.sqlite above {model_uri}; name it by --metadata.")
 
 
 def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any]:
-    """Returns what made a pushed version, as plain data.
+    """Returns the lineage of a pushed version as plain data.
 
     Args:
       version: The version's directory.
-      metadata_path: ML Metadata of the pipelines; by default it is looked for.
+      metadata_path: ML Metadata of the pipelines; by default it is searched for.
 
     Returns:
       `version`, `push`, `backbone`, `versions` and `trainings`, the newest first: each a run that
       added a task, the last the pre-training.
 
     Raises:
-      InputError: if no pipeline pushed the version, or what made it is gone.
+      InputError: if no pipeline pushed the version, or a part of its lineage is gone.
     """
     from components import model_artifact
     from components.pusher.executor import read_pushed_model
@@ -70,7 +70,7 @@ def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any
     metadata = Metadata(metadata_path or find_metadata(uri))
     push = metadata.find_producer(metadata.find_pushed(version))
     if push is None:
-        raise InputError(f"ML Metadata in {metadata.path} does not know what pushed {version}.")
+        raise InputError(f"ML Metadata in {metadata.path} has no record of what pushed {version}.")
     model = model_artifact.load(uri)
     trainings, at = [_describe_training(metadata, uri, push)], model.base
     while at:
@@ -92,19 +92,19 @@ def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any
 
 
 def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
-    """The run that trained a Model artifact, and what was found of its model.
+    """Describes the run that trained a Model artifact, and the checks of its model.
 
     Args:
       metadata: Where to read.
       uri: The Model artifact.
-      push: The Pusher's run whose blessings count; by default all that were ever given.
+      push: The Pusher's run whose blessings count; by default all blessings count.
     """
     from components import model_artifact
 
     artifact = metadata.find_artifact(uri)
     made_by = metadata.find_producer(artifact)
     if made_by is None:
-        raise InputError(f"ML Metadata in {metadata.path} does not know what made {uri}.")
+        raise InputError(f"ML Metadata in {metadata.path} has no record of what made {uri}.")
     model = model_artifact.load(uri)
     inputs = metadata.read_inputs(made_by)
     tasks = [model.added] if model.added else list(model.backbone.shape.tasks)
@@ -145,7 +145,7 @@ def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
 def _collect_validation_scores(
     known, tasks: list[str], best: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What the best epoch's logs hold of tasks: by the name of the score, and by task."""
+    """Returns the best epoch's scores of tasks, by the name of the score and by task."""
     scores: dict[str, dict[str, float]] = {}
     for task in tasks:
         of = known[task]
@@ -154,12 +154,12 @@ def _collect_validation_scores(
 
 
 def _find_checks(metadata, model, push) -> list[tuple[Any, Any]]:
-    """Executions that blessed a model or rejected it, and the blessings, in the order of time."""
+    """Returns executions that checked a model, and their blessings, ordered by time."""
     if push:
         read = metadata.read_inputs(push)
         names = ("evaluation", "frozen_tasks", "serving")
-        given = [blessing for name in names for blessing in read.get(name, ())]
-        checks = [(metadata.find_producer(blessing), blessing) for blessing in given]
+        blessings = [blessing for name in names for blessing in read.get(name, ())]
+        checks = [(metadata.find_producer(blessing), blessing) for blessing in blessings]
     else:
         # Not those that read it as the model in production.
         checks = [
@@ -172,13 +172,13 @@ def _find_checks(metadata, model, push) -> list[tuple[Any, Any]]:
 
 
 def _find_gate_inputs(metadata, trainer, examples) -> dict[str, list]:
-    """What the data gate read before a training: the data's statistics, and their schema."""
+    """Returns the inputs of the data gate before a training: statistics and schema of the data."""
     gates = [
         e
         for e in metadata.find_readers(examples, cached=True)
         if e.node == "DataGate" and e.id < trainer.id
     ]
-    # That of the same run; the latest one where an engine names runs otherwise.
+    # The gate of the same run; the latest one where an engine names runs differently.
     gate = max(gates, key=lambda e: (e.run == trainer.run, e.id), default=None)
     return metadata.read_inputs(gate) if gate else {}
 
@@ -210,7 +210,7 @@ def _describe_data(examples, tasks: list[str]) -> dict[str, Any]:
 
 
 def _hash_files(directory: str) -> str:
-    """SHA-256 over the names and the content of all files of a directory."""
+    """Returns SHA-256 over the names and contents of all files of a directory."""
     import tensorflow as tf
 
     if not tf.io.gfile.isdir(directory):
@@ -234,7 +234,7 @@ def _read(path: str) -> bytes:
 
 
 def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
-    """Score by task of the candidate and, where there was one, of the model in production."""
+    """Returns scores by task of the candidate and, where there was one, of production's model."""
     import tensorflow as tf
 
     from components.evaluation.eval_config import BASELINE, CANDIDATE
@@ -262,7 +262,7 @@ def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
 
 
 def make_tree(lineage: Mapping[str, Any]):
-    """The lineage as a `rich.tree.Tree`."""
+    """Returns the lineage as a `rich.tree.Tree`."""
     from rich.tree import Tree
 
     versions = ", ".join(f"{name} {version}" for name, version in lineage["versions"].items())
@@ -286,8 +286,8 @@ def make_tree(lineage: Mapping[str, Any]):
         for split, labels in data["labels"].items():
             for what in dict.fromkeys(key for of in labels.values() for key in of):
                 counts = {task: of[what] for task, of in labels.items() if what in of}
-                shown = ", ".join(f"{task} {count:,}" for task, count in counts.items())
-                under.add(f"{split} {what}: {shown}")
+                text = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+                under.add(f"{split} {what}: {text}")
         for key, value in training["inputs"].items():
             node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
         node.add(f"tfx {training['tfx']}")
@@ -302,7 +302,7 @@ def make_tree(lineage: Mapping[str, Any]):
 
 
 def _format_scores(values: Mapping[str, float | None]) -> str:
-    """Score by task; there may be none where all labels are the same."""
+    """Formats scores by task; a task whose labels are all the same may have none."""
     known = {name: value for name, value in values.items() if value is not None}
     return ", ".join(f"{k} {known[k]:.4f}" if k in known else f"{k} -" for k in values)
 
@@ -318,7 +318,7 @@ def main(_: list[str]) -> None:
     output = output_files.ready(_OUTPUT.value) if _OUTPUT.value else None
     version = newest_version(_MODEL.value)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Slow imports come after the checks of flags.
     from rich.console import Console
 
     from mptrec_tf.evaluation.report import to_json

@@ -6,10 +6,10 @@ r"""Both pipelines on this machine: pre-train a model and push it, then add a ta
         --test_files=... --tasks=click,like --new_task=purchase --root=ROOT
     python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
 
-Without --tasks and --new_task, a built-in data set's own are taken. The newest version in the
-serving directory is in production: a new task joins it. What did not change since an earlier run
-with the same root is not done again; a run that was killed goes on where it was. Flags that are not
-listed here go to Beam.
+Defaults of --tasks and --new_task are those of a built-in data set. The newest version in the
+serving directory is in production: a new task joins it. Components whose inputs did not change
+since an earlier run with the same root are skipped; a run that was killed continues where it was.
+Flags that are not listed here go to Beam.
 """
 
 from absl import flags
@@ -40,7 +40,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 
 def main(beam_args: list[str]) -> None:
-    """Runs the pipelines and prints what they did."""
+    """Runs the pipelines and prints their results."""
     dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or DATASET
     old, new = _get_default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
@@ -48,7 +48,7 @@ def main(beam_args: list[str]) -> None:
         raise InputError("name the tasks to pre-train on by --tasks.")
     if not new and _RUN.value != "pretrain":
         raise InputError("name the task to add by --new_task.")
-    # Every task that is to come is declared now, so that its label is no feature.
+    # Later tasks are declared now, too, so that their labels are not features.
     every = tuple(dict.fromkeys((*old, new))) if new else old
     pipeline_flags.check_tasks(every, default=DATASET)
 
@@ -81,7 +81,7 @@ def main(beam_args: list[str]) -> None:
 
 
 def _get_default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
-    """A data set's tasks to pre-train on, and the one to add."""
+    """Returns a data set's tasks to pre-train on, and the one to add."""
     if dataset is None:
         return (), None
     of = DATASETS.get(dataset)

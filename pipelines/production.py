@@ -1,4 +1,4 @@
-"""The model in production: what a new task joins, and what any candidate is compared with."""
+"""The model in production, which a new task joins and every candidate is compared with."""
 
 import dataclasses
 import json
@@ -20,13 +20,13 @@ from pipelines.metadata import Artifact, Metadata
 
 @dataclasses.dataclass(frozen=True)
 class Production:
-    """What the add-task pipeline needs to know of production, see `AddTaskConfig`.
+    """The model in production, as the add-task pipeline needs it; see `AddTaskConfig`.
 
     Attributes:
       model: str. URI of the model in production.
       base_model: str. URI of the model that the task joins: the same, unless the task was added
         last; then the model that it was added to, so that it is replaced.
-      tasks: Tasks that the model in production answers.
+      tasks: Tasks that the model in production predicts.
       schema: str. URI of the schema that the backbone's data were validated by.
       statistics: str. URI of the statistics of the backbone's data.
     """
@@ -46,7 +46,7 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
       task: Name of the task to add.
       metadata_path: ML Metadata of the pipelines.
       model: Optional URI of the Model artifact that the task joins, instead of the one in
-        production. What is in production is still what the candidate is compared with.
+        production. The candidate is still compared with the one in production.
 
     Raises:
       InputError: if there is no model to join, it or a part of its lineage is unknown, its backbone
@@ -77,7 +77,7 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
     artifact = metadata.find_artifact(root)
     made_by = metadata.find_producer(artifact)
     if made_by is None:
-        raise InputError(f"ML Metadata in {metadata_path} does not know what made {root}.")
+        raise InputError(f"ML Metadata in {metadata_path} has no record of what made {root}.")
     inputs = metadata.read_inputs(made_by)
     schema, examples = inputs["schema"][0], inputs["examples"][0]
     return Production(
@@ -91,7 +91,7 @@ class Baseline:
 
     Attributes:
       model: str. URI of the model in production.
-      tasks: Tasks that both have, by one rule for their labels.
+      tasks: Tasks that both have, with the same rule for their labels.
       not_compared: Why tasks of either are not compared, by name.
     """
 
@@ -101,7 +101,7 @@ class Baseline:
 
 
 def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
-    """Finds what a new backbone is compared with; None where nothing is in production yet.
+    """Finds the model that a new backbone is compared with; None if nothing is in production yet.
 
     Args:
       serving_dir: TF Serving's base path; its newest version is in production.
@@ -109,13 +109,13 @@ def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> 
       tasks: Names of the tasks that the new backbone has.
 
     Raises:
-      InputError: if what is in production was not pushed by a pipeline, or its model is gone.
+      InputError: if the version in production was not pushed by a pipeline, or its model is gone.
     """
     check_base_path(serving_dir)
-    found = version_directories(serving_dir)
-    if not found:
+    directories = version_directories(serving_dir)
+    if not directories:
         return None
-    version = found[max(found)]
+    version = directories[max(directories)]
     model = read_pushed_model(version)
     if not tf.io.gfile.isdir(model_artifact.serving_directory(model)):
         raise InputError(
@@ -131,18 +131,18 @@ def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> 
 def _explain_not_compared(
     served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]
 ) -> dict[str, str]:
-    """Why tasks of production or of a new backbone are not compared, by name."""
+    """Returns why tasks of production or of a new backbone are not compared, by name."""
     reasons = {
         **dict.fromkeys(tasks, "production does not predict it"),
         **dict.fromkeys(served.task_names, "the new backbone does not predict it"),
     }
     both = [task for task in tasks if task in served.task_names]
-    columns, given = raw_feature_spec(served), raw_feature_spec(spec)
-    odd = sorted(name for name, kind in columns.items() if given.get(name) != kind)
+    columns, present = raw_feature_spec(served), raw_feature_spec(spec)
+    missing = sorted(name for name, kind in columns.items() if present.get(name) != kind)
     for task in both:
         [old], [new] = served.select_tasks([task]), spec.select_tasks([task])
-        if odd:
-            reasons[task] = f"production reads {', '.join(odd)}, which these rows do not have"
+        if missing:
+            reasons[task] = f"production reads {', '.join(missing)}, which these rows do not have"
         elif _drop_known_truth(old) != _drop_known_truth(new):
             reasons[task] = "production was trained on labels by another rule"
         else:
@@ -158,10 +158,10 @@ def _drop_known_truth(task: Task) -> Task:
 
 
 def _read_served_spec(version: str) -> DatasetSpec:
-    """The features and tasks of an exported model.
+    """Returns the features and tasks of an exported model.
 
     Raises:
-      InputError: if it does not say them.
+      InputError: if its model card does not list them.
     """
     path = os.path.join(version, CARD)
     try:
@@ -169,28 +169,28 @@ def _read_served_spec(version: str) -> DatasetSpec:
             return from_plain(DatasetSpec, json.load(file)["spec"])
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
-            f"{path} does not say what the model in production reads and predicts; push to another "
-            "serving directory."
+            f"{path} does not list what the model in production reads and predicts; push to "
+            "another serving directory."
         ) from error
 
 
 def _find_newest(serving_dir: str) -> str:
     check_base_path(serving_dir)
-    found = version_directories(serving_dir)
-    if not found:
+    directories = version_directories(serving_dir)
+    if not directories:
         raise InputError(
             f"{serving_dir} holds no version, so there is no model to add a task to; run the "
-            "pre-training pipeline first (with another root, if this one remembers an earlier "
-            "push), or name a model by --base_model."
+            "pre-training pipeline first (with another root, if an earlier push is cached "
+            "in this one), or name a model by --base_model."
         )
-    return read_pushed_model(found[max(found)])
+    return read_pushed_model(directories[max(directories)])
 
 
 def _find_statistics(metadata: Metadata, examples: Artifact) -> Artifact:
     for execution in metadata.find_readers(examples):
-        found = metadata.read_outputs(execution).get("statistics", [])
-        if found and tf.io.gfile.exists(found[0].uri):
-            return found[0]
+        statistics = metadata.read_outputs(execution).get("statistics", [])
+        if statistics and tf.io.gfile.exists(statistics[0].uri):
+            return statistics[0]
     raise InputError(
         f"the statistics of the examples in {examples.uri} are gone; run the pre-training "
         "pipeline again."

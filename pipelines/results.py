@@ -1,4 +1,4 @@
-"""What a pipeline's run achieved: metrics by task, who rejected the model, what was pushed."""
+"""Results of a pipeline's run: metrics by task, rejections, and what was pushed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from pipelines.metadata import Artifact, Execution, Metadata
 
 
 class RunResults:
-    """What the last run of a pipeline achieved.
+    """Results of the last run of a pipeline.
 
     Args:
-      metadata: Where to read.
+      metadata: ML Metadata.
       executions: The run's executions by component.
     """
 
@@ -27,13 +27,13 @@ class RunResults:
         self._outputs = {node: metadata.read_outputs(e) for node, e in executions.items()}
 
     def artifact(self, node: str, output: str) -> Artifact:
-        """Returns what a component made."""
+        """Returns an output of a component."""
         [artifact] = self._outputs[node][output]
         return artifact
 
     @property
     def pushed(self) -> Artifact:
-        """What the pusher says: properties `pushed`, `pushed_destination`, `pushed_version`."""
+        """The pusher's output: properties `pushed`, `pushed_destination`, `pushed_version`."""
         return self.artifact("Pusher", "pushed_model")
 
     def load_metrics(self, model: str) -> dict[str, dict[str, float]]:
@@ -58,7 +58,7 @@ class RunResults:
     def make_score_rows(
         self, tasks: Sequence[Task], thresholds: Thresholds, old: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
-        """A row per task: its score, what it must reach, and production before and after.
+        """Returns a row per task: its score, its threshold, and production before and after.
 
         Args:
           tasks: All tasks of the data.
@@ -101,7 +101,7 @@ class RunResults:
         properties = self.pushed.properties
         if properties["pushed"]:
             return []
-        found = [
+        sentences = [
             f"task {row['task']!r} has {name} {row[name]:.4f}, below its threshold "
             f"{row['threshold']:.4f} by {row['threshold'] - row[name]:.4f}"
             for row in rows
@@ -109,25 +109,25 @@ class RunResults:
             if not row[name] >= row["threshold"]
         ]
         rejected_by = properties["rejected_by"].split(",")
-        if "evaluation" in rejected_by and not found:
+        if "evaluation" in rejected_by and not sentences:
             uri = self.artifact("Evaluator", "evaluation").uri
-            found.append(f"the Evaluator did not bless the model; see {uri}")
+            sentences.append(f"the Evaluator did not bless the model; see {uri}")
         for blessing, node in (
             ("frozen_tasks", "FrozenTaskValidator"),
             ("serving", "ServingCheck"),
         ):
             if blessing in rejected_by and "report" in self._outputs.get(node, {}):
                 uri = self.artifact(node, "report").uri
-                found += read_report(uri)["problems"]
-                found.append(f"see {uri}/report.html")
+                sentences += read_report(uri)["problems"]
+                sentences.append(f"see {uri}/report.html")
             elif blessing in rejected_by:
-                found.append("the model does not serve; see the log of InfraValidator")
-        found += [properties["lost_tasks"]] if "lost_tasks" in properties else []
-        return found
+                sentences.append("the model does not serve; see the log of InfraValidator")
+        sentences += [properties["lost_tasks"]] if "lost_tasks" in properties else []
+        return sentences
 
 
 def compute_trained_share(uri: str) -> list[dict[str, Any]]:
-    """A row for each training behind a model: parameters, and their share of joint training."""
+    """Returns a row per training of a model: parameters, and their share of joint training."""
     model = model_artifact.load(uri)
     backbone = model.backbone.model
     joint = backbone.joint_parameters()

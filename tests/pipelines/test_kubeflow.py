@@ -166,7 +166,9 @@ def test_what_cannot_be_compiled_leaves_the_file_as_it_was(tmp_path):
     output = tmp_path / "job.json"
     output.write_text("old")
     pipeline = pretrain.create_pipeline(dataclasses.replace(PRETRAIN, docker=True))
-    with pytest.raises(InputError, match="compiler knows no InfraValidator; compile the pipeline"):
+    with pytest.raises(
+        InputError, match="compiler does not support InfraValidator; compile the pipeline"
+    ):
         compile_pipeline(pipeline, IMAGE, str(output))
     assert output.read_text() == "old"
     assert os.listdir(tmp_path) == ["job.json"]
@@ -287,8 +289,8 @@ def test_the_program_compares_a_pre_training_where_production_has_tasks(tmp_path
 
 
 REFUSED = [
-    (["--pipeline_root=root"], "--pipeline_root=root is no object store"),
-    (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is no object store"),
+    (["--pipeline_root=root"], "--pipeline_root=root is not an object store"),
+    (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is not an object store"),
     (["--serving_dir=models"], "--serving_dir=models is relative to this machine's working"),
     (["--data_dir=data"], "--data_dir=data is relative to this machine's working"),
     (["--train_files=train/*.csv"], "--train_files=train/*.csv is relative to this"),
@@ -301,7 +303,7 @@ REFUSED = [
         ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
         "--tasks goes with --pipeline=pretrain, not with add_task",
     ),
-    (["--docker"], "Kubeflow's compiler knows no InfraValidator"),
+    (["--docker"], "Kubeflow's compiler does not support InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
     (["--least_score=click"], "--least_score=click: 'click' is not of the form name=number"),
@@ -361,7 +363,9 @@ def test_refusals(said, case):
 def test_a_refusal_ends_the_program_with_a_sentence(tmp_path):
     done = program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
     assert done.returncode == 1
-    assert done.stderr.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
+    assert done.stderr.startswith(
+        "mptrec-kubeflow: error: --pipeline_root=root is not an object store"
+    )
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

@@ -128,7 +128,9 @@ def test_the_program_prints_it_and_writes_it(lineage, three_runs, tmp_path):
 
 def test_what_no_pipeline_pushed(three_runs, tmp_path):
     copy = shutil.copytree(f"{three_runs.config.serving_dir}/3", tmp_path / "3")
-    with pytest.raises(InputError, match=r"knows no pipeline that pushed .*/3; give the metadata"):
+    with pytest.raises(
+        InputError, match=r"no record of a pipeline that pushed .*/3; give the metadata"
+    ):
         trace_model(str(copy))
     (copy / "assets.extra" / "pushed.json").unlink()
     with pytest.raises(InputError, match=r"/3 was not pushed by a pipeline"):
@@ -140,9 +142,11 @@ def test_metadata_that_is_not_there(three_runs, tmp_path):
         trace_model(f"{three_runs.config.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
     for content in ("", "no data base"):
         (tmp_path / "other.sqlite").write_text(content)
-        with pytest.raises(InputError, match=r"cannot read ML Metadata|knows no pipeline that"):
+        with pytest.raises(
+            InputError, match=r"cannot read ML Metadata|no record of a pipeline that"
+        ):
             trace_model(f"{three_runs.config.serving_dir}/3", str(tmp_path / "other.sqlite"))
-    with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
+    with pytest.raises(InputError, match=r"no metadata\.sqlite above .*; name it by"):
         find_metadata(str(tmp_path / "model"))
 
 

@@ -128,5 +128,5 @@ def test_what_cannot_be_compared_with_is_no_production(serve, tmp_path):
         production.find_baseline(base, SPEC, ("buy",))
     serve(SPEC, 3)
     (tmp_path / "models" / "3" / CARD).write_text("{}")
-    with pytest.raises(InputError, match="does not say what the model in production reads"):
+    with pytest.raises(InputError, match="does not list what the model in production reads"):
         production.find_baseline(base, SPEC, ("buy",))
