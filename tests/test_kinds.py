@@ -1,4 +1,4 @@
-"""Registries: built-in kinds on demand, kinds of one's own by one call or as a plug-in."""
+"""Registries: built-in kinds on demand, custom kinds by one call or as a plug-in."""
 
 import os
 import subprocess

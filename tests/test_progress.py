@@ -1,4 +1,4 @@
-"""What is said while work goes on: on a terminal, and anywhere else."""
+"""What is printed while work goes on: on a terminal, and anywhere else."""
 
 import os
 import re
@@ -30,12 +30,12 @@ LINES = [f"joint   epoch   {n} of 3   {'   '.join(PARTS)}" for n in (1, 2)]
 
 @pytest.fixture
 def on_a_terminal(run_on_terminal):
-    """What CODE says on a terminal of 80 columns."""
+    """Returns what CODE prints on a terminal of 80 columns."""
 
     def run(**environment):
-        status, told = run_on_terminal([sys.executable, "-c", CODE], **environment)
+        status, printed = run_on_terminal([sys.executable, "-c", CODE], **environment)
         assert status == 0
-        return told
+        return printed
 
     return run
 
@@ -53,26 +53,26 @@ def test_off_a_terminal_an_epoch_is_one_line():
 
 
 def test_a_dumb_terminal_gets_the_lines_alone(on_a_terminal):
-    told = on_a_terminal(TERM="dumb")
-    assert told.splitlines() == [*LINES, "preparing: 110 rows, 0 s"]
+    printed = on_a_terminal(TERM="dumb")
+    assert printed.splitlines() == [*LINES, "preparing: 110 rows, 0 s"]
 
 
 def test_a_terminal_has_bars_and_breaks_no_number(on_a_terminal):
-    told = on_a_terminal()
-    assert "━" in told
-    assert re.search(r"\x1b\[3\d", told)  # colours
+    printed = on_a_terminal()
+    assert "━" in printed
+    assert re.search(r"\x1b\[3\d", printed)  # colours
     for part in PARTS:
-        assert told.count(part) == 2
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
-    said = [line for line in re.split(r"[\r\n]", text) if "loss" in line]
-    assert max(map(len, said)) < 80
-    assert said[0].startswith("joint   epoch   1 of 3   task_0: loss")
+        assert printed.count(part) == 2
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed)
+    lines = [line for line in re.split(r"[\r\n]", text) if "loss" in line]
+    assert max(map(len, lines)) < 80
+    assert lines[0].startswith("joint   epoch   1 of 3   task_0: loss")
 
 
 def test_no_color_takes_colours_and_leaves_the_bar(on_a_terminal):
-    told = on_a_terminal(NO_COLOR="1")
-    assert "━" in told
-    assert not re.search(r"\x1b\[[0-9;]*3\d", told)
+    printed = on_a_terminal(NO_COLOR="1")
+    assert "━" in printed
+    assert not re.search(r"\x1b\[[0-9;]*3\d", printed)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_parts_are_not_broken(width, text):
     assert fitted(["run", "a: 1", "b: 2"], width) == text
 
 
-def test_long_work_says_how_far_it_is(monkeypatch, capsys):
+def test_long_work_prints_its_progress(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_SECONDS", 0.0)
     with counting("comparing", 100) as on_rows:
         on_rows(40)
@@ -99,7 +99,7 @@ def test_long_work_says_how_far_it_is(monkeypatch, capsys):
     ]
 
 
-def test_work_that_fails_does_not_say_that_it_is_done(capsys):
+def test_work_that_fails_is_not_reported_as_done(capsys):
     def fail():
         with counting("comparing", 0, "steps") as on_steps:
             on_steps(1)

@@ -14,7 +14,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.training.batches import load_rows
 
 
-def test_a_model_says_what_was_added_to_what(model, grown, both):
+def test_a_model_records_its_lineage(model, grown, both):
     assert model_artifact.read_lineage(model.uri) == (None, None)
     assert model_artifact.read_lineage(grown.uri) == ("share", model.uri)
     assert model_artifact.read_lineage(both.uri) == ("purchase", grown.uri)
@@ -22,7 +22,7 @@ def test_a_model_says_what_was_added_to_what(model, grown, both):
     assert model_artifact.list_added_tasks(both.uri) == ["purchase", "share"]
 
 
-def test_a_model_is_whole_when_all_others_are_gone(both, tmp_path, copy_artifact):
+def test_a_model_is_complete_when_all_others_are_gone(both, tmp_path, copy_artifact):
     """Nothing in the copy leads back to where it was."""
     copy = copy_artifact(both, tmp_path / "copy")
     loaded = model_artifact.load(f"{copy.uri}/")
@@ -40,11 +40,11 @@ def test_expected_rows_are_the_first_validation_rows(grown, examples):
     assert rows == stored.numpy().tolist()
     assert len(rows) == 200
     served = tf.saved_model.load(model_artifact.serving_directory(grown.uri))
-    answers = served.signatures["serving_default"](examples=tf.constant(rows))
-    assert outputs.keys() == answers.keys() == {"click", "like", "share"}
+    predictions = served.signatures["serving_default"](examples=tf.constant(rows))
+    assert outputs.keys() == predictions.keys() == {"click", "like", "share"}
     for task, values in outputs.items():
         assert values.shape == (200,)
-        np.testing.assert_allclose(values, answers[task], atol=1e-6)
+        np.testing.assert_allclose(values, predictions[task], atol=1e-6)
 
 
 def test_at_most_256_rows_are_expected(model, examples, transform_graph, tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ def test_at_most_256_rows_are_expected(model, examples, transform_graph, tmp_pat
     assert copied.fingerprint == backbone.fingerprint
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_something_else_than_a_model_is_rejected(tmp_path):
     with pytest.raises(InputError, match=r"holds no model of these pipelines \(model\.json is mis"):
         model_artifact.load(str(tmp_path))
     for damaged in ("{", "[]", json.dumps({"added": None})):
@@ -70,7 +70,7 @@ def test_what_is_no_model_is_refused(tmp_path):
             model_artifact.load(str(tmp_path))
 
 
-def test_a_package_of_another_backbone_is_refused(grown, tmp_path, copy_artifact):
+def test_a_package_of_another_backbone_is_rejected(grown, tmp_path, copy_artifact):
     copy_artifact(grown, tmp_path / "copy")
     path = tmp_path / "copy" / "Tasks" / "share" / "task.json"
     description = json.loads(path.read_text())

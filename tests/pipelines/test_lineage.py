@@ -73,7 +73,7 @@ def test_the_checks_of_a_run_are_its_own(lineage, three_runs):
         assert {check["run"]["run"] for check in checks} == {training["run"]["run"]}
         assert len(checks) == (4 if training["package"] else 3)
         assert set(training["tasks"]) <= set(training["evaluations"][0]["scores"]["candidate"])
-    # What the pusher of version 3 read, and what read the model of version 2, say the same.
+    # The inputs of version 3's pusher and the readers of version 2's model lead to the same.
     older = trace_model(f"{three_runs.config.serving_dir}/2/")
     assert older["version"] == f"{three_runs.config.serving_dir}/2"
     assert older["trainings"] == lineage["trainings"][1:]
@@ -93,7 +93,7 @@ def test_the_tree_shows_it(lineage):
     assert "not blessed" not in text
 
 
-def test_the_tree_shows_a_refusal_and_a_task_without_auc(lineage):
+def test_the_tree_shows_a_rejection_and_a_task_without_auc(lineage):
     changed = json.loads(json.dumps(lineage))
     changed["trainings"][0]["blessings"][0]["blessed"] = False
     changed["trainings"][0]["evaluations"][0]["scores"]["candidate"]["share"] = None
@@ -167,12 +167,12 @@ def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
         "evaluation": three_runs.results[0].artifact("Evaluator", "evaluation").uri,
         "examples": first["data"]["uri"],
     }[part]
-    shutil.move(uri, tmp_path / "aside")
+    shutil.move(uri, tmp_path / "moved")
     try:
         with pytest.raises(InputError, match=message):
             trace_model(f"{three_runs.config.serving_dir}/3")
     finally:
-        shutil.move(tmp_path / "aside", uri)
+        shutil.move(tmp_path / "moved", uri)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
         (["--model=nowhere", "--output=no/such/file.json"], "there is no directory no/such"),
     ],
 )
-def test_the_program_refuses_in_a_sentence(flags, message):
+def test_the_program_rejects_flags_in_a_sentence(flags, message):
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.lineage", *flags],
         cwd=ROOT,

@@ -50,10 +50,10 @@ def test_the_first_run_has_nothing_to_compare_with(tmp_path):
 def test_the_newest_version_is_compared_on_the_tasks_that_both_have(serve, tmp_path):
     serve(SPEC, 1)
     served = replace(SPEC, tasks=(*SPEC.tasks[:1], BinaryTask("sell", "sold", ("yes",))))
-    found = production.find_baseline(serve(served, 2), SPEC, ("stay", "buy"))
-    assert found.model == str(tmp_path / "root" / "2")
-    assert found.tasks == ("buy",)
-    assert found.not_compared == {
+    baseline = production.find_baseline(serve(served, 2), SPEC, ("stay", "buy"))
+    assert baseline.model == str(tmp_path / "root" / "2")
+    assert baseline.tasks == ("buy",)
+    assert baseline.not_compared == {
         "stay": "production does not predict it",
         "sell": "the new backbone does not predict it",
     }
@@ -63,11 +63,11 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
     longer = replace(SPEC.tasks[1], above=60.0)
     # A truth that only simulated data have makes no other rule.
     known = replace(SPEC.tasks[0], known_probability="truth")
-    found = production.find_baseline(
+    baseline = production.find_baseline(
         serve(replace(SPEC, tasks=(known, longer))), SPEC, ("buy", "stay")
     )
-    assert found.tasks == ("buy",)
-    assert found.not_compared == {"stay": "production was trained on labels by another rule"}
+    assert baseline.tasks == ("buy",)
+    assert baseline.not_compared == {"stay": "production was trained on labels by another rule"}
 
 
 def test_a_task_of_another_kind_than_binary_is_compared(serve):
@@ -112,13 +112,13 @@ def test_a_task_of_another_kind_than_binary_is_compared(serve):
     ],
 )
 def test_production_is_compared_where_rows_have_what_it_reads(serve, features, compared):
-    found = production.find_baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
-    assert found.tasks == compared
-    reason = found.not_compared.get("buy", "")
+    baseline = production.find_baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
+    assert baseline.tasks == compared
+    reason = baseline.not_compared.get("buy", "")
     assert bool(compared) != ("device" in reason and "which these rows do not have" in reason)
 
 
-def test_what_cannot_be_compared_with_is_no_production(serve, tmp_path):
+def test_a_production_model_that_cannot_be_compared_is_rejected(serve, tmp_path):
     base = serve(SPEC)
     (tmp_path / "root" / "1" / "Format-Serving").rmdir()
     with pytest.raises(InputError, match=r"/1 in production is a copy of .*/root/1, which is gone"):
