@@ -41,7 +41,7 @@ class Comparison:
 def compare(
     candidate: str, base: str, examples: str, split: str, *, max_rows: int = 10_000
 ) -> Comparison:
-    """Compares two Model artifacts: backbones, tasks, and the answers on all rows of a split.
+    """Compares two Model artifacts: backbones, tasks, and predictions on all rows of a split.
 
     Args:
       candidate: URI of the new model.

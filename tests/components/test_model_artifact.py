@@ -103,5 +103,5 @@ def test_programs_prepare_data_by_its_backbone(model, examples, synthetic, tmp_p
         np.testing.assert_array_equal(
             mine[name].numpy()[my_order], theirs[name].numpy()[their_order]
         )
-    # The graph that was written with the data says its shapes, too.
+    # The graph that was written with the data has its shapes, too.
     assert has_schema(data.transform_dir)
