@@ -23,7 +23,7 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: pipeline
-pipeline: venv ## Run both pipelines, from data to a pushed model that answers [DATASET, DATA_DIR, SEED, OUTPUT]
+pipeline: venv ## Run both pipelines, from data to a pushed model [DATASET, DATA_DIR, SEED, OUTPUT]
 	.venv/bin/python -m pipelines.local --dataset "$(DATASET)" --root "$(OUTPUT)" \
 	  $(if $(DATA_DIR),--data_dir "$(DATA_DIR)") $(if $(SEED),--seed "$(SEED)")
 
@@ -41,7 +41,7 @@ venv: ## Make .venv, or bring it up to date [PYTHON]
 	@PYTHON="$(PYTHON)" requirements/setup_venv.sh
 
 .PHONY: lock
-lock: ## Resolve requirements/*.in into the lock files anew [LOCK_FLAGS]
+lock: ## Resolve requirements/*.in into the lock files again [LOCK_FLAGS]
 	requirements/lock.sh $(LOCK_FLAGS)
 
 .PHONY: clean

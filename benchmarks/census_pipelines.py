@@ -58,7 +58,7 @@ def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     with open(metrics_file, encoding="utf-8") as file:
         evaluated = json.load(file)["tasks"]
     metadata = Metadata(f"{root}/metadata.sqlite")
-    metrics = RunResults(metadata, metadata.last_run(ADD_TASK)).metrics("candidate")
+    metrics = RunResults(metadata, metadata.read_last_run(ADD_TASK)).load_metrics("candidate")
     source = open_source("census_income", data_dir=data_dir)
     versions = [LoadedModel(f"{served}/{version}") for version in (1, 2)]
     if not same_predictions(*versions, source, "test", OLD):

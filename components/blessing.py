@@ -1,4 +1,4 @@
-"""Blessings: whether a validator lets a model pass, in the way that TFX keeps it."""
+"""Blessings: whether a validator accepts a model, stored as TFX stores it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ def bless(blessing: Artifact, model: Artifact, blessed: bool) -> None:
     blessing.set_string_custom_property(key, model.uri)
 
 
-def rejections(input_dict: Mapping[str, Sequence[Artifact]]) -> list[str]:
-    """Names of the inputs that are blessings and do not bless."""
-    found = []
+def find_rejections(input_dict: Mapping[str, Sequence[Artifact]]) -> list[str]:
+    """Returns the names of inputs that are blessings and reject the model."""
+    names = []
     for name, artifacts in input_dict.items():
         if not artifacts:
             continue
         blessing: Any = artifact_utils.get_single_instance(list(artifacts))
         if blessing.type_name == "ModelBlessing" and not model_utils.is_model_blessed(blessing):
-            found.append(name)
+            names.append(name)
         if blessing.type_name == "InfraBlessing" and not model_utils.is_infra_validated(blessing):
-            found.append(name)
-    return found
+            names.append(name)
+    return names

@@ -1,13 +1,13 @@
-"""What a Model artifact of these pipelines holds, beside TFX's own place for the SavedModel.
+"""The layout of a Model artifact of these pipelines, beside TFX's own place for the SavedModel.
 
     <uri>/
       Format-Serving/    the SavedModel: raw columns in, a prediction per task out
       Backbone/          the backbone, which stage 2 needs (`mptrec_tf.artifacts.backbones`)
       Tasks/<task>/      a package of each task that was added (`mptrec_tf.artifacts.task_packages`)
-      Expected/          some rows and what the trainer's own model says of them
+      Expected/          some rows and the predictions of the trainer's own model
       model.json         which task was added last, and to which model
 
-A model is whole: the next task can be added to it when everything else is gone.
+A model is complete: the next task can be added to it when everything else is gone.
 """
 
 import dataclasses
@@ -36,10 +36,10 @@ _EXPECTED_ROWS = 256
 
 @dataclasses.dataclass(frozen=True)
 class ModelArtifact:
-    """A Model artifact that was loaded.
+    """A loaded Model artifact.
 
     Attributes:
-      uri: str. Where it is.
+      uri: str. Its URI.
       backbone: The backbone, its fingerprint checked.
       packages: The tasks that were added.
       added: Optional str. The task that was added last.
@@ -65,21 +65,21 @@ class ModelArtifact:
 
 
 def serving_directory(uri: str) -> str:
-    """Where the SavedModel is."""
+    """Returns where the SavedModel is."""
     return os.path.join(uri, SERVING)
 
 
 def backbone_directory(uri: str) -> str:
-    """Where the backbone is."""
+    """Returns where the backbone is."""
     return os.path.join(uri, "Backbone")
 
 
 def package_directory(uri: str, task: str) -> str:
-    """Where the package of an added task is."""
+    """Returns where the package of an added task is."""
     return os.path.join(uri, "Tasks", task)
 
 
-def lineage(uri: str) -> tuple[str | None, str | None]:
+def read_lineage(uri: str) -> tuple[str | None, str | None]:
     """Returns the task that a model added last, and the URI of the model it was added to.
 
     Raises:
@@ -94,8 +94,8 @@ def lineage(uri: str) -> tuple[str | None, str | None]:
         return content["added"], content["base"]
 
 
-def added_tasks(uri: str) -> list[str]:
-    """Names of the tasks that were added, in alphabetical order."""
+def list_added_tasks(uri: str) -> list[str]:
+    """Returns the names of the tasks that were added, in alphabetical order."""
     directory = os.path.join(uri, "Tasks")
     if not tf.io.gfile.isdir(directory):
         return []
@@ -103,15 +103,17 @@ def added_tasks(uri: str) -> list[str]:
 
 
 def load(uri: str) -> ModelArtifact:
-    """Reads a model.
+    """Loads a model.
 
     Raises:
       InputError: if there is none, or its backbone or a package was changed.
     """
     uri = uri.rstrip("/")
-    added, base = lineage(uri)
+    added, base = read_lineage(uri)
     backbone = load_backbone(backbone_directory(uri))
-    packages = [load_package(package_directory(uri, task), backbone) for task in added_tasks(uri)]
+    packages = [
+        load_package(package_directory(uri, task), backbone) for task in list_added_tasks(uri)
+    ]
     return ModelArtifact(uri, backbone, tuple(packages), added, base)
 
 
@@ -124,13 +126,13 @@ def write(
     added: str | None = None,
     base: str | None = None,
 ) -> None:
-    """Writes a model whose parts may be elsewhere still.
+    """Writes a model, whose parts may still be elsewhere.
 
     Args:
-      uri: Where to.
+      uri: Where to write it.
       backbone: The backbone; copied unless it is in place.
       packages: The tasks that were added; copied unless they are in place.
-      data: Whose validation rows the serving check will ask about.
+      data: The serving check will use their first validation rows.
       added: The task that was added last.
       base: The URI of the model that it was added to.
     """
@@ -150,20 +152,20 @@ def _expected_files(uri: str) -> tuple[str, str]:
 
 
 def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
-    """Keeps rows and what the model in memory says of them, before it goes through a file."""
+    """Saves rows and the predictions of the model in memory, to check the exported one with."""
     examples, outputs = _expected_files(uri)
     serialized = next(iter(read_serialized_examples(data.directory, "validation", _EXPECTED_ROWS)))
     columns = tf.io.parse_example(serialized, raw_feature_spec(model.spec))
-    answers = tf.function(model.predict)(columns)
+    predictions = tf.function(model.predict)(columns)
     tf.io.gfile.makedirs(os.path.dirname(examples))
     with tf.io.TFRecordWriter(examples) as writer:
         for example in serialized.numpy():
             writer.write(example)
-    save_arrays(outputs, {name: answer.numpy() for name, answer in answers.items()})
+    save_arrays(outputs, {name: values.numpy() for name, values in predictions.items()})
 
 
-def expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
-    """Returns serialized examples, and the predictions [n] by task that a server should answer.
+def read_expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
+    """Returns serialized examples, and the predictions [n] by task that a server should return.
 
     Raises:
       InputError: if they are missing or damaged.

@@ -1,4 +1,4 @@
-"""TFX Transform's way to `mptrec_tf.data.transform.graph`."""
+"""Adapts `mptrec_tf.data.transform.graph` to TFX Transform."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,18 +15,18 @@ def preprocessing_fn(
 ) -> dict[str, tf.Tensor]:
     """Packs the features of raw examples; the spec comes as JSON in `custom_config["spec"]`."""
     spec = DatasetSpec.from_json(custom_config["spec"])
-    columns = {name: _one_value(name, inputs) for name in spec.feature_names}
+    columns = {name: _flatten_column(name, inputs) for name in spec.feature_names}
     return make_preprocessing_fn(spec)(columns)
 
 
-def _one_value(name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
-    """A column [B] of what TFX reads as [B] or [B, 1].
+def _flatten_column(name: str, inputs: Mapping[str, Any]) -> tf.Tensor:
+    """Returns a column [B], which TFX reads as [B] or [B, 1].
 
     Raises:
-      InputError: if the schema lacks the column, or does not say that it has one value.
+      InputError: if the schema lacks the column, or does not declare that it has one value.
     """
     if name not in inputs:
-        raise InputError(f"the schema has no feature {name!r}, which the spec asks for.")
+        raise InputError(f"the schema has no feature {name!r}, which the spec needs.")
     column = inputs[name]
     if not isinstance(column, tf.Tensor) or column.shape[1:].num_elements() != 1:
         raise InputError(

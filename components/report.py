@@ -1,4 +1,4 @@
-"""Reports that components leave behind: one JSON for programs, one HTML for people."""
+"""Reports that components write: one JSON for programs, one HTML for people."""
 
 import html
 import json
@@ -25,7 +25,7 @@ th { background: #eee; }
 class Report(Artifact):
     """A component's report: report.json and report.html."""
 
-    TYPE_NAME = "mptrec.Report"  # with a namespace, as Kubeflow Pipelines wants it
+    TYPE_NAME = "mptrec.Report"  # with a namespace, which Kubeflow Pipelines requires
 
 
 def write_report(
@@ -37,9 +37,9 @@ def write_report(
     """Writes a report.
 
     Args:
-      uri: Where to.
+      uri: Where to write it.
       title: Heading of the HTML.
-      content: What the JSON holds.
+      content: Of the JSON.
       tables: Rows by heading, for the HTML.
     """
     tf.io.gfile.makedirs(uri)
@@ -48,13 +48,13 @@ def write_report(
     for heading, rows in tables.items():
         parts.append(f"<h2>{html.escape(heading)}</h2>")
         frame = pd.DataFrame(list(rows))
-        # Nine digits tell any two float32 apart.
+        # Nine digits distinguish any two float32.
         parts.append(frame.to_html(index=False, float_format="{:.9g}".format))
     page = f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
     write_file(os.path.join(uri, _HTML), f"{page}<style>{_STYLE}</style>" + "\n".join(parts))
 
 
 def read_report(uri: str) -> dict[str, Any]:
-    """Returns what a report's JSON holds."""
+    """Returns the content of a report's JSON."""
     with tf.io.gfile.GFile(os.path.join(uri, _JSON)) as file:
         return json.load(file)

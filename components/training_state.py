@@ -1,4 +1,4 @@
-"""Where a component keeps the state of an unfinished training, so that the next run goes on."""
+"""Stores the state of an unfinished training where the next run of a component finds it."""
 
 import contextlib
 import hashlib
@@ -18,13 +18,14 @@ from mptrec_tf.training.run_context import LOGS
 def training_state(fn_args: FnArgs, directory: str, **depends_on: Any) -> Iterator[str]:
     """Yields the directory of a training's state; it is removed when the block ends well.
 
-    A component that is started again writes to another place: the state has to be found by what
+    A component that is started again has another output directory, so the state is stored by what
     the training depends on.
 
     Args:
       fn_args: Whose `model_run_dir` gets TensorBoard's logs.
-      directory: Where unfinished trainings are kept.
-      **depends_on: Names what is trained: what differs, is another training.
+      directory: Of all unfinished trainings.
+      **depends_on: Everything that the training depends on, as plain data; a difference in it makes
+        another training.
     """
     key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
     work = os.path.join(directory, key)
@@ -33,7 +34,7 @@ def training_state(fn_args: FnArgs, directory: str, **depends_on: Any) -> Iterat
     tf.io.gfile.rmtree(work)
 
 
-def examples_directory(fn_args: FnArgs) -> str:
-    """The URI of the examples that a trainer was given."""
+def find_examples(fn_args: FnArgs) -> str:
+    """Returns the URI of the examples that a trainer was given."""
     [pattern] = fn_args.train_files
     return os.path.dirname(os.path.dirname(pattern))

@@ -3,8 +3,8 @@
     RawExampleGen -> StatisticsGen -> ExampleValidator (the backbone's schema) -> DataGate (drift)
       -> PromptTuner -> FrozenTaskValidator, Evaluator (against production), ServingCheck -> Pusher
 
-What is in production is decided by the serving directory, not by what some pipeline blessed last:
-the models are imported by their URIs, which keeps their lineage, because ML Metadata knows them.
+The serving directory decides which model is in production, not the last blessing of a pipeline. The
+models are imported by their URIs, which preserves their lineage, because ML Metadata has them.
 """
 
 from tfx.orchestration.pipeline import Pipeline
@@ -17,7 +17,7 @@ from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
 
 
@@ -26,6 +26,20 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
 
     Raises:
       InputError: for unknown tasks, thresholds or slices.
+
+    Example:
+      current = production.find(common.serving_dir, "share", common.metadata_path)
+      config = make_add_task_config(
+          common,
+          "share",
+          NewTaskConfig(head="prompt"),
+          base_model=current.base_model,
+          production_model=current.model,
+          production_tasks=current.tasks,
+          schema=current.schema,
+          statistics=current.statistics,
+      )
+      run(create_pipeline(config), common.metadata_path)
     """
     spec = config.source.make_spec()
     task = config.tuner.task
@@ -83,7 +97,7 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
         eval_config=eval_config,
         example_splits=[EVALUATION_SPLIT],
     )
-    check = serving_check(config, example_gen, model)
+    check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,

@@ -1,4 +1,4 @@
-"""Parts that both pipelines have."""
+"""Parts of both pipelines."""
 
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.common.importer import Importer
@@ -15,10 +15,10 @@ from pipelines.config import PipelineConfig
 from pipelines.defaults import TF_SERVING_TAG
 
 
-def serving_check(
+def make_serving_check(
     config: PipelineConfig, examples: RawExampleGen, model: BaseChannel
 ) -> BaseComponent:
-    """TFX's InfraValidator where Docker runs, otherwise a fresh process."""
+    """Returns TFX's InfraValidator where Docker runs, otherwise the check in a fresh process."""
     if not config.docker:
         return ServingCheck(model)
     return InfraValidator(
@@ -39,7 +39,7 @@ def serving_check(
 
 
 def import_artifact(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:
-    """Returns a component that hands on an artifact that is there already, with its lineage."""
+    """Returns a component that imports an existing artifact with its lineage."""
     return Importer(source_uri=uri, artifact_type=artifact_type).with_id(name)
 
 

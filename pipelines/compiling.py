@@ -11,7 +11,7 @@ from mptrec_tf.storage.directories import write_file
 
 
 def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:
-    """Writes a pipeline as Kubeflow reads it; the file appears whole or not at all.
+    """Writes a pipeline in Kubeflow's format; the file appears complete or not at all.
 
     Args:
       pipeline: A TFX pipeline.
@@ -20,8 +20,11 @@ def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:
         ends in .yaml.
 
     Raises:
-      InputError: for a component that Kubeflow's compiler does not know, another ending, or a
+      InputError: for a component that Kubeflow's compiler does not support, another ending, or a
         file that cannot be written.
+
+    Example:
+      compile_pipeline(pretrain.create_pipeline(config), "registry/image:1", "pretrain.json")
     """
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow  # kfp is slow
 
@@ -30,8 +33,8 @@ def compile_pipeline(pipeline: Pipeline, image: str, output: str) -> None:
         raise InputError(f"{output} ends neither in .json (a job) nor in .yaml (its spec alone).")
     if any(isinstance(component, InfraValidator) for component in pipeline.components):
         raise InputError(
-            "Kubeflow's compiler knows no InfraValidator; compile the pipeline without --docker: "
-            "the candidate is then checked in a fresh process."
+            "Kubeflow's compiler does not support InfraValidator; compile the pipeline without "
+            "--docker: the candidate is then checked in a fresh process."
         )
     with tempfile.TemporaryDirectory() as directory:
         # TFX's entry point imports TensorFlow before this package can select its Keras.

@@ -1,4 +1,4 @@
-"""What the two pipelines need to know, as plain data.
+"""The configurations of the two pipelines, as plain data.
 
 Imports neither TensorFlow nor TFX: flags take their defaults and choices from here.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from components.example_gen.source import SourceConfig
 
-# What a user calls the pipelines, in the order in which they run.
+# The names that users give the pipelines, in the order in which they run.
 PIPELINES = ("pretrain", "add_task")
 # Their names in ML Metadata.
 PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
@@ -30,13 +30,13 @@ EVALUATION_SPLIT = "test"
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
-    """What both pipelines need.
+    """The common part of both pipelines' configurations.
 
     Attributes:
       root: str. Directory of everything that the pipeline makes (TFX's pipeline root).
       serving_dir: str. TF Serving's base path of the model, where versions are pushed.
       source: The data set.
-      gate: What the data gate lets pass.
+      gate: Limits of the data gate.
       thresholds: What every task must reach.
       slices: Lists of feature columns to evaluate by.
       beam_args: Flags of the Beam runner, for every component that runs on Beam.
@@ -60,18 +60,18 @@ class PipelineConfig:
 
     @property
     def state_dir(self) -> str:
-        """Where the state of unfinished trainings is kept."""
+        """Directory of the state of unfinished trainings."""
         return f"{self.root}/unfinished"
 
     @property
     def metadata_path(self) -> str:
-        """The local runner's ML Metadata (SQLite)."""
+        """Path of the local runner's ML Metadata (SQLite)."""
         return f"{self.root}/metadata.sqlite"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainConfig(PipelineConfig):
-    """The pre-training pipeline.
+    """The configuration of the pre-training pipeline.
 
     Attributes:
       trainer: Tasks and hyper-parameters.
@@ -92,7 +92,7 @@ class PretrainConfig(PipelineConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AddTaskConfig(PipelineConfig):
-    """The pipeline that adds a task to the model in production.
+    """The configuration of the pipeline that adds a task to the model in production.
 
     `pipelines.production` finds the URIs in ML Metadata. Each may be a parameter of the run.
 
@@ -100,7 +100,7 @@ class AddTaskConfig(PipelineConfig):
       tuner: The new task and hyper-parameters.
       base_model: URI of the Model artifact that the task joins.
       production_model: URI of the Model artifact in production.
-      production_tasks: Tasks that it answers.
+      production_tasks: Tasks that it predicts.
       schema: URI of the schema that the backbone's data were validated by.
       statistics: URI of the statistics of the backbone's data.
     """
@@ -113,7 +113,7 @@ class AddTaskConfig(PipelineConfig):
     statistics: str | RuntimeParameter
 
 
-def pretrain_config(
+def make_pretrain_config(
     common: PipelineConfig,
     tasks: Sequence[str],
     training: Mapping[str, Any],
@@ -123,7 +123,7 @@ def pretrain_config(
     """Returns the configuration of the pre-training pipeline.
 
     Args:
-      common: What both pipelines need.
+      common: The common part.
       tasks: Tasks to pre-train on.
       training: Fields of `TrainingConfig` that differ from `defaults.STAGE_1`.
       model: Which model, a name in `MODELS`.
@@ -131,23 +131,23 @@ def pretrain_config(
     """
     how = dataclasses.replace(STAGE_1, **training)
     trainer = PretrainingConfig(tuple(tasks), model, training=how)
-    return PretrainConfig(**_fields(common), trainer=trainer, **fields)
+    return PretrainConfig(**_get_fields(common), trainer=trainer, **fields)
 
 
-def add_task_config(
+def make_add_task_config(
     common: PipelineConfig, task: str, how: NewTaskConfig, **fields: Any
 ) -> AddTaskConfig:
     """Returns the configuration of the pipeline that adds a task.
 
     Args:
-      common: What both pipelines need.
+      common: The common part.
       task: The new task.
-      how: How it is learnt.
+      how: How it is trained.
       **fields: Fields of `AddTaskConfig` that both pipelines do not have.
     """
-    return AddTaskConfig(**_fields(common), tuner=PromptTunerConfig(task, how), **fields)
+    return AddTaskConfig(**_get_fields(common), tuner=PromptTunerConfig(task, how), **fields)
 
 
-def _fields(config: PipelineConfig) -> dict[str, Any]:
-    """The fields of what both pipelines need, as they are."""
+def _get_fields(config: PipelineConfig) -> dict[str, Any]:
+    """Returns the fields of the common part by name, not as plain data."""
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(PipelineConfig)}

@@ -1,10 +1,13 @@
-"""What holds where a pipeline is not told; imports neither TensorFlow nor TFX, as flags need it."""
+"""Defaults of the pipelines; imports neither TensorFlow nor TFX, as flags need them."""
 
 import dataclasses
 
 from mptrec_tf.training.configurations import TrainingConfig
 
-# How pre-training is trained: for fewer epochs than by itself.
+# The data set where flags name none.
+DATASET = "synthetic"
+
+# Pre-training: fewer epochs than `mptrec-pretrain` has by default.
 STAGE_1 = dataclasses.replace(TrainingConfig(), epochs=20)
 
 # The TF Serving that a candidate is checked with: the image that serves, as saved_models/ pins it.

@@ -1,4 +1,4 @@
-"""Flags of all programs that make the pipelines, whatever engine runs them."""
+"""Flags of all programs that make pipelines, whichever engine runs them."""
 
 from __future__ import annotations
 
@@ -84,28 +84,28 @@ DROP_TASKS = flags.DEFINE_bool(
 )
 
 
-def numbers(flag: flags.FlagHolder) -> dict[str, float]:
-    """Returns the numbers of a list flag such as a=1,b=2.
+def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
+    """Returns the numbers of a list flag such as a=1,b=2 by name.
 
     Raises:
       InputError: for an item that is not of this form.
     """
-    found = {}
+    values = {}
     for item in flag.value:
         name, _, value = item.partition("=")
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError as error:
             raise InputError(
                 f"--{flag.name}={','.join(flag.value)}: {item!r} is not of the form name=number."
             ) from error
-    return found
+    return values
 
 
-def pipeline_config(
+def make_pipeline_config(
     root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
 ) -> PipelineConfig:
-    """Returns what the flags say of both pipelines.
+    """Returns the common part of both pipelines' configurations, from the flags.
 
     Args:
       root: Directory of everything that the pipelines make.
@@ -121,39 +121,39 @@ def pipeline_config(
         root=root,
         serving_dir=serving_dir,
         source=source,
-        gate=GateConfig(max_drift_of=numbers(MAX_DRIFT)),
-        thresholds=Thresholds(numbers(LEAST), margin=MARGIN.value),
-        slices=slices(),
+        gate=GateConfig(max_drift_of=parse_numbers(MAX_DRIFT)),
+        thresholds=Thresholds(parse_numbers(LEAST), margin=MARGIN.value),
+        slices=parse_slices(),
         beam_args=beam_args,
         docker=DOCKER.value,
         **fields,
     )
 
 
-def new_task_config() -> NewTaskConfig:
-    """Returns how the flags want the new task learnt."""
-    return NewTaskConfig(HEAD.value, training=training_fields())
+def make_new_task_config() -> NewTaskConfig:
+    """Returns how the new task is trained, from the flags."""
+    return NewTaskConfig(HEAD.value, training=read_training_fields())
 
 
-def slices() -> list[list[str]]:
+def parse_slices() -> list[list[str]]:
     """Returns the columns of each slice."""
     return [columns.split("+") for columns in SLICES.value]
 
 
-def training_fields() -> dict[str, int]:
-    """The fields of `TrainingConfig` that the flags give; the seed always."""
+def read_training_fields() -> dict[str, int]:
+    """Returns the fields of `TrainingConfig` that the flags set, and always the seed."""
     return {f.name: f.value for f in (EPOCHS, PATIENCE, SEED) if f.value is not None}
 
 
-def absolute(path: str) -> str:
-    """Returns a path as it is called from wherever it is read; a remote one has such a name."""
+def make_absolute(path: str) -> str:
+    """Returns an absolute path, which is valid in every process; remote paths already are."""
     if path.startswith("tfds:"):
         return path
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 
 def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
-    """Rejects names that are no tasks of the data set that the flags name; imports no TFX.
+    """Rejects names that are not tasks of the flags' data set; imports no TFX.
 
     Args:
       tasks: Names of tasks.
@@ -171,15 +171,15 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
         make_built_in_spec(dataset, tasks or None)
 
 
-def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
+def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
     """Returns the `SourceConfig` of the data set that the flags name.
 
     Args:
-      tasks: Names of all tasks of a built-in data set, those to come among them.
+      tasks: Names of all tasks of a built-in data set, including later ones.
       default: The data set where the flags name none.
 
     Raises:
-      InputError: if the flags name no data set or two, or files that do not go with it.
+      InputError: if the flags name no data set or two, or files for a built-in one.
     """
     from components.example_gen.source import SourceConfig  # imports what reads files
     from mptrec_tf.data.spec_yaml import load
@@ -191,7 +191,7 @@ def source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
             "give either --dataset (built in) or --spec (your own data); "
             f"received {'both' if spec else 'neither'}."
         )
-    files = {split: absolute(flag.value) for split, flag in FILES.items() if flag.value}
+    files = {split: make_absolute(flag.value) for split, flag in FILES.items() if flag.value}
     if spec:
         data_flags.check_no_options()
         return SourceConfig(spec=load(spec), files=files)

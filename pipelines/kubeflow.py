@@ -7,12 +7,12 @@ r"""Compiles a pipeline for Kubeflow Pipelines (V2): a PipelineSpec to upload.
         --new_task=share --dataset=synthetic --image=IMAGE --pipeline_root=gs://BUCKET/root \
         --serving_dir=gs://BUCKET/models/mptrec --output=add_task.json
 
-The image holds this package and its locked dependencies. A run of add_task has to be given the
-URIs of the model in production and of what its backbone was made from, as the parameters
-base_model (the model that the task joins), production_model, schema and statistics: the cluster's
-own ML Metadata names them. A run of pretrain is given production_model where --production_tasks
-names what to compare with it; the first run has none. A file that ends in .yaml gets the
-PipelineSpec without its job. Flags that are not listed here go to Beam.
+The image holds this package and its locked dependencies. A run of add_task needs the URIs
+of the model in production and of the inputs of its backbone, as the parameters base_model (the
+model that the task joins), production_model, schema and statistics: the cluster's own ML Metadata
+lists them. A run of pretrain needs production_model if --production_tasks names tasks to compare;
+the first run has none. A file that ends in .yaml gets the PipelineSpec without its job. Flags that
+are not listed here go to Beam.
 """
 
 import os
@@ -23,7 +23,7 @@ from absl import flags
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
-from pipelines.config import PIPELINES, PipelineConfig, add_task_config, pretrain_config
+from pipelines.config import PIPELINES, PipelineConfig, make_add_task_config, make_pretrain_config
 
 _PIPELINE = flags.DEFINE_enum("pipeline", None, PIPELINES, "Which pipeline.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image of the components.")
@@ -47,7 +47,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 
 def _check_reachable() -> None:
-    """Rejects paths that name nothing in a container.
+    """Rejects paths that do not exist in a container.
 
     An absolute path may be in the image, or on a volume that every container mounts; Kubeflow's own
     artifacts go to an object store.
@@ -55,7 +55,7 @@ def _check_reachable() -> None:
     root = _ROOT.value
     if "://" not in root or root.startswith("file:"):
         raise InputError(
-            f"--pipeline_root={root} is no object store, where Kubeflow keeps artifacts; give "
+            f"--pipeline_root={root} is not an object store, where Kubeflow stores artifacts; give "
             "gs://BUCKET/..., s3://BUCKET/... or minio://BUCKET/..."
         )
     of_data = [f for f in data_flags.OPTIONS.values() if isinstance(f.value, str)]
@@ -70,7 +70,7 @@ def _check_reachable() -> None:
 
 
 def _check_tasks() -> None:
-    """Rejects flags that leave the tasks open, or belong to the other pipeline."""
+    """Rejects flags that name no tasks, or belong to the other pipeline."""
     if _PIPELINE.value == "add_task":
         if not (pipeline_flags.NEW_TASK.value and _PRODUCTION_TASKS.value):
             raise InputError("add_task needs --new_task and --production_tasks.")
@@ -81,8 +81,8 @@ def _check_tasks() -> None:
         raise InputError("pretrain needs --tasks, the tasks to pre-train on.")
 
 
-def _all_tasks() -> tuple[str, ...]:
-    """All tasks that flags name. One that is to come is declared now: its label is no feature."""
+def _collect_tasks() -> tuple[str, ...]:
+    """Returns all tasks that flags name: later ones, too, so that their labels are not features."""
     named = (*_PRODUCTION_TASKS.value, *pipeline_flags.TASKS.value, pipeline_flags.NEW_TASK.value)
     return tuple(dict.fromkeys(filter(None, named)))
 
@@ -98,8 +98,8 @@ def _make_pipeline(beam_args: list[str]) -> Any:
 
     new = pipeline_flags.NEW_TASK.value
     old = _PRODUCTION_TASKS.value
-    source = pipeline_flags.source(_all_tasks())
-    common = pipeline_flags.pipeline_config(
+    source = pipeline_flags.make_source(_collect_tasks())
+    common = pipeline_flags.make_pipeline_config(
         _ROOT.value.rstrip("/"),
         _SERVING_DIR.value.rstrip("/"),
         source,
@@ -110,10 +110,10 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     if _PIPELINE.value == "pretrain":
         tasks = pipeline_flags.TASKS.value
         source.make_spec().select_tasks(tasks)
-        config = pretrain_config(
+        config = make_pretrain_config(
             common,
             tasks,
-            pipeline_flags.training_fields(),
+            pipeline_flags.read_training_fields(),
             pipeline_flags.MODEL.value,
             schema_file=pipeline_flags.SCHEMA.value,
             may_drop_tasks=pipeline_flags.DROP_TASKS.value,
@@ -123,8 +123,8 @@ def _make_pipeline(beam_args: list[str]) -> Any:
         return pretrain.create_pipeline(config)
     uris = ("base_model", "production_model", "schema", "statistics")
     parameters = {name: parameter(name) for name in uris}
-    config = add_task_config(
-        common, new, pipeline_flags.new_task_config(), **parameters, production_tasks=old
+    config = make_add_task_config(
+        common, new, pipeline_flags.make_new_task_config(), **parameters, production_tasks=old
     )
     return add_task.create_pipeline(config)
 
@@ -136,7 +136,7 @@ def main(beam_args: list[str]) -> None:
 
     _check_reachable()
     _check_tasks()
-    pipeline_flags.check_tasks(_all_tasks())
+    pipeline_flags.check_tasks(_collect_tasks())
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
 

@@ -1,4 +1,4 @@
-r"""Prints what made a pushed model: data, schema, backbone, tasks, evaluations, blessings, times.
+r"""Prints the lineage of a pushed model: data, schema, backbone, tasks, evaluations, blessings.
 
     mptrec-lineage --model=saved_models/mptrec/3 --output=lineage.json
 
@@ -18,7 +18,7 @@ from mptrec_tf.bin import output_files, program
 from mptrec_tf.errors import InputError
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "A pushed version, or TF Serving's base path, whose newest version is taken."
+    "model", None, "A pushed version, or TF Serving's base path for its newest version."
 )
 _METADATA = flags.DEFINE_string(
     "metadata",
@@ -26,7 +26,7 @@ _METADATA = flags.DEFINE_string(
     "ML Metadata (SQLite). Default: metadata.sqlite in the root of the pipelines that made it.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Write it to this file as JSON, too; -: standard output."
+    "output", None, "Also write it to this file as JSON; -: standard output."
 )
 flags.mark_flag_as_required("model")
 
@@ -43,43 +43,43 @@ def find_metadata(model_uri: str) -> str:
         if os.path.exists(path):
             return path
         directory = os.path.dirname(directory)
-    raise InputError(f"no metadata.sqlite lies above {model_uri}; name it by --metadata.")
+    raise InputError(f"there is no metadata.sqlite above {model_uri}; name it by --metadata.")
 
 
-def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, Any]:
-    """Returns what made a pushed version, as plain data.
+def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any]:
+    """Returns the lineage of a pushed version as plain data.
 
     Args:
       version: The version's directory.
-      metadata_path: ML Metadata of the pipelines; by default it is looked for.
+      metadata_path: ML Metadata of the pipelines; by default it is searched for.
 
     Returns:
       `version`, `push`, `backbone`, `versions` and `trainings`, the newest first: each a run that
       added a task, the last the pre-training.
 
     Raises:
-      InputError: if no pipeline pushed the version, or what made it is gone.
+      InputError: if no pipeline pushed the version, or a part of its lineage is gone.
     """
     from components import model_artifact
-    from components.pusher.executor import pushed_model
+    from components.pusher.executor import read_pushed_model
     from mptrec_tf.export.versions import CARD
     from pipelines.metadata import Metadata
 
     version = version.rstrip("/") if "://" in version else os.path.abspath(version)
-    uri = pushed_model(version)
+    uri = read_pushed_model(version)
     metadata = Metadata(metadata_path or find_metadata(uri))
-    push = metadata.producer(metadata.pushed(version))
+    push = metadata.find_producer(metadata.find_pushed(version))
     if push is None:
-        raise InputError(f"ML Metadata in {metadata.path} does not know what pushed {version}.")
+        raise InputError(f"ML Metadata in {metadata.path} has no record of what pushed {version}.")
     model = model_artifact.load(uri)
-    trainings, at = [_training(metadata, uri, push)], model.base
+    trainings, at = [_describe_training(metadata, uri, push)], model.base
     while at:
-        trainings.append(_training(metadata, at))
+        trainings.append(_describe_training(metadata, at))
         at = trainings[-1]["base_model"]
     card = json.loads(_read(os.path.join(version, CARD)))
     return {
         "version": version,
-        "push": _run(push),
+        "push": _describe_run(push),
         "model": uri,
         "backbone": {
             "fingerprint": model.backbone.fingerprint,
@@ -91,59 +91,61 @@ def model_lineage(version: str, metadata_path: str | None = None) -> dict[str, A
     }
 
 
-def _training(metadata, uri: str, push=None) -> dict[str, Any]:
-    """The run that trained a Model artifact, and what was found of its model.
+def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
+    """Describes the run that trained a Model artifact, and the checks of its model.
 
     Args:
       metadata: Where to read.
       uri: The Model artifact.
-      push: The Pusher's run whose blessings count; by default all that were ever given.
+      push: The Pusher's run whose blessings count; by default all blessings count.
     """
     from components import model_artifact
 
-    artifact = metadata.artifact(uri)
-    made_by = metadata.producer(artifact)
+    artifact = metadata.find_artifact(uri)
+    made_by = metadata.find_producer(artifact)
     if made_by is None:
-        raise InputError(f"ML Metadata in {metadata.path} does not know what made {uri}.")
+        raise InputError(f"ML Metadata in {metadata.path} has no record of what made {uri}.")
     model = model_artifact.load(uri)
-    inputs = metadata.inputs(made_by)
+    inputs = metadata.read_inputs(made_by)
     tasks = [model.added] if model.added else list(model.backbone.shape.tasks)
     packages = {package.task.name: package.training for package in model.packages}
     record = packages[model.added] if model.added else model.backbone.training
     best = record["history"][record["best_epoch"]]
     examples = inputs["examples"][0]
-    read = {**_gate_inputs(metadata, made_by, examples), **inputs}
-    checks = _checks(metadata, artifact, push)
+    read = {**_find_gate_inputs(metadata, made_by, examples), **inputs}
+    checks = _find_checks(metadata, artifact, push)
     return {
         "tasks": tasks,
         "component": made_by.node,
-        "run": _run(made_by),
+        "run": _describe_run(made_by),
         "model": uri,
         "package": model.added and model_artifact.package_directory(uri, model.added),
-        "validation_scores": _validation_scores(model.tasks_by_name, tasks, best),
+        "validation_scores": _collect_validation_scores(model.tasks_by_name, tasks, best),
         "best_epoch": record["best_epoch"] + 1,
-        "data": _data(examples, tasks),
+        "data": _describe_data(examples, tasks),
         "inputs": {
-            key: {"uri": read[key][0].uri, "sha256": _digest(read[key][0].uri)}
+            key: {"uri": read[key][0].uri, "sha256": _hash_files(read[key][0].uri)}
             for key in ("schema", "statistics", "transform_graph")
             if key in read
         },
         "base_model": model.base,
         "tfx": artifact.properties.get("tfx_version"),
         "evaluations": [
-            {"run": _run(e), "scores": _scores(metadata, e, model)}
+            {"run": _describe_run(e), "scores": _read_scores(metadata, e, model)}
             for e, _ in checks
             if e.node == "Evaluator"
         ],
         "blessings": [
-            {"by": e.node, "run": _run(e), "blessed": bool(blessing.properties["blessed"])}
+            {"by": e.node, "run": _describe_run(e), "blessed": bool(blessing.properties["blessed"])}
             for e, blessing in checks
         ],
     }
 
 
-def _validation_scores(known, tasks: list[str], best: Mapping[str, float]) -> dict[str, Any]:
-    """What the best epoch's logs hold of tasks: by the name of the score, and by task."""
+def _collect_validation_scores(
+    known, tasks: list[str], best: Mapping[str, float]
+) -> dict[str, Any]:
+    """Returns the best epoch's scores of tasks, by the name of the score and by task."""
     scores: dict[str, dict[str, float]] = {}
     for task in tasks:
         of = known[task]
@@ -151,37 +153,37 @@ def _validation_scores(known, tasks: list[str], best: Mapping[str, float]) -> di
     return scores
 
 
-def _checks(metadata, model, push) -> list[tuple[Any, Any]]:
-    """Executions that blessed a model or rejected it, and the blessings, in the order of time."""
+def _find_checks(metadata, model, push) -> list[tuple[Any, Any]]:
+    """Returns executions that checked a model, and their blessings, ordered by time."""
     if push:
-        read = metadata.inputs(push)
+        read = metadata.read_inputs(push)
         names = ("evaluation", "frozen_tasks", "serving")
-        given = [blessing for name in names for blessing in read.get(name, ())]
-        checks = [(metadata.producer(blessing), blessing) for blessing in given]
+        blessings = [blessing for name in names for blessing in read.get(name, ())]
+        checks = [(metadata.find_producer(blessing), blessing) for blessing in blessings]
     else:
         # Not those that read it as the model in production.
         checks = [
             (e, blessing)
-            for e in metadata.readers(model)
-            if model.id in [a.id for a in metadata.inputs(e).get("model", ())]
-            for blessing in metadata.outputs(e).get("blessing", ())
+            for e in metadata.find_readers(model)
+            if model.id in [a.id for a in metadata.read_inputs(e).get("model", ())]
+            for blessing in metadata.read_outputs(e).get("blessing", ())
         ]
     return sorted((check for check in checks if check[0]), key=lambda check: check[0].id)
 
 
-def _gate_inputs(metadata, trainer, examples) -> dict[str, list]:
-    """What the data gate read before a training: the data's statistics, and their schema."""
+def _find_gate_inputs(metadata, trainer, examples) -> dict[str, list]:
+    """Returns the inputs of the data gate before a training: statistics and schema of the data."""
     gates = [
         e
-        for e in metadata.readers(examples, cached=True)
+        for e in metadata.find_readers(examples, cached=True)
         if e.node == "DataGate" and e.id < trainer.id
     ]
-    # That of the same run; the latest one where an engine names runs otherwise.
+    # The gate of the same run; the latest one where an engine names runs differently.
     gate = max(gates, key=lambda e: (e.run == trainer.run, e.id), default=None)
-    return metadata.inputs(gate) if gate else {}
+    return metadata.read_inputs(gate) if gate else {}
 
 
-def _run(execution) -> dict[str, Any]:
+def _describe_run(execution) -> dict[str, Any]:
     began = datetime.datetime.fromtimestamp(execution.created / 1000, datetime.timezone.utc)
     return {
         "pipeline": execution.pipeline,
@@ -191,7 +193,7 @@ def _run(execution) -> dict[str, Any]:
     }
 
 
-def _data(examples, tasks: list[str]) -> dict[str, Any]:
+def _describe_data(examples, tasks: list[str]) -> dict[str, Any]:
     from mptrec_tf.data.raw_examples import read_description
 
     description = read_description(examples.uri)
@@ -207,8 +209,8 @@ def _data(examples, tasks: list[str]) -> dict[str, Any]:
     }
 
 
-def _digest(directory: str) -> str:
-    """SHA-256 over the names and the content of all files of a directory."""
+def _hash_files(directory: str) -> str:
+    """Returns SHA-256 over the names and contents of all files of a directory."""
     import tensorflow as tf
 
     if not tf.io.gfile.isdir(directory):
@@ -231,8 +233,8 @@ def _read(path: str) -> bytes:
         raise InputError(f"cannot read {path}: {error.message}.") from error
 
 
-def _scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
-    """Score by task of the candidate and, where there was one, of the model in production."""
+def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
+    """Returns scores by task of the candidate and, where there was one, of production's model."""
     import tensorflow as tf
 
     from components.evaluation.eval_config import BASELINE, CANDIDATE
@@ -241,7 +243,7 @@ def _scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
     keys = {name: task.score_key for name, task in model.tasks_by_name.items()}
     results = RunResults(metadata, {"Evaluator": evaluator})
     models = [CANDIDATE]
-    if "baseline_model" in metadata.inputs(evaluator):
+    if "baseline_model" in metadata.read_inputs(evaluator):
         models.append(BASELINE)
     uri = results.artifact("Evaluator", "evaluation").uri
     if not tf.io.gfile.isdir(uri):
@@ -250,7 +252,7 @@ def _scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
         return {
             name: {
                 task: values[keys[task]]
-                for task, values in results.metrics(name).items()
+                for task, values in results.load_metrics(name).items()
                 if task in keys
             }
             for name in models
@@ -259,19 +261,20 @@ def _scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
         raise InputError(f"cannot read the evaluation in {uri}; use an untouched copy.") from error
 
 
-def tree(lineage: Mapping[str, Any]):
-    """The lineage as a `rich.tree.Tree`."""
+def make_tree(lineage: Mapping[str, Any]):
+    """Returns the lineage as a `rich.tree.Tree`."""
     from rich.tree import Tree
 
     versions = ", ".join(f"{name} {version}" for name, version in lineage["versions"].items())
-    root = Tree(f"{lineage['version']}   pushed {_when(lineage['push'])}")
+    root = Tree(f"{lineage['version']}   pushed {_format_run(lineage['push'])}")
     root.add(f"model {lineage['model']}   {versions}")
     root.add(f"backbone {lineage['backbone']['fingerprint']}")
     for training in lineage["trainings"]:
         what = "added" if training["package"] else "pre-trained"
-        node = root.add(f"{', '.join(training['tasks'])}: {what} by {_when(training['run'])}")
+        node = root.add(f"{', '.join(training['tasks'])}: {what} by {_format_run(training['run'])}")
         scores = "; ".join(
-            f"{name} {_by_task(values)}" for name, values in training["validation_scores"].items()
+            f"{name} {_format_scores(values)}"
+            for name, values in training["validation_scores"].items()
         )
         node.add(f"best epoch {training['best_epoch']}: validation {scores}")
         if training["package"]:
@@ -283,28 +286,28 @@ def tree(lineage: Mapping[str, Any]):
         for split, labels in data["labels"].items():
             for what in dict.fromkeys(key for of in labels.values() for key in of):
                 counts = {task: of[what] for task, of in labels.items() if what in of}
-                shown = ", ".join(f"{task} {count:,}" for task, count in counts.items())
-                under.add(f"{split} {what}: {shown}")
+                text = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+                under.add(f"{split} {what}: {text}")
         for key, value in training["inputs"].items():
             node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
         node.add(f"tfx {training['tfx']}")
         for evaluation in training["evaluations"]:
-            under = node.add(f"evaluated by {_when(evaluation['run'])}")
+            under = node.add(f"evaluated by {_format_run(evaluation['run'])}")
             for model, values in evaluation["scores"].items():
-                under.add(f"{model}: {_by_task(values)}")
+                under.add(f"{model}: {_format_scores(values)}")
         for blessing in training["blessings"]:
             verdict = "blessed" if blessing["blessed"] else "not blessed"
-            node.add(f"{verdict} by {blessing['by']}, {_when(blessing['run'])}")
+            node.add(f"{verdict} by {blessing['by']}, {_format_run(blessing['run'])}")
     return root
 
 
-def _by_task(values: Mapping[str, float | None]) -> str:
-    """Score by task; there may be none where all labels are the same."""
+def _format_scores(values: Mapping[str, float | None]) -> str:
+    """Formats scores by task; a task whose labels are all the same may have none."""
     known = {name: value for name, value in values.items() if value is not None}
     return ", ".join(f"{k} {known[k]:.4f}" if k in known else f"{k} -" for k in values)
 
 
-def _when(run: Mapping[str, Any]) -> str:
+def _format_run(run: Mapping[str, Any]) -> str:
     return f"{run['pipeline']} (run {run['run']}), {run['began']}, {run['seconds']:.0f} s"
 
 
@@ -315,17 +318,17 @@ def main(_: list[str]) -> None:
     output = output_files.prepare(_OUTPUT.value) if _OUTPUT.value else None
     version = newest_version(_MODEL.value)
 
-    # What takes seconds to import comes after what can be wrong.
+    # Slow imports come after the checks of flags.
     from rich.console import Console
 
     from mptrec_tf.evaluation.report import to_json
     from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import write_file
 
-    lineage = model_lineage(version, _METADATA.value)
+    lineage = trace_model(version, _METADATA.value)
     console = Console()
     width = console.width if console.is_terminal else 200
-    Console(width=width).print(tree(lineage), highlight=False, markup=False, soft_wrap=True)
+    Console(width=width).print(make_tree(lineage), highlight=False, markup=False, soft_wrap=True)
     if output:
         write_file(output, to_json(lineage) + "\n")
         print(f"written to {display_path(output)}")

@@ -6,10 +6,10 @@ r"""Both pipelines on this machine: pre-train a model and push it, then add a ta
         --test_files=... --tasks=click,like --new_task=purchase --root=ROOT
     python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
 
-Without --tasks and --new_task, a built-in data set's own are taken. The newest version in the
-serving directory is in production: a new task joins it. What did not change since an earlier run
-with the same root is not done again; a run that was killed goes on where it was. Flags that are not
-listed here go to Beam.
+Defaults of --tasks and --new_task are those of a built-in data set. The newest version in the
+serving directory is in production: a new task joins it. Components whose inputs did not change
+since an earlier run with the same root are skipped; a run that was killed continues where it was.
+Flags that are not listed here go to Beam.
 """
 
 from absl import flags
@@ -19,11 +19,14 @@ from mptrec_tf.data.sources.registry import DATASETS
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
 from pipelines.config import PIPELINES
+from pipelines.defaults import DATASET
 
 _RUN = flags.DEFINE_enum(
     "run", "both", ["both", *PIPELINES], "Which pipelines to run, in this order."
 )
-_ROOT = flags.DEFINE_string("root", "build/synthetic", "Directory of all that the pipelines make.")
+_ROOT = flags.DEFINE_string(
+    "root", f"build/{DATASET}", "Directory of everything that the pipelines make."
+)
 _SERVING_DIR = flags.DEFINE_string(
     "serving_dir", None, "Where versions are pushed. Default: <root>/saved_models/mptrec."
 )
@@ -37,32 +40,32 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 
 def main(beam_args: list[str]) -> None:
-    """Runs the pipelines and prints what they did."""
-    dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or "synthetic"
-    old, new = _default_tasks(dataset)
+    """Runs the pipelines and prints their results."""
+    dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or DATASET
+    old, new = _get_default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
     if not old and _RUN.value != "add_task":
         raise InputError("name the tasks to pre-train on by --tasks.")
     if not new and _RUN.value != "pretrain":
         raise InputError("name the task to add by --new_task.")
-    # Every task that is to come is declared now, so that its label is no feature.
+    # Later tasks are declared now, too, so that their labels are not features.
     every = tuple(dict.fromkeys((*old, new))) if new else old
-    pipeline_flags.check_tasks(every, default="synthetic")
+    pipeline_flags.check_tasks(every, default=DATASET)
 
     from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
-    source = pipeline_flags.source(every, default="synthetic")
+    source = pipeline_flags.make_source(every, default=DATASET)
     source.make_spec().select_tasks(every)
 
     from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
 
     # ML Metadata names artifacts by their paths, from wherever it is read.
-    root = pipeline_flags.absolute(_ROOT.value)
-    serving_dir = pipeline_flags.absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
+    root = pipeline_flags.make_absolute(_ROOT.value)
+    serving_dir = pipeline_flags.make_absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
     pipelines = LocalPipelines(
-        pipeline_flags.pipeline_config(root, serving_dir, source, beam_args),
-        pipeline_flags.training_fields(),
+        pipeline_flags.make_pipeline_config(root, serving_dir, source, beam_args),
+        pipeline_flags.read_training_fields(),
         pipeline_flags.HEAD.value,
         pipeline_flags.MODEL.value,
     )
@@ -70,15 +73,15 @@ def main(beam_args: list[str]) -> None:
         if _RUN.value != "add_task":
             pipelines.pretrain(old, pipeline_flags.SCHEMA.value, pipeline_flags.DROP_TASKS.value)
         if _RUN.value != "pretrain":
-            base_model = _BASE_MODEL.value and pipeline_flags.absolute(_BASE_MODEL.value)
+            base_model = _BASE_MODEL.value and pipeline_flags.make_absolute(_BASE_MODEL.value)
             pipelines.add_task(new, base_model)
         pipelines.query()
     finally:
         pipelines.print_tables()
 
 
-def _default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
-    """A data set's tasks to pre-train on, and the one to add."""
+def _get_default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Returns a data set's tasks to pre-train on, and the one to add."""
     if dataset is None:
         return (), None
     of = DATASETS.get(dataset)

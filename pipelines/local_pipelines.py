@@ -1,4 +1,4 @@
-"""Runs the two pipelines on this machine and tells what they did."""
+"""Runs the two pipelines on this machine and prints their results."""
 
 import dataclasses
 import itertools
@@ -23,12 +23,12 @@ from pipelines.config import (
     EVALUATION_SPLIT,
     PRETRAIN,
     PipelineConfig,
-    add_task_config,
-    pretrain_config,
+    make_add_task_config,
+    make_pretrain_config,
 )
-from pipelines.local_runner import run, run_rows
+from pipelines.local_runner import make_run_rows, run
 from pipelines.metadata import Metadata
-from pipelines.results import RunResults, trained_share
+from pipelines.results import RunResults, compute_trained_share
 
 _QUERY_ROWS = 5
 
@@ -38,10 +38,21 @@ class LocalPipelines:
     """Both pipelines on this machine, on one root.
 
     Attributes:
-      config: What both need.
-      training: Fields of `TrainingConfig` that differ from the pipelines' own.
+      config: The common part of their configurations.
+      training: Fields of `TrainingConfig` that differ from the pipelines' defaults.
       head: The new task's head, see `NewTaskConfig`.
-      model: What is pre-trained, a name in `MODELS`.
+      model: The model to pre-train, a name in `MODELS`.
+
+    Example:
+      config = PipelineConfig(
+          root="build/synthetic",
+          serving_dir="build/synthetic/saved_models/mptrec",
+          source=SourceConfig(dataset="synthetic"),
+      )
+      pipelines = LocalPipelines(config, training={"epochs": 5}, head="prompt")
+      pipelines.pretrain(("click", "like"))
+      results = pipelines.add_task("share")
+      results.load_metrics("candidate")["share"]["auc"]
     """
 
     config: PipelineConfig
@@ -63,23 +74,23 @@ class LocalPipelines:
           InputError: if a component rejects its input, or the model was not pushed.
         """
         spec = self.config.source.make_spec()
-        now = production.baseline(self.config.serving_dir, spec, tasks)
-        compared = now.tasks if now else ()
-        config = pretrain_config(
+        baseline = production.find_baseline(self.config.serving_dir, spec, tasks)
+        compared = baseline.tasks if baseline else ()
+        config = make_pretrain_config(
             self.config,
             tasks,
             self.training,
             self.model,
             schema_file=schema_file,
             may_drop_tasks=may_drop_tasks,
-            production_model=now and now.model,
+            production_model=baseline and baseline.model,
             production_tasks=compared,
         )
         try:
             return self._run(PRETRAIN, pretrain.create_pipeline(config), compared)
         finally:
-            if now and now.not_compared:
-                rows = [{"task": task, "why": why} for task, why in now.not_compared.items()]
+            if baseline and baseline.not_compared:
+                rows = [{"task": task, "why": why} for task, why in baseline.not_compared.items()]
                 self._tables.append((f"{PRETRAIN}: not compared with production", rows))
 
     def add_task(self, task: str, base_model: str | None = None) -> RunResults:
@@ -89,59 +100,67 @@ class LocalPipelines:
           InputError: if there is nothing to add to, a component rejects its input, or the model
             was not pushed.
         """
-        now = production.find(self.config.serving_dir, task, self.config.metadata_path, base_model)
-        config = add_task_config(
+        current = production.find(
+            self.config.serving_dir, task, self.config.metadata_path, base_model
+        )
+        config = make_add_task_config(
             self.config,
             task,
             NewTaskConfig(self.head, training=self.training),
-            base_model=now.base_model,
-            production_model=now.model,
-            production_tasks=now.tasks,
-            schema=now.schema,
-            statistics=now.statistics,
+            base_model=current.base_model,
+            production_model=current.model,
+            production_tasks=current.tasks,
+            schema=current.schema,
+            statistics=current.statistics,
         )
-        before = self._newest()
-        results = self._run(ADD_TASK, add_task.create_pipeline(config), now.tasks)
+        before = self._find_newest()
+        results = self._run(ADD_TASK, add_task.create_pipeline(config), current.tasks)
         if before:
-            self._check_bits(before, [name for name in now.tasks if name != task])
+            self._check_bits(before, [name for name in current.tasks if name != task])
         self._tables.append(
-            ("What was trained", trained_share(results.artifact("PromptTuner", "model").uri))
+            (
+                "What was trained",
+                compute_trained_share(results.artifact("PromptTuner", "model").uri),
+            )
         )
         return results
 
     def query(self) -> None:
-        """Evaluates the newest version from outside, and asks it about some rows."""
-        model = LoadedModel(self._newest())
-        metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._labelled(model))
+        """Evaluates the newest version outside the pipelines, and predicts some rows with it."""
+        model = LoadedModel(self._find_newest())
+        metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._list_labelled(model))
         rows = [{"task": task, **values} for task, values in metrics.items()]
         self._tables.append((f"{model.path} on the {EVALUATION_SPLIT} rows", rows))
         block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
-        answers = model.predict(block)
+        predictions = model.predict(block)
         rows = [
-            {"row": row + 1, **{task: float(answers[task][row]) for task in model.spec.task_names}}
+            {
+                "row": row + 1,
+                **{task: float(predictions[task][row]) for task in model.spec.task_names},
+            }
             for row in range(min(_QUERY_ROWS, len(block)))
         ]
         self._tables.append(
-            (f"Responses of {model.path} to the first {EVALUATION_SPLIT} rows", rows)
+            (f"Predictions of {model.path} for the first {EVALUATION_SPLIT} rows", rows)
         )
 
     def print_tables(self) -> None:
-        """Prints all that was done, whether or not it ended well."""
+        """Prints what was run, whether or not it succeeded."""
         if not self._ran:
             return
         metadata = Metadata(self.config.metadata_path)
         print()
-        runs = [run_rows(metadata.last_run(name)) for name in self._ran]
+        runs = [make_run_rows(metadata.read_last_run(name)) for name in self._ran]
         components = list(itertools.chain(*runs))
         print_table(components, "Components")
         cached = sum(row["state"] == "cached" for row in components)
         if cached:
-            print(f"{cached} of {len(components)} were cached: what they read did not change")
+            print(f"{cached} of {len(components)} were cached: their inputs did not change")
         for title, rows in self._tables:
             print_table(rows, title)
         print(
-            f"in production: {self._newest() or 'nothing'}"
-            f"   all of it: {time.time() - self._start:.0f} s"
+            f"in production: {self._find_newest() or 'nothing'}"
+            f"   total: {time.time() - self._start:.0f} s"
         )
 
     def _run(self, name: str, pipeline: Pipeline, old: Sequence[str] = ()) -> RunResults:
@@ -151,19 +170,19 @@ class LocalPipelines:
         executions = run(pipeline, self.config.metadata_path)
         results = RunResults(Metadata(self.config.metadata_path), executions)
         tasks = self.config.source.make_spec().tasks
-        rows = results.score_rows(tasks, self.config.thresholds, old)
+        rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        rejections = results.rejections(rows, tasks)
+        rejections = results.explain_rejection(rows, tasks)
         if rejections:
             raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results
 
-    def _labelled(self, model: LoadedModel) -> list[str]:
-        """Tasks that the model answers and the data have labels of."""
+    def _list_labelled(self, model: LoadedModel) -> list[str]:
+        """Returns the tasks that the model predicts and the data have labels of."""
         known = self.config.source.make_spec().task_names
         return [task for task in model.spec.task_names if task in known]
 
-    def _newest(self) -> str | None:
+    def _find_newest(self) -> str | None:
         found = version_directories(self.config.serving_dir)
         return found[max(found)] if found else None
 
@@ -173,18 +192,18 @@ class LocalPipelines:
         return source.open({split: f"{base}/{path}" for split, path in patterns.items()})
 
     def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
-        """Compares the served versions once more, from outside the pipeline."""
-        after = self._newest()
+        """Compares the served versions again, outside the pipeline."""
+        after = self._find_newest()
         if after == before:
-            print(f"{after} is this model already: nothing was pushed")
+            print(f"{after} already is this model: nothing was pushed")
             return
         if not same_predictions(
             LoadedModel(before), LoadedModel(after), self._open(), EVALUATION_SPLIT, tasks
         ):
             raise InputError(
-                f"{after} answers other than {before} for an old task; do not serve it."
+                f"{after} and {before} predict differently for an old task; do not serve {after}."
             )
         print(
-            f"{', '.join(tasks)}: the answers of {before} and {after} are the same to the last bit "
-            f"on all {EVALUATION_SPLIT} rows"
+            f"{', '.join(tasks)}: the predictions of {before} and {after} are the same to the last "
+            f"bit on all {EVALUATION_SPLIT} rows"
         )

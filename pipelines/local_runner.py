@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine, shows where it is, and says why it stopped."""
+"""Runs a pipeline on this machine, and prints its progress and why it stopped."""
 
 import datetime
 import time
@@ -21,8 +21,8 @@ class ComponentError(InputError):
     """A component that stopped its pipeline; the message is the component's own."""
 
 
-class _ShownRunner(LocalDagRunner):
-    """Runs one component after the other, and prints each."""
+class _PrintingRunner(LocalDagRunner):
+    """Runs one component after the other, and prints the state of each."""
 
     def __init__(self, metadata_path: str):
         super().__init__()
@@ -30,7 +30,7 @@ class _ShownRunner(LocalDagRunner):
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None) -> None:
         """Runs a compiled pipeline."""
-        # One run for all components, each of which is run by itself.
+        # All components share one run id, although each is run on its own.
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {"pipeline-run-id": datetime.datetime.now().isoformat()}
         )
@@ -51,36 +51,36 @@ class _ShownRunner(LocalDagRunner):
                 if mistake is None:
                     raise
                 raise ComponentError(f"{name} stopped at {component}: {mistake}") from error
-            done = Metadata(self._metadata_path).last_run(name).get(component)
-            state = _state(done) if done else "not run"
+            done = Metadata(self._metadata_path).read_last_run(name).get(component)
+            state = _name_state(done) if done else "not run"
             print(f"        {state}, {time.monotonic() - start:.0f} s", flush=True)
 
 
 def run(pipeline: Pipeline, metadata_path: str) -> dict[str, Execution]:
-    """Runs a pipeline on this machine; returns what its components did.
+    """Runs a pipeline on this machine; returns the executions by component.
 
     Raises:
-      ComponentError: if a component rejects its input; nothing after it is run.
+      ComponentError: if a component rejects its input; no later component is run.
     """
     print(f"\n=== {pipeline.pipeline_info.pipeline_name}")
-    _ShownRunner(metadata_path).run(pipeline)
-    return Metadata(metadata_path).last_run(pipeline.pipeline_info.pipeline_name)
+    _PrintingRunner(metadata_path).run(pipeline)
+    return Metadata(metadata_path).read_last_run(pipeline.pipeline_info.pipeline_name)
 
 
-def _state(execution: Execution) -> str:
-    """The state in words; importers note what they found, which ML Metadata calls cached."""
+def _name_state(execution: Execution) -> str:
+    """Returns the state in words; ML Metadata calls every importer cached."""
     if execution.type.endswith(".Importer"):
         return "imported"
     return _STATES.get(execution.state, execution.state)
 
 
-def run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
-    """Components with state and seconds, for a table."""
+def make_run_rows(executions: Mapping[str, Execution]) -> list[dict[str, Any]]:
+    """Returns components with state and seconds, for a table."""
     return [
         {
             "pipeline": e.pipeline,
             "component": e.node,
-            "state": _state(e),
+            "state": _name_state(e),
             "seconds": 0 if e.state == "cached" else round(e.seconds),
         }
         for e in executions.values()

@@ -1,4 +1,4 @@
-"""Reads ML Metadata: what made an artifact, and what a pipeline's last run did."""
+"""Reads ML Metadata: the lineage of artifacts, and the executions of a pipeline's last run."""
 
 import dataclasses
 import os
@@ -26,8 +26,8 @@ class Execution:
       pipeline: str. The pipeline's name.
       run: str. The id of the pipeline's run.
       state: str. "complete", "cached", "failed", "running" (or killed), ...
-      created: int. When it began, milliseconds since 1970.
-      seconds: float. How long it took.
+      created: int. Its start, in milliseconds since 1970.
+      seconds: float. Its duration.
       properties: Execution properties.
     """
 
@@ -44,7 +44,7 @@ class Execution:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """What a component made.
+    """An output of a component.
 
     Attributes:
       id: int.
@@ -87,56 +87,56 @@ class Metadata:
             ) from error
         self.path = path
 
-    def artifact(self, uri: str) -> Artifact:
+    def find_artifact(self, uri: str) -> Artifact:
         """Returns the newest artifact at a URI.
 
         Raises:
           InputError: if there is none.
         """
-        found = self._store.get_artifacts_by_uri(uri)
-        if not found:
+        artifacts = self._store.get_artifacts_by_uri(uri)
+        if not artifacts:
             raise InputError(
-                f"ML Metadata in {self.path} knows nothing of {uri}; give the metadata of the "
+                f"ML Metadata in {self.path} has no record of {uri}; give the metadata of the "
                 "pipelines that made it."
             )
-        return self._artifact(max(found, key=lambda a: a.id))
+        return self._artifact(max(artifacts, key=lambda a: a.id))
 
-    def pushed(self, destination: str) -> Artifact:
-        """Returns what the pusher noted of a version.
+    def find_pushed(self, destination: str) -> Artifact:
+        """Returns the pusher's output for a version.
 
         Raises:
           InputError: if no pipeline pushed it.
         """
-        for found in reversed(self._store.get_artifacts_by_type("PushedModel")):
-            artifact = self._artifact(found)
+        for stored in reversed(self._store.get_artifacts_by_type("PushedModel")):
+            artifact = self._artifact(stored)
             if artifact.properties.get("pushed_destination") == destination:
                 return artifact
         raise InputError(
-            f"ML Metadata in {self.path} knows no pipeline that pushed {destination}; give the "
-            "metadata of the pipelines that did."
+            f"ML Metadata in {self.path} has no record of a pipeline that pushed {destination}; "
+            "give the metadata of the pipelines that did."
         )
 
-    def producer(self, artifact: Artifact) -> Execution | None:
+    def find_producer(self, artifact: Artifact) -> Execution | None:
         """Returns the execution that made an artifact; None for one that was imported."""
         events = self._store.get_events_by_artifact_ids([artifact.id])
         made = sorted({e.execution_id for e in events if e.type in _OUTPUT})
         executions = [self._execution(e) for e in self._store.get_executions_by_id(made)]
         return next((e for e in executions if e.state == "complete"), None)
 
-    def inputs(self, execution: Execution) -> dict[str, list[Artifact]]:
-        """Returns what an execution read, by input."""
+    def read_inputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+        """Returns the artifacts that an execution read, by input."""
         return self._artifacts(execution, _INPUT)
 
-    def outputs(self, execution: Execution) -> dict[str, list[Artifact]]:
-        """Returns what an execution made, by output."""
+    def read_outputs(self, execution: Execution) -> dict[str, list[Artifact]]:
+        """Returns the artifacts that an execution wrote, by output."""
         return self._artifacts(execution, _OUTPUT)
 
-    def readers(self, artifact: Artifact, *, cached: bool = False) -> list[Execution]:
-        """Returns the executions that read an artifact and ended well.
+    def find_readers(self, artifact: Artifact, *, cached: bool = False) -> list[Execution]:
+        """Returns the executions that read an artifact and succeeded.
 
         Args:
-          artifact: What they read.
-          cached: Whether those count that were skipped, as an earlier one did the same.
+          artifact: The artifact.
+          cached: Whether to include those that were skipped, as their result was cached.
         """
         events = self._store.get_events_by_artifact_ids([artifact.id])
         reading = sorted({e.execution_id for e in events if e.type in _INPUT})
@@ -144,7 +144,7 @@ class Metadata:
         states = ("complete", "cached") if cached else ("complete",)
         return [e for e in executions if e.state in states]
 
-    def last_run(self, pipeline: str) -> dict[str, Execution]:
+    def read_last_run(self, pipeline: str) -> dict[str, Execution]:
         """Returns the executions of a pipeline's last run, by component; none before the first."""
         context = self._store.get_context_by_type_and_name("pipeline", pipeline)
         if context is None:
@@ -156,30 +156,30 @@ class Metadata:
     def _artifacts(self, execution: Execution, kinds) -> dict[str, list[Artifact]]:
         events = self._store.get_events_by_execution_ids([execution.id])
         keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type in kinds}
-        found: dict[str, list[Artifact]] = {}
+        by_key: dict[str, list[Artifact]] = {}
         for artifact in self._store.get_artifacts_by_id(sorted(keys)):
-            found.setdefault(keys[artifact.id], []).append(self._artifact(artifact))
-        return found
+            by_key.setdefault(keys[artifact.id], []).append(self._artifact(artifact))
+        return by_key
 
-    def _artifact(self, found: metadata_store_pb2.Artifact) -> Artifact:
-        return Artifact(found.id, found.type, found.uri, _values(found))
+    def _artifact(self, stored: metadata_store_pb2.Artifact) -> Artifact:
+        return Artifact(stored.id, stored.type, stored.uri, _values(stored))
 
-    def _execution(self, found: metadata_store_pb2.Execution) -> Execution:
-        contexts = {c.type: c.name for c in self._store.get_contexts_by_execution(found.id)}
+    def _execution(self, stored: metadata_store_pb2.Execution) -> Execution:
+        contexts = {c.type: c.name for c in self._store.get_contexts_by_execution(stored.id)}
         pipeline = contexts.get("pipeline", "")
         return Execution(
-            id=found.id,
-            type=found.type,
+            id=stored.id,
+            type=stored.type,
             node=contexts.get("node", "").removeprefix(f"{pipeline}."),
             pipeline=pipeline,
             run=contexts.get("pipeline_run", ""),
-            state=_State.Name(found.last_known_state).lower(),
-            created=found.create_time_since_epoch,
-            seconds=(found.last_update_time_since_epoch - found.create_time_since_epoch) / 1000,
-            properties=_values(found),
+            state=_State.Name(stored.last_known_state).lower(),
+            created=stored.create_time_since_epoch,
+            seconds=(stored.last_update_time_since_epoch - stored.create_time_since_epoch) / 1000,
+            properties=_values(stored),
         )
 
 
-def _values(found) -> dict[str, Any]:
-    every = [*found.properties.items(), *found.custom_properties.items()]
+def _values(stored) -> dict[str, Any]:
+    every = [*stored.properties.items(), *stored.custom_properties.items()]
     return {key: getattr(value, value.WhichOneof("value")) for key, value in every}

@@ -1,9 +1,9 @@
-"""The pre-training pipeline: from raw rows to a backbone that is served.
+"""The pre-training pipeline: from raw rows to a served backbone.
 
 RawExampleGen -> StatisticsGen -> SchemaGen (or a curated schema) -> ExampleValidator -> DataGate
   -> Transform -> Pretrainer -> Evaluator (against production), ServingCheck -> Pusher
 
-The first run has no production to compare with. Later ones compare the tasks that both have.
+The first run has no model in production to compare with. Later ones compare the common tasks.
 """
 
 from tfx.orchestration.pipeline import Pipeline
@@ -23,7 +23,7 @@ from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, serving_check
+from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
 
 
@@ -32,6 +32,15 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
 
     Raises:
       InputError: for unknown tasks, thresholds or slices.
+
+    Example:
+      common = PipelineConfig(
+          root="build/synthetic",
+          serving_dir="build/synthetic/saved_models/mptrec",
+          source=SourceConfig(dataset="synthetic"),
+      )
+      config = make_pretrain_config(common, ["click", "like"], training={"epochs": 5})
+      run(create_pipeline(config), common.metadata_path)
     """
     spec = config.source.make_spec()
     tasks = config.trainer.tasks
@@ -56,7 +65,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
     if config.schema_file:
         schema_gen = ImportSchemaGen(schema_file=config.schema_file)
     else:
-        # What the training rows do not show, the model does not know.
+        # The model knows only values of the training rows.
         schema_gen = SchemaGen(statistics=statistics, exclude_splits=["validation", "test"])
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(statistics=statistics, schema=schema)
@@ -73,7 +82,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         schema=schema,
         preprocessing_fn="components.preprocessing.preprocessing_fn",
         custom_config={"spec": spec.to_json()},
-        # Training packs rows as it reads them, by the graph that is served.
+        # Training packs rows while it reads them, by the graph that is served.
         materialize=False,
         disable_statistics=True,
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
@@ -94,7 +103,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         eval_config=eval_config,
         example_splits=[EVALUATION_SPLIT],
     )
-    check = serving_check(config, example_gen, model)
+    check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,

@@ -1,4 +1,4 @@
-"""The model in production: what a new task joins, and what any candidate is compared with."""
+"""The model in production, which a new task joins and every candidate is compared with."""
 
 import dataclasses
 import json
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from components import model_artifact
-from components.pusher.executor import pushed_model
+from components.pusher.executor import read_pushed_model
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec, Task
+from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD, check_base_path, version_directories, versions
 from mptrec_tf.storage.plain import from_plain
@@ -19,13 +20,13 @@ from pipelines.metadata import Artifact, Metadata
 
 @dataclasses.dataclass(frozen=True)
 class Production:
-    """What the add-task pipeline needs to know of production, see `AddTaskConfig`.
+    """The model in production, as the add-task pipeline needs it; see `AddTaskConfig`.
 
     Attributes:
       model: str. URI of the model in production.
       base_model: str. URI of the model that the task joins: the same, unless the task was added
         last; then the model that it was added to, so that it is replaced.
-      tasks: Tasks that the model in production answers.
+      tasks: Tasks that the model in production predicts.
       schema: str. URI of the schema that the backbone's data were validated by.
       statistics: str. URI of the statistics of the backbone's data.
     """
@@ -45,15 +46,15 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
       task: Name of the task to add.
       metadata_path: ML Metadata of the pipelines.
       model: Optional URI of the Model artifact that the task joins, instead of the one in
-        production. What is in production is still what the candidate is compared with.
+        production. The candidate is still compared with the one in production.
 
     Raises:
       InputError: if there is no model to join, it or a part of its lineage is unknown, its backbone
         is not the one in production, or the task was pre-trained with it.
     """
-    joined = (model or _newest(serving_dir)).rstrip("/")
+    joined = (model or _find_newest(serving_dir)).rstrip("/")
     backbone = model_artifact.load(joined).backbone
-    uri = _newest(serving_dir) if versions(serving_dir) else joined
+    uri = _find_newest(serving_dir) if versions(serving_dir) else joined
     metadata = Metadata(metadata_path)
     production = model_artifact.load(uri)
     if backbone.fingerprint != production.backbone.fingerprint:
@@ -68,18 +69,20 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
             "another name."
         )
     base = joined
-    while (description := model_artifact.lineage(base))[0] == task:
+    while (description := model_artifact.read_lineage(base))[0] == task:
         base = description[1]
     root = joined
-    while (earlier := model_artifact.lineage(root)[1]) is not None:
+    while (earlier := model_artifact.read_lineage(root)[1]) is not None:
         root = earlier
-    artifact = metadata.artifact(root)
-    made_by = metadata.producer(artifact)
+    artifact = metadata.find_artifact(root)
+    made_by = metadata.find_producer(artifact)
     if made_by is None:
-        raise InputError(f"ML Metadata in {metadata_path} does not know what made {root}.")
-    inputs = metadata.inputs(made_by)
+        raise InputError(f"ML Metadata in {metadata_path} has no record of what made {root}.")
+    inputs = metadata.read_inputs(made_by)
     schema, examples = inputs["schema"][0], inputs["examples"][0]
-    return Production(uri, base, production.tasks, schema.uri, _statistics(metadata, examples).uri)
+    return Production(
+        uri, base, production.tasks, schema.uri, _find_statistics(metadata, examples).uri
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Baseline:
 
     Attributes:
       model: str. URI of the model in production.
-      tasks: Tasks that both have, by one rule for their labels.
+      tasks: Tasks that both have, with the same rule for their labels.
       not_compared: Why tasks of either are not compared, by name.
     """
 
@@ -97,8 +100,8 @@ class Baseline:
     not_compared: Mapping[str, str]
 
 
-def baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
-    """Finds what a new backbone is compared with; None where nothing is in production yet.
+def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Baseline | None:
+    """Finds the model that a new backbone is compared with; None if nothing is in production yet.
 
     Args:
       serving_dir: TF Serving's base path; its newest version is in production.
@@ -106,55 +109,59 @@ def baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> Basel
       tasks: Names of the tasks that the new backbone has.
 
     Raises:
-      InputError: if what is in production was not pushed by a pipeline, or its model is gone.
+      InputError: if the version in production was not pushed by a pipeline, or its model is gone.
     """
     check_base_path(serving_dir)
-    found = version_directories(serving_dir)
-    if not found:
+    directories = version_directories(serving_dir)
+    if not directories:
         return None
-    version = found[max(found)]
-    model = pushed_model(version)
+    version = directories[max(directories)]
+    model = read_pushed_model(version)
     if not tf.io.gfile.isdir(model_artifact.serving_directory(model)):
         raise InputError(
             f"{version} in production is a copy of {model}, which is gone, so a new backbone "
             "cannot be compared with it; restore it, or push to another serving directory."
         )
-    served = _served_spec(version)
-    reasons = _not_compared(served, spec, tasks)
+    served = _read_served_spec(version)
+    reasons = _explain_not_compared(served, spec, tasks)
     compared = tuple(task for task in tasks if task not in reasons)
     return Baseline(model, compared, reasons)
 
 
-def _not_compared(served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]) -> dict[str, str]:
-    """Why tasks of production or of a new backbone are not compared, by name."""
+def _explain_not_compared(
+    served: DatasetSpec, spec: DatasetSpec, tasks: Sequence[str]
+) -> dict[str, str]:
+    """Returns why tasks of production or of a new backbone are not compared, by name."""
     reasons = {
         **dict.fromkeys(tasks, "production does not predict it"),
         **dict.fromkeys(served.task_names, "the new backbone does not predict it"),
     }
     both = [task for task in tasks if task in served.task_names]
-    columns, given = raw_feature_spec(served), raw_feature_spec(spec)
-    odd = sorted(name for name, kind in columns.items() if given.get(name) != kind)
+    columns, present = raw_feature_spec(served), raw_feature_spec(spec)
+    missing = sorted(name for name, kind in columns.items() if present.get(name) != kind)
     for task in both:
         [old], [new] = served.select_tasks([task]), spec.select_tasks([task])
-        if odd:
-            reasons[task] = f"production reads {', '.join(odd)}, which these rows do not have"
-        elif _label_rule(old) != _label_rule(new):
+        if missing:
+            reasons[task] = f"production reads {', '.join(missing)}, which these rows do not have"
+        elif _drop_known_truth(old) != _drop_known_truth(new):
             reasons[task] = "production was trained on labels by another rule"
         else:
             del reasons[task]
     return reasons
 
 
-def _label_rule(task: Task) -> Task:
-    """What makes a task's labels; the truth that simulated data know does not."""
-    return dataclasses.replace(task, known_probability=None)
+def _drop_known_truth(task: Task) -> Task:
+    """Returns a task without the known truth of simulated data, which makes no label."""
+    return (
+        dataclasses.replace(task, known_probability=None) if isinstance(task, BinaryTask) else task
+    )
 
 
-def _served_spec(version: str) -> DatasetSpec:
-    """The features and tasks of an exported model.
+def _read_served_spec(version: str) -> DatasetSpec:
+    """Returns the features and tasks of an exported model.
 
     Raises:
-      InputError: if it does not say them.
+      InputError: if its model card does not list them.
     """
     path = os.path.join(version, CARD)
     try:
@@ -162,28 +169,28 @@ def _served_spec(version: str) -> DatasetSpec:
             return from_plain(DatasetSpec, json.load(file)["spec"])
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
-            f"{path} does not say what the model in production reads and predicts; push to another "
-            "serving directory."
+            f"{path} does not list what the model in production reads and predicts; push to "
+            "another serving directory."
         ) from error
 
 
-def _newest(serving_dir: str) -> str:
+def _find_newest(serving_dir: str) -> str:
     check_base_path(serving_dir)
-    found = version_directories(serving_dir)
-    if not found:
+    directories = version_directories(serving_dir)
+    if not directories:
         raise InputError(
             f"{serving_dir} holds no version, so there is no model to add a task to; run the "
-            "pre-training pipeline first (with another root, if this one remembers an earlier "
-            "push), or name a model by --base_model."
+            "pre-training pipeline first (with another root, if an earlier push is cached "
+            "in this one), or name a model by --base_model."
         )
-    return pushed_model(found[max(found)])
+    return read_pushed_model(directories[max(directories)])
 
 
-def _statistics(metadata: Metadata, examples: Artifact) -> Artifact:
-    for execution in metadata.readers(examples):
-        found = metadata.outputs(execution).get("statistics", [])
-        if found and tf.io.gfile.exists(found[0].uri):
-            return found[0]
+def _find_statistics(metadata: Metadata, examples: Artifact) -> Artifact:
+    for execution in metadata.find_readers(examples):
+        statistics = metadata.read_outputs(execution).get("statistics", [])
+        if statistics and tf.io.gfile.exists(statistics[0].uri):
+            return statistics[0]
     raise InputError(
         f"the statistics of the examples in {examples.uri} are gone; run the pre-training "
         "pipeline again."

@@ -1,4 +1,4 @@
-"""What a pipeline's run achieved: metrics by task, who rejected the model, what was pushed."""
+"""Results of a pipeline's run: metrics by task, rejections, and what was pushed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,27 @@ from pipelines.metadata import Artifact, Execution, Metadata
 
 
 class RunResults:
-    """What the last run of a pipeline achieved.
+    """Results of the last run of a pipeline.
 
     Args:
-      metadata: Where to read.
+      metadata: ML Metadata.
       executions: The run's executions by component.
     """
 
     def __init__(self, metadata: Metadata, executions: Mapping[str, Execution]):
-        self._outputs = {node: metadata.outputs(e) for node, e in executions.items()}
+        self._outputs = {node: metadata.read_outputs(e) for node, e in executions.items()}
 
     def artifact(self, node: str, output: str) -> Artifact:
-        """Returns what a component made."""
+        """Returns an output of a component."""
         [artifact] = self._outputs[node][output]
         return artifact
 
     @property
     def pushed(self) -> Artifact:
-        """What the pusher says: properties `pushed`, `pushed_destination`, `pushed_version`."""
+        """The pusher's output: properties `pushed`, `pushed_destination`, `pushed_version`."""
         return self.artifact("Pusher", "pushed_model")
 
-    def metrics(self, model: str) -> dict[str, dict[str, float]]:
+    def load_metrics(self, model: str) -> dict[str, dict[str, float]]:
         """Returns the metrics of every task on all rows, for "candidate" or "baseline"."""
         uri = self.artifact("Evaluator", "evaluation").uri
         result = tfma.load_eval_result(uri, model_name=model)
@@ -55,18 +55,18 @@ class RunResults:
             if by_key.get("")
         }
 
-    def score_rows(
+    def make_score_rows(
         self, tasks: Sequence[Task], thresholds: Thresholds, old: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
-        """A row per task: its score, what it must reach, and production before and after.
+        """Returns a row per task: its score, its threshold, and production before and after.
 
         Args:
           tasks: All tasks of the data.
           thresholds: What every task must reach.
           old: Tasks of the model in production before the run.
         """
-        mine = self.metrics(CANDIDATE)
-        theirs = self.metrics(BASELINE) if old else {}
+        mine = self.load_metrics(CANDIDATE)
+        theirs = self.load_metrics(BASELINE) if old else {}
         pushed = bool(self.pushed.properties["pushed"])
         rows = []
         known = {task.name: task for task in tasks}
@@ -88,18 +88,20 @@ class RunResults:
             )
         return rows
 
-    def rejections(self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
+    def explain_rejection(
+        self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
+    ) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was.
 
         Args:
-          rows: What `score_rows` returned.
+          rows: What `make_score_rows` returned.
           tasks: All tasks of the data.
         """
         names = {task.name: task.score_name for task in tasks}
         properties = self.pushed.properties
         if properties["pushed"]:
             return []
-        found = [
+        sentences = [
             f"task {row['task']!r} has {name} {row[name]:.4f}, below its threshold "
             f"{row['threshold']:.4f} by {row['threshold'] - row[name]:.4f}"
             for row in rows
@@ -107,25 +109,25 @@ class RunResults:
             if not row[name] >= row["threshold"]
         ]
         rejected_by = properties["rejected_by"].split(",")
-        if "evaluation" in rejected_by and not found:
+        if "evaluation" in rejected_by and not sentences:
             uri = self.artifact("Evaluator", "evaluation").uri
-            found.append(f"the Evaluator did not bless the model; see {uri}")
+            sentences.append(f"the Evaluator did not bless the model; see {uri}")
         for blessing, node in (
             ("frozen_tasks", "FrozenTaskValidator"),
             ("serving", "ServingCheck"),
         ):
             if blessing in rejected_by and "report" in self._outputs.get(node, {}):
                 uri = self.artifact(node, "report").uri
-                found += read_report(uri)["problems"]
-                found.append(f"see {uri}/report.html")
+                sentences += read_report(uri)["problems"]
+                sentences.append(f"see {uri}/report.html")
             elif blessing in rejected_by:
-                found.append("the model does not serve; see the log of InfraValidator")
-        found += [properties["lost_tasks"]] if "lost_tasks" in properties else []
-        return found
+                sentences.append("the model does not serve; see the log of InfraValidator")
+        sentences += [properties["lost_tasks"]] if "lost_tasks" in properties else []
+        return sentences
 
 
-def trained_share(uri: str) -> list[dict[str, Any]]:
-    """A row for each training behind a model: parameters, and their share of joint training."""
+def compute_trained_share(uri: str) -> list[dict[str, Any]]:
+    """Returns a row per training of a model: parameters, and their share of joint training."""
     model = model_artifact.load(uri)
     backbone = model.backbone.model
     joint = backbone.joint_parameters()

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Resolves stack-a.in and stack-b.in into their lock files. A version that is locked and still fits is kept; arguments
+# Resolves stack-a.in and stack-b.in into their lock files. A locked version that still fits stays; arguments
 # go to `uv pip compile`, for example --upgrade, or --upgrade-package tfx.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 uv=$(command -v uv || true)
 if [[ -z $uv ]]; then
-  uv=$PWD/../.venv/uv/bin/uv # setup_venv.sh keeps it there where the PATH has none
+  uv=$PWD/../.venv/uv/bin/uv # setup_venv.sh installs it there if none is on PATH
   [[ -x $uv ]] || { echo "make lock needs uv: install it with 'pip install uv'." >&2; exit 1; }
 fi
 
@@ -23,7 +23,7 @@ compile a --python-version 3.10 --python-platform x86_64-manylinux_2_31 "$@"
 compile b --python-version 3.11 --universal "$@"
 
 # uv repeats the platform (the environment in pyproject.toml) on every line. setup_venv.sh checks it once, before
-# anything is installed, so the lock keeps only the markers that tell one Python from another.
+# anything is installed, so the lock needs only the markers that distinguish Pythons.
 sed -E -i \
   -e "s/ and (platform_machine|platform_python_implementation|implementation_name|sys_platform) [!=]= '[^']*'//g" \
   -e "s/ and python_full_version < '3.14'//" \

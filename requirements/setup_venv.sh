@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv in the project's root, or brings it up to date, and does nothing where it already is.
+# Makes .venv in the project's root or brings it up to date. Does nothing if it is up to date.
 #
 #   requirements/setup_venv.sh [PROJECT_ROOT]
 #
-# PYTHON       the Python to use (a path or a name); without it the one in .venv stays, else the best one found
-# PYTHON_DIRS  folders, joined by colons, to look for a Python in after the PATH, in place of the usual ones
+# PYTHON       the Python to use (a path or a name). Default: the one in .venv, else the best one on this machine
+# PYTHON_DIRS  folders, joined by colons, to look for a Python in after the PATH, instead of the usual ones
 set -euo pipefail
 shopt -s nullglob
 
@@ -19,8 +19,8 @@ die() {
   exit 1
 }
 
-# Prints version, path, folder of the C headers and whether venv works, for the Python behind $1; fails where that does
-# not run (a pyenv shim, for example) or is not CPython. Inside a venv it is the Python beneath that counts.
+# Prints version, path, folder of the C headers and whether venv works, for the Python that $1 starts. Fails if it does
+# not run (a pyenv shim, for example) or is not CPython. For a venv it describes the Python that the venv was made from.
 probe() {
   "$1" -I -c '
 import importlib.util, os, platform, sys, sysconfig
@@ -35,13 +35,13 @@ print("yes" if all(map(importlib.util.find_spec, ("venv", "ensurepip"))) else "n
 }
 
 # Sets version, python, headers and has_venv from `probe`.
-look_at() {
+inspect_python() {
   local fields
   fields=$(probe "$1") || return 1
   { read -r version && read -r python && read -r headers && read -r has_venv; } <<<"$fields"
 }
 
-stack_for() { # stack_for VERSION: what TFX has wheels for, see stack-a.in and stack-b.in
+choose_stack() { # choose_stack VERSION: what TFX has wheels for, see stack-a.in and stack-b.in
   case $1 in
     3.10) echo a ;;
     3.11 | 3.12 | 3.13) if ((glibc_minor >= 39)); then echo b; fi ;;
@@ -53,13 +53,13 @@ find_python() { # the first of $fitting that runs
   for wanted in $fitting; do
     mapfile -t candidates < <(type -aP "python$wanted" || true; printf '%s\n' "${dirs[@]/%//python$wanted}")
     for candidate in "${candidates[@]}"; do
-      if look_at "$candidate" && [[ $version == "$wanted" ]]; then return; fi
+      if inspect_python "$candidate" && [[ $version == "$wanted" ]]; then return; fi
     done
   done
   return 1
 }
 
-what_is_wanted() {
+print_wanted() {
   echo "stack-$stack $version $python"
   sha256sum "requirements/stack-$stack.txt" setup.py
 }
@@ -70,7 +70,7 @@ install() {
   if [[ ! -x $uv ]]; then
     # Beside the packages, where `uv pip sync` does not remove it.
     echo "No uv on PATH: installing it into .venv/uv"
-    "$venv/bin/python" -m pip install --target "$venv/uv" uv || echo "uv cannot be installed: pip does the work"
+    "$venv/bin/python" -m pip install --target "$venv/uv" uv || echo "uv cannot be installed: using pip instead"
   fi
   # The lock is complete, so pip need not resolve anything; setuptools comes with it, so the project needs no download.
   if [[ -x $uv ]]; then
@@ -96,7 +96,7 @@ glibc_minor=${glibc_minor%%.*}
 fitting=3.10
 if ((glibc_minor >= 39)); then fitting="3.13 3.12 3.11 3.10"; fi
 
-# Two at once (make -j, or two terminals) must not write to one .venv: the second waits, and then has nothing to do.
+# Two at once (make -j, or two terminals) must not write to one .venv: the second waits, then has nothing to do.
 exec 9<"requirements/stack-a.txt"
 flock --nonblock 9 || { echo "Waiting for another set-up of .venv to end." && flock 9; }
 
@@ -104,10 +104,10 @@ flock --nonblock 9 || { echo "Waiting for another set-up of .venv to end." && fl
 
 installed=$(cat "$stamp" 2>/dev/null) || installed=
 in_venv=
-if [[ $installed != unfinished ]] && look_at "$venv/bin/python"; then in_venv=$python; fi
+if [[ $installed != unfinished ]] && inspect_python "$venv/bin/python"; then in_venv=$python; fi
 
 if [[ -n ${PYTHON:-} ]]; then
-  look_at "$PYTHON" || die "PYTHON=$PYTHON does not run, or is not CPython: name a Python ${fitting// /, }."
+  inspect_python "$PYTHON" || die "PYTHON=$PYTHON does not run, or is not CPython: name a Python ${fitting// /, }."
 elif [[ -z $in_venv ]]; then
   dirs=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[0-3].*/bin "$HOME"/.local/share/uv/python/*/bin
     /opt/python*/bin /opt/python/*/bin /usr/local/bin /usr/bin)
@@ -116,17 +116,17 @@ elif [[ -z $in_venv ]]; then
     die "no Python ${fitting// /, } was found (glibc $glibc decides which fit): install one, for example with \
 'uv python install ${fitting%% *}', or name one with PYTHON=/path/to/python."
 fi
-stack=$(stack_for "$version")
+stack=$(choose_stack "$version")
 [[ -n $stack ]] ||
   die "$python is Python $version, and with glibc $glibc TFX runs on Python ${fitting// /, } only: name such a one with \
 PYTHON=/path/to/python${PYTHON:+, or leave PYTHON out}."
 
-# --- is there anything to do?
+# --- compare with what is installed
 
-wanted=$(what_is_wanted)
+wanted=$(print_wanted)
 if [[ -n $in_venv && $installed == "$wanted" ]]; then exit; fi
 
-# pyfarmhash is built from source. Say what is missing now, not as a compiler's log ten minutes later.
+# pyfarmhash is built from source. Report what is missing now, not in a compiler's log ten minutes later.
 [[ $has_venv == yes ]] ||
   die "$python has no venv module: install it (Debian and Ubuntu: apt-get install python$version-venv)."
 command -v g++ >/dev/null || die "g++ is missing, it builds pyfarmhash: install it (Debian and Ubuntu: apt-get install g++)."
@@ -134,7 +134,7 @@ command -v g++ >/dev/null || die "g++ is missing, it builds pyfarmhash: install 
   die "the C headers of $python are missing ($headers/Python.h), they build pyfarmhash: install them (Debian and Ubuntu: \
 apt-get install python$version-dev)."
 
-# --- do it
+# --- install
 
 if [[ $in_venv == "$python" ]]; then
   echo "Bringing .venv up to date with requirements/stack-$stack.txt (log: .venv/setup.log)."
@@ -142,7 +142,7 @@ else
   rmdir "$venv" 2>/dev/null || true # killed before it could leave a stamp
   [[ ! -e $venv || -e $stamp ]] || die "$venv was not made by this script, and does not hold $python: move it away first."
   echo "Setting up .venv with $python and requirements/stack-$stack.txt: some minutes (log: .venv/setup.log)."
-  # Moved first: a removal that is killed half way must leave no .venv without its stamp.
+  # Moved first: a removal that is killed must not leave a .venv without its stamp.
   rm -rf "$venv.old"
   if [[ -e $venv ]]; then mv "$venv" "$venv.old" && rm -rf "$venv.old"; fi
   mkdir "$venv"

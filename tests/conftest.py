@@ -1,4 +1,4 @@
-"""What tests of several folders share: rows, a few of them prepared, and models of them."""
+"""Fixtures of several folders: rows, prepared rows, and models of them."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 SMALL_ROWS = 2000
 
 
-# Folders and files whose tests look at the same runs, which take minutes.
+# Folders and files whose tests share runs that take minutes.
 _TOGETHER = ("tests/bin/", "tests/components/", "tests/pipelines/test_[lr]")
 
 
@@ -110,7 +110,7 @@ def prepared_synthetic(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def synthetic_backbone(prepared_synthetic, tmp_path_factory):
-    """Directory of a small backbone for these rows, with the weights that it began with."""
+    """Directory of a small backbone for these rows, with its initial weights."""
     from mptrec_tf.artifacts.backbones import save_backbone
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.keras import keras
@@ -207,7 +207,7 @@ def read_predictions():
 
 @pytest.fixture(scope="session")
 def prepared(synthetic_backbone, block, slice_rows, tmp_path_factory):
-    """Versions 1 to 4, which answer the 20 rows by far otherwise than each other."""
+    """Versions 1 to 4, whose predictions for the 20 rows differ by far."""
     from mptrec_tf.serving.testing.load import prepare_versions
 
     folder = tmp_path_factory.mktemp("prepared_versions")

@@ -1,4 +1,4 @@
-"""What documents, docstrings and comments cite is in the repository."""
+"""Files that documents, docstrings and comments cite are in the repository."""
 
 import ast
 import io
@@ -11,43 +11,45 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("mptrec_tf", "components", "pipelines", "benchmarks", "tests", "docs", "saved_models")
 CITED = re.compile(r"[\w./-]*\w\.(?:md|py)\b")
-# What programs write.
+# Files that programs write.
 WRITTEN = {"model_card.md"}
 
 
-def files():
-    """Every file that may cite another."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("*.py"), ROOT / "pyproject.toml", ROOT / "Makefile"]
+def list_files():
+    """Returns every file that may cite another."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("*.py"), ROOT / "pyproject.toml", ROOT / "Makefile"]
     for folder in FOLDERS:
-        found += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".yaml")]
-    return sorted(found)
+        paths += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".yaml")]
+    return sorted(paths)
 
 
-def prose(path):
-    """Comments and docstrings of a module; all of any other file."""
+def read_prose(path):
+    """Returns comments and docstrings of a module, or the text of any other file."""
     text = path.read_text()
     if path.suffix != ".py":
         return text
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    found = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    parts = [token.string for token in tokens if token.type == tokenize.COMMENT]
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, kinds):
-            found.append(ast.get_docstring(node) or "")
-    return "\n".join(found)
+            parts.append(ast.get_docstring(node) or "")
+    return "\n".join(parts)
 
 
-def missing(path, text):
-    """Cited files that are neither in the repository, beside the file, nor written by programs."""
+def find_missing(path, text):
+    """Returns cited files that are neither in the repository or beside the file, nor written."""
     cited = {name for name in CITED.findall(text) if Path(name).name not in WRITTEN}
     places = (ROOT, path.parent)
     return sorted(name for name in cited if not any((place / name).is_file() for place in places))
 
 
 def test_what_is_cited_is_there():
-    found = {str(path.relative_to(ROOT)): missing(path, prose(path)) for path in files()}
-    assert len(found) > 200
-    assert not {path: names for path, names in found.items() if names}
+    missing = {
+        str(path.relative_to(ROOT)): find_missing(path, read_prose(path)) for path in list_files()
+    }
+    assert len(missing) > 200
+    assert not {path: names for path, names in missing.items() if names}
 
 
 @pytest.mark.parametrize(
@@ -60,4 +62,4 @@ def test_what_is_cited_is_there():
     ],
 )
 def test_what_is_missing_is_named(text, names):
-    assert missing(ROOT / "tests" / "test_citations.py", text) == names
+    assert find_missing(ROOT / "tests" / "test_citations.py", text) == names

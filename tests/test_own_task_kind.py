@@ -1,4 +1,4 @@
-"""A kind of task of one's own goes the whole way: no other file knows its name."""
+"""A custom kind of task works from the spec to the served model; no other file has its name."""
 
 import csv
 import dataclasses
@@ -119,7 +119,7 @@ def make_files(folder):
     return {split: str(folder / f"{split}.csv") for split in ROWS}
 
 
-# What a spec says.
+# Specs.
 
 
 def test_a_spec_of_several_kinds_is_read_and_written():
@@ -149,14 +149,14 @@ def test_a_spec_of_several_kinds_is_read_and_written():
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(task, sentence):
+def test_a_problem_is_named_with_its_line(task, sentence):
     with pytest.raises(InputError) as caught:
         parse(f"name: shop\ncategorical: [city]\ntasks:\n  - {task}\n", "my.yaml")
     assert str(caught.value).startswith(f"my.yaml, line 4: {sentence}")
     assert "\n" not in str(caught.value)
 
 
-def test_a_column_of_a_task_is_no_feature():
+def test_a_column_of_a_task_is_not_a_feature():
     with pytest.raises(InputError, match="column 'rate' is a known expected count, not a feature"):
         DatasetSpec(
             "shop",
@@ -165,7 +165,7 @@ def test_a_column_of_a_task_is_no_feature():
         )
 
 
-def test_labels_and_what_makes_none():
+def test_labels_and_values_without_a_label():
     block = Block({"y": np.array(["3", " 4.0", "0"], object)}, "rows.csv", np.arange(2, 5))
     np.testing.assert_array_equal(CountTask("t", "y", most=3).labels(block, ()), [3, 3, 0])
     for value, reason in (("-1", "'-1' is no count"), ("NA", "'NA' is a missing value, and task")):
@@ -212,7 +212,7 @@ def test_losses_and_predictions_of_several_kinds():
     np.testing.assert_array_equal(both, tf.exp(tf.gather(logits, [0, 2])))
 
 
-# The whole way.
+# From data to a served model.
 
 
 @pytest.fixture(scope="module")
@@ -236,8 +236,8 @@ def data(source, folder):
 
 
 @pytest.fixture(scope="module")
-def way(data, folder):
-    """Backbone on buy and visits, a package of clicks, and what was printed of them."""
+def run(data, folder):
+    """A backbone of buy and visits, a package of clicks, and the results of their trainings."""
     from mptrec_tf.artifacts.backbones import save_trained_backbone
     from mptrec_tf.artifacts.task_packages import save_trained_package
     from mptrec_tf.models.prompted import NewTask
@@ -280,11 +280,11 @@ def way(data, folder):
 
 
 @pytest.fixture(scope="module")
-def served(way, folder):
+def served(run, folder):
     from mptrec_tf.export.serving_model import export
     from mptrec_tf.inference.saved_model import LoadedModel
 
-    stored, _, package, *_ = way
+    stored, _, package, *_ = run
     path, _ = export(stored, [package], str(folder / "model"))
     return LoadedModel(path)
 
@@ -302,9 +302,9 @@ def test_prepared_labels_and_tables(data, source):
     [zero] = [r for r in make_label_rows(data) if (r["task"], r["is"]) == ("visits", "0")]
     assert zero["value"] == "'0'"
     assert zero["train"] == (visits == 0).sum()
-    shown = {(row["task"], row["split"]): row for row in summarize_splits(data)}
-    assert shown["visits", "train"]["mean"] == pytest.approx(visits.mean())
-    assert 0 < shown["buy", "train"]["share"] < 1
+    rows = {(row["task"], row["split"]): row for row in summarize_splits(data)}
+    assert rows["visits", "train"]["mean"] == pytest.approx(visits.mean())
+    assert 0 < rows["buy", "train"]["share"] < 1
 
 
 def test_a_split_of_one_label_is_rejected(data):
@@ -319,14 +319,14 @@ def test_a_split_of_one_label_is_rejected(data):
     )
 
 
-def test_training_goes_by_scores(way, data, capsys):
+def test_training_uses_scores(run, data, capsys):
     from mptrec_tf.bin.results import (
         print_comparison_table,
         print_new_task_table,
         print_pretraining_table,
     )
 
-    stored, result, package, chosen, candidates, compared = way
+    stored, result, package, chosen, candidates, compared = run
     best = result.best
     assert best["val_score_sum"] == pytest.approx(
         best["val_auc/buy"] + best["val_deviance_score/visits"]
@@ -349,11 +349,11 @@ def test_training_goes_by_scores(way, data, capsys):
         assert text in printed
 
 
-def test_the_link_function_is_in_the_saved_model(served, way, source):
+def test_the_link_function_is_in_the_saved_model(served, run, source):
     from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
     from mptrec_tf.training.batches import load_rows
 
-    stored, _, package, *_ = way
+    stored, _, package, *_ = run
     blocks = list(read_split(source, "test"))
     predicted = np.concatenate([served.predict(block)["clicks"] for block in blocks])
     model = PromptedMPTRec(stored.model, {"clicks": NewTask(package.task, package.head)})
@@ -370,19 +370,19 @@ def test_evaluation_and_comparison(served, source):
     from mptrec_tf.inference.comparing import compare
     from mptrec_tf.inference.scoring import evaluate
 
-    found = evaluate(served, source, "test")
-    assert {"auc", "log_loss", "positives"} <= found["buy"].keys()
-    assert set(found["visits"]) == {
+    metrics = evaluate(served, source, "test")
+    assert {"auc", "log_loss", "positives"} <= metrics["buy"].keys()
+    assert set(metrics["visits"]) == {
         "rows",
         "deviance_score",
         "mean_label",
         "mean_prediction",
         "best_deviance_score",
     }
-    assert found["visits"]["best_deviance_score"] > found["visits"]["deviance_score"]
+    assert metrics["visits"]["best_deviance_score"] > metrics["visits"]["deviance_score"]
     differences = compare(served, served, read_split(source, "test"))
     assert differences["clicks"]["identical"]
-    assert differences["clicks"]["deviance_score_a"] == found["clicks"]["deviance_score"]
+    assert differences["clicks"]["deviance_score_a"] == metrics["clicks"]["deviance_score"]
 
 
 def test_the_model_card(served):

@@ -20,7 +20,7 @@ ROOMS = (
     "bin",
 )
 PACKAGES = ("mptrec_tf", "components", "pipelines")
-# What a program that needs no pipeline should not wait for.
+# Slow to import; a program that needs no pipeline must not import them.
 TFX = {
     "tfx",
     "ml_metadata",
@@ -35,69 +35,69 @@ TFT = {"tensorflow_transform", "tfx_bsl"}
 KINDS, OF_KINDS = ("mptrec_tf.data.features.", "mptrec_tf.data.tasks."), {"layers", "evaluation"}
 
 
-def modules_below(root):
-    """Paths of all modules of the three packages, by dotted name."""
-    found = {}
+def find_modules(root):
+    """Returns the paths of all modules of the three packages, by dotted name."""
+    paths = {}
     for package in PACKAGES:
         for path in (root / package).rglob("*.py"):
             parts = path.relative_to(root).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
-MODULES = modules_below(ROOT)
+MODULES = find_modules(ROOT)
 
 
-def at_import(node):
-    """The statements of a module that run when it is imported."""
+def iterate_at_import(node):
+    """Yields the statements of a module that run when it is imported."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
             continue
         yield child
-        yield from at_import(child)
+        yield from iterate_at_import(child)
 
 
-def imported(source, modules=MODULES, walk=ast.walk):
-    """(line, module) of every import statement of a module, also of those inside functions."""
-    found = []
+def find_imports(source, modules=MODULES, walk=ast.walk):
+    """Returns (line, module) of every import of a module, also of those inside functions."""
+    imports = []
     for node in walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name) for alias in node.names]
+            imports += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"line {node.lineno}: a relative import"
             for alias in node.names:
                 # Either a module of a package, or a name of a module.
                 whole = f"{node.module}.{alias.name}"
-                found.append((node.lineno, whole if whole in modules else node.module))
-    return found
+                imports.append((node.lineno, whole if whole in modules else node.module))
+    return imports
 
 
-IMPORTS = {name: imported(path.read_text()) for name, path in MODULES.items()}
+IMPORTS = {name: find_imports(path.read_text()) for name, path in MODULES.items()}
 
 
-def room(module):
-    """The part of mptrec_tf that a module is in; its own name where it is in none."""
+def find_room(module):
+    """Returns the part of mptrec_tf that a module is in, or its own name if it is in none."""
     package, *rest = module.split(".")
     return rest[0] if package == "mptrec_tf" and rest else package
 
 
-def wrong_direction(module, target):
-    """Why a module must not import another; None if it may."""
+def explain_direction(module, target):
+    """Returns why a module must not import another; None if it may."""
     package, other = module.split(".")[0], target.split(".")[0]
     if package not in PACKAGES:
         return None
     if other not in PACKAGES:
         if package == "mptrec_tf" and other in TFX:
             return f"nothing in mptrec_tf imports {other}"
-        data_only = other in TFT and room(module) in ROOMS and room(module) != "data"
+        data_only = other in TFT and find_room(module) in ROOMS and find_room(module) != "data"
         return f"only data imports {other}" if data_only else None
     if PACKAGES.index(other) > PACKAGES.index(package):
         return f"{package} imports nothing of {other}"
     if package != "mptrec_tf":
         return None
-    here, there = room(module), room(target)
+    here, there = find_room(module), find_room(target)
     if here == there or there == "mptrec_tf":
         return None
     if here == "evaluation":
@@ -113,9 +113,9 @@ def wrong_direction(module, target):
     return None
 
 
-def circles(imports):
-    """Modules that import each other, directly or through others: a set of names for each."""
-    order, lowest, stack, found = {}, {}, [], []
+def find_circles(imports):
+    """Returns the sets of modules that import each other, directly or through others."""
+    order, lowest, stack, components = {}, {}, [], []
 
     def visit(name):
         order[name] = lowest[name] = len(order)
@@ -129,13 +129,13 @@ def circles(imports):
         if lowest[name] == order[name]:
             at = stack.index(name)
             if len(stack) - at > 1:
-                found.append(set(stack[at:]))
+                components.append(set(stack[at:]))
             del stack[at:]
 
     for name in imports:
         if name not in order:
             visit(name)
-    return found
+    return components
 
 
 def test_every_room_is_known():
@@ -144,26 +144,26 @@ def test_every_room_is_known():
 
 
 def test_imports_point_down():
-    found = [
+    problems = [
         f"{MODULES[name].relative_to(ROOT)}:{line}: {target}: {why}"
         for name, lines in IMPORTS.items()
         for line, target in lines
-        if (why := wrong_direction(name, target))
+        if (why := explain_direction(name, target))
     ]
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)
 
 
 def test_no_modules_import_each_other():
-    """What a function imports is there by then: kinds and their users know each other."""
+    """Imports inside functions do not count: kinds and their users import each other there."""
     between = {
         name: {
             target
-            for _, target in imported(path.read_text(), walk=at_import)
+            for _, target in find_imports(path.read_text(), walk=iterate_at_import)
             if target in MODULES and target != name
         }
         for name, path in MODULES.items()
     }
-    assert not circles(between)
+    assert not find_circles(between)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_no_modules_import_each_other():
     ],
 )
 def test_a_wrong_direction_is_named(module, target, why):
-    assert wrong_direction(module, target) == why
+    assert explain_direction(module, target) == why
 
 
 def test_imports_inside_functions_count_and_circles_are_found():
     source = "import a.b\ndef f():\n    from c import d, e\n"
-    assert imported(source, {"c.d": None}) == [(1, "a.b"), (3, "c.d"), (3, "c")]
+    assert find_imports(source, {"c.d": None}) == [(1, "a.b"), (3, "c.d"), (3, "c")]
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
-    assert circles(graph) == [{"b", "c"}]
+    assert find_circles(graph) == [{"b", "c"}]

@@ -1,4 +1,4 @@
-"""requirements/setup_venv.sh on make-believe machines: fake tools, nothing installed."""
+"""requirements/setup_venv.sh on simulated machines: fake tools, nothing installed."""
 
 import os
 import shutil
@@ -12,8 +12,7 @@ SCRIPT = Path(__file__).parent.parent / "requirements" / "setup_venv.sh"
 BASH = shutil.which("bash")
 REAL_TOOLS = "bash cat cp dirname flock mkdir mv rm rmdir sha256sum tail".split()
 
-# Answers the script's probe like a Python would, makes a "venv" that holds itself, and writes down
-# calls of pip.
+# Responds to the script's probe as a Python does, makes a "venv" of itself, and logs calls of pip.
 FAKE_PYTHON = """\
 case "$*" in
   "-I -c "*) printf '%s\\n' {version} {path} {headers} {has_venv} ;;
@@ -95,7 +94,7 @@ def machine(tmp_path):
     return machine
 
 
-def assert_refused(machine, result, *words):
+def assert_rejected(machine, result, *words):
     assert result.returncode == 1
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
@@ -116,18 +115,20 @@ def test_no_fitting_python(tmp_path, glibc, present, named):
     machine = Machine(tmp_path, glibc)
     for version in present:
         machine.python(version)
-    assert_refused(machine, machine.set_up(), named, f"glibc {glibc}", "PYTHON=")
+    assert_rejected(machine, machine.set_up(), named, f"glibc {glibc}", "PYTHON=")
 
 
 def test_no_compiler(machine):
     (machine.tools / "g++").unlink()
-    assert_refused(machine, machine.set_up(), "g++ is missing", "pyfarmhash", "apt-get install g++")
+    assert_rejected(
+        machine, machine.set_up(), "g++ is missing", "pyfarmhash", "apt-get install g++"
+    )
 
 
 def test_no_headers(tmp_path):
     machine = Machine(tmp_path, "2.36")
     machine.python("3.10", headers=False)
-    assert_refused(
+    assert_rejected(
         machine, machine.set_up(), "include3.10/Python.h", "apt-get install python3.10-dev"
     )
 
@@ -135,7 +136,7 @@ def test_no_headers(tmp_path):
 def test_no_venv_module(tmp_path):
     machine = Machine(tmp_path, "2.36")
     machine.python("3.10", has_venv="no")
-    assert_refused(machine, machine.set_up(), "no venv module", "apt-get install python3.10-venv")
+    assert_rejected(machine, machine.set_up(), "no venv module", "apt-get install python3.10-venv")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_no_venv_module(tmp_path):
 )
 def test_machine_without_wheels(machine, tool, body, word):
     machine.tool(tool, body)
-    assert_refused(machine, machine.set_up(), word)
+    assert_rejected(machine, machine.set_up(), word)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_a_named_python_wins(tmp_path):
     machine.python("3.13")
     older = machine.python("3.10")
     assert "stack-b" in machine.set_up().stdout
-    # Another Python than that of the venv: the venv is made anew.
+    # Another Python than that of the venv: the venv is made again.
     assert "Setting up" in machine.set_up(PYTHON=str(older)).stdout
     assert machine.set_up(PYTHON=str(older)).stdout == ""
     # It stays when no Python is named.
@@ -201,8 +202,8 @@ def test_a_named_python_wins(tmp_path):
 def test_a_named_python_that_does_not_fit(machine):
     newer = machine.python("3.12")
     result = machine.set_up(PYTHON=str(newer))
-    assert_refused(machine, result, "is Python 3.12", "glibc 2.36", "Python 3.10 only")
-    assert_refused(machine, machine.set_up(PYTHON="/no/such"), "PYTHON=/no/such does not run")
+    assert_rejected(machine, result, "is Python 3.12", "glibc 2.36", "Python 3.10 only")
+    assert_rejected(machine, machine.set_up(PYTHON="/no/such"), "PYTHON=/no/such does not run")
 
 
 def test_a_second_call_installs_nothing(machine):
@@ -215,14 +216,14 @@ def test_a_second_call_installs_nothing(machine):
 
 
 @pytest.mark.parametrize("changed", ["requirements/stack-a.txt", "setup.py"])
-def test_a_change_is_noticed_and_not_started_from_zero(machine, changed):
+def test_a_change_is_detected_and_not_started_from_zero(machine, changed):
     machine.set_up()
-    kept = machine.venv / "kept"
-    kept.touch()
+    marker = machine.venv / "marker"
+    marker.touch()
     (machine.project / changed).write_text("# changed\n")
     assert "up to date" in machine.set_up().stdout
     assert len(machine.calls()) == 2
-    assert kept.exists()
+    assert marker.exists()
     assert machine.set_up().stdout == ""
 
 
@@ -266,13 +267,13 @@ def test_a_venv_made_by_hand_is_brought_up_to_date(machine):
 
 
 def test_a_venv_made_by_hand_is_never_removed(machine):
-    precious = machine.venv / "precious"
+    own_file = machine.venv / "own_file"
     machine.venv.mkdir()
-    precious.touch()
+    own_file.touch()
     result = machine.set_up()
     assert result.returncode == 1
     assert "move it away" in result.stderr
-    assert precious.exists()
+    assert own_file.exists()
 
 
 def test_without_uv_pip_fetches_it_beside_the_packages(tmp_path):
@@ -307,7 +308,7 @@ def test_a_real_python_is_understood(tmp_path):
     machine = Machine(tmp_path, "2.39")
     (machine.tools / "g++").unlink()
     # The last check but one: the Python ran, fits, and has the venv module.
-    assert_refused(machine, machine.set_up(PYTHON=sys.executable), "g++ is missing")
+    assert_rejected(machine, machine.set_up(PYTHON=sys.executable), "g++ is missing")
 
 
 def test_the_script_can_be_run():

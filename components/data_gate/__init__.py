@@ -1,1 +1,1 @@
-"""The data gate: stops a pipeline whose data are not fit for training."""
+"""The data gate: stops a pipeline if its data are not fit for training."""

@@ -1,4 +1,4 @@
-"""What is wrong with data, by their statistics. Each check returns sentences, none if all is well.
+"""Checks data by their statistics. Each check returns its problems as sentences.
 
 Statistics and schemas are TensorFlow Data Validation's and TensorFlow Metadata's protos.
 """
@@ -23,31 +23,33 @@ _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
-def label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
-    """Labels that are missing, or all the same."""
-    features = _features(statistics)
-    found = []
+def find_label_problems(statistics: Statistics, split: str, tasks: Sequence[Task]) -> list[str]:
+    """Returns problems of labels: missing ones, and splits whose labels are all the same."""
+    features = _index_features(statistics)
+    problems = []
     for task in tasks:
         feature = features.get(label_column(task.name))
         if feature is None:
-            found.append(f"no {split} row has a label for task {task.name!r}; add its label column")
+            problems.append(
+                f"no {split} row has a label for task {task.name!r}; add its label column"
+            )
             continue
         common = feature.num_stats.common_stats
         if common.num_missing:
             total = common.num_missing + common.num_non_missing
-            found.append(
+            problems.append(
                 f"{common.num_missing} of {total} {split} rows have no label for task "
                 f"{task.name!r}; leave them out, or label them"
             )
         if feature.num_stats.min == feature.num_stats.max:
-            found.append(
+            problems.append(
                 f"task {task.name!r} has {task.one_label} in the {split} split: every label is "
                 f"{feature.num_stats.min:g}; {task.label_hint}"
             )
-    return found
+    return problems
 
 
-def schema_problems(
+def find_schema_problems(
     anomalies: anomalies_pb2.Anomalies,
     statistics: Statistics,
     schema: schema_pb2.Schema,
@@ -55,48 +57,50 @@ def schema_problems(
     spec: DatasetSpec,
     config: GateConfig,
 ) -> list[str]:
-    """Features that do not fit the schema; values that it does not list count by their share.
+    """Returns features that do not fit the schema.
 
-    Columns that are no features (labels come and go with the tasks) are left to `label_problems`.
+    Values that the schema does not list are a problem if their share is above the limit.
+
+    Columns that are not features are left out: `find_label_problems` checks labels.
     """
-    found = []
+    problems = []
     text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     if anomalies.data_missing:
-        found.append(f"the {split} split has no rows")
+        problems.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
         if name not in spec.feature_names:
             continue
         # Text of digits gets a domain of integers where a schema is inferred. Another text is a new
-        # value, which `drift` measures.
+        # value, which `measure_drift` measures.
         ignored = {_UNSEEN, _NO_INTEGER} if name in text else {_UNSEEN}
         others = [reason for reason in info.reason if reason.type not in ignored]
-        found += [
+        problems += [
             f"feature {name!r} of the {split} split: {reason.description.rstrip('.')}"
             for reason in others
         ]
         if all(reason.type != _UNSEEN for reason in info.reason):
             continue
-        share, examples = _unseen(name, statistics, schema)
+        share, examples = _measure_unseen(name, statistics, schema)
         if share > config.max_unseen_share:
-            found.append(
+            problems.append(
                 f"feature {name!r}: {share:.1%} of the {split} rows have values that the schema "
                 f"does not list ({', '.join(map(repr, examples))}), more than "
-                f"{config.max_unseen_share:.1%}; add them to the schema and pre-train anew, or "
-                "mend the column"
+                f"{config.max_unseen_share:.1%}; add them to the schema and pre-train again, "
+                "or fix the column"
             )
-    return found
+    return problems
 
 
-def _unseen(
+def _measure_unseen(
     name: str, statistics: Statistics, schema: schema_pb2.Schema
 ) -> tuple[float, list[str]]:
-    """Least share of a feature's values that its domain does not list, and some of them.
+    """Returns a lower bound of the share of values that a feature's domain lacks, and some of them.
 
-    Statistics count the most frequent values one by one. Of the rest, those that the domain lists
-    take a part, each no more than the rarest of the frequent ones.
+    Statistics count only the most frequent values one by one. Of the remaining rows, each value
+    that the domain lists has at most as many as the rarest of the frequent values.
     """
     listed = set(tfdv.get_domain(schema, name).value)
-    stats = _features(statistics)[name].string_stats
+    stats = _index_features(statistics)[name].string_stats
     counts = {b.label: b.sample_count for b in stats.rank_histogram.buckets}
     unseen = {label: count for label, count in counts.items() if label not in listed}
     total = stats.common_stats.num_non_missing
@@ -106,30 +110,35 @@ def _unseen(
     return count / total, list(unseen)[:3]
 
 
-def drift(
+def measure_drift(
     statistics: Statistics,
     baseline: Statistics,
     schema: schema_pb2.Schema,
     spec: DatasetSpec,
     config: GateConfig,
 ) -> list[dict[str, Any]]:
-    """How far each feature is from the backbone's training data: `feature`, `drift`, `limit`.
+    """Returns how far each feature is from the backbone's training data.
 
-    TensorFlow Data Validation's drift comparators measure it. One that the schema has already is
-    kept.
+    TensorFlow Data Validation's drift comparators measure it. A comparator that the schema already
+    has stays as it is.
+
+    Returns:
+      Rows with `feature`, `drift` and `limit`, the largest drift first.
 
     Raises:
       InputError: for a limit of an unknown feature.
     """
-    odd = sorted(set(config.max_drift_of) - set(spec.feature_names))
-    if odd:
-        raise InputError(f"a drift limit is given for {odd[0]!r}, which is no feature of the data.")
+    unknown = sorted(set(config.max_drift_of) - set(spec.feature_names))
+    if unknown:
+        raise InputError(
+            f"a drift limit is given for {unknown[0]!r}, which is not a feature of the data."
+        )
     schema = copy.deepcopy(schema)
     text = {name for name, kind in spec.column_types.items() if kind == TEXT}
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:
-            continue  # `schema_problems` names it
+            continue  # `find_schema_problems` names it
         comparator = tfdv.get_feature(schema, name).drift_comparator
         limit = config.max_drift_of.get(name, config.max_drift)
         if name in text and not comparator.HasField("infinity_norm"):
@@ -139,19 +148,19 @@ def drift(
     compared = tfdv.validate_statistics(statistics, schema, previous_statistics=baseline)
     rows = []
     for info in compared.drift_skew_info:
-        for measured in info.drift_measurements:
+        for measurement in info.drift_measurements:
             rows.append(
                 {
                     "feature": ".".join(info.path.step),
-                    "drift": measured.value,
-                    "limit": measured.threshold,
+                    "drift": measurement.value,
+                    "limit": measurement.threshold,
                 }
             )
     return sorted(rows, key=lambda row: row["drift"], reverse=True)
 
 
-def drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Features beyond their limit."""
+def find_drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns features whose drift is above its limit."""
     return [
         f"feature {row['feature']!r} drifted by {row['drift']:.3f} from the backbone's training "
         f"data, more than {row['limit']:g}; pre-train a backbone on newer data, or raise the "
@@ -161,7 +170,7 @@ def drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _features(
+def _index_features(
     statistics: Statistics,
 ) -> dict[str, statistics_pb2.FeatureNameStatistics]:
     return {

@@ -33,12 +33,12 @@ class DataGateSpec(ComponentSpec):
 
 
 class DataGate(base_component.BaseComponent):
-    """Stops a pipeline whose data are not fit for training, before hours of it.
+    """Stops a pipeline before training if its data are not fit for it.
 
     It fails on features that do not fit the schema, on labels that are missing or all the same,
-    and, where there are baseline statistics, on features that drifted too far from them: a frozen
-    backbone is only as good as its vocabulary is current. The message names every feature, by how
-    much, and what to do.
+    and, given baseline statistics, on features that drifted too far from them: a frozen backbone
+    does not know values that appeared after its training. The message names every problem, its
+    size, and what to do.
 
     Outputs:
       report: The drift of every feature.
@@ -46,11 +46,22 @@ class DataGate(base_component.BaseComponent):
     Args:
       examples: Raw examples.
       statistics: Of the examples, all splits.
-      schema: What the features should be.
-      anomalies: What ExampleValidator found.
+      schema: Of the features.
+      anomalies: Output of ExampleValidator.
       tasks: Tasks whose labels are needed.
       baseline_statistics: Of the examples that the backbone was trained on.
-      config: What to let pass.
+      config: The limits.
+
+    Example:
+      gate = DataGate(
+          examples=example_gen.outputs["examples"],
+          statistics=statistics_gen.outputs["statistics"],
+          schema=schema_gen.outputs["schema"],
+          anomalies=validator.outputs["anomalies"],
+          tasks=["click", "like"],
+          config=GateConfig(max_drift_of={"item_price": 0.3}),
+      )
+      trainer.add_upstream_node(gate)
     """
 
     SPEC_CLASS = DataGateSpec

@@ -9,7 +9,12 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.data_gate.checks import drift, drift_problems, label_problems, schema_problems
+from components.data_gate.checks import (
+    find_drift_problems,
+    find_label_problems,
+    find_schema_problems,
+    measure_drift,
+)
 from components.data_gate.config import GateConfig
 from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
@@ -24,7 +29,7 @@ class Executor(base_executor.BaseExecutor):
         """Checks the data.
 
         Raises:
-          InputError: naming all that is wrong, and what to do.
+          InputError: naming every problem, and what to do.
         """
 
         def uri(key: str) -> str:
@@ -37,21 +42,21 @@ class Executor(base_executor.BaseExecutor):
         tasks = json.loads(exec_properties["tasks"])
         spec = read_description(uri("examples"))["spec"]
         schema = tfdv.load_schema_text(io_utils.get_only_uri_in_dir(uri("schema")))
-        chosen = spec.select_tasks(tasks)
-        found, splits = [], {}
+        selected = spec.select_tasks(tasks)
+        problems, splits = [], {}
         for split in SPLITS:
             splits[split] = statistics("statistics", split)
             with tf.io.gfile.GFile(f"{uri('anomalies')}/Split-{split}/SchemaDiff.pb", "rb") as file:
                 anomalies = anomalies_pb2.Anomalies.FromString(file.read())
-            found += label_problems(splits[split], split, chosen)
-            found += schema_problems(anomalies, splits[split], schema, split, spec, config)
+            problems += find_label_problems(splits[split], split, selected)
+            problems += find_schema_problems(anomalies, splits[split], schema, split, spec, config)
         drifts = []
         if input_dict.get("baseline_statistics"):
             baseline = statistics("baseline_statistics", "train")
-            drifts = drift(splits["train"], baseline, schema, spec, config)
-            found += drift_problems(drifts)
-        if found:
-            raise InputError(f"the data of {spec.name!r} are not fit: {'; '.join(found)}.")
+            drifts = measure_drift(splits["train"], baseline, schema, spec, config)
+            problems += find_drift_problems(drifts)
+        if problems:
+            raise InputError(f"the data of {spec.name!r} are not fit: {'; '.join(problems)}.")
         rows = [
             {"split": split, "rows": splits[split].datasets[0].num_examples} for split in SPLITS
         ]

@@ -1,1 +1,1 @@
-"""Evaluation: the configuration of TFX's Evaluator, and scores of tasks for it."""
+"""Evaluation: the configuration of TFX's Evaluator, and its metrics of tasks."""

@@ -1,8 +1,12 @@
 """AUC without bins, as a metric of TensorFlow Model Analysis.
 
-Its own AUC sorts predictions into bins of equal width, which is off by some 1e-4 where predictions
-crowd near 0. This one counts every distinct prediction: exact, and as large as there are distinct
-float32 predictions.
+The library's own AUC sorts predictions into bins of equal width, which is off by some 1e-4 where
+most predictions are near 0. This one counts every distinct prediction: it is exact, and its size
+grows with the number of distinct float32 predictions.
+
+    AUC = sum_p w1(p) (sum_{q < p} w0(q) + w0(p) / 2) / (sum w0 sum w1)
+
+w0 and w1 are the weights of the negatives and positives with a prediction.
 """
 
 from collections.abc import Iterable
@@ -11,7 +15,7 @@ import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-# Prediction to the weight of its negatives and of its positives.
+# The weight of the negatives and of the positives, by prediction.
 Counts = dict[float, list[float]]
 
 
@@ -19,17 +23,21 @@ class ExactAuc(metric_types.Metric):
     """Area under the ROC curve of a binary output; ties count one half.
 
     Args:
-      name: What the metric is called.
+      name: Name of the metric.
+
+    Example:
+      >>> compute_area({0.2: [1.0, 0.0], 0.7: [1.0, 1.0]})  # one pair in order, one tied
+      0.75
     """
 
     def __init__(self, name: str = "auc"):
-        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
+        super().__init__(metric_util.merge_per_key_computations(_make_computations), name=name)
 
 
 metric_types.register_metric(ExactAuc)
 
 
-def _computations(
+def _make_computations(
     name: str = "auc",
     eval_config=None,
     model_name: str = "",
@@ -47,7 +55,7 @@ def _computations(
 
 
 class _Count(beam.CombineFn):
-    """Predictions and labels to the area."""
+    """Combines predictions and labels to the area."""
 
     def __init__(self, key: metric_types.MetricKey, eval_config):
         self._key = key
@@ -78,11 +86,14 @@ class _Count(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: Counts) -> dict[metric_types.MetricKey, float]:
-        return {self._key: area(accumulator)}
+        return {self._key: compute_area(accumulator)}
 
 
-def area(counts: Counts) -> float:
-    """The share of (negative, positive) pairs in the right order; NaN where a class is missing."""
+def compute_area(counts: Counts) -> float:
+    """Returns the share of (negative, positive) pairs in the right order.
+
+    A tie counts one half; without negatives or positives the share is NaN.
+    """
     if not counts:
         return float("nan")
     negative, positive = np.array([counts[prediction] for prediction in sorted(counts)]).T

@@ -14,25 +14,25 @@ Rows = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class TaskScore(metric_types.Metric):
-    """What `Task.score` says of an output: the number that training goes by, on all rows at once.
+    """`Task.score` of an output, which training also uses, on all rows at once.
 
-    As large as there are rows: three float32 each. A kind of task whose score can be taken from
-    less has a metric of its own.
+    It holds three float32 per row in memory. A kind of task whose score needs less should have a
+    metric of its own.
 
     Args:
-      name: What the metric is called.
+      name: Name of the metric.
       task: The task, see `Task.to_plain`.
     """
 
     def __init__(self, name: str, task: Mapping[str, Any]):
-        computations = metric_util.merge_per_key_computations(_computations)
+        computations = metric_util.merge_per_key_computations(_make_computations)
         super().__init__(computations, name=name, task=task)
 
 
 metric_types.register_metric(TaskScore)
 
 
-def _computations(
+def _make_computations(
     name: str,
     task: Mapping[str, Any],
     eval_config=None,
@@ -51,7 +51,7 @@ def _computations(
 
 
 class _Gather(beam.CombineFn):
-    """Predictions and labels to the score."""
+    """Combines predictions and labels to the score."""
 
     def __init__(self, key: metric_types.MetricKey, eval_config, task: Mapping[str, Any]):
         self._key = key

@@ -1,4 +1,4 @@
-"""What a model must reach to be blessed; imports no TFX, as flags take their defaults from here."""
+"""Thresholds of a blessing; imports no TFX, as flags take their defaults from here."""
 
 import dataclasses
 import math
@@ -23,6 +23,6 @@ class Thresholds:
     margin: float = 0.005
 
     def least_of(self, task: Task) -> float:
-        """The lower bound of a task; -inf where neither it nor its kind has one."""
+        """Returns the lower bound of a task; -inf where neither it nor its kind has one."""
         bounds = (self.least.get(task.name), self.least_of_all, task.least_score)
         return next((bound for bound in bounds if bound is not None), -math.inf)

@@ -14,9 +14,9 @@ class RawExampleGen(FileBasedExampleGen):
     """Raw rows of a built-in data set, or of a user's spec and files, as labelled tf.Examples.
 
     Outputs:
-      examples: `Examples` with the splits train, validation and test as they came, and
+      examples: `Examples` with the splits train, validation and test unchanged, and
         `examples.json` (see `mptrec_tf.data.raw_examples`). Its property `rows_fingerprint`
-        names the rows, whatever their order.
+        identifies the rows, whatever their order.
 
     Execution properties:
       input_base, input_config: The files, which TFX fingerprints.
@@ -24,6 +24,9 @@ class RawExampleGen(FileBasedExampleGen):
 
     Args:
       source: The data set.
+
+    Example:
+      example_gen = RawExampleGen(SourceConfig(dataset="synthetic", options={"rows": 10_000}))
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

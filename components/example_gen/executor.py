@@ -1,4 +1,4 @@
-"""Reads raw rows on Beam and writes them as labelled tf.Examples, splits as they are."""
+"""Reads raw rows on Beam and writes them as labelled tf.Examples, splits unchanged."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 | f"Both/{split}" >> beam.Flatten()
                 | f"Json/{split}" >> beam.Map(json.dumps)
                 | f"WriteSummary/{split}"
-                >> beam.io.WriteToText(self._summary(split), shard_name_template="")
+                >> beam.io.WriteToText(self._summary_path(split), shard_name_template="")
             )
             examples[split] = encoded | f"Rows/{split}" >> beam.FlatMap(lambda rows: rows)
         return examples
@@ -84,14 +84,14 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
             raise mistake from error
         self._describe(examples)
 
-    def _summary(self, split: str) -> str:
+    def _summary_path(self, split: str) -> str:
         return f"{self._directory}/summary-{split}.json"
 
     def _describe(self, examples) -> None:
         spec: DatasetSpec = self._source.spec
         surveys, digest = {}, hashlib.sha256(spec.to_json().encode())
         for split in self._splits:
-            parts = read_summary(self._summary(split))
+            parts = read_summary(self._summary_path(split))
             if not parts["rows"]:
                 raise InputError(
                     f"data set {spec.name!r} has no {split} rows; every split needs some."
@@ -107,7 +107,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
 
 
 class _Fingerprint(beam.CombineFn):
-    """A sum of the rows' SHA-256, which knows every row and not their order."""
+    """Sums the rows' SHA-256: it depends on every row, and not on their order."""
 
     def create_accumulator(self):
         return 0

@@ -1,4 +1,4 @@
-"""Which data set a pipeline reads, as plain data that goes through TFX's metadata."""
+"""Which data set a pipeline reads, as plain data that is stored in TFX's metadata."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.plain import from_plain, to_plain
 
-# What TFX fingerprints of a data set that comes from no file.
+# TFX fingerprints this in place of files where a data set has none.
 _NO_FILE = "no-file"
 
 
@@ -26,11 +26,15 @@ class SourceConfig:
       dataset: Optional str. The name of one that the registry knows.
       tasks: With `dataset`: names of the tasks, known ones and those to come. Empty for the data
         set's own.
-      options: With `dataset`: what it is told, by name.
+      options: With `dataset`: its options by name, as `rows` or `data_dir`.
       spec: Optional. A user's own data: what the columns are.
       files: A user's own data: a path or glob by split. `{SPAN}` or `{YYYY}-{MM}-{DD}` in each
         takes the newest, as TFX's example generation does. "tfds:NAME#SPLIT" is read by TensorFlow
         Datasets, see `mptrec_tf.data.sources.tfds_rows`.
+
+    Example:
+      >>> SourceConfig(dataset="synthetic", tasks=("click", "like")).make_spec().task_names
+      ('click', 'like')
     """
 
     dataset: str | None = None
@@ -49,7 +53,7 @@ class SourceConfig:
             )
 
     def make_spec(self) -> DatasetSpec:
-        """Returns what the columns are, without looking at files.
+        """Returns the spec of the columns, without reading files.
 
         Raises:
           InputError: for an unknown data set or task.
@@ -65,7 +69,7 @@ class SourceConfig:
           InputError: for what `tfds_rows.find_directory` rejects.
         """
         if self.spec:
-            paths = {split: _on_disk(path) for split, path in self.files.items()}
+            paths = {split: _path_on_disk(path) for split, path in self.files.items()}
             common = os.path.commonprefix(list(paths.values()))  # noqa: RUF071 (cut at a "/")
             fixed = re.match(r"[^*?\[{]*", common)[0]
             base = fixed[: fixed.rfind("/") + 1]
@@ -83,13 +87,13 @@ class SourceConfig:
           InputError: for what `registry.open_source` or `Tabular` reject.
         """
         if self.spec:
-            # TFX looks at the files of a TFDS data set; TFDS reads them.
+            # TFX fingerprints the files of a TFDS data set, and TFDS reads them.
             tfds = {s: path for s, path in self.files.items() if tfds_rows.is_tfds(path)}
             return Tabular(self.spec, {s: [path] for s, path in {**patterns, **tfds}.items()})
         return registry.open_source(self.dataset, tasks=self.tasks or None, **self.options)
 
     def to_json(self) -> str:
-        """The configuration as JSON, which `from_json` reads."""
+        """Returns the configuration as JSON, which `from_json` reads."""
         return json.dumps(to_plain(self))
 
     @classmethod
@@ -98,5 +102,5 @@ class SourceConfig:
         return from_plain(cls, json.loads(text))
 
 
-def _on_disk(path: str) -> str:
+def _path_on_disk(path: str) -> str:
     return f"{tfds_rows.find_directory(path)}/*" if tfds_rows.is_tfds(path) else path

@@ -1,1 +1,1 @@
-"""The frozen-task validator: a new task must leave all others as they were."""
+"""The frozen-task validator: a new task must not change any other."""

@@ -1,4 +1,4 @@
-"""What a candidate changes of a model in production, apart from the task that it adds."""
+"""Compares a candidate with the model in production, except for the task that it adds."""
 
 import dataclasses
 import hashlib
@@ -23,10 +23,10 @@ class Comparison:
     """What was compared, and what differs.
 
     Attributes:
-      tasks: Tasks whose answers have to be the same.
+      tasks: Tasks whose predictions must not change.
       rows: int. Rows that were compared.
       problems: Sentences; none if nothing differs.
-      differing: Rows whose answers differ: `task`, `row` (counted from 1), `base`, `candidate`,
+      differing: Rows whose predictions differ: `task`, `row` (counted from 1), `base`, `candidate`,
         `difference`.
       counts: How many rows differ, by task.
     """
@@ -39,22 +39,22 @@ class Comparison:
 
 
 def compare(
-    candidate: str, base: str, examples: str, split: str, *, keep_rows: int = 10_000
+    candidate: str, base: str, examples: str, split: str, *, max_rows: int = 10_000
 ) -> Comparison:
-    """Compares two Model artifacts: backbones, tasks, and the answers on all rows of a split.
+    """Compares two Model artifacts: backbones, tasks, and predictions on all rows of a split.
 
     Args:
       candidate: URI of the new model.
       base: URI of the model in production.
       examples: Directory of raw examples.
       split: Which of their splits.
-      keep_rows: At most so many differing rows of a task are listed; all are counted.
+      max_rows: At most so many differing rows of a task are listed; all are counted.
     """
-    added, _ = model_artifact.lineage(candidate)
+    added, _ = model_artifact.read_lineage(candidate)
     old = _Predictions(base)
     tasks = [task for task in old.tasks if task != added]
     try:
-        problems = _backbone_problems(candidate, base)
+        problems = _compare_backbones(candidate, base)
         new = _Predictions(candidate)
     except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
         reason = f"the candidate's SavedModel is damaged ({type(error).__name__}: {error})"
@@ -79,11 +79,11 @@ def compare(
                     "candidate": float(b[row]),
                     "difference": float(b[row]) - float(a[row]),
                 }
-                for row in rows[: keep_rows - len(differing[task])]
+                for row in rows[: max_rows - len(differing[task])]
             ]
         first += len(batch)
     problems += [
-        f"task {task!r} answers differently in {count} of {first - 1} rows"
+        f"predictions of task {task!r} differ in {count} of {first - 1} rows"
         for task, count in counts.items()
         if count
     ]
@@ -92,7 +92,7 @@ def compare(
 
 
 class _Predictions:
-    """A SavedModel's answers to serialized examples; holds on to the model's variables."""
+    """Predicts serialized examples; references the SavedModel, whose variables it needs."""
 
     def __init__(self, uri: str):
         self._model = tf.saved_model.load(model_artifact.serving_directory(uri))
@@ -103,24 +103,24 @@ class _Predictions:
         return {name: v.numpy() for name, v in self._signature(examples=examples).items()}
 
 
-def _backbone_problems(candidate: str, base: str) -> list[str]:
-    """What differs between two models' backbones: fingerprints, and what is served of them.
+def _compare_backbones(candidate: str, base: str) -> list[str]:
+    """Returns the differences of two models' backbones: fingerprints, and served copies.
 
-    A fingerprint covers the backbone that stage 2 uses. The SavedModel holds it once more, and
-    one bit there need not show in any answer.
+    A fingerprint covers the backbone that stage 2 uses. The SavedModel holds a second copy, and
+    one changed bit there need not change any prediction.
     """
     expected = load_backbone(model_artifact.backbone_directory(base)).fingerprint
     problems = []
     try:
-        found = load_backbone(model_artifact.backbone_directory(candidate)).fingerprint
-        if found != expected:
+        actual = load_backbone(model_artifact.backbone_directory(candidate)).fingerprint
+        if actual != expected:
             problems.append(
-                f"the candidate's backbone has fingerprint {found}, that of the model in "
+                f"the candidate's backbone has fingerprint {actual}, that of the model in "
                 f"production has {expected}"
             )
     except InputError as error:
         problems.append(str(error).rstrip("."))
-    mine, theirs = _served_backbone(candidate), _served_backbone(base)
+    mine, theirs = _hash_served_backbone(candidate), _hash_served_backbone(base)
     problems += [
         f"the SavedModels' backbones differ in {name}"
         for name in sorted(mine.keys() | theirs.keys())
@@ -129,8 +129,8 @@ def _backbone_problems(candidate: str, base: str) -> list[str]:
     return problems
 
 
-def _served_backbone(uri: str) -> dict[str, str]:
-    """SHA-256 of the backbone's variables and of the vocabularies in a SavedModel, by name.
+def _hash_served_backbone(uri: str) -> dict[str, str]:
+    """Returns SHA-256 of the backbone's variables and vocabularies in a SavedModel, by name.
 
     Raises:
       InputError: if there are none.

@@ -25,10 +25,10 @@ class FrozenTaskValidatorSpec(ComponentSpec):
 
 
 class FrozenTaskValidator(base_component.BaseComponent):
-    """Blesses a candidate that leaves every task of the model in production as it was.
+    """Blesses a candidate that changes no other task of the model in production.
 
-    The same backbone, no task missing, and for every task but the one that was added the same
-    predictions, bit for bit, on all rows of a split.
+    It requires the same backbone, no missing task, and for every task except the added one the
+    same predictions, bit for bit, on all rows of a split.
 
     Outputs:
       blessing: `ModelBlessing`, which the push needs.
@@ -39,6 +39,14 @@ class FrozenTaskValidator(base_component.BaseComponent):
       model: The candidate.
       base_model: The model in production.
       split: Which split of the examples to compare on.
+
+    Example:
+      validator = FrozenTaskValidator(
+          examples=example_gen.outputs["examples"],
+          model=tuner.outputs["model"],
+          base_model=production.outputs["result"],
+          split="test",
+      )
     """
 
     SPEC_CLASS = FrozenTaskValidatorSpec

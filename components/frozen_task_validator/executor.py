@@ -14,29 +14,29 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
         """Compares, and writes the report and the blessing."""
         model = artifact_utils.get_single_instance(input_dict["model"])
-        found = compare(
+        comparison = compare(
             model.uri,
             artifact_utils.get_single_uri(input_dict["base_model"]),
             artifact_utils.get_single_uri(input_dict["examples"]),
             exec_properties["split"],
         )
-        summary = [{"task": task, "rows that differ": n} for task, n in found.counts.items()]
+        summary = [{"task": task, "rows that differ": n} for task, n in comparison.counts.items()]
         write_report(
             artifact_utils.get_single_uri(output_dict["report"]),
-            "Frozen tasks: " + ("something differs" if found.problems else "all as they were"),
+            "Frozen tasks: " + ("something differs" if comparison.problems else "all as they were"),
             {
-                "blessed": not found.problems,
-                "problems": found.problems,
-                "tasks": found.tasks,
-                "rows": found.rows,
-                "rows_that_differ": found.counts,
-                "differing": found.differing,
+                "blessed": not comparison.problems,
+                "problems": comparison.problems,
+                "tasks": comparison.tasks,
+                "rows": comparison.rows,
+                "rows_that_differ": comparison.counts,
+                "differing": comparison.differing,
             },
             {
-                f"Tasks, compared bit for bit on {found.rows:,} rows": summary,
-                "What differs": [{"problem": problem} for problem in found.problems],
-                "Row by row": found.differing,
+                f"Tasks, compared bit for bit on {comparison.rows:,} rows": summary,
+                "What differs": [{"problem": problem} for problem in comparison.problems],
+                "Row by row": comparison.differing,
             },
         )
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        bless(blessing, model, not found.problems)
+        bless(blessing, model, not comparison.problems)

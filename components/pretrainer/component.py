@@ -1,11 +1,10 @@
 """The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
 
-import dataclasses
-
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
 from tfx.v1.components import Trainer
 
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import PretrainingConfig
 
 
@@ -13,7 +12,7 @@ class Pretrainer(Trainer):
     """Pre-trains a backbone on raw examples, which the preprocessing graph packs as they are read.
 
     Outputs:
-      model: `Model`, laid out as `components.model_artifact` says.
+      model: `Model`, laid out as `components.model_artifact` describes.
       model_run: TensorBoard's logs.
 
     Args:
@@ -21,8 +20,17 @@ class Pretrainer(Trainer):
       transform_graph: The preprocessing graph, fitted on their training rows.
       schema: Of the raw examples; for the lineage.
       config: The hyper-parameters.
-      state_dir: Where the state of an unfinished training is kept; a run that was killed is
-        continued from there.
+      state_dir: Directory of the state of unfinished trainings; a run that was killed continues
+        from there.
+
+    Example:
+      trainer = Pretrainer(
+          examples=example_gen.outputs["examples"],
+          transform_graph=transform.outputs["transform_graph"],
+          schema=schema_gen.outputs["schema"],
+          config=PretrainingConfig(tasks=("click", "like")),
+          state_dir="build/unfinished",
+      )
     """
 
     def __init__(
@@ -40,5 +48,5 @@ class Pretrainer(Trainer):
             schema=schema,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": dataclasses.asdict(config), "state_dir": state_dir},
+            custom_config={"config": to_plain(config), "state_dir": state_dir},
         )

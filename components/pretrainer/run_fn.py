@@ -1,4 +1,4 @@
-"""What the pre-trainer runs: raw examples and a preprocessing graph in, a model out."""
+"""The `run_fn` of the pre-trainer: raw examples and a preprocessing graph in, a model out."""
 
 import os
 
@@ -6,10 +6,11 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
-from components.training_state import examples_directory, training_state
+from components.training_state import find_examples, training_state
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
+from mptrec_tf.storage.plain import from_plain
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
@@ -21,8 +22,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
       InputError: for unknown tasks, one with a single class, or examples that are damaged.
     """
-    config = PretrainingConfig.from_plain(fn_args.custom_config["config"])
-    data = RawExamples(examples_directory(fn_args), fn_args.transform_graph_path)
+    config = from_plain(PretrainingConfig, fn_args.custom_config["config"])
+    data = RawExamples(find_examples(fn_args), fn_args.transform_graph_path)
     data.task_columns(config.tasks)
     uri = os.path.dirname(fn_args.serving_model_dir)
     with training_state(

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mptrec_tf.storage.plain import fields_from_plain
 from mptrec_tf.training.configurations import NewTaskConfig
 
 
@@ -19,13 +20,10 @@ class PromptTunerConfig:
     task: str
     how: NewTaskConfig = dataclasses.field(default_factory=NewTaskConfig)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain data, which `from_dict` reads."""
-        return dataclasses.asdict(self)
-
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "PromptTunerConfig":
-        """Reads what `to_dict` and JSON made of it."""
-        how = dict(raw["how"])
-        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in how["shape"].items()}
-        return cls(raw["task"], NewTaskConfig(**{**how, "shape": shape}))
+    def from_plain(cls, raw: Mapping[str, Any]) -> "PromptTunerConfig":
+        """Reads what `to_plain` and JSON made of a configuration."""
+        config = fields_from_plain(cls, raw)
+        # No annotation states the types of a shape's fields: whatever is a list was a tuple.
+        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in config.how.shape.items()}
+        return dataclasses.replace(config, how=dataclasses.replace(config.how, shape=shape))

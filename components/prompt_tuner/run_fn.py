@@ -1,4 +1,4 @@
-"""What the prompt tuner runs: raw examples and a base model in, that model and a new task out."""
+"""The `run_fn` of the prompt tuner: raw examples and a base model in, a model with the task out."""
 
 import dataclasses
 import os
@@ -8,11 +8,12 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
 from components.prompt_tuner.config import PromptTunerConfig
-from components.training_state import examples_directory, training_state
+from components.training_state import find_examples, training_state
 from mptrec_tf.artifacts.backbones import training_record
 from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
+from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.run_context import RunContext
 
@@ -24,10 +25,10 @@ def run_fn(fn_args: FnArgs) -> None:
       InputError: for an unknown base model, examples with other features than its backbone's, an
         unknown task, one with a single class, or one that the backbone was pre-trained on.
     """
-    config = PromptTunerConfig.from_dict(fn_args.custom_config["config"])
+    config = from_plain(PromptTunerConfig, fn_args.custom_config["config"])
     base = model_artifact.load(os.path.dirname(fn_args.base_model))
     backbone = base.backbone
-    data = RawExamples(examples_directory(fn_args), backbone.transform_dir)
+    data = RawExamples(find_examples(fn_args), backbone.transform_dir)
     check_same_features(
         data.spec, backbone.spec, "the new task's data", f"backbone {backbone.directory}"
     )
@@ -38,7 +39,7 @@ def run_fn(fn_args: FnArgs) -> None:
     with training_state(
         fn_args,
         fn_args.custom_config["state_dir"],
-        config=config.to_dict(),
+        config=to_plain(config),
         rows=data.fingerprint,
         backbone=backbone.fingerprint,
     ) as work:
@@ -57,6 +58,6 @@ def run_fn(fn_args: FnArgs) -> None:
         directory = model_artifact.package_directory(uri, task.name)
         tf.io.gfile.makedirs(directory)
         save_package(directory, task, chosen.head, backbone.fingerprint, record)
-        kept = [package for package in base.packages if package.task.name != task.name]
-        packages = [*kept, load_package(directory, backbone)]
+        others = [package for package in base.packages if package.task.name != task.name]
+        packages = [*others, load_package(directory, backbone)]
         model_artifact.write(uri, backbone, packages, data, added=task.name, base=base.uri)

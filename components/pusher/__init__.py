@@ -1,1 +1,1 @@
-"""The pusher: the next version for TF Serving, whole or not at all, when everyone blessed it."""
+"""The pusher: writes the next version for TF Serving, if every validator blessed the model."""

@@ -27,16 +27,17 @@ class PusherSpec(ComponentSpec):
 
 
 class Pusher(base_component.BaseComponent):
-    """Pushes a model as the next version of TF Serving's base path, if everyone blessed it.
+    """Pushes a model as the next version of TF Serving's base path, if all blessings accept it.
 
-    TFX's own pusher knows two blessings, names versions by the clock, and copies into place; this
-    one knows three, counts, and renames: a server that polls sees a version whole or not at all. A
-    model that is the newest version already is not pushed again.
+    TFX's own pusher takes two blessings, names versions by the time, and copies files into place.
+    This one takes three, counts versions, and renames a staging directory, so that a server that
+    polls never sees an incomplete version. A model that already is the newest version is not
+    pushed again.
 
     Outputs:
       pushed_model: `PushedModel` with the properties of TFX's: `pushed` (0 or 1),
         `pushed_destination` and `pushed_version`; if it was not pushed, `rejected_by` names the
-        blessings that are missing, and `lost_tasks` says which tasks it would have dropped.
+        blessings that are missing, and `lost_tasks` names the tasks that it would have dropped.
 
     Args:
       model: A Model artifact of these pipelines.
@@ -45,6 +46,14 @@ class Pusher(base_component.BaseComponent):
       serving: Blessing of the serving check.
       frozen_tasks: Blessing of the frozen-task validator, where a task is added.
       may_drop_tasks: Whether to push a model that lacks tasks of the newest version.
+
+    Example:
+      pusher = Pusher(
+          model=trainer.outputs["model"],
+          serving_dir="saved_models/mptrec",
+          evaluation=evaluator.outputs["blessing"],
+          serving=check.outputs["blessing"],
+      )
     """
 
     SPEC_CLASS = PusherSpec

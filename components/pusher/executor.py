@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import rejections
+from components.blessing import find_rejections
 from components.model_artifact import serving_directory
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
@@ -18,11 +18,11 @@ from mptrec_tf.export.versions import (
 )
 from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 
-# Says in a pushed version which Model artifact it is a copy of.
+# In a pushed version: names the Model artifact that it is a copy of.
 PUSHED_FILE = "assets.extra/pushed.json"
 
 
-def pushed_model(version_directory: str) -> str:
+def read_pushed_model(version_directory: str) -> str:
     """Returns the URI of the Model artifact that a version was pushed from.
 
     Raises:
@@ -44,22 +44,22 @@ class Executor(base_executor.BaseExecutor):
     """The pusher's executor; see `component.Pusher`."""
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
-        """Pushes the model if all blessings bless it, and says in `pushed_model` what happened.
+        """Pushes the model if all blessings accept it, and records the result in `pushed_model`.
 
         Raises:
-          InputError: if the newest version does not say which tasks it answers, or the serving
-            directory is a version itself.
+          InputError: if the newest version does not list its tasks, or the serving directory is a
+            version itself.
         """
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         base = exec_properties["serving_dir"].rstrip("/")
-        rejected = rejections(input_dict)
+        rejected = find_rejections(input_dict)
         check_base_path(base)
-        there = version_directories(base)
-        version, directory = max(there.items(), default=(0, None))
+        versions = version_directories(base)
+        version, directory = max(versions.items(), default=(0, None))
         lost = set()
         if directory and not exec_properties["may_drop_tasks"]:
-            lost = _tasks(directory) - _tasks(serving_directory(model.uri))
+            lost = _read_tasks(directory) - _read_tasks(serving_directory(model.uri))
         pushed.set_int_custom_property("pushed", int(not rejected and not lost))
         if rejected or lost:
             pushed.set_string_custom_property("rejected_by", ",".join(rejected))
@@ -67,38 +67,38 @@ class Executor(base_executor.BaseExecutor):
                 pushed.set_string_custom_property(
                     "lost_tasks",
                     f"the new model lacks {', '.join(sorted(lost))}, which version {version} in "
-                    "production answers: add them to it first (push it elsewhere meanwhile), or "
-                    "say that they may be dropped",
+                    "production predicts: add them to it first (push it elsewhere meanwhile), or "
+                    "set may_drop_tasks",
                 )
             return
         if not directory or not _is_pushed_from(model.uri, directory):
             version, directory = next_version(base)
-            with create_directory(directory) as aside:
-                copy_directory(serving_directory(model.uri), aside)
+            with create_directory(directory) as staging:
+                copy_directory(serving_directory(model.uri), staging)
                 content = {"model": model.uri, "model_id": model.id}
-                write_file(os.path.join(aside, PUSHED_FILE), json.dumps(content))
+                write_file(os.path.join(staging, PUSHED_FILE), json.dumps(content))
         pushed.set_string_custom_property("pushed_destination", directory)
         pushed.set_string_custom_property("pushed_version", str(version))
 
 
-def _tasks(version_directory: str) -> set[str]:
-    """Names of the tasks that an exported model answers.
+def _read_tasks(version_directory: str) -> set[str]:
+    """Returns the names of the tasks that an exported model predicts.
 
     Raises:
-      InputError: if the model does not say it.
+      InputError: if the model does not list them.
     """
     try:
         with tf.io.gfile.GFile(os.path.join(version_directory, CARD)) as file:
             return {task["name"] for task in json.load(file)["tasks"]}
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
-            f"the model in {version_directory} says nothing of its tasks ({CARD} is missing or "
-            "damaged); push elsewhere, or say may_drop_tasks."
+            f"the model in {version_directory} does not list its tasks ({CARD} is missing or "
+            "damaged); push elsewhere, or set may_drop_tasks."
         ) from error
 
 
 def _is_pushed_from(model_uri: str, version_directory: str) -> bool:
     try:
-        return pushed_model(version_directory) == model_uri
+        return read_pushed_model(version_directory) == model_uri
     except InputError:
         return False

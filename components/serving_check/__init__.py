@@ -1,1 +1,1 @@
-"""The serving check: a candidate has to answer in a process of its own."""
+"""The serving check: a candidate has to predict in a process of its own."""

@@ -2,9 +2,9 @@
 
     python call_signatures.py <examples.tfrecord> <columns.npz> <outputs.npz> <SavedModel>
 
-The raw columns [n] stand under the names that the signature `columns` takes; the outputs under
-`<signature>/<batch>/<output>`, whatever the signature calls them, for the whole batch and for the
-first row alone.
+Raw columns [n] have the names of the inputs of the signature `columns`. Outputs are written as
+`<signature>/<batch>/<output>`, with the signature's own names of outputs, for the whole batch and
+for the first row alone.
 """
 
 import sys

@@ -26,13 +26,13 @@ _TIMEOUT = 600  # seconds
 
 
 def check(uri: str) -> list[str]:
-    """Returns what is wrong with a model that was just loaded from its file; none if all is well.
+    """Returns problems of a model that is loaded from its file, a sentence each.
 
     Args:
       uri: A Model artifact, whose `Expected` rows are predicted.
     """
     try:
-        examples, expected = model_artifact.expected(uri)
+        examples, expected = model_artifact.read_expected(uri)
     except InputError as error:
         return [str(error)]
     directory = model_artifact.serving_directory(uri)
@@ -40,9 +40,9 @@ def check(uri: str) -> list[str]:
         request, outputs = f"{scratch}/request.npz", f"{scratch}/outputs.npz"
         rows = f"{scratch}/examples.tfrecord"
         try:
-            save_arrays(request, _columns(directory, examples))
+            save_arrays(request, _read_columns(directory, examples))
         except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
-            return [f"what {CARD} says of the model cannot be read ({error})"]
+            return [f"the model's {CARD} cannot be read ({error})"]
         with tf.io.TFRecordWriter(rows) as writer:
             for example in examples:
                 writer.write(example)
@@ -57,16 +57,16 @@ def check(uri: str) -> list[str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return [f"the model did not answer within {_TIMEOUT} seconds"]
+            return [f"the model did not respond within {_TIMEOUT} seconds"]
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return [f"the model cannot be loaded or asked in a process of its own: {last}"]
+            last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+            return [f"the model cannot be loaded or called in a process of its own: {last}"]
         with np.load(outputs, allow_pickle=False) as stored:
-            return _differences(dict(stored), expected)
+            return _compare_outputs(dict(stored), expected)
 
 
-def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
-    """The raw columns [n] of serialized examples, by input of the signature `columns`."""
+def _read_columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
+    """Returns the raw columns [n] of serialized examples, by input of the signature `columns`."""
     with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
         card = json.load(file)
     features = raw_feature_spec(from_plain(DatasetSpec, card["spec"]))
@@ -75,13 +75,13 @@ def _columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray]:
     return {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}
 
 
-def _differences(
+def _compare_outputs(
     outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """What is wrong with the outputs of a model, a sentence each.
+    """Returns problems of the outputs of a model, a sentence each.
 
     Args:
-      outputs: What `call_signatures` wrote.
+      outputs: As `call_signatures` wrote them.
       expected: The trainer's predictions [n], by task.
     """
     problems = []
@@ -89,31 +89,33 @@ def _differences(
         for batch, rows in (("all", slice(None)), ("one", slice(1))):
             for task, predictions in expected.items():
                 wanted = predictions[rows]
-                found = outputs.get(f"{signature}/{batch}/{task}")
+                actual = outputs.get(f"{signature}/{batch}/{task}")
                 where = f"signature {signature}, task {task!r}, {len(wanted)} rows"
-                if found is None:
-                    problems.append(f"{where}: there is no answer")
-                elif found.shape != wanted.shape:
-                    problems.append(f"{where}: shape {found.shape}, expected {wanted.shape}")
+                if actual is None:
+                    problems.append(f"{where}: there is no prediction")
+                elif actual.shape != wanted.shape:
+                    problems.append(f"{where}: shape {actual.shape}, expected {wanted.shape}")
                 elif not (
-                    np.abs(found - wanted) <= TOLERANCE * np.maximum(1, np.abs(wanted))
+                    np.abs(actual - wanted) <= TOLERANCE * np.maximum(1, np.abs(wanted))
                 ).all():
-                    worst = np.abs(found - wanted).max()
+                    worst = np.abs(actual - wanted).max()
                     problems.append(f"{where}: off from the trainer's predictions by {worst:.2g}")
-    return problems + _odd_representations(outputs, len(next(iter(expected.values()))))
+    return problems + _check_representations(outputs, len(next(iter(expected.values()))))
 
 
-def _odd_representations(outputs: Mapping[str, np.ndarray], rows: int) -> list[str]:
-    """What is wrong with what the signature `encode` returns; which that is, its model decides."""
+def _check_representations(outputs: Mapping[str, np.ndarray], rows: int) -> list[str]:
+    """Returns problems of the outputs of the signature `encode`, whose names the model chooses."""
     problems = []
-    for batch, due in (("all", rows), ("one", 1)):
+    for batch, count in (("all", rows), ("one", 1)):
         prefix = f"encode/{batch}/"
-        found = {k.removeprefix(prefix): v for k, v in outputs.items() if k.startswith(prefix)}
-        if not found:
-            problems.append(f"signature encode, {due} rows: it has no outputs")
-        for name, values in found.items():
-            where = f"signature encode, output {name!r}, {due} rows"
-            if values.shape[:1] != (due,):
+        values_by_name = {
+            k.removeprefix(prefix): v for k, v in outputs.items() if k.startswith(prefix)
+        }
+        if not values_by_name:
+            problems.append(f"signature encode, {count} rows: it has no outputs")
+        for name, values in values_by_name.items():
+            where = f"signature encode, output {name!r}, {count} rows"
+            if values.shape[:1] != (count,):
                 problems.append(f"{where}: shape {values.shape}, expected one row per example")
             elif not np.isfinite(values).all():
                 problems.append(f"{where}: some values are not finite")

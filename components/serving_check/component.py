@@ -21,17 +21,20 @@ class ServingCheckSpec(ComponentSpec):
 
 
 class ServingCheck(base_component.BaseComponent):
-    """Blesses a model that answers as its trainer did, in a fresh process with TensorFlow alone.
+    """Blesses a model that predicts as in its trainer, in a fresh process with TensorFlow alone.
 
-    It asks real examples through every signature. Where Docker runs, TFX's InfraValidator does so
+    It calls every signature with real examples. Where Docker runs, TFX's InfraValidator does so
     with TF Serving itself.
 
     Outputs:
       blessing: `InfraBlessing`, which the push needs.
-      report: What is wrong.
+      report: The problems.
 
     Args:
       model: A Model artifact of these pipelines.
+
+    Example:
+      check = ServingCheck(trainer.outputs["model"])
     """
 
     SPEC_CLASS = ServingCheckSpec

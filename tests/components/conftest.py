@@ -1,4 +1,4 @@
-"""The components run for real, on a few synthetic rows; what is slow is made once."""
+"""The components run on a few synthetic rows; slow artifacts are made once."""
 
 import shutil
 from pathlib import Path
@@ -31,7 +31,7 @@ def execute(component, folder, **inputs):
     return outputs
 
 
-def channel(artifact):
+def make_channel(artifact):
     from tfx.types import channel_utils
 
     return channel_utils.as_channel([artifact])
@@ -39,11 +39,11 @@ def channel(artifact):
 
 def run(make, folder, inputs, **settings):
     """Makes a component of artifacts and settings, and runs it."""
-    component = make(**{name: channel(a) for name, a in inputs.items()}, **settings)
+    component = make(**{name: make_channel(a) for name, a in inputs.items()}, **settings)
     return execute(component, folder, **inputs)
 
 
-def copy_of(artifact, folder):
+def copy_files(artifact, folder):
     """The same kind of artifact with a copy of its files."""
     other = type(artifact)()
     other.uri = str(shutil.copytree(artifact.uri, folder))
@@ -64,12 +64,12 @@ def run_executor():
 
 @pytest.fixture(scope="session")
 def copy_artifact():
-    return copy_of
+    return copy_files
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """Where the fixtures' artifacts are."""
+def artifacts(tmp_path_factory):
+    """Directory of the fixtures' artifacts."""
     return tmp_path_factory.mktemp("components")
 
 
@@ -82,33 +82,33 @@ def synthetic():
 
 
 @pytest.fixture(scope="session")
-def examples(made, synthetic):
+def examples(artifacts, synthetic):
     from components.example_gen.component import RawExampleGen
 
-    return execute(RawExampleGen(synthetic), made / "example_gen")["examples"]
+    return execute(RawExampleGen(synthetic), artifacts / "example_gen")["examples"]
 
 
 @pytest.fixture(scope="session")
-def statistics(made, examples):
+def statistics(artifacts, examples):
     from tfx.v1.components import StatisticsGen
 
-    return run(StatisticsGen, made / "statistics_gen", {"examples": examples})["statistics"]
+    return run(StatisticsGen, artifacts / "statistics_gen", {"examples": examples})["statistics"]
 
 
 @pytest.fixture(scope="session")
-def schema(made, statistics):
+def schema(artifacts, statistics):
     """Inferred from the training rows, each feature of shape [1]."""
     from tfx.v1.components import SchemaGen
 
     return run(
         SchemaGen,
-        made / "schema_gen",
+        artifacts / "schema_gen",
         {"statistics": statistics},
         exclude_splits=["validation", "test"],
     )["schema"]
 
 
-def transform(folder, examples, schema, spec):
+def run_transform_component(folder, examples, schema, spec):
     from tfx.proto import transform_pb2
     from tfx.v1.components import Transform
 
@@ -126,12 +126,12 @@ def transform(folder, examples, schema, spec):
 
 @pytest.fixture(scope="session")
 def run_transform():
-    return transform
+    return run_transform_component
 
 
 @pytest.fixture(scope="session")
-def transform_graph(made, examples, schema, synthetic):
-    return transform(made / "transform", examples, schema, synthetic.make_spec())
+def transform_graph(artifacts, examples, schema, synthetic):
+    return run_transform_component(artifacts / "transform", examples, schema, synthetic.make_spec())
 
 
 @pytest.fixture(scope="session")
@@ -180,9 +180,9 @@ def tune():
 
 
 @pytest.fixture(scope="session")
-def pretrained(made, pretrain, examples):
+def pretrained(artifacts, pretrain, examples):
     """Outputs of the pre-trainer: a model of click and like."""
-    return pretrain(made / "pretrainer", examples)
+    return pretrain(artifacts / "pretrainer", examples)
 
 
 @pytest.fixture(scope="session")
@@ -192,9 +192,9 @@ def model(pretrained):
 
 
 @pytest.fixture(scope="session")
-def tuned(made, tune, examples, model):
+def tuned(artifacts, tune, examples, model):
     """Outputs of the prompt tuner: that model with share."""
-    return tune(made / "prompt_tuner", examples, model, "share")
+    return tune(artifacts / "prompt_tuner", examples, model, "share")
 
 
 @pytest.fixture(scope="session")
@@ -204,6 +204,6 @@ def grown(tuned):
 
 
 @pytest.fixture(scope="session")
-def both(made, tune, examples, grown):
+def both(artifacts, tune, examples, grown):
     """That model with purchase added, too. Tests that change its files take a copy."""
-    return tune(made / "prompt_tuner_2", examples, grown, "purchase")["model"]
+    return tune(artifacts / "prompt_tuner_2", examples, grown, "purchase")["model"]

@@ -9,10 +9,10 @@ from tfx.types import standard_artifacts
 from tfx.v1.components import ExampleValidator
 
 from components.data_gate.checks import (
-    drift,
-    drift_problems,
-    label_problems,
-    schema_problems,
+    find_drift_problems,
+    find_label_problems,
+    find_schema_problems,
+    measure_drift,
 )
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
@@ -38,14 +38,14 @@ GOOD = {
 }
 
 
-def statistics_of(**changes):
+def make_statistics(**changes):
     columns = {name: values for name, values in (GOOD | changes).items() if values is not None}
     return tfdv.generate_statistics_from_dataframe(pd.DataFrame(columns))
 
 
 @pytest.fixture(scope="module")
 def good():
-    return statistics_of()
+    return make_statistics()
 
 
 @pytest.fixture(scope="module")
@@ -60,38 +60,39 @@ def gate_schema(inferred):
     return schema
 
 
-def colors(**counts):
+def list_colors(**counts):
     return [color for color, count in counts.items() for _ in range(count)]
 
 
-def schema_found(statistics, schema, config=None, split="train"):
+def check_schema(statistics, schema, config=None, split="train"):
     anomalies = tfdv.validate_statistics(statistics, schema)
-    return schema_problems(anomalies, statistics, schema, split, SPEC, config or GateConfig())
+    return find_schema_problems(anomalies, statistics, schema, split, SPEC, config or GateConfig())
 
 
-def drift_of(statistics, baseline, schema, config=None):
+def measure_drift_by_feature(statistics, baseline, schema, config=None):
     return {
-        r["feature"]: r for r in drift(statistics, baseline, schema, SPEC, config or GateConfig())
+        r["feature"]: r
+        for r in measure_drift(statistics, baseline, schema, SPEC, config or GateConfig())
     }
 
 
 def test_good_data_pass(good, gate_schema):
-    assert schema_found(good, gate_schema) == []
-    assert label_problems(good, "train", SPEC.select_tasks(["buy"])) == []
-    assert drift_problems(drift(good, good, gate_schema, SPEC, GateConfig())) == []
+    assert check_schema(good, gate_schema) == []
+    assert find_label_problems(good, "train", SPEC.select_tasks(["buy"])) == []
+    assert find_drift_problems(measure_drift(good, good, gate_schema, SPEC, GateConfig())) == []
 
 
 def test_unseen_values_count_by_their_share(gate_schema):
-    some = statistics_of(color=colors(red=60, blue=39, green=1))
-    assert schema_found(some, gate_schema) == []  # 1% is not more than 1%
-    more = statistics_of(color=colors(red=60, blue=37, green=2, gold=1))
-    [problem] = schema_found(more, gate_schema)
+    some = make_statistics(color=list_colors(red=60, blue=39, green=1))
+    assert check_schema(some, gate_schema) == []  # 1% is not more than 1%
+    more = make_statistics(color=list_colors(red=60, blue=37, green=2, gold=1))
+    [problem] = check_schema(more, gate_schema)
     assert problem.startswith(
         "feature 'color': 3.0% of the train rows have values that the schema does not list "
-        "('green', 'gold'), more than 1.0%; add them to the schema and pre-train anew"
+        "('green', 'gold'), more than 1.0%; add them to the schema and pre-train again"
     )
-    assert schema_found(more, gate_schema, GateConfig(max_unseen_share=0.03)) == []
-    assert schema_found(more, gate_schema, GateConfig(max_unseen_share=0.029)) == [
+    assert check_schema(more, gate_schema, GateConfig(max_unseen_share=0.03)) == []
+    assert check_schema(more, gate_schema, GateConfig(max_unseen_share=0.029)) == [
         problem.replace("than 1.0%", "than 2.9%")
     ]
 
@@ -107,133 +108,137 @@ def test_values_that_the_statistics_do_not_list_count_too(good, gate_schema):
     reason = anomalies.anomaly_info["color"].reason.add()
     reason.type = anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES
 
-    def found(limit):
+    def find_problems(limit):
         config = GateConfig(max_unseen_share=limit)
-        return schema_problems(anomalies, statistics, gate_schema, "test", SPEC, config)
+        return find_schema_problems(anomalies, statistics, gate_schema, "test", SPEC, config)
 
     # 5 green ones, and 30 others of which at most 5 can be blue: no value counts more than the
     # last one that is listed.
-    [problem] = found(0.29)
+    [problem] = find_problems(0.29)
     assert "30.0% of the test rows have values that the schema does not list ('green')" in problem
-    assert found(0.3) == []
+    assert find_problems(0.3) == []
 
 
 def test_a_feature_of_another_kind_or_with_gaps_is_named(gate_schema):
     prices = [*map(float, range(90)), *[None] * 10]
-    found = schema_found(statistics_of(price=prices), gate_schema, split="validation")
-    assert any("minimum fraction = 1.000000, actual = 0.900000" in problem for problem in found)
-    assert all(p.startswith("feature 'price' of the validation split: ") for p in found)
-    [problem] = schema_found(statistics_of(price=["cheap"] * 100), gate_schema)
+    problems = check_schema(make_statistics(price=prices), gate_schema, split="validation")
+    assert any("minimum fraction = 1.000000, actual = 0.900000" in problem for problem in problems)
+    assert all(p.startswith("feature 'price' of the validation split: ") for p in problems)
+    [problem] = check_schema(make_statistics(price=["cheap"] * 100), gate_schema)
     assert problem.startswith("feature 'price' of the train split: Expected data of type: FLOAT")
-    [problem] = schema_found(statistics_of(color=None), gate_schema)
+    [problem] = check_schema(make_statistics(color=None), gate_schema)
     assert problem == "feature 'color' of the train split: Column is completely missing"
 
 
 def test_unseen_values_do_not_hide_what_else_is_wrong(gate_schema):
-    values = [*colors(red=60, blue=29, green=1), *[None] * 10]
-    *others, unseen = schema_found(statistics_of(color=values), gate_schema)
+    values = [*list_colors(red=60, blue=29, green=1), *[None] * 10]
+    *others, unseen = check_schema(make_statistics(color=values), gate_schema)
     assert others
     assert all(p.startswith("feature 'color' of the train split: ") for p in others)
     assert unseen.startswith("feature 'color': 1.1% of the train rows")  # 1 of 90
 
 
 def test_text_of_digits_may_have_other_text(gate_schema):
-    digits = statistics_of(color=["1"] * 60 + ["2"] * 40)
+    digits = make_statistics(color=["1"] * 60 + ["2"] * 40)
     schema = tfdv.infer_schema(digits)
     assert tfdv.get_feature(schema, "color").HasField("int_domain")
-    other = statistics_of(color=["1"] * 60 + ["red"] * 40)
+    other = make_statistics(color=["1"] * 60 + ["red"] * 40)
     anomalies = tfdv.validate_statistics(other, schema)
     assert "color" in anomalies.anomaly_info
-    assert schema_problems(anomalies, other, schema, "train", SPEC, GateConfig()) == []
-    [row] = [r for r in drift(other, digits, schema, SPEC, GateConfig()) if r["feature"] == "color"]
+    assert find_schema_problems(anomalies, other, schema, "train", SPEC, GateConfig()) == []
+    [row] = [
+        r
+        for r in measure_drift(other, digits, schema, SPEC, GateConfig())
+        if r["feature"] == "color"
+    ]
     assert row["drift"] == pytest.approx(0.4)
 
 
 def test_labels_come_and_go_without_the_schema(gate_schema):
-    statistics = statistics_of(**{"label/buy": None, "label/stay": [0.0, 1.0] * 50})
-    assert schema_found(statistics, gate_schema) == []
+    statistics = make_statistics(**{"label/buy": None, "label/stay": [0.0, 1.0] * 50})
+    assert check_schema(statistics, gate_schema) == []
 
 
 def test_a_split_without_rows_is_named(gate_schema):
     empty = statistics_pb2.DatasetFeatureStatisticsList()
     empty.datasets.add()
-    assert schema_found(empty, gate_schema, split="test")[0] == "the test split has no rows"
+    assert check_schema(empty, gate_schema, split="test")[0] == "the test split has no rows"
 
 
 def test_missing_labels_are_named(good):
-    assert label_problems(good, "train", SPEC.select_tasks(["buy", "stay"])) == [
+    assert find_label_problems(good, "train", SPEC.select_tasks(["buy", "stay"])) == [
         "no train row has a label for task 'stay'; add its label column"
     ]
-    gaps = statistics_of(**{"label/buy": [*[0.0, 1.0] * 48, *[None] * 4]})
-    assert label_problems(gaps, "test", SPEC.select_tasks(["buy"])) == [
+    gaps = make_statistics(**{"label/buy": [*[0.0, 1.0] * 48, *[None] * 4]})
+    assert find_label_problems(gaps, "test", SPEC.select_tasks(["buy"])) == [
         "4 of 100 test rows have no label for task 'buy'; leave them out, or label them"
     ]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_labels_of_one_class_are_named(value):
-    statistics = statistics_of(**{"label/buy": [value] * 100})
-    assert label_problems(statistics, "validation", SPEC.select_tasks(["buy"])) == [
+    statistics = make_statistics(**{"label/buy": [value] * 100})
+    assert find_label_problems(statistics, "validation", SPEC.select_tasks(["buy"])) == [
         f"task 'buy' has one class only in the validation split: every label is {value:g}; check "
         "what counts as positive"
     ]
 
 
 def test_drift_of_text_is_the_largest_difference_of_a_share(good, gate_schema):
-    other = statistics_of(color=colors(red=35, blue=50, green=15))
-    found = drift_of(other, good, gate_schema)["color"]  # red 60% to 35%
-    assert found == {"feature": "color", "drift": pytest.approx(0.25), "limit": 0.1}
-    assert drift_problems([found]) == [
+    other = make_statistics(color=list_colors(red=35, blue=50, green=15))
+    drift = measure_drift_by_feature(other, good, gate_schema)["color"]  # red 60% to 35%
+    assert drift == {"feature": "color", "drift": pytest.approx(0.25), "limit": 0.1}
+    assert find_drift_problems([drift]) == [
         "feature 'color' drifted by 0.250 from the backbone's training data, more than 0.1; "
         "pre-train a backbone on newer data, or raise the feature's limit if the change is meant"
     ]
 
 
 def test_drift_of_numbers_is_a_divergence(good, gate_schema):
-    same = drift_of(good, good, gate_schema)
+    same = measure_drift_by_feature(good, good, gate_schema)
     assert same["price"]["drift"] == pytest.approx(0, abs=1e-6)
-    far = statistics_of(price=[1000.0 + i for i in range(100)])
-    found = drift_of(far, good, gate_schema)
-    assert found["price"]["drift"] == pytest.approx(1, abs=0.01)  # nothing in common
-    assert list(found) == ["price", "color"]  # the largest first
-    [problem] = drift_problems(found.values())
+    far = make_statistics(price=[1000.0 + i for i in range(100)])
+    drift = measure_drift_by_feature(far, good, gate_schema)
+    assert drift["price"]["drift"] == pytest.approx(1, abs=0.01)  # nothing in common
+    assert list(drift) == ["price", "color"]  # the largest first
+    [problem] = find_drift_problems(drift.values())
     assert problem.startswith("feature 'price' drifted by ")
 
 
 def test_a_feature_may_have_a_limit_of_its_own(good, gate_schema):
-    other = statistics_of(color=colors(red=45, blue=55))
+    other = make_statistics(color=list_colors(red=45, blue=55))
     for limit, rejected in ((0.14, 1), (0.16, 0)):
         config = GateConfig(max_drift_of={"color": limit})
-        rows = drift(other, good, gate_schema, SPEC, config)
+        rows = measure_drift(other, good, gate_schema, SPEC, config)
         assert {r["feature"]: r["limit"] for r in rows} == {"color": limit, "price": 0.1}
-        assert len(drift_problems(rows)) == rejected
-    with pytest.raises(InputError, match="limit is given for 'colour', which is no feature of"):
-        drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
+        assert len(find_drift_problems(rows)) == rejected
+    with pytest.raises(InputError, match="limit is given for 'colour', which is not a feature of"):
+        measure_drift(other, good, gate_schema, SPEC, GateConfig(max_drift_of={"colour": 0.5}))
 
 
-def test_drift_limits_of_a_curated_schema_are_kept(good, gate_schema):
+def test_drift_limits_of_a_curated_schema_stay(good, gate_schema):
     comparator = tfdv.get_feature(gate_schema, "color").drift_comparator
     comparator.infinity_norm.threshold = 0.3
     before = text_format.MessageToString(gate_schema)
-    other = statistics_of(color=colors(red=35, blue=65))
-    found = drift_of(other, good, gate_schema)
-    assert (found["color"]["limit"], found["price"]["limit"]) == (0.3, 0.1)
-    assert drift_problems(found.values()) == []
+    other = make_statistics(color=list_colors(red=35, blue=65))
+    drift = measure_drift_by_feature(other, good, gate_schema)
+    assert (drift["color"]["limit"], drift["price"]["limit"]) == (0.3, 0.1)
+    assert find_drift_problems(drift.values()) == []
     assert text_format.MessageToString(gate_schema) == before
 
 
-def test_a_feature_that_the_schema_lacks_is_the_schemas_matter(good, gate_schema):
+def test_a_feature_that_the_schema_lacks_is_reported_by_the_schema_check(good, gate_schema):
     del gate_schema.feature[[f.name for f in gate_schema.feature].index("price")]
-    assert list(drift_of(good, good, gate_schema)) == ["color"]
-    [problem] = schema_found(good, gate_schema)
+    assert list(measure_drift_by_feature(good, good, gate_schema)) == ["color"]
+    [problem] = check_schema(good, gate_schema)
     assert problem.startswith("feature 'price' of the train split: ")
 
 
 def artifact(kind, folder):
-    made = kind()
-    made.uri = str(folder)
+    created = kind()
+    created.uri = str(folder)
     folder.mkdir()
-    return made
+    return created
 
 
 @pytest.fixture
@@ -271,7 +276,7 @@ def gate(tmp_path, run_component, good, inferred):
 
 
 def test_the_gate_reports_rows_and_drift(gate, good):
-    uri = gate(baseline=good, test=statistics_of(color=colors(red=50, blue=50)))
+    uri = gate(baseline=good, test=make_statistics(color=list_colors(red=50, blue=50)))
     report = read_report(uri)
     assert report["tasks"] == ["buy"]
     assert report["splits"] == [{"split": split, "rows": 100} for split in SPLITS]
@@ -286,9 +291,9 @@ def test_the_gate_names_all_that_is_wrong_at_once(gate, good):
     with pytest.raises(InputError, match=r"^the data of 'shop' are not fit: ") as caught:
         gate(
             baseline=good,
-            train=statistics_of(color=colors(red=35, blue=65)),
-            validation=statistics_of(**{"label/buy": [0.0] * 100}),
-            test=statistics_of(color=colors(red=60, blue=30, green=10)),
+            train=make_statistics(color=list_colors(red=35, blue=65)),
+            validation=make_statistics(**{"label/buy": [0.0] * 100}),
+            test=make_statistics(color=list_colors(red=60, blue=30, green=10)),
         )
     for problem in (
         "task 'buy' has one class only in the validation split: every label is 0",
@@ -299,17 +304,19 @@ def test_the_gate_names_all_that_is_wrong_at_once(gate, good):
 
 
 def test_without_a_baseline_nothing_drifts(gate):
-    assert read_report(gate(train=statistics_of(color=colors(red=1, blue=99))))["drift"] == []
+    assert (
+        read_report(gate(train=make_statistics(color=list_colors(red=1, blue=99))))["drift"] == []
+    )
 
 
 def test_limits_go_to_the_gate(gate, good):
     config = GateConfig(max_drift_of={"color": 0.3}, max_unseen_share=0.2)
-    other = statistics_of(color=colors(red=35, blue=55, green=10))
+    other = make_statistics(color=list_colors(red=35, blue=55, green=10))
     rows = read_report(gate(baseline=good, config=config, train=other))["drift"]
     assert {row["feature"]: row["limit"] for row in rows} == {"color": 0.3, "price": 0.1}
 
 
-def test_an_unknown_task_is_refused(gate):
+def test_an_unknown_task_is_rejected(gate):
     with pytest.raises(InputError, match="unknown task 'sell': data set 'shop' has buy, stay"):
         gate(tasks=("sell",))
 

@@ -8,7 +8,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx.v1.components import Evaluator
 
 from components.evaluation.eval_config import make_eval_config
-from components.evaluation.exact_auc import ExactAuc, _Count, area
+from components.evaluation.exact_auc import ExactAuc, _Count, compute_area
 from components.evaluation.thresholds import Thresholds
 from components.model_artifact import serving_directory
 from mptrec_tf.data.features.numeric import Numeric
@@ -26,7 +26,7 @@ SPEC = DatasetSpec(
 )
 
 
-def counts_of(labels, predictions, weights=None):
+def count_predictions(labels, predictions, weights=None):
     counts = {}
     for label, prediction, weight in zip(
         labels, predictions, itertools.repeat(1.0) if weights is None else weights, strict=False
@@ -53,7 +53,9 @@ def counts_of(labels, predictions, weights=None):
     ],
 )
 def test_the_area_by_hand(labels, predictions, weights, expected):
-    assert area(counts_of(labels, predictions, weights)) == pytest.approx(expected, abs=1e-15)
+    assert compute_area(count_predictions(labels, predictions, weights)) == pytest.approx(
+        expected, abs=1e-15
+    )
 
 
 def test_the_area_is_sklearns():
@@ -63,30 +65,30 @@ def test_the_area_is_sklearns():
         labels = random.random(5000) < predictions
         weights = random.random(5000)
         for weight in (None, weights):
-            found = area(counts_of(labels, predictions, weight))
+            actual = compute_area(count_predictions(labels, predictions, weight))
             expected = roc_auc_score(labels, predictions, sample_weight=weight)
-            assert found == pytest.approx(expected, abs=1e-12)
+            assert actual == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("labels", [[], [0, 0], [1, 1]])
 def test_one_class_has_no_area(labels):
-    assert np.isnan(area(counts_of(labels, [0.1, 0.2][: len(labels)])))
+    assert np.isnan(compute_area(count_predictions(labels, [0.1, 0.2][: len(labels)])))
 
 
 def test_parts_make_the_whole_in_any_order():
     random = np.random.default_rng(2)
     predictions = random.random(300).round(2)
     labels = random.random(300) < predictions
-    parts = [counts_of(labels[i::3], predictions[i::3]) for i in range(3)]
+    parts = [count_predictions(labels[i::3], predictions[i::3]) for i in range(3)]
     count = _Count(tfma.metrics.MetricKey("auc"), None)
-    whole = area(counts_of(labels, predictions))
+    whole = compute_area(count_predictions(labels, predictions))
     for order in itertools.permutations(parts):
-        [found] = count.extract_output(count.merge_accumulators(order)).values()
-        assert found == pytest.approx(whole, abs=1e-15)
+        [actual] = count.extract_output(count.merge_accumulators(order)).values()
+        assert actual == pytest.approx(whole, abs=1e-15)
     assert count.merge_accumulators([]) == count.create_accumulator() == {}
 
 
-def test_the_metric_is_known_by_its_name():
+def test_the_metric_has_its_name():
     assert ExactAuc("area").get_config() == {"name": "area"}
 
 
@@ -102,15 +104,15 @@ def test_every_task_has_its_metrics_and_threshold():
     assert model.example_weight_key == "importance"
     assert dict(model.label_keys) == {"buy": "label/buy", "stay": "label/stay"}
     assert not config.options.include_default_metrics.value
-    found = {}
+    actual = {}
     for metrics in config.metrics_specs:
         [task] = metrics.output_names
         auc, *others = metrics.metrics
         assert [m.class_name for m in others] == ["Calibration", "ExampleCount"]
         assert auc.class_name == "ExactAuc"
         assert not auc.threshold.HasField("change_threshold")
-        found[task] = auc.threshold.value_threshold.lower_bound.value
-    assert found == {"buy": 0.8, "stay": 0.6}
+        actual[task] = auc.threshold.value_threshold.lower_bound.value
+    assert actual == {"buy": 0.8, "stay": 0.6}
     assert [list(s.feature_keys) for s in config.slicing_specs] == [[], ["size"]]
 
 
@@ -129,12 +131,16 @@ def test_tasks_of_the_baseline_are_compared_with_it():
     assert not stay.metrics[0].threshold.HasField("change_threshold")
 
 
-def test_what_does_not_fit_the_spec_is_refused():
+def test_what_does_not_fit_the_spec_is_rejected():
     with pytest.raises(InputError, match="unknown task 'sell': data set 'shop' has buy, stay"):
         make_eval_config(SPEC, ["sell"], Thresholds())
-    with pytest.raises(InputError, match="threshold is given for 'sell', which is no task of data"):
+    with pytest.raises(
+        InputError, match="threshold is given for 'sell', which is not a task of data"
+    ):
         make_eval_config(SPEC, ["buy"], Thresholds(least={"sell": 0.5}))
-    with pytest.raises(InputError, match="cannot slice by 'seconds': it is no feature of data set"):
+    with pytest.raises(
+        InputError, match="cannot slice by 'seconds': it is not a feature of data set"
+    ):
         make_eval_config(SPEC, ["buy"], Thresholds(), slices=[["size", "seconds"]])
 
 
@@ -160,11 +166,11 @@ def run_evaluator(tmp_path, run_component, examples, synthetic):
         uri = outputs["evaluation"].uri
         result = tfma.load_eval_result(uri, model_name="candidate" if baseline else None)
         [(_, metrics)] = result.slicing_metrics
-        found = {
+        actual = {
             task: {name: v["doubleValue"] for name, v in values[""].items() if "doubleValue" in v}
             for task, values in metrics.items()
         }
-        return found, outputs["blessing"].get_int_custom_property("blessed"), uri
+        return actual, outputs["blessing"].get_int_custom_property("blessed"), uri
 
     return run_evaluator
 
@@ -177,15 +183,15 @@ def expected(grown, synthetic):
 def test_the_evaluator_computes_the_programs_aucs(run_evaluator, grown, expected):
     tasks = ["click", "like", "share"]
     least = {task: expected[task]["auc"] - 1e-9 for task in tasks}
-    found, blessed, _ = run_evaluator(grown, tasks, Thresholds(least=least))
+    actual, blessed, _ = run_evaluator(grown, tasks, Thresholds(least=least))
     assert blessed == 1
     for task in tasks:
-        assert found[task]["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
-        assert found[task]["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
-        assert found[task]["example_count"] == 400
+        assert actual[task]["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
+        assert actual[task]["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
+        assert actual[task]["example_count"] == 400
 
 
-def test_a_task_below_its_threshold_refuses_the_model(run_evaluator, grown, model, expected):
+def test_a_task_below_its_threshold_rejects_the_model(run_evaluator, grown, model, expected):
     """Click is below by a hair; like, no worse than in production, is not the reason."""
     least = {"click": expected["click"]["auc"] + 1e-9}
     thresholds = Thresholds(least=least, least_of_all=0.0, margin=0.0)

@@ -68,7 +68,7 @@ def write_shop(folder, **changes):
     return SourceConfig(spec=SPEC, files={split: f"{folder}/{split}.csv" for split in SPLITS})
 
 
-def decoded(examples, split):
+def read_rows(examples, split):
     """Every example as a dict of its single values, sorted by all of them."""
     rows = []
     for batch in read_serialized_examples(examples.uri, split, 1000):
@@ -110,7 +110,7 @@ def test_every_row_becomes_an_example_of_its_features_and_labels(examples, synth
             columns[f"probability_{task}"] = block.numbers(f"probability_{task}").tolist()
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         expected = sorted(rows, key=lambda row: str(sorted(row.items())))
-        assert decoded(examples, split) == expected
+        assert read_rows(examples, split) == expected
 
 
 def test_a_users_own_csv(tmp_path, generate):
@@ -122,7 +122,7 @@ def test_a_users_own_csv(tmp_path, generate):
         "validation": {"rows": 2, "tasks": {"buy": {"positives": 1}, "stay": {"positives": 2}}},
         "test": {"rows": 1, "tasks": {"buy": {"positives": 1}, "stay": {"positives": 0}}},
     }
-    assert decoded(examples, "test") == [
+    assert read_rows(examples, "test") == [
         {
             "color": b"green",
             "price": 7.0,
@@ -135,7 +135,7 @@ def test_a_users_own_csv(tmp_path, generate):
     ]
     labels = {
         (row["user"], row["price"]): (row["label/buy"], row["label/stay"])
-        for row in decoded(examples, "train")
+        for row in read_rows(examples, "train")
     }
     assert labels == {
         (b"ann", 1.5): (1, 1),
@@ -147,7 +147,7 @@ def test_a_users_own_csv(tmp_path, generate):
     assert files == ["Split-test", "Split-train", "Split-validation", "examples.json"]
 
 
-def test_the_fingerprint_knows_rows_and_not_their_order_or_files(tmp_path, generate):
+def test_the_fingerprint_depends_on_rows_and_not_on_their_order_or_files(tmp_path, generate):
     source = write_shop(tmp_path / "shop")
     fingerprint = generate(source).get_string_custom_property("rows_fingerprint")
     scattered = tmp_path / "scattered"
@@ -170,13 +170,13 @@ def test_every_value_of_a_row_counts_in_the_fingerprint(tmp_path, generate):
         "seconds": "30",
         "unused": "z",
     }
-    found = {}
+    fingerprints = {}
     for column, value in {"": "", **changes}.items():
         row = ",".join((values | {column: value} if column else values).values())
         source = write_shop(tmp_path / f"changed-{column}", train=[*ROWS["train"][1:], row])
-        found[column] = generate(source).get_string_custom_property("rows_fingerprint")
-    assert found.pop("unused") == found[""]
-    assert len(set(found.values())) == len(found) == 4
+        fingerprints[column] = generate(source).get_string_custom_property("rows_fingerprint")
+    assert fingerprints.pop("unused") == fingerprints[""]
+    assert len(set(fingerprints.values())) == len(fingerprints) == 4
 
 
 def test_the_newest_span_is_read(tmp_path, generate):
@@ -185,7 +185,7 @@ def test_the_newest_span_is_read(tmp_path, generate):
         write_shop(folder, train=[f"ann,{color},1,1,yes,0.5,{span},a"])
     files = {split: f"{tmp_path}/days/span-{{SPAN}}/{split}.csv" for split in SPLITS}
     examples = generate(SourceConfig(spec=SPEC, files=files))
-    assert [row["color"] for row in decoded(examples, "train")] == [b"green"]
+    assert [row["color"] for row in read_rows(examples, "train")] == [b"green"]
     assert read_description(examples.uri)["splits"]["validation"]["rows"] == 2
 
 
@@ -199,7 +199,7 @@ def test_compressed_files_of_spans_by_date(tmp_path, generate):
             plain.unlink()
     files = {split: f"{tmp_path}/days/{{YYYY}}-{{MM}}-{{DD}}/{split}*.gz" for split in SPLITS}
     examples = generate(SourceConfig(spec=SPEC, files=files))
-    assert [row["user"] for row in decoded(examples, "train")] == [b"2026-02-01"]
+    assert [row["user"] for row in read_rows(examples, "train")] == [b"2026-02-01"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_census_income(small_census, generate):
         "marital": sum(row[7] == "Never married" for row in raw),
         "education": sum(row[4] == "Bachelors degree(BA AB BS)" for row in raw),
     }
-    ages = [row["age"] for row in decoded(examples, "train")]
+    ages = [row["age"] for row in read_rows(examples, "train")]
     assert sorted(ages) == sorted(float(row[0]) for row in raw)
 
 
@@ -276,7 +276,7 @@ def test_files_share_the_longest_directory_before_any_glob():
     assert (base, below["test"]) == (".", "c.csv")
 
 
-def test_what_makes_no_data_set_is_refused():
+def test_an_incomplete_data_set_is_rejected():
     with pytest.raises(InputError, match="either a built-in data set or a spec"):
         SourceConfig()
     with pytest.raises(InputError, match="either a built-in data set or a spec"):

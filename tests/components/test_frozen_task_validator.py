@@ -39,7 +39,7 @@ SHARE_BIAS = "banks/0/_towers/_last/.ATTRIBUTES/VARIABLE_VALUE"  # of the only a
 
 
 def change_variable(model, name, change):
-    """Changes a variable in the file of a SavedModel, checksums and all."""
+    """Changes a variable in the file of a SavedModel, and its checksums."""
     prefix = f"{model.uri}/Format-Serving/variables/variables"
     reader = tf.train.load_checkpoint(prefix)
     values = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()}
@@ -52,14 +52,14 @@ def change_variable(model, name, change):
     )
 
 
-def lowest_bit_of_one_number(values):
+def flip_lowest_bit(values):
     bits = values.copy().view(np.int32)
     bits.flat[0] ^= 1
     return bits.view(np.float32)
 
 
-def answers(model, examples):
-    """What a SavedModel says of the test rows, by task."""
+def predict(model, examples):
+    """Returns the predictions of a SavedModel for the test rows, by task."""
     loaded = tf.saved_model.load(f"{model.uri}/Format-Serving")
     [rows] = read_serialized_examples(examples.uri, "test", 1000)
     outputs = loaded.signatures["serving_default"](examples=rows)
@@ -93,19 +93,19 @@ def test_a_task_that_is_missing_is_named(validate, grown, both):
     assert report["rows_that_differ"] == {"click": 0, "like": 0}
 
 
-def test_one_bit_of_the_backbone_is_seen(validate, grown, model, tmp_path, copy_artifact):
+def test_one_bit_of_the_backbone_is_detected(validate, grown, model, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     path = f"{changed.uri}/Backbone/weights.npz"
     weights = load_arrays(path)
     name = sorted(weights)[0]
-    save_arrays(path, weights | {name: lowest_bit_of_one_number(weights[name])})
+    save_arrays(path, weights | {name: flip_lowest_bit(weights[name])})
     report, _ = validate(changed, model)
     [problem] = report["problems"]
     assert "Backbone was changed since it was written: its fingerprint is" in problem
     assert report["rows_that_differ"] == {"click": 0, "like": 0}  # the SavedModel is as it was
 
 
-def test_one_bit_of_the_backbones_file_is_seen(validate, grown, model, tmp_path, copy_artifact):
+def test_one_bit_of_the_backbones_file_is_detected(validate, grown, model, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     path = tmp_path / "model" / "Backbone" / "weights.npz"
     raw = bytearray(path.read_bytes())
@@ -116,17 +116,17 @@ def test_one_bit_of_the_backbones_file_is_seen(validate, grown, model, tmp_path,
     assert "Backbone" in problem
 
 
-def test_a_served_backbone_of_which_one_bit_changed_is_seen(
+def test_a_served_backbone_of_which_one_bit_changed_is_detected(
     validate, grown, model, tmp_path, copy_artifact
 ):
     """Responses need not show the last bit of one number."""
     changed = copy_artifact(grown, tmp_path / "model")
-    change_variable(changed, EMBEDDING, lowest_bit_of_one_number)
+    change_variable(changed, EMBEDDING, flip_lowest_bit)
     report, _ = validate(changed, model)
     assert report["problems"][0] == f"the SavedModels' backbones differ in {EMBEDDING}"
 
 
-def test_a_saved_model_whose_backbone_is_not_found_is_refused(validate, grown, model, monkeypatch):
+def test_a_saved_model_whose_backbone_is_not_found_is_rejected(validate, grown, model, monkeypatch):
     """A comparison of nothing would find no difference."""
     monkeypatch.setattr(f"{compare.__module__}.BACKBONE_VARIABLES", "elsewhere/")
     report, _ = validate(grown, model)
@@ -134,7 +134,7 @@ def test_a_saved_model_whose_backbone_is_not_found_is_refused(validate, grown, m
     assert "holds no variables of a backbone; export it again" in problem
 
 
-def test_a_damaged_saved_model_is_refused(validate, grown, model, tmp_path, copy_artifact):
+def test_a_damaged_saved_model_is_rejected(validate, grown, model, tmp_path, copy_artifact):
     """TensorFlow checks checksums of what it reads."""
     changed = copy_artifact(grown, tmp_path / "model")
     [data] = (tmp_path / "model" / "Format-Serving" / "variables").glob("*.data-*")
@@ -148,7 +148,7 @@ def test_a_damaged_saved_model_is_refused(validate, grown, model, tmp_path, copy
     assert "something differs" in page
 
 
-def test_a_changed_vocabulary_is_seen(validate, grown, model, tmp_path, copy_artifact):
+def test_a_changed_vocabulary_is_detected(validate, grown, model, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     path = tmp_path / "model" / "Format-Serving" / "assets" / "vocabulary"
     lines = path.read_bytes().split(b"\n")
@@ -158,17 +158,17 @@ def test_a_changed_vocabulary_is_seen(validate, grown, model, tmp_path, copy_art
     assert "the SavedModels' backbones differ in assets/vocabulary" in report["problems"]
 
 
-def test_answers_that_differ_are_listed_row_by_row(
+def test_predictions_that_differ_are_listed_row_by_row(
     validate, both, grown, examples, tmp_path, copy_artifact
 ):
     """The tower of share has another bias; the same rows are found by hand."""
     changed = copy_artifact(both, tmp_path / "model")
     change_variable(changed, SHARE_BIAS, lambda values: values + np.float32(0.25))
     report, page = validate(changed, grown)
-    before, after = answers(grown, examples), answers(changed, examples)
+    before, after = predict(grown, examples), predict(changed, examples)
     rows = [i for i in range(400) if before["share"][i] != after["share"][i]]
     assert 0 < len(rows) <= 400
-    assert report["problems"] == [f"task 'share' answers differently in {len(rows)} of 400 rows"]
+    assert report["problems"] == [f"predictions of task 'share' differ in {len(rows)} of 400 rows"]
     assert report["rows_that_differ"] == {"click": 0, "like": 0, "share": len(rows)}
     assert [entry["row"] for entry in report["differing"]] == [row + 1 for row in rows]
     for row, entry in zip(rows, report["differing"], strict=True):
@@ -194,7 +194,7 @@ def test_at_most_so_many_rows_are_listed_and_all_are_counted(
     change_variable(changed, SHARE_BIAS, lambda values: values + np.float32(0.25))
     whole = compare(changed.uri, grown.uri, examples.uri, "test")
     monkeypatch.setattr("components.frozen_task_validator.compare._BATCH", 37)
-    few = compare(changed.uri, grown.uri, examples.uri, "test", keep_rows=50)
+    few = compare(changed.uri, grown.uri, examples.uri, "test", max_rows=50)
     assert few.counts == whole.counts
     rows = [entry["row"] for entry in few.differing]
     assert rows == [entry["row"] for entry in whole.differing[:50]]

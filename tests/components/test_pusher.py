@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components.blessing import bless, rejections
+from components.blessing import bless, find_rejections
 from components.pusher import executor
 from components.pusher.component import Pusher
-from components.pusher.executor import pushed_model
+from components.pusher.executor import read_pushed_model
 from mptrec_tf.errors import InputError
 
 
@@ -23,7 +23,7 @@ def base(tmp_path):
     return tmp_path / "serving" / "mptrec"
 
 
-def contents(directory):
+def hash_files(directory):
     """Digests of all files, and the empty directories."""
     return {
         str(path.relative_to(directory)): path.is_file()
@@ -33,16 +33,16 @@ def contents(directory):
 
 
 def blessing(kind, folder, model, blessed):
-    made = kind()
-    made.uri = str(folder)
+    artifact = kind()
+    artifact.uri = str(folder)
     folder.mkdir(parents=True)
-    bless(made, model, blessed)
-    return made
+    bless(artifact, model, blessed)
+    return artifact
 
 
 @pytest.fixture
 def push(tmp_path_factory, run_component, base):
-    """Pushes a model with three blessings, but for those in `rejected`; returns what was said."""
+    """Pushes a model, blessed but for those in `rejected`; returns its output's properties."""
 
     def push(model, rejected=(), **settings):
         folder = tmp_path_factory.mktemp("push")
@@ -70,7 +70,7 @@ def push(tmp_path_factory, run_component, base):
 
 
 def serving_files(model):
-    return contents(Path(model.uri) / "Format-Serving")
+    return hash_files(Path(model.uri) / "Format-Serving")
 
 
 def test_versions_count(push, base, model, grown, both):
@@ -80,10 +80,10 @@ def test_versions_count(push, base, model, grown, both):
             "pushed_destination": f"{base}/{version}",
             "pushed_version": f"{version}",
         }
-        files = contents(base / f"{version}")
+        files = hash_files(base / f"{version}")
         assert files.pop("assets.extra/pushed.json")
         assert files == serving_files(candidate)
-        assert pushed_model(f"{base}/{version}") == candidate.uri
+        assert read_pushed_model(f"{base}/{version}") == candidate.uri
     assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3"]
 
 
@@ -100,7 +100,7 @@ def test_names_with_zeros_are_versions_like_others(push, base, model, grown):
     assert sorted(path.name for path in base.iterdir()) == ["000041", "42"]
 
 
-def test_a_version_is_no_base_path(push, base, model, grown):
+def test_a_version_is_not_a_base_path(push, base, model, grown):
     base.parent.mkdir()
     shutil.copytree(Path(model.uri) / "Format-Serving", base)
     with pytest.raises(InputError, match=f"{base} holds a SavedModel itself"):
@@ -109,25 +109,25 @@ def test_a_version_is_no_base_path(push, base, model, grown):
 
 def test_the_same_model_is_not_pushed_twice(push, base, model, grown):
     push(model)
-    before = contents(base)
+    before = hash_files(base)
     assert push(model)["pushed_version"] == "1"
-    assert contents(base) == before
+    assert hash_files(base) == before
     assert push(grown)["pushed_version"] == "2"
     # An earlier model is another one than the newest.
     assert push(model, may_drop_tasks=True)["pushed_version"] == "3"
 
 
 @pytest.mark.parametrize("name", ["evaluation", "frozen_tasks", "serving"])
-def test_each_blessing_alone_refuses(push, base, model, grown, name):
+def test_each_blessing_alone_rejects(push, base, model, grown, name):
     push(model)
-    before = contents(base)
+    before = hash_files(base)
     assert push(grown, rejected=[name]) == {"pushed": 0, "rejected_by": name}
-    assert contents(base) == before
+    assert hash_files(base) == before
 
 
-def test_all_that_refuse_are_named(push, base, model):
-    said = push(model, rejected=["evaluation", "serving"])
-    assert said == {"pushed": 0, "rejected_by": "evaluation,serving"}
+def test_all_that_reject_are_named(push, base, model):
+    properties = push(model, rejected=["evaluation", "serving"])
+    assert properties == {"pushed": 0, "rejected_by": "evaluation,serving"}
     assert not base.exists()
 
 
@@ -136,27 +136,27 @@ def test_a_first_model_needs_no_blessing_of_frozen_tasks(tmp_path, run_component
         "evaluation": blessing(standard_artifacts.ModelBlessing, tmp_path / "e", model, True),
         "serving": blessing(standard_artifacts.InfraBlessing, tmp_path / "s", model, True),
     }
-    assert rejections({name: [artifact] for name, artifact in inputs.items()}) == []
+    assert find_rejections({name: [artifact] for name, artifact in inputs.items()}) == []
     run_component(Pusher, tmp_path / "pusher", {"model": model, **inputs}, serving_dir=f"{base}/")
-    assert pushed_model(f"{base}/1") == model.uri
+    assert read_pushed_model(f"{base}/1") == model.uri
 
 
-def test_tasks_are_not_lost_unless_they_may_be(push, base, model, grown):
+def test_tasks_are_dropped_only_if_allowed(push, base, model, grown):
     push(grown)
-    before = contents(base)
-    said = push(model)
-    assert (said["pushed"], said["rejected_by"]) == (0, "")
-    assert said["lost_tasks"].startswith(
-        "the new model lacks share, which version 1 in production answers: add them to it first"
+    before = hash_files(base)
+    properties = push(model)
+    assert (properties["pushed"], properties["rejected_by"]) == (0, "")
+    assert properties["lost_tasks"].startswith(
+        "the new model lacks share, which version 1 in production predicts: add them to it first"
     )
-    assert contents(base) == before
+    assert hash_files(base) == before
     assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
     assert push(grown)["pushed_version"] == "3"
 
 
-def test_a_push_that_fails_leaves_what_was_there(push, base, model, grown, monkeypatch):
+def test_a_push_that_fails_changes_nothing(push, base, model, grown, monkeypatch):
     push(model)
-    before = contents(base)
+    before = hash_files(base)
     copy = executor.copy_directory
 
     def fails_at_the_end(source, target):
@@ -167,40 +167,40 @@ def test_a_push_that_fails_leaves_what_was_there(push, base, model, grown, monke
     monkeypatch.setattr(executor, "copy_directory", fails_at_the_end)
     with pytest.raises(DiskFullError):
         push(grown)
-    assert contents(base) == before
+    assert hash_files(base) == before
     monkeypatch.setattr(executor, "copy_directory", copy)
     assert push(grown)["pushed_version"] == "2"
 
 
-def test_a_version_appears_whole(push, base, model, monkeypatch):
+def test_a_version_appears_complete(push, base, model, monkeypatch):
     """When the last file is written, no numbered directory is there yet."""
     write = executor.write_file
 
-    def looks(path, content):
+    def write_and_check(path, content):
         write(path, content)
         assert [p.name.split(".")[0] for p in base.iterdir()] == ["1"]
         assert not (base / "1").exists()
 
-    monkeypatch.setattr(executor, "write_file", looks)
+    monkeypatch.setattr(executor, "write_file", write_and_check)
     push(model)
     assert (base / "1" / "saved_model.pb").exists()
 
 
-def test_a_version_that_no_pipeline_pushed_is_told_apart(push, base, model, tmp_path):
+def test_a_version_that_no_pipeline_pushed_is_rejected(push, base, model, tmp_path):
     push(model)
     path = base / "1" / "assets.extra" / "pushed.json"
     assert json.loads(path.read_text())["model"] == model.uri
     path.write_text("[]")
     with pytest.raises(InputError, match=r"was not pushed by a pipeline .*is missing or damaged"):
-        pushed_model(str(base / "1"))
+        read_pushed_model(str(base / "1"))
     path.unlink()
     with pytest.raises(InputError, match="a serving directory whose newest version a pipeline"):
-        pushed_model(str(base / "1"))
+        read_pushed_model(str(base / "1"))
     assert push(model)["pushed_version"] == "2"
 
 
 def test_a_version_of_an_unknown_kind_is_named(push, base, model):
     (base / "7").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"/7 .*says nothing of its tasks.*may_drop_tasks"):
+    with pytest.raises(InputError, match=r"/7 .*does not list its tasks.*may_drop_tasks"):
         push(model)
     assert push(model, may_drop_tasks=True)["pushed_version"] == "8"

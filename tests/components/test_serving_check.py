@@ -14,7 +14,7 @@ from mptrec_tf.storage.arrays import load_arrays, save_arrays
 
 @pytest.fixture
 def run_check(tmp_path, run_component):
-    """Runs the component; returns the problems, after a look at report and blessing."""
+    """Runs the component; returns the problems, after checks of report and blessing."""
 
     def run_check(model):
         outputs = run_component(ServingCheck, tmp_path / "check", {"model": model})
@@ -35,7 +35,7 @@ def test_a_good_model_serves(run_check, grown):
     assert run_check(grown) == []
 
 
-def test_answers_that_are_not_the_trainers_are_named(run_check, grown, tmp_path, copy_artifact):
+def test_predictions_that_are_not_the_trainers_are_named(run_check, grown, tmp_path, copy_artifact):
     """Click is off by a little in the first row, share in the third, like has a row too few."""
     changed = copy_artifact(grown, tmp_path / "model")
     path = f"{changed.uri}/Expected/outputs.npz"
@@ -55,52 +55,50 @@ def test_answers_that_are_not_the_trainers_are_named(run_check, grown, tmp_path,
             "signature serving_default, task 'share', 200 rows: off from the trainer's predictions "
             "by nan",
             "signature serving_default, task 'like', 199 rows: shape (200,), expected (199,)",
-            "signature serving_default, task 'sell', 200 rows: there is no answer",
-            "signature serving_default, task 'sell', 1 rows: there is no answer",
+            "signature serving_default, task 'sell', 200 rows: there is no prediction",
+            "signature serving_default, task 'sell', 1 rows: there is no prediction",
             "signature columns, task 'click', 200 rows: off from the trainer's predictions "
             "by 0.003",
             "signature columns, task 'click', 1 rows: off from the trainer's predictions by 0.003",
             "signature columns, task 'share', 200 rows: off from the trainer's predictions by nan",
             "signature columns, task 'like', 199 rows: shape (200,), expected (199,)",
-            "signature columns, task 'sell', 200 rows: there is no answer",
-            "signature columns, task 'sell', 1 rows: there is no answer",
+            "signature columns, task 'sell', 200 rows: there is no prediction",
+            "signature columns, task 'sell', 1 rows: there is no prediction",
         ]
     )
 
 
-def test_a_damaged_model_is_refused(run_check, grown, tmp_path, copy_artifact):
+def test_a_damaged_model_is_rejected(run_check, grown, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     [data] = (tmp_path / "model" / "Format-Serving" / "variables").glob("*.data-*")
     data.write_bytes(data.read_bytes()[:-500])
     [problem] = run_check(changed)
-    assert problem.startswith("the model cannot be loaded or asked in a process of its own: ")
+    assert problem.startswith("the model cannot be loaded or called in a process of its own: ")
 
 
 def test_a_missing_signature_is_named(run_check, grown, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     directory = f"{changed.uri}/Format-Serving"
     loaded = tf.saved_model.load(f"{grown.uri}/Format-Serving")
-    kept = {name: loaded.signatures[name] for name in ("serving_default", "columns")}
-    tf.saved_model.save(loaded, directory, signatures=kept)
+    signatures = {name: loaded.signatures[name] for name in ("serving_default", "columns")}
+    tf.saved_model.save(loaded, directory, signatures=signatures)
     [problem] = run_check(changed)
     assert problem.endswith("in a process of its own: KeyError: 'encode'")
 
 
-def test_a_model_that_does_not_answer_is_refused(grown, monkeypatch):
+def test_a_model_that_does_not_respond_is_rejected(grown, monkeypatch):
     monkeypatch.setattr(checking, "_TIMEOUT", 0.01)
-    assert check(grown.uri) == ["the model did not answer within 0.01 seconds"]
+    assert check(grown.uri) == ["the model did not respond within 0.01 seconds"]
 
 
-def test_a_model_without_expected_rows_or_card_is_refused(grown, tmp_path, copy_artifact):
+def test_a_model_without_expected_rows_or_card_is_rejected(grown, tmp_path, copy_artifact):
     changed = copy_artifact(grown, tmp_path / "model")
     card = tmp_path / "model" / "Format-Serving" / "assets.extra" / "model_card.json"
     content = json.loads(card.read_text())
     for damaged in ("{", json.dumps({k: v for k, v in content.items() if k != "inputs"})):
         card.write_text(damaged)
         [problem] = check(changed.uri)
-        assert problem.startswith(
-            "what assets.extra/model_card.json says of the model cannot be read"
-        )
+        assert problem.startswith("the model's assets.extra/model_card.json cannot be read")
     card.unlink()
     [problem] = check(changed.uri)
     assert "cannot be read" in problem
@@ -149,9 +147,9 @@ def test_what_differs_is_named(change, problem):
         for signature in ("serving_default", "columns")
         for batch, count in (("all", 2), ("one", 1))
     }
-    # Their names are the model's own affair.
+    # The model chooses their names.
     for name in ("deep", "wide"):
         outputs |= {f"encode/all/{name}": np.ones((2, 3)), f"encode/one/{name}": np.ones((1, 3))}
-    assert checking._differences(outputs, expected) == []
+    assert checking._compare_outputs(outputs, expected) == []
     outputs = {name: v for name, v in (outputs | change).items() if v is not None}
-    assert checking._differences(outputs, expected) == [problem]
+    assert checking._compare_outputs(outputs, expected) == [problem]

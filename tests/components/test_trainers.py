@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import shutil
@@ -9,11 +8,13 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import model_artifact
+from components.data_gate.config import GateConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.storage.arrays import load_arrays
+from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.callbacks import SaveProgress
@@ -24,11 +25,11 @@ class KilledError(Exception):
     """Stands for a signal that ends the process."""
 
 
-def backbone_weights(model):
+def load_backbone_weights(model):
     return load_arrays(f"{model.uri}/Backbone/weights.npz")
 
 
-def head_weights(model, task):
+def load_head_weights(model, task):
     return load_arrays(f"{model.uri}/Tasks/{task}/weights.npz")
 
 
@@ -43,7 +44,7 @@ def assert_same(weights, others):
         np.testing.assert_array_equal(value, others[name], err_msg=name)
 
 
-def in_another_order(examples, folder, copy_artifact):
+def reverse_rows(examples, folder, copy_artifact):
     """The same rows, last one first, in two files where one was."""
     other = copy_artifact(examples, folder)
     for split in ("train", "validation"):
@@ -57,7 +58,7 @@ def in_another_order(examples, folder, copy_artifact):
     return other
 
 
-def test_the_pretrainer_writes_a_whole_model(pretrained, model, examples, made):
+def test_the_pretrainer_writes_a_complete_model(pretrained, model, examples, artifacts):
     assert sorted(os.listdir(model.uri)) == ["Backbone", "Expected", "Format-Serving", "model.json"]
     loaded = model_artifact.load(model.uri)
     assert loaded.tasks == loaded.backbone.shape.tasks == ("click", "like")
@@ -69,24 +70,24 @@ def test_the_pretrainer_writes_a_whole_model(pretrained, model, examples, made):
     assert training["losses"]["assignment"] == MPTRecLosses().assignment
     assert len(training["history"]) == 2
     assert has_logs(pretrained["model_run"])
-    assert os.listdir(made / "unfinished") == []
+    assert os.listdir(artifacts / "unfinished") == []
 
 
 def test_rows_stored_in_another_order_train_the_same_weights(
     tmp_path, pretrain, examples, model, copy_artifact
 ):
-    other = in_another_order(examples, tmp_path / "examples", copy_artifact)
+    other = reverse_rows(examples, tmp_path / "examples", copy_artifact)
     again = pretrain(tmp_path / "pretrainer", other)["model"]
-    assert_same(backbone_weights(again), backbone_weights(model))
+    assert_same(load_backbone_weights(again), load_backbone_weights(model))
     first, second = (model_artifact.load(m.uri).backbone.fingerprint for m in (model, again))
     assert first == second
 
 
-def test_a_tuned_model_keeps_what_it_was_added_to(model, grown):
+def test_a_tuned_model_keeps_its_base_model(model, grown):
     loaded = model_artifact.load(grown.uri)
     assert loaded.tasks == ("click", "like", "share")
     assert (loaded.added, loaded.base) == ("share", model.uri)
-    assert_same(backbone_weights(grown), backbone_weights(model))
+    assert_same(load_backbone_weights(grown), load_backbone_weights(model))
     [package] = loaded.packages
     assert (package.task.name, package.head.config.tower_units) == ("share", (4,))
     assert package.training["training"]["seed"] == 5
@@ -96,23 +97,23 @@ def test_another_task_leaves_the_added_one_alone(grown, both):
     loaded = model_artifact.load(both.uri)
     assert loaded.tasks == ("click", "like", "purchase", "share")
     assert (loaded.added, loaded.base) == ("purchase", grown.uri)
-    assert_same(backbone_weights(both), backbone_weights(grown))
-    assert_same(head_weights(both, "share"), head_weights(grown, "share"))
+    assert_same(load_backbone_weights(both), load_backbone_weights(grown))
+    assert_same(load_head_weights(both, "share"), load_head_weights(grown, "share"))
 
 
 def test_a_task_that_was_added_is_replaced(tmp_path, tune, examples, both):
     new = tune(tmp_path / "prompt_tuner", examples, both, "share", seed=6)["model"]
     loaded = model_artifact.load(new.uri)
     assert sorted(loaded.tasks) == ["click", "like", "purchase", "share"]
-    assert_same(head_weights(new, "purchase"), head_weights(both, "purchase"))
-    old, other = head_weights(both, "share"), head_weights(new, "share")
+    assert_same(load_head_weights(new, "purchase"), load_head_weights(both, "purchase"))
+    old, other = load_head_weights(both, "share"), load_head_weights(new, "share")
     assert old.keys() == other.keys()
     assert any(not np.array_equal(old[name], other[name]) for name in old)
     [package] = [p for p in loaded.packages if p.task.name == "share"]
     assert package.training["training"]["seed"] == 6
 
 
-def test_a_training_that_ended_early_goes_on_in_the_next_run(
+def test_a_training_that_ended_early_continues_in_the_next_run(
     tmp_path, monkeypatch, tune, examples, grown, both
 ):
     """Purchase is tuned as `both` was, but saving epoch 2 fails, and then writing the model."""
@@ -148,30 +149,32 @@ def test_a_training_that_ended_early_goes_on_in_the_next_run(
     outputs = tune(tmp_path / "third", examples, grown, "purchase")
     assert saved == [0, 1]
     assert not list((tmp_path / "unfinished").iterdir())
-    assert_same(head_weights(outputs["model"], "purchase"), head_weights(both, "purchase"))
+    assert_same(
+        load_head_weights(outputs["model"], "purchase"), load_head_weights(both, "purchase")
+    )
     expected = model_artifact.load(both.uri).packages[0].training
-    found = model_artifact.load(outputs["model"].uri).packages[0].training
+    actual = model_artifact.load(outputs["model"].uri).packages[0].training
     assert expected["best_epoch"] == 1  # what was trained after the failure is what counts
-    assert found["history"] == expected["history"]
+    assert actual["history"] == expected["history"]
     assert has_logs(outputs["model_run"])
 
 
-def test_the_state_is_found_by_what_is_trained(tmp_path, monkeypatch, tune, examples, model):
+def test_the_state_is_stored_by_what_is_trained(tmp_path, monkeypatch, tune, examples, model):
     """Another seed is another training: neither finds the other's state."""
-    made = []
+    directories = []
 
     def fails(backbone, data, task, config, context):
-        made.append(context.directory)
+        directories.append(context.directory)
         raise KilledError
 
-    monkeypatch.setattr(new_task, "learn", fails)  # TFX loads the run_fn anew
+    monkeypatch.setattr(new_task, "learn", fails)  # TFX loads the run_fn again
     for number, seed in enumerate((1, 2, 1)):
         with pytest.raises(KilledError):
             tune(tmp_path / f"run-{number}", examples, model, "share", seed=seed)
-    assert made[0] == made[2] != made[1]
+    assert directories[0] == directories[2] != directories[1]
 
 
-def with_spec(examples, folder, copy_artifact, change):
+def change_description(examples, folder, copy_artifact, change):
     other = copy_artifact(examples, folder)
     path = folder / "examples.json"
     description = json.loads(path.read_text())
@@ -180,8 +183,10 @@ def with_spec(examples, folder, copy_artifact, change):
     return other
 
 
-def test_examples_with_other_features_are_refused(tmp_path, tune, examples, model, copy_artifact):
-    other = with_spec(examples, tmp_path / "x", copy_artifact, lambda d: d["spec"]["numeric"].pop())
+def test_examples_with_other_features_are_rejected(tmp_path, tune, examples, model, copy_artifact):
+    other = change_description(
+        examples, tmp_path / "x", copy_artifact, lambda d: d["spec"]["numeric"].pop()
+    )
     with pytest.raises(
         InputError, match=r"the new task's data has other features than .*only the second has item"
     ):
@@ -195,26 +200,30 @@ def test_a_task_that_was_pretrained_cannot_be_added(tmp_path, tune, examples, mo
         tune(tmp_path / "tuner", examples, model, "like")
 
 
-def test_an_unknown_task_is_refused(tmp_path, tune, pretrain, examples, model):
+def test_an_unknown_task_is_rejected(tmp_path, tune, pretrain, examples, model):
     with pytest.raises(InputError, match="unknown task 'sell': data set 'synthetic' has click"):
         tune(tmp_path / "tuner", examples, model, "sell")
     with pytest.raises(InputError, match="unknown task 'sell': data set 'synthetic' has click"):
         pretrain(tmp_path / "pretrainer", examples, tasks=("click", "sell"))
 
 
-def test_a_task_with_one_class_is_refused(tmp_path, tune, pretrain, examples, model, copy_artifact):
+def test_a_task_with_one_class_is_rejected(
+    tmp_path, tune, pretrain, examples, model, copy_artifact
+):
     def all_negative(description):
         for task in ("click", "share"):
             description["splits"]["validation"]["tasks"][task]["positives"] = 0
 
-    other = with_spec(examples, tmp_path / "x", copy_artifact, all_negative)
+    other = change_description(examples, tmp_path / "x", copy_artifact, all_negative)
     with pytest.raises(InputError, match="'share' has one class only in the validation split"):
         tune(tmp_path / "tuner", other, model, "share")
     with pytest.raises(InputError, match="'click' has one class only in the validation split"):
         pretrain(tmp_path / "pretrainer", other)
 
 
-def test_what_is_no_base_model_is_refused(tmp_path, tune, examples, model, copy_artifact):
+def test_something_else_than_a_base_model_is_rejected(
+    tmp_path, tune, examples, model, copy_artifact
+):
     nothing = standard_artifacts.Model()
     nothing.uri = str(tmp_path / "nothing")
     with pytest.raises(
@@ -230,8 +239,8 @@ def test_what_is_no_base_model_is_refused(tmp_path, tune, examples, model, copy_
         tune(tmp_path / "b", examples, changed, "share")
 
 
-def test_rows_that_are_missing_are_noticed(tmp_path, tune, examples, model, copy_artifact):
-    other = with_spec(
+def test_missing_rows_are_rejected(tmp_path, tune, examples, model, copy_artifact):
+    other = change_description(
         examples,
         tmp_path / "x",
         copy_artifact,
@@ -252,10 +261,13 @@ def test_configurations_go_through_json():
         {"assignment": "online"},
         TrainingConfig(epochs=3),
     )
-    plain = json.loads(json.dumps(dataclasses.asdict(pretrainer)))
-    assert PretrainingConfig.from_plain(plain) == pretrainer
+    plain = json.loads(json.dumps(to_plain(pretrainer)))
+    assert from_plain(PretrainingConfig, plain) == pretrainer
     tuner = PromptTunerConfig("a", NewTaskConfig("fixed", {"tower_units": (3, 2)}, {"seed": 7}))
-    assert PromptTunerConfig.from_dict(json.loads(json.dumps(tuner.to_dict()))) == tuner
+    plain = json.loads(json.dumps(to_plain(tuner)))
+    assert from_plain(PromptTunerConfig, plain) == tuner
+    gate = GateConfig(max_unseen_share=0.5, max_drift_of={"price": 0.2})
+    assert GateConfig.from_json(gate.to_json()) == gate
 
 
 def test_a_schema_of_scalars_packs_the_same_values(
@@ -279,7 +291,7 @@ def test_a_schema_of_scalars_packs_the_same_values(
         np.testing.assert_array_equal(column, theirs[name], err_msg=name)
 
 
-def test_a_schema_that_allows_any_number_of_values_is_refused(
+def test_a_schema_that_allows_any_number_of_values_is_rejected(
     tmp_path, run_transform, examples, schema, synthetic, copy_artifact
 ):
     loose = copy_artifact(schema, tmp_path / "schema")

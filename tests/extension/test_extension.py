@@ -1,4 +1,4 @@
-"""Kinds of one's own go the whole way: nothing but `toys` knows their names."""
+"""Custom kinds work in every program and in the pipelines, and only `toys` has their names."""
 
 import csv
 import json
@@ -46,18 +46,18 @@ def run_program(name, *flags, check=True):
 
 
 @pytest.fixture(scope="module")
-def way(tmp_path_factory):
+def run(tmp_path_factory):
     """Prepared, pre-trained on two tasks of two kinds, two more added, exported twice."""
     folder = tmp_path_factory.mktemp("extension")
     data = f"--data={folder}/data"
     backbone = f"--backbone={folder}/backbone"
     output = {}
 
-    def run(what, name, *flags):
+    def run_step(what, name, *flags):
         output[what] = run_program(name, *flags).stdout
 
-    run("prepare", "prepare", "--dataset=toy", f"--output_dir={folder}/data")
-    run(
+    run_step("prepare", "prepare", "--dataset=toy", f"--output_dir={folder}/data")
+    run_step(
         "pretrain",
         "pretrain",
         data,
@@ -74,10 +74,10 @@ def way(tmp_path_factory):
     for task, head in (("calls", "auto"), ("returns", "line")):
         flags = (f"--task={task}", f"--head={head}")
         flags += ("--epochs=8", "--batch_size=64", "--learning_rate=0.02")
-        run(task, "add_task", data, backbone, *flags, f"--output_dir={folder}/{task}")
+        run_step(task, "add_task", data, backbone, *flags, f"--output_dir={folder}/{task}")
     tasks = f"--tasks={folder}/calls"
-    run("export 1", "export", backbone, tasks, f"--output_dir={folder}/model")
-    run("export 2", "export", f"--add={folder}/returns", f"--output_dir={folder}/model")
+    run_step("export 1", "export", backbone, tasks, f"--output_dir={folder}/model")
+    run_step("export 2", "export", f"--add={folder}/returns", f"--output_dir={folder}/model")
     return folder, output
 
 
@@ -97,20 +97,20 @@ def rows_file(block, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def predictions(way, block):
-    return LoadedModel(str(way[0] / "model")).predict(block)
+def predictions(run, block):
+    return LoadedModel(str(run[0] / "model")).predict(block)
 
 
-def test_no_other_file_knows_their_names():
+def test_no_other_file_has_their_names():
     pattern = re.compile(r"two_towers|TwoTowers|LineHead|LineConfig|CountTask|\"hours\"|\"toy\"")
     files = [*ROOT.glob("mptrec_tf/**/*.py"), *ROOT.glob("components/**/*.py")]
-    knowing = [f for f in (*files, *ROOT.glob("pipelines/*.py")) if pattern.search(f.read_text())]
+    matches = [f for f in (*files, *ROOT.glob("pipelines/*.py")) if pattern.search(f.read_text())]
     # Docstrings show how kinds of features and of tasks are registered.
-    shown = {"mptrec_tf/data/features/base.py", "mptrec_tf/data/tasks/base.py"}
-    assert {f.relative_to(ROOT).as_posix() for f in knowing} <= shown
+    documented = {"mptrec_tf/data/features/base.py", "mptrec_tf/data/tasks/base.py"}
+    assert {f.relative_to(ROOT).as_posix() for f in matches} <= documented
 
 
-def test_the_spec_reads_them_and_says_what_is_wrong_by_line(tmp_path):
+def test_the_spec_reads_them_and_names_problems_by_line(tmp_path):
     from mptrec_tf.data.spec import DatasetSpec
     from mptrec_tf.data.spec_yaml import parse
     from mptrec_tf.errors import InputError
@@ -141,11 +141,11 @@ def test_a_label_that_the_kind_does_not_take_is_named(block):
         task.labels(block, ())
 
 
-def test_prepared_data_hold_the_features_by_hand(way, block):
+def test_prepared_data_hold_the_features_by_hand(run, block):
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.training.batches import load_rows
 
-    data = PreparedData(str(way[0] / "data"))
+    data = PreparedData(str(run[0] / "data"))
     rows = load_rows(data, "test", ("visits",)).columns
     assert rows["hours"].shape == (400, 2)
     hours = np.arctan2(rows["hours"][:, 0], rows["hours"][:, 1]) * 12 / np.pi % 24
@@ -154,8 +154,8 @@ def test_prepared_data_hold_the_features_by_hand(way, block):
     np.testing.assert_array_equal(np.sort(rows["labels"][:, 0]), counts)
 
 
-def test_tables_speak_of_them(way):
-    _, output = way
+def test_tables_show_them(run):
+    _, output = run
     assert "time of day" in output["prepare"]
     assert "visits" in output["pretrain"]
     assert "fit" in output["pretrain"]
@@ -164,8 +164,8 @@ def test_tables_speak_of_them(way):
     assert "tower" not in output["calls"].split("Heads for calls")[-1].split("New task")[0]
 
 
-def test_the_backbone_names_its_model(way):
-    described = json.loads((way[0] / "backbone" / "backbone.json").read_text())
+def test_the_backbone_names_its_model(run):
+    described = json.loads((run[0] / "backbone" / "backbone.json").read_text())
     assert described["model"] == "two_towers"
     assert described["shape"]["second_share"] == 0.25
     assert [of["kind"] for of in described["shape"]["inputs"]] == [
@@ -187,23 +187,23 @@ def test_predictions_are_of_each_tasks_kind(predictions, block):
         assert np.corrcoef(predictions[task], counts)[0, 1] > 0.2
 
 
-def test_an_added_task_changes_no_bit_of_the_others(way, predictions, block):
-    before = LoadedModel(str(way[0] / "model" / "1")).predict(block)
+def test_an_added_task_changes_no_bit_of_the_others(run, predictions, block):
+    before = LoadedModel(str(run[0] / "model" / "1")).predict(block)
     assert set(before) == {"buys", "visits", "calls"}
     for task, values in before.items():
         np.testing.assert_array_equal(values, predictions[task])
 
 
-def test_the_model_card_knows_them(way):
-    card = json.loads((way[0] / "model/2/assets.extra/model_card.json").read_text())
+def test_the_model_card_shows_them(run):
+    card = json.loads((run[0] / "model/2/assets.extra/model_card.json").read_text())
     [hour] = [f for f in card["features"] if f["name"] == "time of day"]
     assert hour["type"] == "number"
-    shown = (way[0] / "model/2/assets.extra/model_card.md").read_text()
-    assert "an hour of the day" in shown
+    text = (run[0] / "model/2/assets.extra/model_card.md").read_text()
+    assert "an hour of the day" in text
 
 
-def test_evaluate_predict_and_compare(way, predictions, block, rows_file, tmp_path):
-    model = f"--model={way[0]}/model"
+def test_evaluate_predict_and_compare(run, predictions, block, rows_file, tmp_path):
+    model = f"--model={run[0]}/model"
     metrics = tmp_path / "metrics.json"
     run_program("evaluate", model, "--dataset=toy", f"--output={metrics}")
     evaluated = json.loads(metrics.read_text())["tasks"]
@@ -219,37 +219,37 @@ def test_evaluate_predict_and_compare(way, predictions, block, rows_file, tmp_pa
     for task, values in predictions.items():
         np.testing.assert_array_equal(np.array([r[task] for r in rows], np.float32), values)
 
-    versions = (f"--a={way[0]}/model/1", f"--b={way[0]}/model/2", f"--input={rows_file}")
+    versions = (f"--a={run[0]}/model/1", f"--b={run[0]}/model/2", f"--input={rows_file}")
     run_program("compare", *versions, "--require_identical=all", f"--output={tmp_path}/c.json")
     compared = json.loads((tmp_path / "c.json").read_text())
     assert compared["tasks"]["visits"]["identical"] is True
 
 
-def test_it_is_served_over_grpc_and_rest(way, predictions, block, tmp_path):
+def test_it_is_served_over_grpc_and_rest(run, predictions, block, tmp_path):
     from mptrec_tf.serving.client import GrpcClient, RestClient
     from mptrec_tf.serving.testing.local_server import LocalServer
 
     columns = {name: block.columns[name][:20] for name in ("city", "age", "time of day")}
-    server = LocalServer(way[0] / "model", tmp_path)
+    server = LocalServer(run[0] / "model", tmp_path)
     try:
         clients = (
             GrpcClient(f"127.0.0.1:{server.port}", "m"),
             RestClient(f"http://127.0.0.1:{server.rest_port}", "m"),
         )
         for client in clients:
-            answered = client.predict(columns)
+            outputs = client.predict(columns)
             for task, values in predictions.items():
-                np.testing.assert_allclose(answered[task], values[:20], rtol=1e-5)
+                np.testing.assert_allclose(outputs[task], values[:20], rtol=1e-5)
     finally:
         server.close()
 
 
 def test_help_shows_their_flags():
-    shown = run_program("pretrain", "--help", check=False).stdout
-    assert "two_towers" in shown
-    assert "--second_share" in shown
-    shown = run_program("add_task", "--help", check=False).stdout
-    assert "--l2_line" in shown
+    text = run_program("pretrain", "--help", check=False).stdout
+    assert "two_towers" in text
+    assert "--second_share" in text
+    text = run_program("add_task", "--help", check=False).stdout
+    assert "--l2_line" in text
 
 
 def test_both_pipelines(tmp_path):
@@ -267,7 +267,7 @@ def test_both_pipelines(tmp_path):
     pipelines = LocalPipelines(config, {"epochs": 2}, "line", "two_towers")
     pipelines.pretrain(("buys", "visits"))
     results = pipelines.add_task("calls")
-    scores = results.metrics("candidate")
+    scores = results.load_metrics("candidate")
     assert scores["calls"]["fit"] == pytest.approx(0, abs=20)
     pushed = LoadedModel(config.serving_dir)
     assert set(pushed.spec.task_names) == {"buys", "visits", "calls"}

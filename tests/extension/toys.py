@@ -1,7 +1,7 @@
-"""One of each kind, which no other file knows: a model, a head, a feature, a task, a data set.
+"""One custom kind each of model, head, feature, task and data set, in no other file.
 
-Each is registered by one call, at the end. `test_extension` takes them the whole way; programs find
-them as a plug-in (MPTREC_PLUGINS=toys).
+Each is registered by one call, at the end. `test_extension` uses them in every program; programs
+import them as a plug-in (MPTREC_PLUGINS=toys).
 """
 
 import dataclasses
@@ -171,7 +171,7 @@ class CountTask(Task):
     most: float = 100.0
 
     def label_of(self, value, missing_values):
-        """Returns the count; NaN for what is none."""
+        """Returns the count; NaN for a value that is not a count."""
         try:
             number = float(value)
         except ValueError:
@@ -189,7 +189,7 @@ class CountTask(Task):
         return tf.exp(logits)
 
     def row_scores(self, labels, predictions):
-        """Returns the log likelihood, but for what does not depend on the prediction."""
+        """Returns the log likelihood without the terms that do not depend on the prediction."""
         return labels * np.log(np.maximum(predictions, 1e-9)) - predictions
 
 
@@ -200,7 +200,7 @@ TASK_NAMES = ("buys", "visits", "returns", "calls")
 
 
 def make_spec(tasks=TASK_NAMES):
-    """What the columns are."""
+    """Returns the spec of the columns."""
     kinds = {
         "buys": BinaryTask("buys", "buys", ("yes",), ("no",)),
         "returns": BinaryTask("returns", "returns", ("yes",), ("no",)),
@@ -270,7 +270,7 @@ def register():
 
 
 def unregister():
-    """Takes them back: other tests in this process know the project's own kinds alone."""
+    """Removes them: other tests in this process expect only the project's own kinds."""
     for registry, name, _ in KINDS:
         registry.unregister(name)
 

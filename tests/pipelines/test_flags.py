@@ -1,4 +1,4 @@
-"""Flags of the pipelines' programs: what holds where they are not given, said once."""
+"""Flags of the pipelines' programs: their defaults."""
 
 import json
 import subprocess
@@ -32,24 +32,24 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def found():
+def flags():
     done = subprocess.run(
         [sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
 
-def test_nothing_slow_is_imported_for_flags(found):
-    assert found["slow"] == []
+def test_nothing_slow_is_imported_for_flags(flags):
+    assert flags["slow"] == []
 
 
-def test_defaults_are_those_of_the_configurations(found):
-    defaults = found["defaults"]
+def test_defaults_are_those_of_the_configurations(flags):
+    defaults = flags["defaults"]
     assert defaults["margin"] == Thresholds().margin
     assert defaults["head"] == NewTaskConfig().head
     assert defaults["seed"] == STAGE_1.seed
     assert defaults["docker"] == PipelineConfig.docker
     assert defaults["cache"] == PipelineConfig.cache
     assert defaults["may_drop_tasks"] == PretrainConfig.may_drop_tasks
-    assert f"Others: {GateConfig().max_drift}." in found["help"]["max_drift"]
-    assert found["pipeline"] == list(PIPELINES)
+    assert f"Others: {GateConfig().max_drift}." in flags["help"]["max_drift"]
+    assert flags["pipeline"] == list(PIPELINES)

@@ -57,23 +57,23 @@ ADD_TASK_COMPONENTS = IMPORTED | {
 }
 
 
-def parsed(content):
-    """A PipelineSpec by Kubeflow's own proto, which rejects what it does not know."""
+def parse_spec(content):
+    """Parses a PipelineSpec by Kubeflow's own proto, which rejects unknown fields."""
     # A Struct in the spec, which by itself may hold anything.
     json_format.ParseDict(content["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
     return json_format.ParseDict(content, pipeline_spec_pb2.PipelineSpec())
 
 
-def compiled(pipeline, folder):
+def compile_job(pipeline, folder):
     """Compiles a pipeline; returns its PipelineSpec and the job."""
     compile_pipeline(pipeline, IMAGE, str(folder / "job.json"))
     assert os.listdir(folder) == ["job.json"]
     job = json.loads((folder / "job.json").read_text())
-    return parsed(job["pipelineSpec"]), job
+    return parse_spec(job["pipelineSpec"]), job
 
 
-def containers(spec):
-    """What runs in a container, by component."""
+def find_containers(spec):
+    """Returns the containers by component."""
     executors = spec.deployment_spec["executors"]
     return {
         name.removesuffix("_executor"): executor["container"]
@@ -82,20 +82,20 @@ def containers(spec):
     }
 
 
-def after(spec):
-    """What each component waits for."""
+def find_dependencies(spec):
+    """Returns the components that each component waits for."""
     return {name: set(task.dependent_tasks) for name, task in spec.root.dag.tasks.items()}
 
 
 def test_the_pre_training_pipeline(tmp_path):
-    spec, job = compiled(pretrain.create_pipeline(PRETRAIN), tmp_path)
+    spec, job = compile_job(pretrain.create_pipeline(PRETRAIN), tmp_path)
     assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
-    run = containers(spec)
+    run = find_containers(spec)
     assert set(run) == PRETRAIN_COMPONENTS
     assert {container["image"] for container in run.values()} == {IMAGE}
     assert all("--direct_num_workers=2" in container["args"] for container in run.values())
     assert "components.pusher.executor.Executor" in run["Pusher"]["args"]
-    waits = after(spec)
+    waits = find_dependencies(spec)
     assert "DataGate" in waits["Transform"]
     assert "Transform" in waits["Pretrainer"]
     assert waits["Pusher"] == {"Pretrainer", "Evaluator", "ServingCheck"}
@@ -108,7 +108,7 @@ def test_a_pre_training_is_compared_with_production_on_the_tasks_that_both_have(
     config = dataclasses.replace(
         PRETRAIN, production_model=parameter, production_tasks=("like", "share")
     )
-    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    spec, _ = compile_job(pretrain.create_pipeline(config), tmp_path)
     assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS | {"ProductionModel"}
     assert set(spec.root.input_definitions.parameters) == {"production_model"}
     evaluator = spec.root.dag.tasks["Evaluator"]
@@ -123,9 +123,9 @@ def test_a_pre_training_is_compared_with_production_on_the_tasks_that_both_have(
     assert by_task["like"]["metrics"][0]["threshold"]["change_threshold"]["absolute"] == -0.005
 
 
-def test_nothing_in_common_with_production_is_no_comparison(tmp_path):
+def test_without_common_tasks_production_is_not_compared(tmp_path):
     config = dataclasses.replace(PRETRAIN, production_model="uri", production_tasks=("share",))
-    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    spec, _ = compile_job(pretrain.create_pipeline(config), tmp_path)
     assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
 
 
@@ -136,13 +136,13 @@ def test_the_add_task_pipeline(tmp_path):
         production_tasks=("click", "like"),
         **{name: RuntimeParameter(name=name, ptype=str) for name in URIS},
     )
-    spec, job = compiled(add_task.create_pipeline(config), tmp_path)
+    spec, job = compile_job(add_task.create_pipeline(config), tmp_path)
     assert set(spec.root.dag.tasks) == ADD_TASK_COMPONENTS
-    run = containers(spec)
+    run = find_containers(spec)
     assert set(run) == ADD_TASK_COMPONENTS - IMPORTED
     assert {container["image"] for container in run.values()} == {IMAGE}
     assert all("--direct_num_workers=2" in container["args"] for container in run.values())
-    waits = after(spec)
+    waits = find_dependencies(spec)
     assert {"BackboneSchema", "BackboneStatistics"} < waits["DataGate"]
     assert {"DataGate", "BaseModel"} < waits["PromptTuner"]
     assert waits["Pusher"] == {"PromptTuner", "FrozenTaskValidator", "Evaluator", "ServingCheck"}
@@ -152,13 +152,13 @@ def test_the_add_task_pipeline(tmp_path):
 @pytest.mark.parametrize("cache", [True, False])
 def test_caching(tmp_path, cache):
     config = dataclasses.replace(PRETRAIN, cache=cache)
-    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path)
+    spec, _ = compile_job(pretrain.create_pipeline(config), tmp_path)
     assert {t.caching_options.enable_cache for t in spec.root.dag.tasks.values()} == {cache}
 
 
 def test_yaml_holds_the_spec_alone(tmp_path):
     compile_pipeline(pretrain.create_pipeline(PRETRAIN), IMAGE, str(tmp_path / "spec.yaml"))
-    spec = parsed(yaml.safe_load((tmp_path / "spec.yaml").read_text()))
+    spec = parse_spec(yaml.safe_load((tmp_path / "spec.yaml").read_text()))
     assert set(spec.root.dag.tasks) == PRETRAIN_COMPONENTS
 
 
@@ -166,7 +166,9 @@ def test_what_cannot_be_compiled_leaves_the_file_as_it_was(tmp_path):
     output = tmp_path / "job.json"
     output.write_text("old")
     pipeline = pretrain.create_pipeline(dataclasses.replace(PRETRAIN, docker=True))
-    with pytest.raises(InputError, match="compiler knows no InfraValidator; compile the pipeline"):
+    with pytest.raises(
+        InputError, match="compiler does not support InfraValidator; compile the pipeline"
+    ):
         compile_pipeline(pipeline, IMAGE, str(output))
     assert output.read_text() == "old"
     assert os.listdir(tmp_path) == ["job.json"]
@@ -176,7 +178,7 @@ def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
     source = SourceConfig(dataset="synthetic", options={"rows": 200})
     config = dataclasses.replace(PRETRAIN, source=source, beam_args=[])
     (tmp_path / "job").mkdir()
-    spec, _ = compiled(pretrain.create_pipeline(config), tmp_path / "job")
+    spec, _ = compile_job(pretrain.create_pipeline(config), tmp_path / "job")
     given = spec.root.dag.tasks["RawExampleGen"].inputs.parameters
     values = {name: value.runtime_value.constant_value for name, value in given.items()}
     output = spec.components["RawExampleGen"].output_definitions.artifacts["examples"]
@@ -188,10 +190,10 @@ def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
     )
     examples.type.CopyFrom(output.artifact_type)
     executor_input.outputs.output_file = str(tmp_path / "task" / "executor_output.json")
-    container = containers(spec)["RawExampleGen"]
+    container = find_containers(spec)["RawExampleGen"]
     command = [*container["command"], *container["args"]]
     filled = json_format.MessageToJson(executor_input)
-    # A container knows nothing of this process's environment.
+    # A container does not have this process's environment.
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(
         [filled if argument == "{{$}}" else argument for argument in command],
@@ -204,7 +206,7 @@ def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
     assert read_description(examples.uri)["splits"]["train"]["rows"] == 200
 
 
-def program(*flags):
+def run_program(*flags):
     return subprocess.run(
         [sys.executable, "-m", "pipelines.kubeflow", f"--image={IMAGE}", *flags],
         cwd=ROOT,
@@ -216,7 +218,7 @@ def program(*flags):
 
 def test_the_program_with_all_its_flags(tmp_path):
     output = tmp_path / "add_task.json"
-    done = program(
+    done = run_program(
         "--pipeline=add_task",
         "--dataset=synthetic",
         "--rows=1000",
@@ -237,10 +239,10 @@ def test_the_program_with_all_its_flags(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     job = json.loads(output.read_text())
-    spec = parsed(job["pipelineSpec"])
+    spec = parse_spec(job["pipelineSpec"])
     assert set(spec.root.dag.tasks) == ADD_TASK_COMPONENTS
-    assert {c["image"] for c in containers(spec).values()} == {IMAGE}
-    assert all("--direct_num_workers=2" in c["args"] for c in containers(spec).values())
+    assert {c["image"] for c in find_containers(spec).values()} == {IMAGE}
+    assert all("--direct_num_workers=2" in c["args"] for c in find_containers(spec).values())
     assert not any(t.caching_options.enable_cache for t in spec.root.dag.tasks.values())
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
 
@@ -279,16 +281,16 @@ def test_the_program_with_all_its_flags(tmp_path):
 
 def test_the_program_compares_a_pre_training_where_production_has_tasks(tmp_path):
     flags = pretrain_flags(tmp_path, "--tasks=click,like", "--production_tasks=click,share")
-    done = program(*flags, "--margin=0.02")
+    done = run_program(*flags, "--margin=0.02")
     assert done.returncode == 0, done.stderr
-    spec = parsed(json.loads((tmp_path / "job.json").read_text())["pipelineSpec"])
+    spec = parse_spec(json.loads((tmp_path / "job.json").read_text())["pipelineSpec"])
     task = spec.root.dag.tasks["ProductionModel"].inputs.parameters["artifact_uri"]
     assert task.component_input_parameter == "production_model"
 
 
-REFUSED = [
-    (["--pipeline_root=root"], "--pipeline_root=root is no object store"),
-    (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is no object store"),
+REJECTED = [
+    (["--pipeline_root=root"], "--pipeline_root=root is not an object store"),
+    (["--pipeline_root=/mnt/root"], "--pipeline_root=/mnt/root is not an object store"),
     (["--serving_dir=models"], "--serving_dir=models is relative to this machine's working"),
     (["--data_dir=data"], "--data_dir=data is relative to this machine's working"),
     (["--train_files=train/*.csv"], "--train_files=train/*.csv is relative to this"),
@@ -301,7 +303,7 @@ REFUSED = [
         ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
         "--tasks goes with --pipeline=pretrain, not with add_task",
     ),
-    (["--docker"], "Kubeflow's compiler knows no InfraValidator"),
+    (["--docker"], "Kubeflow's compiler does not support InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
     (["--least_score=click"], "--least_score=click: 'click' is not of the form name=number"),
@@ -309,7 +311,7 @@ REFUSED = [
     (["--output=job.txt"], "job.txt ends neither in .json (a job) nor in .yaml"),
 ]
 # All in one process, as most of a start is spent on imports.
-ASK = """
+RUN_ALL = """
 import json, sys
 from absl import flags
 from absl.testing import flagsaver
@@ -335,12 +337,12 @@ def pretrain_flags(folder, *flags):
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """What the program says to each of the rejected flags, and where it would have written."""
+def messages(tmp_path_factory):
+    """The program's messages for all rejected flags, and the folder of its output."""
     folder = tmp_path_factory.mktemp("rejected")
-    given = [pretrain_flags(folder, *flags) for flags, _ in REFUSED]
+    given = [pretrain_flags(folder, *flags) for flags, _ in REJECTED]
     done = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, "-c", RUN_ALL],
         cwd=ROOT,
         input=json.dumps(given),
         capture_output=True,
@@ -350,18 +352,20 @@ def said(tmp_path_factory):
     return done.stdout.splitlines(), folder
 
 
-@pytest.mark.parametrize("case", range(len(REFUSED)), ids=[" ".join(f) for f, _ in REFUSED])
-def test_refusals(said, case):
-    sentences, folder = said
-    assert len(sentences) == len(REFUSED)
-    assert REFUSED[case][1] in sentences[case]
+@pytest.mark.parametrize("case", range(len(REJECTED)), ids=[" ".join(f) for f, _ in REJECTED])
+def test_rejections(messages, case):
+    sentences, folder = messages
+    assert len(sentences) == len(REJECTED)
+    assert REJECTED[case][1] in sentences[case]
     assert not list(folder.iterdir())
 
 
-def test_a_refusal_ends_the_program_with_a_sentence(tmp_path):
-    done = program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
+def test_a_rejection_ends_the_program_with_a_sentence(tmp_path):
+    done = run_program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
     assert done.returncode == 1
-    assert done.stderr.startswith("mptrec-kubeflow: error: --pipeline_root=root is no object store")
+    assert done.stderr.startswith(
+        "mptrec-kubeflow: error: --pipeline_root=root is not an object store"
+    )
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 

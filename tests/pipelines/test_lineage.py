@@ -10,14 +10,14 @@ from rich.console import Console
 from components import model_artifact
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
-from pipelines.lineage import find_metadata, model_lineage, tree
+from pipelines.lineage import find_metadata, make_tree, trace_model
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def lineage(three_runs):
-    return model_lineage(f"{three_runs.config.serving_dir}/3")
+    return trace_model(f"{three_runs.config.serving_dir}/3")
 
 
 def test_every_training_behind_a_version_is_named_newest_first(lineage, three_runs):
@@ -36,7 +36,7 @@ def test_every_training_behind_a_version_is_named_newest_first(lineage, three_ru
     assert len(runs) == 3
     assert lineage["push"]["run"] == trainings[0]["run"]["run"]
     for training, results in zip(reversed(trainings), three_runs.results, strict=True):
-        expected = {task: m["auc"] for task, m in results.metrics("candidate").items()}
+        expected = {task: m["auc"] for task, m in results.load_metrics("candidate").items()}
         assert training["evaluations"][0]["scores"]["candidate"] == expected
     assert "baseline" not in trainings[2]["evaluations"][0]["scores"]
 
@@ -73,15 +73,15 @@ def test_the_checks_of_a_run_are_its_own(lineage, three_runs):
         assert {check["run"]["run"] for check in checks} == {training["run"]["run"]}
         assert len(checks) == (4 if training["package"] else 3)
         assert set(training["tasks"]) <= set(training["evaluations"][0]["scores"]["candidate"])
-    # What the pusher of version 3 read, and what read the model of version 2, say the same.
-    older = model_lineage(f"{three_runs.config.serving_dir}/2/")
+    # The inputs of version 3's pusher and the readers of version 2's model lead to the same.
+    older = trace_model(f"{three_runs.config.serving_dir}/2/")
     assert older["version"] == f"{three_runs.config.serving_dir}/2"
     assert older["trainings"] == lineage["trainings"][1:]
 
 
 def test_the_tree_shows_it(lineage):
     console = Console(width=250, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(tree(lineage))
+    console.print(make_tree(lineage))
     text = console.export_text()
     for training in lineage["trainings"]:
         assert training["data"]["rows_fingerprint"] in text
@@ -93,13 +93,13 @@ def test_the_tree_shows_it(lineage):
     assert "not blessed" not in text
 
 
-def test_the_tree_shows_a_refusal_and_a_task_without_auc(lineage):
+def test_the_tree_shows_a_rejection_and_a_task_without_auc(lineage):
     changed = json.loads(json.dumps(lineage))
     changed["trainings"][0]["blessings"][0]["blessed"] = False
     changed["trainings"][0]["evaluations"][0]["scores"]["candidate"]["share"] = None
     console = Console(width=250)
     with console.capture() as capture:
-        console.print(tree(changed))
+        console.print(make_tree(changed))
     assert capture.get().count("not blessed by ") == 1
     assert "share -" in capture.get()
 
@@ -128,21 +128,25 @@ def test_the_program_prints_it_and_writes_it(lineage, three_runs, tmp_path):
 
 def test_what_no_pipeline_pushed(three_runs, tmp_path):
     copy = shutil.copytree(f"{three_runs.config.serving_dir}/3", tmp_path / "3")
-    with pytest.raises(InputError, match=r"knows no pipeline that pushed .*/3; give the metadata"):
-        model_lineage(str(copy))
+    with pytest.raises(
+        InputError, match=r"no record of a pipeline that pushed .*/3; give the metadata"
+    ):
+        trace_model(str(copy))
     (copy / "assets.extra" / "pushed.json").unlink()
     with pytest.raises(InputError, match=r"/3 was not pushed by a pipeline"):
-        model_lineage(str(copy))
+        trace_model(str(copy))
 
 
 def test_metadata_that_is_not_there(three_runs, tmp_path):
     with pytest.raises(InputError, match="there is no ML Metadata in"):
-        model_lineage(f"{three_runs.config.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
+        trace_model(f"{three_runs.config.serving_dir}/3", str(tmp_path / "metadata.sqlite"))
     for content in ("", "no data base"):
         (tmp_path / "other.sqlite").write_text(content)
-        with pytest.raises(InputError, match=r"cannot read ML Metadata|knows no pipeline that"):
-            model_lineage(f"{three_runs.config.serving_dir}/3", str(tmp_path / "other.sqlite"))
-    with pytest.raises(InputError, match=r"no metadata\.sqlite lies above .*; name it by"):
+        with pytest.raises(
+            InputError, match=r"cannot read ML Metadata|no record of a pipeline that"
+        ):
+            trace_model(f"{three_runs.config.serving_dir}/3", str(tmp_path / "other.sqlite"))
+    with pytest.raises(InputError, match=r"no metadata\.sqlite above .*; name it by"):
         find_metadata(str(tmp_path / "model"))
 
 
@@ -163,12 +167,12 @@ def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
         "evaluation": three_runs.results[0].artifact("Evaluator", "evaluation").uri,
         "examples": first["data"]["uri"],
     }[part]
-    shutil.move(uri, tmp_path / "aside")
+    shutil.move(uri, tmp_path / "moved")
     try:
         with pytest.raises(InputError, match=message):
-            model_lineage(f"{three_runs.config.serving_dir}/3")
+            trace_model(f"{three_runs.config.serving_dir}/3")
     finally:
-        shutil.move(tmp_path / "aside", uri)
+        shutil.move(tmp_path / "moved", uri)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +183,7 @@ def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
         (["--model=nowhere", "--output=no/such/file.json"], "there is no directory no/such"),
     ],
 )
-def test_the_program_refuses_in_a_sentence(flags, message):
+def test_the_program_rejects_flags_in_a_sentence(flags, message):
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.lineage", *flags],
         cwd=ROOT,

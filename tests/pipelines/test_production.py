@@ -1,5 +1,6 @@
 """What a new backbone is compared with."""
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -8,7 +9,9 @@ import pytest
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.tasks.registry import TASKS
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD
 from pipelines import production
@@ -40,17 +43,17 @@ def serve(tmp_path):
 
 
 def test_the_first_run_has_nothing_to_compare_with(tmp_path):
-    assert production.baseline(str(tmp_path), SPEC, ("buy",)) is None
-    assert production.baseline(str(tmp_path / "none"), SPEC, ("buy",)) is None
+    assert production.find_baseline(str(tmp_path), SPEC, ("buy",)) is None
+    assert production.find_baseline(str(tmp_path / "none"), SPEC, ("buy",)) is None
 
 
 def test_the_newest_version_is_compared_on_the_tasks_that_both_have(serve, tmp_path):
     serve(SPEC, 1)
     served = replace(SPEC, tasks=(*SPEC.tasks[:1], BinaryTask("sell", "sold", ("yes",))))
-    found = production.baseline(serve(served, 2), SPEC, ("stay", "buy"))
-    assert found.model == str(tmp_path / "root" / "2")
-    assert found.tasks == ("buy",)
-    assert found.not_compared == {
+    baseline = production.find_baseline(serve(served, 2), SPEC, ("stay", "buy"))
+    assert baseline.model == str(tmp_path / "root" / "2")
+    assert baseline.tasks == ("buy",)
+    assert baseline.not_compared == {
         "stay": "production does not predict it",
         "sell": "the new backbone does not predict it",
     }
@@ -60,9 +63,43 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
     longer = replace(SPEC.tasks[1], above=60.0)
     # A truth that only simulated data have makes no other rule.
     known = replace(SPEC.tasks[0], known_probability="truth")
-    found = production.baseline(serve(replace(SPEC, tasks=(known, longer))), SPEC, ("buy", "stay"))
-    assert found.tasks == ("buy",)
-    assert found.not_compared == {"stay": "production was trained on labels by another rule"}
+    baseline = production.find_baseline(
+        serve(replace(SPEC, tasks=(known, longer))), SPEC, ("buy", "stay")
+    )
+    assert baseline.tasks == ("buy",)
+    assert baseline.not_compared == {"stay": "production was trained on labels by another rule"}
+
+
+def test_a_task_of_another_kind_than_binary_is_compared(serve):
+    """No field of such a kind need be called known_probability."""
+
+    @dataclasses.dataclass(frozen=True)
+    class SumTask(Task):
+        kind = "sum"
+        score_name = "fit"
+
+        unit: str = "EUR"
+
+        def label_of(self, value, missing_values):
+            return float(value)
+
+        @classmethod
+        def losses(cls, tasks, logits, labels):
+            return logits
+
+        @classmethod
+        def predictions(cls, tasks, logits):
+            return logits
+
+    TASKS.register("sum", SumTask)
+    try:
+        spec = replace(SPEC, tasks=(SumTask("spent", "spent"), SumTask("saved", "saved")))
+        base = serve(replace(spec, tasks=(spec.tasks[0], SumTask("saved", "saved", "USD"))))
+        baseline = production.find_baseline(base, spec, ("spent", "saved"))
+    finally:
+        TASKS.unregister("sum")
+    assert baseline.tasks == ("spent",)
+    assert baseline.not_compared == {"saved": "production was trained on labels by another rule"}
 
 
 @pytest.mark.parametrize(
@@ -75,21 +112,21 @@ def test_a_task_whose_label_has_another_rule_is_not_compared(serve):
     ],
 )
 def test_production_is_compared_where_rows_have_what_it_reads(serve, features, compared):
-    found = production.baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
-    assert found.tasks == compared
-    reason = found.not_compared.get("buy", "")
+    baseline = production.find_baseline(serve(SPEC), replace(SPEC, features=features), ("buy",))
+    assert baseline.tasks == compared
+    reason = baseline.not_compared.get("buy", "")
     assert bool(compared) != ("device" in reason and "which these rows do not have" in reason)
 
 
-def test_what_cannot_be_compared_with_is_no_production(serve, tmp_path):
+def test_a_production_model_that_cannot_be_compared_is_rejected(serve, tmp_path):
     base = serve(SPEC)
     (tmp_path / "root" / "1" / "Format-Serving").rmdir()
     with pytest.raises(InputError, match=r"/1 in production is a copy of .*/root/1, which is gone"):
-        production.baseline(base, SPEC, ("buy",))
+        production.find_baseline(base, SPEC, ("buy",))
     base = serve(SPEC, 2, pushed=False)
     with pytest.raises(InputError, match=r"/2 was not pushed by a pipeline"):
-        production.baseline(base, SPEC, ("buy",))
+        production.find_baseline(base, SPEC, ("buy",))
     serve(SPEC, 3)
     (tmp_path / "models" / "3" / CARD).write_text("{}")
-    with pytest.raises(InputError, match="does not say what the model in production reads"):
-        production.baseline(base, SPEC, ("buy",))
+    with pytest.raises(InputError, match="does not list what the model in production reads"):
+        production.find_baseline(base, SPEC, ("buy",))

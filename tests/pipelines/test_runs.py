@@ -1,4 +1,4 @@
-"""Whole runs of both pipelines on a few rows; after each failure production is as it was."""
+"""Complete runs of both pipelines on a few rows; no failure changes production."""
 
 import csv
 import itertools
@@ -27,7 +27,7 @@ from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from pipelines import production as production_model
 from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata
-from pipelines.results import trained_share
+from pipelines.results import compute_trained_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,14 +37,14 @@ def source(rows):
     return open_source("synthetic", rows=rows)
 
 
-def last_states(pipelines, name):
-    """The state of each component in a pipeline's last run."""
-    last = Metadata(pipelines.config.metadata_path).last_run(name)
+def read_last_states(pipelines, name):
+    """Returns the state of each component in a pipeline's last run."""
+    last = Metadata(pipelines.config.metadata_path).read_last_run(name)
     return {e.node: e.state for e in last.values()}
 
 
-def user_files(source, folder, change):
-    """Rows as a user's own CSV files and spec, changed column by column."""
+def write_user_files(source, folder, change):
+    """Writes rows as a user's own CSV files with changed columns; returns the data set."""
     for split in SPLITS:
         [block] = [*read_split(source, split)][:1]
         columns = change(dict(block.columns))
@@ -56,7 +56,7 @@ def user_files(source, folder, change):
     return SourceConfig(spec=make_spec(), files=files)
 
 
-def test_every_run_pushes_a_version_that_keeps_the_other_tasks_bit_for_bit(three_runs, source):
+def test_every_run_pushes_a_version_that_preserves_the_other_tasks_bit_for_bit(three_runs, source):
     assert versions(three_runs.config.serving_dir) == [1, 2, 3]
     models = [LoadedModel(f"{three_runs.config.serving_dir}/{version}") for version in (1, 2, 3)]
     assert [model.spec.task_names for model in models] == [
@@ -73,28 +73,28 @@ def test_metrics_are_those_of_the_evaluation_program(three_runs, source):
         expected = evaluate(
             LoadedModel(f"{three_runs.config.serving_dir}/{version}"), source, "test"
         )
-        found = three_runs.results[version - 1].metrics("candidate")
-        assert found.keys() == expected.keys()
-        for task, metrics in found.items():
+        actual = three_runs.results[version - 1].load_metrics("candidate")
+        assert actual.keys() == expected.keys()
+        for task, metrics in actual.items():
             assert metrics["auc"] == pytest.approx(expected[task]["auc"], abs=1e-9)
             assert metrics["calibration"] == pytest.approx(expected[task]["calibration"], rel=1e-5)
             assert metrics["example_count"] == expected[task]["rows"]
 
 
 def test_an_unchanged_run_is_cached_and_pushes_nothing(three_runs, production):
-    three_runs.add_task("purchase")  # compares the candidate with itself: it is in production now
+    three_runs.add_task("purchase")  # compares the candidate with itself, as it is in production
     assert versions(production) == [1, 2, 3]
     three_runs.add_task("purchase")
-    states = last_states(three_runs, ADD_TASK)
+    states = read_last_states(three_runs, ADD_TASK)
     assert len(states) == 13
     assert set(states.values()) == {"cached"}
 
 
 def test_a_pre_training_threshold_that_is_not_met(three_runs, change, production):
-    way = change(three_runs, least={"like": 0.99})
+    pipelines = change(three_runs, least={"like": 0.99})
     message = r"mptrec-pretrain pushed nothing: task 'like' has AUC 0\.\d{4}, below its threshold"
     with pytest.raises(InputError, match=message):
-        way.pretrain(("click", "like"))
+        pipelines.pretrain(("click", "like"))
 
 
 def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
@@ -102,24 +102,25 @@ def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
 ):
     untrained = {"epochs": 1, "learning_rate": 1e-9}
     tasks = ("click", "like")
-    way = change(three_runs, training=untrained, least=dict.fromkeys(tasks, 0.0), margin=0.01)
-    now = three_runs.results[2].metrics("candidate")
+    pipelines = change(three_runs, training=untrained, least=dict.fromkeys(tasks, 0.0), margin=0.01)
+    now = three_runs.results[2].load_metrics("candidate")
     least = min(now[task]["auc"] for task in tasks) - 0.01
     assert least > 0.51  # or nothing could be worse
     with pytest.raises(InputError, match="mptrec-pretrain pushed nothing: task ") as error:
-        way.pretrain(tasks, may_drop_tasks=True)
+        pipelines.pretrain(tasks, may_drop_tasks=True)
     for task in tasks:
-        due = f"{now[task]['auc'] - 0.01:.4f}"
+        expected = f"{now[task]['auc'] - 0.01:.4f}"
         assert re.search(
-            rf"task '{task}' has AUC 0\.\d{{4}}, below its threshold {due} by", str(error.value)
+            rf"task '{task}' has AUC 0\.\d{{4}}, below its threshold {expected} by",
+            str(error.value),
         )
-    states = last_states(way, PRETRAIN)
+    states = read_last_states(pipelines, PRETRAIN)
     assert states["ProductionModel"] in ("complete", "cached")  # as an earlier test left it
     assert states["Pusher"] == "complete"
-    way.print_tables()
-    told = capsys.readouterr().out
-    assert "mptrec-pretrain: not compared with production" in told
-    assert told.count("the new backbone does not predict it") == 2  # share and purchase
+    pipelines.print_tables()
+    printed = capsys.readouterr().out
+    assert "mptrec-pretrain: not compared with production" in printed
+    assert printed.count("the new backbone does not predict it") == 2  # share and purchase
 
 
 def test_a_threshold_that_is_not_met(three_runs, change, production, capsys):
@@ -127,10 +128,10 @@ def test_a_threshold_that_is_not_met(three_runs, change, production, capsys):
         r"mptrec-add-task pushed nothing: task 'purchase' has AUC (0\.\d{4}), below its threshold "
         r"0\.9900 by 0\.\d{4}"
     )
-    way = change(three_runs, least={"purchase": 0.99})
+    pipelines = change(three_runs, least={"purchase": 0.99})
     with pytest.raises(InputError, match=message):
-        way.add_task("purchase")
-    way.print_tables()
+        pipelines.add_task("purchase")
+    pipelines.print_tables()
     row = next(line for line in capsys.readouterr().out.splitlines() if "│ purchase" in line)
     assert "0.9900" in row
 
@@ -146,19 +147,19 @@ def test_a_backbone_that_was_changed_by_one_bit(three_runs, change, production, 
         save_arrays(path, weights)
 
     monkeypatch.setattr(model_artifact, "write", write_and_flip)
-    way = change(three_runs, training={"epochs": 1})
+    pipelines = change(three_runs, training={"epochs": 1})
     fingerprint = model_artifact.load(
         three_runs.results[2].artifact("PromptTuner", "model").uri
     ).backbone.fingerprint
     message = f"pushed nothing: .*its fingerprint is [0-9a-f]{{64}}, it should be {fingerprint}"
     with pytest.raises(InputError, match=message):
-        way.add_task("purchase")
+        pipelines.add_task("purchase")
 
 
 def test_statistics_do_not_count_as_trained(three_runs):
     uri = three_runs.results[2].artifact("PromptTuner", "model").uri
     backbone = model_artifact.load(uri).backbone.model
-    pretrained, *_ = trained_share(uri)
+    pretrained, *_ = compute_trained_share(uri)
     backbone.trainable = True
     trained = sum(int(np.prod(weight.shape)) for weight in backbone.trainable_weights)
     assert pretrained["trained_parameters"] == trained
@@ -166,16 +167,16 @@ def test_statistics_do_not_count_as_trained(three_runs):
 
 
 def test_data_that_drifted(three_runs, change, production, source, tmp_path):
-    def dearer(columns):
+    def raise_prices(columns):
         return columns | {"item_price": columns["item_price"] * 20}
 
-    way = change(three_runs, source=user_files(source, tmp_path, dearer))
+    pipelines = change(three_runs, source=write_user_files(source, tmp_path, raise_prices))
     message = (
         r"mptrec-add-task stopped at DataGate: .*feature 'item_price' drifted by 0\.\d{3} from the "
         r"backbone's training data, more than 0\.1; pre-train a backbone on newer data"
     )
     with pytest.raises(InputError, match=message) as error:
-        way.add_task("purchase")
+        pipelines.add_task("purchase")
     assert str(error.value).count("drifted") == 1
 
 
@@ -183,10 +184,10 @@ def test_a_new_task_with_one_class(three_runs, change, production, source, tmp_p
     def nobody_buys(columns):
         return columns | {"purchase": np.zeros_like(columns["purchase"])}
 
-    way = change(three_runs, source=user_files(source, tmp_path, nobody_buys))
+    pipelines = change(three_runs, source=write_user_files(source, tmp_path, nobody_buys))
     message = "stopped at DataGate: .*task 'purchase' has one class only in the train split: every"
     with pytest.raises(InputError, match=message):
-        way.add_task("purchase")
+        pipelines.add_task("purchase")
 
 
 def test_an_unknown_base_model(three_runs, production, tmp_path):
@@ -211,7 +212,7 @@ def test_a_base_model_is_joined_and_production_still_compared_with(three_runs, t
     assert (empty.base_model, empty.model, empty.tasks) == (first, first, ("click", "like"))
 
 
-def test_another_backbone_than_in_production_is_refused_before_work(
+def test_another_backbone_than_in_production_is_rejected_before_work(
     three_runs, make_pipelines, tmp_path
 ):
     other = make_pipelines(tmp_path / "root", training={"seed": 7, "epochs": 1})
@@ -226,8 +227,8 @@ def test_a_task_joins_a_named_model_where_nothing_is_served(
     three_runs, change, production, tmp_path
 ):
     first = three_runs.results[0].artifact("Pretrainer", "model").uri
-    way = change(three_runs, serving_dir=str(tmp_path / "models"))
-    way.add_task("share", first)
+    pipelines = change(three_runs, serving_dir=str(tmp_path / "models"))
+    pipelines.add_task("share", first)
     assert LoadedModel(f"{tmp_path}/models/1").spec.task_names == ("click", "like", "share")
 
 
@@ -238,9 +239,9 @@ def test_a_task_that_was_pre_trained(three_runs, production):
 
 def test_a_new_backbone_does_not_drop_tasks_from_production(three_runs, change, production):
     message = "pushed nothing: the new model lacks purchase, share, which version 3 in production"
-    way = change(three_runs, training={"seed": 2, "epochs": 1}, margin=1.0)
+    pipelines = change(three_runs, training={"seed": 2, "epochs": 1}, margin=1.0)
     with pytest.raises(InputError, match=message):
-        way.pretrain(("click", "like"))
+        pipelines.pretrain(("click", "like"))
 
 
 def test_nothing_in_production(make_pipelines, tmp_path):
@@ -248,36 +249,36 @@ def test_nothing_in_production(make_pipelines, tmp_path):
         make_pipelines(tmp_path / "root").add_task("purchase")
 
 
-def test_a_killed_pipeline_goes_on_where_it_was(make_pipelines, rows, tmp_path):
+def test_a_killed_pipeline_continues_where_it_was(make_pipelines, rows, tmp_path):
     source = SourceConfig(
         dataset="synthetic", tasks=("click", "like", "purchase"), options={"rows": rows}
     )
-    way = make_pipelines(
+    pipelines = make_pipelines(
         tmp_path / "root", source=source, training={"epochs": 30, "patience": 30, "seed": 1}
     )
     flags = ["--run=pretrain", "--tasks=click,like", "--new_task=purchase", f"--rows={rows}"]
-    flags += [f"--root={way.config.root}", "--epochs=30", "--patience=30"]
+    flags += [f"--root={pipelines.config.root}", "--epochs=30", "--patience=30"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.local", *flags],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while not (states := list(Path(way.config.root).glob("unfinished/*/state.json"))):
+    while not (states := list(Path(pipelines.config.root).glob("unfinished/*/state.json"))):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    first = last_states(way, PRETRAIN)
+    first = read_last_states(pipelines, PRETRAIN)
     assert first.pop("Pretrainer") == "running"
     assert set(first.values()) == {"complete"}
     killed_after = len(json.loads(states[0].read_text())["history"])
     assert 1 <= killed_after < 30
 
-    results = way.pretrain(("click", "like"))
-    second = last_states(way, PRETRAIN)
+    results = pipelines.pretrain(("click", "like"))
+    second = read_last_states(pipelines, PRETRAIN)
     assert {node for node, state in second.items() if state == "cached"} == set(first)
     training = model_artifact.load(results.artifact("Pretrainer", "model").uri).backbone.training
     assert len(training["history"]) == 30
-    assert not list(Path(way.config.root, "unfinished").iterdir())
-    assert os.listdir(way.config.serving_dir) == ["1"]
+    assert not list(Path(pipelines.config.root, "unfinished").iterdir())
+    assert os.listdir(pipelines.config.serving_dir) == ["1"]

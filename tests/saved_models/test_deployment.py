@@ -1,4 +1,4 @@
-"""The files that deploy TF Serving: each is what its reader takes, and they agree."""
+"""The files that deploy TF Serving: each is valid for its reader, and they agree."""
 
 import copy
 import re
@@ -24,14 +24,14 @@ FOLDER = Path(__file__).parents[2] / "saved_models"
 KUBERNETES = "1.30"
 
 
-def manifests():
+def read_manifests():
     paths = sorted((FOLDER / "kubernetes").iterdir())
     return {path.stem: yaml.safe_load(path.read_text()) for path in paths}
 
 
 @pytest.fixture
 def deployment():
-    return manifests()["deployment"]
+    return read_manifests()["deployment"]
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_the_local_server_reads_the_same_files():
     assert batching.max_batch_size == LARGEST_BATCH
 
 
-def monitoring_config():
-    """TF Serving's MonitoringConfig, which tensorflow-serving-api leaves out."""
+def make_monitoring_config():
+    """Makes TF Serving's MonitoringConfig, which tensorflow-serving-api leaves out."""
     file = descriptor_pb2.FileDescriptorProto(name="monitoring.proto", package="t", syntax="proto3")
     prometheus = file.message_type.add(name="PrometheusConfig")
     prometheus.field.add(name="enable", number=1, type=8, label=1)
@@ -95,7 +95,7 @@ def monitoring_config():
 
 def test_metrics_are_where_prometheus_looks(deployment, container, compose):
     text = (FOLDER / "monitoring.config").read_text()
-    config = text_format.Parse(text, monitoring_config()).prometheus_config
+    config = text_format.Parse(text, make_monitoring_config()).prometheus_config
     assert config.enable
     [job] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
@@ -108,12 +108,12 @@ def test_metrics_are_where_prometheus_looks(deployment, container, compose):
     assert port == str(ports["rest"])
 
 
-@pytest.mark.parametrize("name", sorted(manifests()))
+@pytest.mark.parametrize("name", sorted(read_manifests()))
 def test_manifests_are_what_kubernetes_takes(name):
-    kubernetes_validate.validate(manifests()[name], KUBERNETES, strict=True)
+    kubernetes_validate.validate(read_manifests()[name], KUBERNETES, strict=True)
 
 
-def test_a_broken_manifest_is_refused(deployment):
+def test_a_broken_manifest_is_rejected(deployment):
     for change in (
         lambda spec: spec.update(replica=2),
         lambda spec: spec["template"]["spec"]["containers"][0].update(ports="8500"),
@@ -128,14 +128,14 @@ def test_a_broken_manifest_is_refused(deployment):
 def test_all_manifests_are_applied_and_configured_by_the_tracked_files():
     content = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
     assert content["kind"] == "Kustomization"
-    assert {Path(path).stem for path in content["resources"]} == set(manifests())
+    assert {Path(path).stem for path in content["resources"]} == set(read_manifests())
     for path in content["resources"]:
         assert (FOLDER / path).exists()
     [generated] = content["configMapGenerator"]
     for name in generated["files"]:
         assert (FOLDER / name).exists()
     [volume] = [
-        v for v in manifests()["deployment"]["spec"]["template"]["spec"]["volumes"]
+        v for v in read_manifests()["deployment"]["spec"]["template"]["spec"]["volumes"]
         if "configMap" in v
     ]
     assert volume["configMap"]["name"] == generated["name"]
@@ -143,19 +143,19 @@ def test_all_manifests_are_applied_and_configured_by_the_tracked_files():
 
 
 def test_service_autoscaler_and_budget_mean_the_deployment(deployment, container):
-    every = manifests()
+    by_name = read_manifests()
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    assert every["service"]["spec"]["selector"].items() <= labels.items()
-    budget = every["disruption_budget"]["spec"]
+    assert by_name["service"]["spec"]["selector"].items() <= labels.items()
+    budget = by_name["disruption_budget"]["spec"]
     assert budget["selector"]["matchLabels"].items() <= labels.items()
-    target = every["autoscaler"]["spec"]["scaleTargetRef"]
+    target = by_name["autoscaler"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == (deployment["kind"], deployment["metadata"]["name"])
     # A budget that allows nothing to leave would block every drained node.
-    assert budget["maxUnavailable"] < every["autoscaler"]["spec"]["minReplicas"]
+    assert budget["maxUnavailable"] < by_name["autoscaler"]["spec"]["minReplicas"]
     assert "replicas" not in deployment["spec"]
     names = {port["name"] for port in container["ports"]}
-    assert {port["targetPort"] for port in every["service"]["spec"]["ports"]} == names
+    assert {port["targetPort"] for port in by_name["service"]["spec"]["ports"]} == names
 
 
 def test_readiness_is_that_of_a_label_that_is_served(container):
@@ -190,7 +190,7 @@ def test_nothing_is_root_or_can_write(pod, container, compose):
     assert all(volume.endswith(":ro") for volume in serving["volumes"])
 
 
-def test_both_ways_start_the_same_server(container, compose):
+def test_compose_and_kubernetes_start_the_same_server(container, compose):
     serving = compose["services"]["serving"]
     assert serving["image"] == container["image"]
     assert not serving["image"].endswith("latest")
