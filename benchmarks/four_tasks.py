@@ -11,7 +11,7 @@ def select_rows(rows: dict, task: str, share: float, seed: int) -> dict:
     import tensorflow as tf
 
     from mptrec_tf.data.packed import LABELS, ROW
-    from mptrec_tf.training.batches import rows_in_memory
+    from mptrec_tf.training.batches import make_memory_rows
 
     column = NEW.index(task)
     selected = {}
@@ -22,5 +22,5 @@ def select_rows(rows: dict, task: str, share: float, seed: int) -> dict:
             order = np.random.default_rng(seed).permutation(part.count)
             chosen = np.sort(order[: round(share * part.count)])
             columns = {k: tf.gather(v, chosen) for k, v in columns.items()}
-        selected[split] = rows_in_memory(columns)
+        selected[split] = make_memory_rows(columns)
     return selected

@@ -230,7 +230,7 @@ def score_tasks(model, validation, test, tasks) -> dict[str, list[float]]:
     """Returns AUC, relative log loss and calibration ratio, by "split/task/plain or calibrated"."""
     from scipy.special import expit, logit
 
-    from mptrec_tf.evaluation.platt import scale_and_shift
+    from mptrec_tf.evaluation.platt import fit_scale_and_shift
     from mptrec_tf.training.batches import evaluate_rows
 
     def calibrate(p, fit):
@@ -242,9 +242,9 @@ def score_tasks(model, validation, test, tasks) -> dict[str, list[float]]:
         for i, task in enumerate(tasks):
             y, p = labels[:, i], report["prediction"][:, i].astype(np.float64)
             if split == "validation":
-                half, whole = len(y) // 2, scale_and_shift(p, y)
+                half, whole = len(y) // 2, fit_scale_and_shift(p, y)
                 parts = (slice(half), slice(half, None))
-                fits = [scale_and_shift(p[other], y[other]) for other in reversed(parts)]
+                fits = [fit_scale_and_shift(p[other], y[other]) for other in reversed(parts)]
                 after = [calibrate(p[o], f) for o, f in zip(parts, fits, strict=True)]
                 after = np.concatenate(after)
                 scores[f"fit/{task}"] = list(whole)
@@ -267,7 +267,7 @@ def measure(rows: Rows, remedy: Mapping[str, float], seed: int) -> dict[str, dic
     from mptrec_tf.models.shapes import MPTRecShape
     from mptrec_tf.models.trainer import Plan
     from mptrec_tf.training import loop
-    from mptrec_tf.training.batches import rows_in_memory, training_batches
+    from mptrec_tf.training.batches import make_memory_rows, make_training_batches
     from mptrec_tf.training.callbacks import EndEpoch
     from mptrec_tf.training.configurations import TrainingConfig
 
@@ -294,7 +294,7 @@ def measure(rows: Rows, remedy: Mapping[str, float], seed: int) -> dict[str, dic
     loop.seed_everything(seed)
     parts = (slice(rows.ends[0]), slice(*rows.ends), slice(rows.ends[1], None))
     train, validation, test = (
-        rows_in_memory(
+        make_memory_rows(
             {
                 CATEGORICAL: tf.constant(ids[part], tf.int64),
                 NUMERIC: tf.constant(rows.numeric[part]),
@@ -325,7 +325,7 @@ def measure(rows: Rows, remedy: Mapping[str, float], seed: int) -> dict[str, dic
     loop.compile_model(model, config, steps)
     epochs = []
     model.fit(
-        training_batches(train, config.batch_size, seed=seed, epochs=EPOCHS),
+        make_training_batches(train, config.batch_size, seed=seed, epochs=EPOCHS),
         epochs=EPOCHS,
         steps_per_epoch=steps,
         verbose=0,

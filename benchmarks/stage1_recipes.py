@@ -47,7 +47,7 @@ def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
     from mptrec_tf.training.pretraining import pretrain
-    from mptrec_tf.training.reference import backbone_scores
+    from mptrec_tf.training.reference import score_backbone
     from mptrec_tf.training.run_context import RunContext
 
     shape, training = RECIPES[recipe]
@@ -61,7 +61,7 @@ def measure(data, recipe: str, seed: int, work: str) -> dict[str, float]:
         results[f"epochs/{what}"] = len(result.history)
         for split in ("validation", "test"):
             rows, kinds = load_rows(data, split, tasks), data.spec.select_tasks(tasks)
-            for task, value in backbone_scores(backbone, kinds, rows).items():
+            for task, value in score_backbone(backbone, kinds, rows).items():
                 results[f"{split}/{task}/{what}"] = value
         if what == "frozen":
             results |= add_tasks(data, backbone, seed, work)
@@ -75,7 +75,7 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
     from mptrec_tf.models.prompted import PromptedMPTRec
     from mptrec_tf.training.batches import load_rows
     from mptrec_tf.training.configurations import NewTaskConfig
-    from mptrec_tf.training.new_task import learn, predictions
+    from mptrec_tf.training.new_task import learn, predict_heads
     from mptrec_tf.training.representations import encode_rows
     from mptrec_tf.training.run_context import RunContext
 
@@ -95,7 +95,7 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
                 (rows["train"], rows["validation"]),
             )
             heads = {kind: learnt.head}
-            by_head, labels, _ = predictions(backbone, kind_of_task, heads, rows["test"])
+            by_head, labels, _ = predict_heads(backbone, kind_of_task, heads, rows["test"])
             scores[f"test/{task}/{kind}"] = auc(labels, by_head[kind])
             scores[f"validation/{task}/{kind}"] = learnt.score
     return scores

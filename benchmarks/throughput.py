@@ -35,7 +35,7 @@ def main(_) -> None:
     from mptrec_tf.models.shapes import MPTRecShape
     from mptrec_tf.models.trainer import Plan
     from mptrec_tf.training import loop
-    from mptrec_tf.training.batches import rows_in_memory, training_batches
+    from mptrec_tf.training.batches import make_memory_rows, make_training_batches
     from mptrec_tf.training.configurations import TrainingConfig
     from mptrec_tf.training.representations import encode_rows
 
@@ -52,7 +52,7 @@ def main(_) -> None:
         times = EpochTimes()
         steps = rows.steps(_BATCH_SIZE.value)
         loop.compile_model(model, TrainingConfig(), steps)
-        batches = training_batches(rows, _BATCH_SIZE.value, seed=1, epochs=_EPOCHS.value)
+        batches = make_training_batches(rows, _BATCH_SIZE.value, seed=1, epochs=_EPOCHS.value)
         model.fit(
             batches,
             epochs=_EPOCHS.value,
@@ -67,7 +67,7 @@ def main(_) -> None:
     count = _ROWS.value
     per_feature = _IDS // _CATEGORICAL
     ids = random.integers(per_feature, size=(count, _CATEGORICAL))
-    rows = rows_in_memory(
+    rows = make_memory_rows(
         {
             "categorical": tf.constant(ids + per_feature * np.arange(_CATEGORICAL)),
             "numeric": tf.constant(random.random((count, _NUMERIC), np.float32)),

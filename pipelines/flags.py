@@ -14,7 +14,7 @@ from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
-from mptrec_tf.training.configurations import NewTaskConfig, recipe
+from mptrec_tf.training.configurations import NewTaskConfig, make_recipe
 from pipelines.config import PipelineConfig, PretrainConfig
 from pipelines.defaults import STAGE_1
 
@@ -60,7 +60,7 @@ PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
 # Of the pre-training, and of each kind of head.
-defaults.show({"": (STAGE_1,), **{kind: (recipe(kind),) for kind in HEADS.names()}})
+defaults.show({"": (STAGE_1,), **{kind: (make_recipe(kind),) for kind in HEADS.names()}})
 MODEL = flags.DEFINE_enum(
     "model", DEFAULT, MODELS.names(), "What is pre-trained, see mptrec-pretrain --help."
 )

@@ -313,10 +313,10 @@ def _format_run(run: Mapping[str, Any]) -> str:
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.export.versions import newest_version
+    from mptrec_tf.export.versions import find_newest_version
 
     output = output_files.prepare(_OUTPUT.value) if _OUTPUT.value else None
-    version = newest_version(_MODEL.value)
+    version = find_newest_version(_MODEL.value)
 
     # Slow imports come after the checks of flags.
     from rich.console import Console

@@ -12,7 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.report import print_table
-from mptrec_tf.export.versions import check_base_path, version_directories
+from mptrec_tf.export.versions import check_base_path, list_version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_predictions
 from mptrec_tf.models.registry import DEFAULT
@@ -183,7 +183,7 @@ class LocalPipelines:
         return [task for task in model.spec.task_names if task in known]
 
     def _find_newest(self) -> str | None:
-        found = version_directories(self.config.serving_dir)
+        found = list_version_directories(self.config.serving_dir)
         return found[max(found)] if found else None
 
     def _open(self) -> Source:

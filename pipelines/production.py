@@ -13,7 +13,7 @@ from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec, Task
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import CARD, check_base_path, version_directories, versions
+from mptrec_tf.export.versions import CARD, check_base_path, list_version_directories, list_versions
 from mptrec_tf.storage.plain import from_plain
 from pipelines.metadata import Artifact, Metadata
 
@@ -54,7 +54,7 @@ def find(serving_dir: str, task: str, metadata_path: str, model: str | None = No
     """
     joined = (model or _find_newest(serving_dir)).rstrip("/")
     backbone = model_artifact.load(joined).backbone
-    uri = _find_newest(serving_dir) if versions(serving_dir) else joined
+    uri = _find_newest(serving_dir) if list_versions(serving_dir) else joined
     metadata = Metadata(metadata_path)
     production = model_artifact.load(uri)
     if backbone.fingerprint != production.backbone.fingerprint:
@@ -112,7 +112,7 @@ def find_baseline(serving_dir: str, spec: DatasetSpec, tasks: Sequence[str]) -> 
       InputError: if the version in production was not pushed by a pipeline, or its model is gone.
     """
     check_base_path(serving_dir)
-    directories = version_directories(serving_dir)
+    directories = list_version_directories(serving_dir)
     if not directories:
         return None
     version = directories[max(directories)]
@@ -176,7 +176,7 @@ def _read_served_spec(version: str) -> DatasetSpec:
 
 def _find_newest(serving_dir: str) -> str:
     check_base_path(serving_dir)
-    directories = version_directories(serving_dir)
+    directories = list_version_directories(serving_dir)
     if not directories:
         raise InputError(
             f"{serving_dir} holds no version, so there is no model to add a task to; run the "

@@ -11,7 +11,7 @@ from components.evaluation.eval_config import BASELINE, CANDIDATE
 from components.evaluation.thresholds import Thresholds
 from components.report import read_report
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 from pipelines.metadata import Artifact, Execution, Metadata
 
 
@@ -137,8 +137,8 @@ def compute_trained_share(uri: str) -> list[dict[str, Any]]:
         {
             "tasks": tasks,
             "kind": kind,
-            "trained_parameters": count(weights),
-            "share_of_joint_training": f"{count(weights) / joint:.1%}",
+            "trained_parameters": count_parameters(weights),
+            "share_of_joint_training": f"{count_parameters(weights) / joint:.1%}",
         }
         for tasks, kind, weights in trainings
     ]

@@ -7,7 +7,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import model_artifact
 from components.training_state import find_examples, training_state
-from mptrec_tf.artifacts.backbones import load_backbone, save_backbone, training_record
+from mptrec_tf.artifacts.backbones import load_backbone, make_training_record, save_backbone
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.storage.plain import from_plain
@@ -34,7 +34,7 @@ def run_fn(fn_args: FnArgs) -> None:
         graph=fingerprint_transform(data.transform_dir),
     ) as work:
         model, result = pretrain(data, config, RunContext(work, title="pre-training"))
-        record = {**config.record(), **training_record(data, result)}
+        record = {**config.record(), **make_training_record(data, result)}
         directory = model_artifact.backbone_directory(uri)
         tf.io.gfile.makedirs(directory)
         save_backbone(directory, model, data.spec, data.transform_dir, record)

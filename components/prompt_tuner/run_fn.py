@@ -9,7 +9,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import model_artifact
 from components.prompt_tuner.config import PromptTunerConfig
 from components.training_state import find_examples, training_state
-from mptrec_tf.artifacts.backbones import training_record
+from mptrec_tf.artifacts.backbones import make_training_record
 from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
@@ -53,7 +53,7 @@ def run_fn(fn_args: FnArgs) -> None:
         record = {
             "training": dataclasses.asdict(chosen.training),
             "candidates": [candidate.row() for candidate in candidates],
-            **training_record(data, chosen.result),
+            **make_training_record(data, chosen.result),
         }
         directory = model_artifact.package_directory(uri, task.name)
         tf.io.gfile.makedirs(directory)

@@ -13,8 +13,8 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
     CARD,
     check_base_path,
-    next_version,
-    version_directories,
+    choose_next_version,
+    list_version_directories,
 )
 from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 
@@ -55,7 +55,7 @@ class Executor(base_executor.BaseExecutor):
         base = exec_properties["serving_dir"].rstrip("/")
         rejected = find_rejections(input_dict)
         check_base_path(base)
-        versions = version_directories(base)
+        versions = list_version_directories(base)
         version, directory = max(versions.items(), default=(0, None))
         lost = set()
         if directory and not exec_properties["may_drop_tasks"]:
@@ -72,7 +72,7 @@ class Executor(base_executor.BaseExecutor):
                 )
             return
         if not directory or not _is_pushed_from(model.uri, directory):
-            version, directory = next_version(base)
+            version, directory = choose_next_version(base)
             with create_directory(directory) as staging:
                 copy_directory(serving_directory(model.uri), staging)
                 content = {"model": model.uri, "model_id": model.id}

@@ -94,10 +94,10 @@ def save_backbone(
     """Writes a backbone into an existing directory; returns its fingerprint."""
     weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
-    return save_all_but_weights(directory, model, spec, transform_dir, training)
+    return save_without_weights(directory, model, spec, transform_dir, training)
 
 
-def save_all_but_weights(
+def save_without_weights(
     directory: str,
     model: MultiTaskModel,
     spec: DatasetSpec,
@@ -105,7 +105,7 @@ def save_all_but_weights(
     training: Mapping[str, Any],
 ) -> str:
     """What `save_backbone` does, for a directory whose weights are kept elsewhere."""
-    fingerprint = _fingerprint(model, transform_dir, spec)
+    fingerprint = _compute_fingerprint(model, transform_dir, spec)
     copy_directory(transform_dir, transform_directory(directory))
     description = {
         "fingerprint": fingerprint,
@@ -118,7 +118,7 @@ def save_all_but_weights(
     return fingerprint
 
 
-def _fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -> str:
+def _compute_fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -> str:
     weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
     return backbone_fingerprint(
         weights,
@@ -156,7 +156,7 @@ def save_trained_backbone(
             "data back as they were and start again with the same flags: nothing is trained anew."
         )
     with save_run(directory, work) as aside:
-        description = {**training, **training_record(data, result)}
+        description = {**training, **make_training_record(data, result)}
         save_backbone(aside, model, data.spec, data.transform_dir, description)
     return load_backbone(directory)
 
@@ -174,7 +174,7 @@ def save_run(directory: str, work: str) -> Iterator[str]:
     tf.io.gfile.rmtree(work)
 
 
-def training_record(data: TrainingData, result: Training) -> dict[str, Any]:
+def make_training_record(data: TrainingData, result: Training) -> dict[str, Any]:
     """What is kept of a training: data, best epoch, history."""
     return {
         "data": {"name": data.spec.name, "splits": data.splits},
@@ -191,7 +191,7 @@ def load_backbone(
     """Reads a backbone and checks its fingerprint.
 
     Args:
-      directory: What `save_backbone` wrote, or `save_all_but_weights`.
+      directory: What `save_backbone` wrote, or `save_without_weights`.
       restore: Gives a backbone its weights, where these are kept elsewhere.
 
     Raises:
@@ -206,7 +206,7 @@ def load_backbone(
         assign_weights(model.named_weights(), weights, directory)
     else:
         restore(model)
-    found = _fingerprint(model, transform_directory(directory), spec)
+    found = _compute_fingerprint(model, transform_directory(directory), spec)
     if found != expected:
         raise InputError(
             f"backbone {directory} was changed since it was written: its fingerprint is {found}, "

@@ -16,8 +16,8 @@ from typing import Any
 from mptrec_tf.artifacts.backbones import (
     StoredBackbone,
     assign_weights,
+    make_training_record,
     save_run,
-    training_record,
 )
 from mptrec_tf.artifacts.manifests import PACKAGE, check_addable, check_trained_on, describe_package
 from mptrec_tf.data.tasks.base import Task
@@ -103,7 +103,7 @@ def save_trained_package(
       InputError: if `directory` already exists, or cannot be written.
     """
     with save_run(directory, work) as aside:
-        description = {**training, **training_record(data, result)}
+        description = {**training, **make_training_record(data, result)}
         save_package(aside, *new, backbone.fingerprint, description)
     return load_package(directory, backbone)
 

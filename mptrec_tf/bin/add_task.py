@@ -16,7 +16,7 @@ from absl import flags
 from mptrec_tf.bin import defaults, program, shape_flags, training_flags
 from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits
 from mptrec_tf.models.registry import MODELS
-from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, make_recipe
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
@@ -41,7 +41,7 @@ shape_flags.define(*_SHAPES)
 flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(shape_flags)
-defaults.show({name: (recipe(name), kind.make_shape()) for name, kind in HEADS.all().items()})
+defaults.show({name: (make_recipe(name), kind.make_shape()) for name, kind in HEADS.all().items()})
 
 
 def main(_: list[str]) -> None:

@@ -48,7 +48,7 @@ def main(_: list[str]) -> None:
     if not all(directories):
         raise InputError("--tasks, --add or --replace names an empty directory.")
     if changes:
-        version = version_contents.version_directory(_OUTPUT_DIR.value, _FROM_VERSION.value)
+        version = version_contents.find_version(_OUTPUT_DIR.value, _FROM_VERSION.value)
         described, packages = version_contents.describe_parts(version)
     else:
         described, packages = manifests.describe_backbone(_BACKBONE.value), []
@@ -56,7 +56,7 @@ def main(_: list[str]) -> None:
     for package in by_directory.values():
         manifests.check_trained_on(package, described)
         manifests.check_addable(described, package.task)
-    version_contents.changed(
+    version_contents.apply_changes(
         packages,
         [by_directory[directory] for directory in (*_TASKS.value, *_ADD.value)],
         [by_directory[directory] for directory in _REPLACE.value],
@@ -68,7 +68,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.artifacts.task_packages import load_package
     from mptrec_tf.bin.results import print_export_table
     from mptrec_tf.export.serving_model import export
-    from mptrec_tf.export.version_parts import changed, load_parts
+    from mptrec_tf.export.version_parts import apply_changes, load_parts
 
     with program.progress("exporting", 2 + len(directories), "steps") as on_steps:
 
@@ -82,7 +82,7 @@ def main(_: list[str]) -> None:
         if changes:
             backbone, packages = load_parts(_OUTPUT_DIR.value, _FROM_VERSION.value)
             on_steps(1)
-            packages = changed(
+            packages = apply_changes(
                 packages, load_packages(_ADD.value), load_packages(_REPLACE.value), _REMOVE.value
             )
         else:

@@ -66,7 +66,7 @@ def main(_: list[str]) -> None:
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.sources.tabular import Tabular, read_file
     from mptrec_tf.evaluation.report import print_table
-    from mptrec_tf.inference.rejects import rejects_file
+    from mptrec_tf.inference.rejects import open_rejects
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import check_keep, predict_file
     from mptrec_tf.storage.destinations import display_path
@@ -83,7 +83,7 @@ def main(_: list[str]) -> None:
         rejects = None
         if _REJECTS.value:
             rejects = stack.enter_context(
-                rejects_file(output_files.prepare(_REJECTS.value, inputs))
+                open_rejects(output_files.prepare(_REJECTS.value, inputs))
             )
         on_bad_row = rejects.add if rejects else None
         needed = (*model.column_types, *_KEEP.value)

@@ -9,10 +9,10 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
-from mptrec_tf.models.weights import count, trainable_parameters
+from mptrec_tf.models.weights import count_parameters, print_trainable_parameters
 from mptrec_tf.training.loop import Training
 from mptrec_tf.training.new_task import Candidate
-from mptrec_tf.training.reference import SPLITS, in_words
+from mptrec_tf.training.reference import SPLITS, describe_comparison
 
 # Outputs of models and heads beside predictions, and their columns in tables.
 _EXTRA_COLUMNS = {"gate": "specific_gate", "cosine": "cosine_to_shared"}
@@ -31,7 +31,7 @@ def print_pretraining_table(stored: StoredBackbone, result: Training) -> None:
         for task in stored.spec.select_tasks(stored.shape.tasks)
     ]
     print_table(rows, f"Best epoch {result.best_epoch + 1} of {len(result.history)}")
-    print(f"{count(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
+    print(f"{count_parameters(stored.model.parameters):,} parameters, {result.seconds:.0f} s")
     print(f"backbone {stored.fingerprint} in {stored.directory}")
 
 
@@ -72,7 +72,7 @@ def print_new_task_table(
         "epochs": len(result.history),
     }
     print_table([row], f"New task {task} on {backbone.directory}")
-    trainable_parameters(
+    print_trainable_parameters(
         PromptedMPTRec(backbone.model, {task: NewTask(package.task, package.head)})
     )
     print(
@@ -119,7 +119,7 @@ def print_comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str
         rows,
         f"{scores} of the frozen backbone with {task}, of joint training, and of {task} alone",
     )
-    print("\n".join(in_words(compared, tasks)))
+    print("\n".join(describe_comparison(compared, tasks)))
 
 
 def print_export_table(

@@ -42,7 +42,7 @@ def auc_difference(
       luck nothing is known.
     """
     positive = np.asarray(labels) > 0.5
-    shares = [_right_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
+    shares = [_compute_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
     of_positives, of_negatives = (one - other for one, other in zip(*shares, strict=True))
     if min(len(of_positives), len(of_negatives)) < 2:
         return float(of_positives.mean()), math.inf
@@ -50,7 +50,7 @@ def auc_difference(
     return float(of_positives.mean()), math.sqrt(variance)
 
 
-def _right_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compute_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each positive the share of negatives below it, for each negative that of positives above.
 
     Ties count one half.

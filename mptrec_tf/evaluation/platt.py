@@ -15,7 +15,7 @@ LEAST_SCALE = 0.01
 _NEAREST = 1e-7  # to 0 and 1; closer probabilities have no logit in float32
 
 
-def scale_and_shift(
+def fit_scale_and_shift(
     probabilities: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
 ) -> tuple[float, float]:
     """Returns what logits are multiplied by, and what is added then, to fit the labels.

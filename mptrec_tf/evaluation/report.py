@@ -36,14 +36,14 @@ def print_table(
         justify = "right" if numeric else "left"
         table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        table.add_row(*(_format_cell(row.get(column)) for column in columns))
     console = console or Console()
     if not console.is_terminal:  # a log file has no width: a row stays on a line
         console = Console(file=console.file, width=_LOG_WIDTH)
     console.print(table)
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool | str):

@@ -19,7 +19,7 @@ from mptrec_tf.data.transform.graph import open_transform
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.versions import CARD, CARD_TO_READ
 from mptrec_tf.models.heads.registry import shape_to_plain
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.plain import to_plain
 
@@ -30,13 +30,13 @@ def write_card(
     packages: Sequence[TaskPackage],
 ) -> None:
     """Writes both files into a version's directory."""
-    card = model_card(backbone, packages)
+    card = make_model_card(backbone, packages)
     tf.io.gfile.makedirs(os.path.dirname(os.path.join(directory, CARD)))
     write_file(os.path.join(directory, CARD), to_json(card))
-    write_file(os.path.join(directory, CARD_TO_READ), to_markdown(card))
+    write_file(os.path.join(directory, CARD_TO_READ), format_markdown(card))
 
 
-def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
+def make_model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
     """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data.
 
     Args:
@@ -44,36 +44,36 @@ def model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dic
       packages: The tasks that were added.
     """
     old = backbone.spec.select_tasks(backbone.shape.tasks)
-    tasks = [_task(task, "pre-trained", backbone.training) for task in old]
+    tasks = [_describe_task(task, "pre-trained", backbone.training) for task in old]
     for package in packages:
         own = {
             "head": shape_to_plain(package.head.config),
-            "parameters": count(package.head.trainable_weights),
+            "parameters": count_parameters(package.head.trainable_weights),
         }
-        tasks.append(_task(package.task, "added", package.training) | own)
+        tasks.append(_describe_task(package.task, "added", package.training) | own)
     every = (*old, *(package.task for package in packages))
     return {
         "mptrec_tf": mptrec_tf.__version__,
         "tensorflow": tf.__version__,
         "backbone": backbone.fingerprint,
-        "backbone_parameters": count(backbone.model.parameters),
+        "backbone_parameters": count_parameters(backbone.model.parameters),
         "spec": to_plain(dataclasses.replace(backbone.spec, tasks=every)),
         "inputs": make_input_names(raw_feature_spec(backbone.spec)),
-        "features": _features(backbone),
+        "features": _describe_features(backbone),
         "tasks": tasks,
     }
 
 
-def _task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": task.name,
         "kind": kind,
-        "metrics": _metrics(task.name, training),
+        "metrics": _select_metrics(task.name, training),
         "training": training,
     }
 
 
-def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
+def _select_metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
     """What the training's best epoch says of a task, as "val_auc" and "loss"."""
     if not training.get("history"):
         return {}
@@ -82,7 +82,7 @@ def _metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
     return {name.removesuffix(ending): v for name, v in best.items() if name.endswith(ending)}
 
 
-def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
+def _describe_features(backbone: StoredBackbone) -> list[dict[str, Any]]:
     """Each feature's kind, type and domain."""
     spec, transform = backbone.spec, open_transform(backbone.transform_dir)
     return [
@@ -92,13 +92,15 @@ def _features(backbone: StoredBackbone) -> list[dict[str, Any]]:
     ]
 
 
-def to_markdown(card: Mapping[str, Any]) -> str:
+def format_markdown(card: Mapping[str, Any]) -> str:
     """Returns a card for people."""
     spec = card["spec"]
     tasks = {raw["name"]: task_from_plain(raw) for raw in spec["tasks"]}
     outputs = " or ".join(dict.fromkeys(task.output for task in tasks.values()))
     scores = list(dict.fromkeys(task.score_name for task in tasks.values()))
-    known = list(dict.fromkeys(name for task in card["tasks"] for name in _trained_on(task)[1]))
+    known = list(
+        dict.fromkeys(name for task in card["tasks"] for name in _read_training_rows(task)[1])
+    )
     columns = ["task", "kind", "label", *(f"validation {score}" for score in scores)]
     columns += ["training rows", *known, "own parameters"]
     lines = [
@@ -111,41 +113,41 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         "",
         "## Tasks",
         "",
-        _row(columns),
+        _format_row(columns),
         "|" + "---|" * len(columns),
     ]
     for task in card["tasks"]:
-        rows, labels = _trained_on(task)
+        rows, labels = _read_training_rows(task)
         of = tasks[task["name"]]
         score = task["metrics"].get(f"val_{of.score_key}")
         cells = (
             task["name"],
             task["kind"],
             of.describe_label(),
-            *(_number(score if of.score_name == name else None) for name in scores),
+            *(_format_number(score if of.score_name == name else None) for name in scores),
             "" if rows is None else f"{rows:,}",
             *(f"{labels[name]:,}" if name in labels else "" for name in known),
             f"{task['parameters']:,}" if "parameters" in task else "",
         )
-        lines.append(_row(cells))
+        lines.append(_format_row(cells))
     lines += ["", "## Features", "", "| column | input | type | domain |", "|---|---|---|---|"]
     for feature in card["features"]:
         name = feature["name"]
         domain = FEATURES.get(feature["kind"]).describe_domain(feature["domain"])
-        lines.append(_row((name, card["inputs"][name], feature["type"], domain)))
+        lines.append(_format_row((name, card["inputs"][name], feature["type"], domain)))
     return "\n".join(lines) + "\n"
 
 
-def _trained_on(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
+def _read_training_rows(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
     """How many training rows there were, and what is known of their labels, see `Task.summary`."""
     split = task["training"].get("data", {}).get("splits", {}).get("train", {})
     return split.get("rows"), split.get("tasks", {}).get(task["name"], {})
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def _format_row(cells: Sequence[str]) -> str:
     # A bar inside a cell would end it.
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -28,9 +28,9 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.spec_columns import add_spec_columns
 from mptrec_tf.export.version_parts import save_parts
-from mptrec_tf.export.versions import check_base_path, next_version
+from mptrec_tf.export.versions import check_base_path, choose_next_version
 from mptrec_tf.export.warmup import write_warmup
-from mptrec_tf.layers.stable_ops import in_whole_vectors
+from mptrec_tf.layers.stable_ops import apply_in_whole_vectors
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
@@ -78,7 +78,7 @@ class ServingModel(tf.Module):
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
             tasks = [self._new_tasks[name] for name in bank.tasks]
-            added = in_whole_vectors(partial(task_predictions, tasks), bank(inputs))
+            added = apply_in_whole_vectors(partial(task_predictions, tasks), bank(inputs))
             predictions |= dict(zip(bank.tasks, tf.unstack(added, num=len(tasks)), strict=True))
         return predictions
 
@@ -104,7 +104,9 @@ class ServingModel(tf.Module):
             ]
         )
         def columns(columns):
-            return self.predict(for_all_rows({name: columns[inputs[name]] for name in features}))
+            return self.predict(
+                broadcast_columns({name: columns[inputs[name]] for name in features})
+            )
 
         @tf.function(input_signature=[examples])
         def encode(examples):
@@ -128,7 +130,7 @@ def export(
       InputError: if two tasks share a name, or the path is a version itself or cannot be written.
     """
     check_base_path(base_path)
-    version, path = next_version(base_path)
+    version, path = choose_next_version(base_path)
     with create_directory(path) as aside:
         save_model(backbone, packages, aside)
     return path, version
@@ -151,7 +153,7 @@ def save_model(
     return model
 
 
-def for_all_rows(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def broadcast_columns(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Gives every row its value: columns [B] stay, columns [1] are repeated.
 
     Columns of other sizes make the graph fail with all sizes in its message.

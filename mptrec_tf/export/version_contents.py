@@ -16,8 +16,8 @@ from mptrec_tf.errors import InputError, did_you_mean
 from mptrec_tf.export.versions import (
     CARD,
     check_base_path,
-    newest_version,
-    version_directories,
+    find_newest_version,
+    list_version_directories,
 )
 from mptrec_tf.storage.file_systems import get_failure_reason, get_file_system, open_file
 from mptrec_tf.storage.plain import from_plain
@@ -27,14 +27,14 @@ PARTS = "assets.extra/parts"
 _Package = TypeVar("_Package")
 
 
-def version_directory(base_path: str, version: int | None = None) -> str:
+def find_version(base_path: str, version: int | None = None) -> str:
     """Returns the directory of a version, by default the newest, in TF Serving's base path.
 
     Raises:
       InputError: if there is no such version.
     """
     check_base_path(base_path)
-    found = version_directories(base_path)
+    found = list_version_directories(base_path)
     if not found or version not in (None, *found):
         there = f"there are {', '.join(map(str, found))}" if found else "there is none"
         wanted = "" if version is None else f" {version}"
@@ -42,7 +42,7 @@ def version_directory(base_path: str, version: int | None = None) -> str:
     return found[max(found) if version is None else version]
 
 
-def parts_directory(version: str) -> str:
+def find_parts(version: str) -> str:
     """Returns where a version keeps what it was made from.
 
     Raises:
@@ -57,7 +57,7 @@ def parts_directory(version: str) -> str:
     return root
 
 
-def package_directories(parts: str) -> list[str]:
+def list_packages(parts: str) -> list[str]:
     """Directories of the packages of a version's parts, in the order of the tasks' names."""
     tasks = os.path.join(parts, "tasks")
     files = get_file_system(tasks)
@@ -71,9 +71,9 @@ def describe_parts(version: str) -> tuple[BackboneDescription, list[PackageDescr
     Raises:
       InputError: if it does not hold them, or a description is damaged.
     """
-    root = parts_directory(version)
+    root = find_parts(version)
     backbone = describe_backbone(os.path.join(root, "backbone"))
-    return backbone, [describe_package(folder) for folder in package_directories(root)]
+    return backbone, [describe_package(folder) for folder in list_packages(root)]
 
 
 def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
@@ -89,13 +89,13 @@ def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
     Raises:
       InputError: naming the path or the task.
     """
-    spec = described_spec(newest_version(path))
+    spec = read_card_spec(find_newest_version(path))
     if spec:
         spec.select_tasks(tasks)
     return spec
 
 
-def described_spec(version: str) -> DatasetSpec | None:
+def read_card_spec(version: str) -> DatasetSpec | None:
     """The spec in a version's model card; None where loading will say that it is damaged."""
     try:
         with open_file(os.path.join(version, CARD)) as file:
@@ -108,7 +108,7 @@ def described_spec(version: str) -> DatasetSpec | None:
         return None
 
 
-def changed(
+def apply_changes(
     packages: Sequence[_Package],
     add: Sequence[_Package] = (),
     replace: Sequence[_Package] = (),

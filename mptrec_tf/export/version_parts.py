@@ -10,19 +10,19 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone, save_all_but_weights
+from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone, save_without_weights
 from mptrec_tf.artifacts.task_packages import TaskPackage, load_package, save_package
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.version_contents import (
     PARTS,
-    changed,
-    package_directories,
-    parts_directory,
-    version_directory,
+    apply_changes,
+    find_parts,
+    find_version,
+    list_packages,
 )
 from mptrec_tf.models.multitask import MultiTaskModel
 
-__all__ = ["changed", "load_parts", "save_parts"]
+__all__ = ["apply_changes", "load_parts", "save_parts"]
 
 
 def save_parts(directory: str, backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> None:
@@ -30,7 +30,7 @@ def save_parts(directory: str, backbone: StoredBackbone, packages: Sequence[Task
     root = os.path.join(directory, PARTS)
     backbone_dir = os.path.join(root, "backbone")
     tf.io.gfile.makedirs(backbone_dir)
-    save_all_but_weights(
+    save_without_weights(
         backbone_dir, backbone.model, backbone.spec, backbone.transform_dir, backbone.training
     )
     for package in packages:
@@ -54,8 +54,8 @@ def load_parts(
     Raises:
       InputError: if there is no such version, it does not hold its parts, or they were changed.
     """
-    directory = version_directory(base_path, version)
-    root = parts_directory(directory)
+    directory = find_version(base_path, version)
+    root = find_parts(directory)
     variables = os.path.join(directory, "variables", "variables")
 
     def restore(model: MultiTaskModel) -> None:
@@ -73,4 +73,4 @@ def load_parts(
             ) from error
 
     backbone = load_backbone(os.path.join(root, "backbone"), restore)
-    return backbone, [load_package(folder, backbone) for folder in package_directories(root)]
+    return backbone, [load_package(folder, backbone) for folder in list_packages(root)]

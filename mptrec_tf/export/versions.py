@@ -20,7 +20,7 @@ _log = logging.getLogger("mptrec-versions")
 _log.setLevel(logging.WARNING)  # programs keep libraries quiet; this is for their users
 
 
-def version_directories(base_path: str) -> dict[int, str]:
+def list_version_directories(base_path: str) -> dict[int, str]:
     """Directories of the versions in TF Serving's base path, by their numbers, ascending.
 
     A name may have leading zeros. Where several names are one number (1 and 001), the last in
@@ -55,16 +55,16 @@ def _warn_twice(base_path: str, ignored: str, taken: str) -> None:
     )
 
 
-def versions(base_path: str) -> list[int]:
+def list_versions(base_path: str) -> list[int]:
     """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits.
 
     Raises:
       InputError: if it cannot be looked into.
     """
-    return list(version_directories(base_path))
+    return list(list_version_directories(base_path))
 
 
-def newest_version(path: str) -> str:
+def find_newest_version(path: str) -> str:
     """Returns the directory of a version: `path` itself, or the newest one below a base path.
 
     Raises:
@@ -72,7 +72,7 @@ def newest_version(path: str) -> str:
     """
     if is_version(path):
         return path
-    found = version_directories(path)
+    found = list_version_directories(path)
     if not found:
         raise InputError(
             f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
@@ -81,13 +81,13 @@ def newest_version(path: str) -> str:
     return found[max(found)]
 
 
-def next_version(base_path: str) -> tuple[int, str]:
+def choose_next_version(base_path: str) -> tuple[int, str]:
     """Returns the number and the directory of the version that is still to come.
 
     Raises:
       InputError: if there can be none.
     """
-    number = max(versions(base_path), default=0) + 1
+    number = max(list_versions(base_path), default=0) + 1
     if number > _LARGEST:
         raise InputError(
             f"{base_path} holds version {number - 1}, and there is no greater number; give another "
@@ -107,7 +107,7 @@ def check_base_path(path: str) -> None:
     Raises:
       InputError: if it is one, with the base path to give instead.
     """
-    if not is_version(path) or versions(path):
+    if not is_version(path) or list_versions(path):
         return
     # The parent of "." is known by its full name alone.
     full = path.rstrip("/") if "://" in path else os.path.normpath(path)

@@ -25,13 +25,13 @@ def write_warmup(directory: str, spec: DatasetSpec) -> None:
     path = os.path.join(directory, WARMUP)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
-        for request in _requests(spec):
+        for request in _make_requests(spec):
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request)
             writer.write(log.SerializeToString())
 
 
-def _requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
+def _make_requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
     """Requests of empty texts and zeros, which every model answers."""
     features = raw_feature_spec(spec)
     names = make_input_names(features)

@@ -8,18 +8,18 @@ from collections.abc import Iterable
 _NEEDS_QUOTES = re.compile(r'["\r\n]|\A\s|\s\Z')
 
 
-def field(value: str, delimiter: str = ",") -> str:
+def format_field(value: str, delimiter: str = ",") -> str:
     """Returns a value as it stands in a line, in quotes where it needs them."""
     if delimiter not in value and not _NEEDS_QUOTES.search(value):
         return value
     return '"' + value.replace('"', '""') + '"'
 
 
-def line(values: Iterable[str], delimiter: str = ",") -> str:
+def format_line(values: Iterable[str], delimiter: str = ",") -> str:
     """Returns a line, with its end."""
-    return delimiter.join(field(value, delimiter) for value in values) + "\n"
+    return delimiter.join(format_field(value, delimiter) for value in values) + "\n"
 
 
-def lines(columns: Iterable[Iterable[str]]) -> str:
+def format_lines(columns: Iterable[Iterable[str]]) -> str:
     """Returns lines of columns [n] whose values are fields already."""
     return "".join(",".join(row) + "\n" for row in zip(*columns, strict=True))

@@ -30,7 +30,7 @@ class Rejects:
         self.counts: collections.Counter[str] = collections.Counter()
         self._file = file
         self._pending: list[BadRow] = []
-        self._file.write(csv_lines.line(COLUMNS))
+        self._file.write(csv_lines.format_line(COLUMNS))
 
     def add(self, bad: BadRow) -> None:
         """Takes a rejected row."""
@@ -45,7 +45,9 @@ class Rejects:
             source: i for i, source in enumerate(dict.fromkeys(b.source for b in self._pending))
         }
         for bad in sorted(self._pending, key=lambda bad: (order[bad.source], bad.line)):
-            self._file.write(csv_lines.line((bad.source, str(bad.line), bad.reason, bad.row)))
+            self._file.write(
+                csv_lines.format_line((bad.source, str(bad.line), bad.reason, bad.row))
+            )
         self._pending.clear()
 
     def reject_non_numbers(self, model: LoadedModel, block: Block) -> Block:
@@ -59,23 +61,23 @@ class Rejects:
                 )
         for row, found in reasons.items():
             place = (block.source, int(block.lines[row]))
-            self.add(BadRow(*place, NOT_A_NUMBER, "; ".join(found), _text(block, row)))
+            self.add(BadRow(*place, NOT_A_NUMBER, "; ".join(found), _format_row(block, row)))
         return block.rows([row for row in range(len(block)) if row not in reasons])
 
 
-def _text(block: Block, row: int) -> str:
+def _format_row(block: Block, row: int) -> str:
     """A row as it may have stood in its file: a line, or the values of a record as JSON."""
     if block.values:
-        return csv_lines.line(block.values[row], block.delimiter).removesuffix("\n")
+        return csv_lines.format_line(block.values[row], block.delimiter).removesuffix("\n")
     values = {name: column[row] for name, column in block.columns.items()}
     if block.unit == "line":
-        return csv_lines.line(map(str, values.values())).removesuffix("\n")
+        return csv_lines.format_line(map(str, values.values())).removesuffix("\n")
     plain = {name: v.item() if hasattr(v, "item") else v for name, v in values.items()}
     return json.dumps(plain, ensure_ascii=False)
 
 
 @contextlib.contextmanager
-def rejects_file(path: str) -> Iterator[Rejects]:
+def open_rejects(path: str) -> Iterator[Rejects]:
     """Yields what writes rejected rows to a file, which appears when the block ends well.
 
     Raises:

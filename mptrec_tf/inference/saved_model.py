@@ -11,10 +11,10 @@ import tensorflow as tf
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import CARD, newest_version
+from mptrec_tf.export.versions import CARD, find_newest_version
 from mptrec_tf.storage.plain import from_plain
 
-__all__ = ["LoadedModel", "newest_version"]
+__all__ = ["LoadedModel", "find_newest_version"]
 
 
 class LoadedModel:
@@ -33,7 +33,7 @@ class LoadedModel:
     """
 
     def __init__(self, path: str):
-        self.path = newest_version(path)
+        self.path = find_newest_version(path)
         try:
             self._model = tf.saved_model.load(self.path)
             with tf.io.gfile.GFile(os.path.join(self.path, CARD)) as file:

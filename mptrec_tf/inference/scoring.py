@@ -38,10 +38,10 @@ def evaluate(
       InputError: for an unknown task, a split without rows or weight, or raw rows that do not
         fit.
     """
-    chosen = evaluated_tasks(model, source, tasks)
+    chosen = select_evaluated_tasks(model, source, tasks)
     collected: dict[str, list[np.ndarray]] = {}
     for block in filter(len, read_split(source, split)):
-        for key, values in _evaluation_columns(model, chosen, block).items():
+        for key, values in _collect_columns(model, chosen, block).items():
             collected.setdefault(key, []).append(values)
         on_rows(len(block))
     if not collected:
@@ -61,7 +61,7 @@ def evaluate(
     }
 
 
-def evaluated_tasks(
+def select_evaluated_tasks(
     model: LoadedModel, source: Source, tasks: Sequence[str] | None = None
 ) -> tuple[Task, ...]:
     """Returns the tasks that the model predicts and the source has labels of.
@@ -146,7 +146,7 @@ def same_predictions(
     return True
 
 
-def _evaluation_columns(
+def _collect_columns(
     model: LoadedModel, tasks: Sequence[Task], block: Block
 ) -> dict[str, np.ndarray]:
     columns = {}
@@ -196,17 +196,18 @@ def predict_file(
     """
     names = [task.name for task in model.spec.select_tasks(tasks or model.spec.task_names)]
     check_keep(keep, names)
-    before = csv_lines.line([*keep, *names])  # not earlier than the first rows: it may be a pipe
+    # Not written before the first rows: the output may be a pipe.
+    before = csv_lines.format_line([*keep, *names])
     count, total = 0, np.zeros(len(names))
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     with create_file(output) as file:
         for block in filter(len, blocks):
             good, predictions = _predict(model, block, rejects)
-            kept = [map(csv_lines.field, _kept(good, name)) for name in keep]
+            kept = [map(csv_lines.format_field, _read_kept(good, name)) for name in keep]
             if len(good):
                 columns = np.stack([predictions[name] for name in names])
                 numbers = ([f"{value:.9g}" for value in column] for column in columns.tolist())
-                file.write(before + csv_lines.lines([*kept, *numbers]))
+                file.write(before + csv_lines.format_lines([*kept, *numbers]))
                 before = ""
                 total += columns.sum(axis=1, dtype=np.float64)
                 low = np.minimum(low, columns.min(axis=1))
@@ -243,7 +244,7 @@ def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
             )
 
 
-def _kept(block: Block, name: str) -> np.ndarray:
+def _read_kept(block: Block, name: str) -> np.ndarray:
     if name not in block.columns:
         by_lower = {column.lower(): column for column in block.columns}
         near = [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower)]

@@ -16,16 +16,16 @@ def dropout(x: tf.Tensor, rate: float, generator: tf.random.Generator) -> tf.Ten
 FAN_IN_UNIFORM = "fan_in_uniform"
 
 
-def initializer(name: str) -> keras.initializers.Initializer:
+def make_initializer(name: str) -> keras.initializers.Initializer:
     """Returns the initialiser of a kernel: one of Keras's by name, or `FAN_IN_UNIFORM`."""
     if name == FAN_IN_UNIFORM:
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return keras.initializers.get(name)
 
 
-def _bank_initializer(name: str):
+def _make_bank_initializer(name: str):
     """Initialises [count, in, out] kernels one by one, as `count` Dense layers would be."""
-    single = initializer(name)
+    single = make_initializer(name)
 
     def initialize(shape, dtype=None, **kwargs):
         count, *one = shape
@@ -68,7 +68,7 @@ class _Bank(keras.layers.Layer):
                 self.add_weight(
                     f"kernel_{i}",
                     (self.count, width, out),
-                    initializer=_bank_initializer(self.kernel_initializer),
+                    initializer=_make_bank_initializer(self.kernel_initializer),
                 )
             )
             biases = keras.initializers.Zeros()

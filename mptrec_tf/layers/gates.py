@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.banks import initializer
+from mptrec_tf.layers.banks import make_initializer
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
@@ -26,7 +26,7 @@ class GateBank(keras.layers.Layer):
         self.kernel = self.add_weight(
             "kernel",
             (input_shape[-1], self.count * 2),
-            initializer=initializer(self.kernel_initializer),
+            initializer=make_initializer(self.kernel_initializer),
         )
         super().build(input_shape)
 

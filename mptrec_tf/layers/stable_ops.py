@@ -26,7 +26,9 @@ _TERMS, _RESULTS = 2, 8192
 _Item = TypeVar("_Item")
 
 
-def in_whole_vectors(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+def apply_in_whole_vectors(
+    function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor
+) -> tf.Tensor:
     """Applies a function of single values to [..., B].
 
     Eigen takes exponentials (and roots) of whole vector registers in another way than those of the
@@ -55,11 +57,11 @@ def at_least_two_rows(values: tf.Tensor) -> tf.Tensor:
     return tf.pad(values, [[0, tf.maximum(0, 2 - tf.shape(values)[0])], [0, 0], [0, 0]])
 
 
-def columns_by_vectors(columns: np.ndarray) -> np.ndarray:
+def split_columns(columns: np.ndarray) -> np.ndarray:
     """Returns [G, D, 16] of columns [D, N], zeros at the end; G is 2 or more, see `at_least_two`.
 
     A product with [D, N] adds up in an order that depends on N: one with 16 columns, which fill a
-    vector register, does not. See `product_by_vectors`.
+    vector register, does not. See `multiply_columns`.
     """
     count = columns.shape[1]
     groups = max(2, -(-count // _VECTOR))
@@ -67,8 +69,8 @@ def columns_by_vectors(columns: np.ndarray) -> np.ndarray:
     return np.stack(np.split(columns, groups, axis=1))
 
 
-def product_by_vectors(x: tf.Tensor, columns: tf.Tensor, count: int) -> tf.Tensor:
-    """Returns the products [N, B] of x [B, D] with what `columns_by_vectors` made of N columns."""
+def multiply_columns(x: tf.Tensor, columns: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns the products [N, B] of x [B, D] with what `split_columns` made of N columns."""
     product = tf.transpose(x[tf.newaxis] @ columns, [0, 2, 1])  # [G, 16, B]
     return tf.reshape(product, [-1, tf.shape(product)[2]])[:count]
 
@@ -82,7 +84,7 @@ def sum_in_order(values: tf.Tensor, count: int) -> tf.Tensor:
     return tf.add_n(tf.unstack(values, num=count))
 
 
-def mixtures(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def mix(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Returns sums [B, N, H] over K, of weights [K, N, B] and values [K, B, H].
 
     A product adds up its K terms in an order that depends on N and H, unless these are two and the

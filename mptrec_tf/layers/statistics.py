@@ -79,7 +79,7 @@ class IdWeights(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns [B] for ids [B, F]."""
-        places = id_places(ids, self.ranges)
+        places = locate_ids(ids, self.ranges)
         # A product makes the gradient dense; XLA is slow with a sparse one.
         return tf.reduce_sum(tf.gather(1.0 * self.id_weights, places), axis=1)
 
@@ -88,7 +88,7 @@ class IdWeights(keras.layers.Layer):
         return super().get_config() | {"ranges": self.ranges}
 
 
-def id_places(ids: tf.Tensor, ranges: Sequence[tuple[int, int, int]]) -> tf.Tensor:
+def locate_ids(ids: tf.Tensor, ranges: Sequence[tuple[int, int, int]]) -> tf.Tensor:
     """Where the weights of ids [B, F] stand, [B, features that take part]; see `IdWeights`."""
     columns, firsts, sizes = np.array(ranges, np.int64).T
     shift = np.cumsum(sizes) - sizes - firsts

@@ -30,7 +30,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.shapes import MPTRecLosses, MPTRecShape
 from mptrec_tf.models.task_outputs import task_losses
 from mptrec_tf.models.trainer import Plan, Trainer, mean_over_batch
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 
 
 class TaskOutputs(NamedTuple):
@@ -130,10 +130,10 @@ class MPTRec(MultiTaskModel):
         """
         existing = len(self.shape.tasks)
         tasks = existing + new_tasks
-        expert = count(self.experts.weights) // (1 + existing)
+        expert = count_parameters(self.experts.weights) // (1 + existing)
         banks = (self.prompts, self.gates, self.towers)
-        task = sum(count(bank.weights) for bank in banks) // existing
-        embeddings = self.parameters_beside((self.experts, *banks))
+        task = sum(count_parameters(bank.weights) for bank in banks) // existing
+        embeddings = self.count_other_parameters((self.experts, *banks))
         discriminator = (self.shape.width + 1) * tasks
         return embeddings + (1 + tasks) * expert + tasks * task + discriminator
 
@@ -181,7 +181,7 @@ class MPTRecTrainer(Trainer):
         return losses.assignment == "periodic" and losses.adversarial_weight > 0
 
     @classmethod
-    def rows_in_memory(cls, losses: MPTRecLosses) -> str:
+    def explain_rows_in_memory(cls, losses: MPTRecLosses) -> str:
         """Why a training with these losses needs its rows in memory; empty where it does not."""
         if not cls._is_periodic(losses):
             return ""

@@ -18,7 +18,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.statistics import Standardize
 from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout, Standardized, Statistics
 from mptrec_tf.models.shapes import ModelShape
-from mptrec_tf.models.weights import count, fixed_weights, named_weights
+from mptrec_tf.models.weights import collect_fixed_weights, count_parameters, named_weights
 from mptrec_tf.storage.plain import from_plain, to_plain
 
 # Standardised features and logits are cut there.
@@ -190,13 +190,13 @@ class MultiTaskModel(keras.Model, abc.ABC):
     @property
     def parameters(self) -> list[tf.Variable]:
         """All that pre-training trains, frozen or not."""
-        fixed = {id(weight) for weight in fixed_weights(self)}
+        fixed = {id(weight) for weight in collect_fixed_weights(self)}
         return [weight for weight in self.weights if id(weight) not in fixed]
 
-    def parameters_beside(self, banks: Sequence[keras.layers.Layer]) -> int:
+    def count_other_parameters(self, banks: Sequence[keras.layers.Layer]) -> int:
         """How many parameters there are beside those of some layers."""
         banked = {id(weight) for bank in banks for weight in bank.weights}
-        return count([weight for weight in self.parameters if id(weight) not in banked])
+        return count_parameters([weight for weight in self.parameters if id(weight) not in banked])
 
     def named_weights(self) -> dict[str, tf.Variable]:
         """All weights under names that do not depend on how the model was made."""

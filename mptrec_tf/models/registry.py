@@ -48,9 +48,9 @@ class ModelKind:
         """Makes what pre-trains a model; see `Trainer` for the arguments."""
         return load(self.trainer)(*args)
 
-    def rows_in_memory(self, losses: Any) -> str:
+    def explain_rows_in_memory(self, losses: Any) -> str:
         """Why a training needs its rows in memory, see `Trainer`; empty where it does not."""
-        return load(self.trainer).rows_in_memory(losses)
+        return load(self.trainer).explain_rows_in_memory(losses)
 
     def shape_from_plain(self, raw: Mapping[str, Any]) -> ModelShape:
         """Reads what `to_plain` made of a shape."""

@@ -63,7 +63,7 @@ class ModelShape:
 OF_DATA = ("tasks", "inputs")
 
 
-def free_fields(shape: ModelShape) -> dict[str, Any]:
+def select_free_fields(shape: ModelShape) -> dict[str, Any]:
     """Returns the fields of a shape that do not follow from tasks and data, for another model's."""
     return {
         field.name: getattr(shape, field.name)

@@ -16,7 +16,7 @@ from mptrec_tf.layers.banks import ExpertBank, TowerBank
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.shapes import ModelShape
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 
 
 class TowerOutputs(NamedTuple):
@@ -74,5 +74,5 @@ class SharedBottom(MultiTaskModel):
     def joint_parameters(self, new_tasks: int = 1) -> int:
         """How many parameters would be trained on the tasks and `new_tasks` more."""
         existing = len(self.shape.tasks)
-        tower = count(self.towers.weights) // existing
-        return self.parameters_beside([self.towers]) + (existing + new_tasks) * tower
+        tower = count_parameters(self.towers.weights) // existing
+        return self.count_other_parameters([self.towers]) + (existing + new_tasks) * tower

@@ -76,4 +76,4 @@ class Single(MultiTaskModel):
     def joint_parameters(self, new_tasks: int = 1) -> int:
         """How many parameters would be trained on the tasks and `new_tasks` more."""
         existing = len(self.shape.tasks)
-        return self.parameters_beside([]) // existing * (existing + new_tasks)
+        return self.count_other_parameters([]) // existing * (existing + new_tasks)

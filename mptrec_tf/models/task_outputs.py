@@ -15,7 +15,7 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
       logits: [K, B].
       labels: [B, K].
     """
-    groups = _by_kind(tasks)
+    groups = _group_by_kind(tasks)
     if len(groups) == 1:
         return type(tasks[0]).losses(tasks, logits, labels)
     parts = [
@@ -26,7 +26,7 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
         )
         for kind, places in groups.items()
     ]
-    return _in_order(parts, groups.values())
+    return _restore_order(parts, groups.values())
 
 
 def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
@@ -36,17 +36,17 @@ def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
       tasks: K tasks, of one kind or of several.
       logits: [K, B].
     """
-    groups = _by_kind(tasks)
+    groups = _group_by_kind(tasks)
     if len(groups) == 1:
         return type(tasks[0]).predictions(tasks, logits)
     parts = [
         kind.predictions([tasks[i] for i in places], tf.gather(logits, places))
         for kind, places in groups.items()
     ]
-    return _in_order(parts, groups.values())
+    return _restore_order(parts, groups.values())
 
 
-def _by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
+def _group_by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
     """Places of the tasks of each kind."""
     groups: dict[type[Task], list[int]] = {}
     for place, task in enumerate(tasks):
@@ -54,7 +54,7 @@ def _by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
     return groups
 
 
-def _in_order(parts: Sequence[tf.Tensor], places: Sequence[list[int]]) -> tf.Tensor:
+def _restore_order(parts: Sequence[tf.Tensor], places: Sequence[list[int]]) -> tf.Tensor:
     """Puts rows of parts back where they came from."""
     order = [place for part in places for place in part]
     return tf.gather(tf.concat(parts, axis=0), [order.index(i) for i in range(len(order))])

@@ -103,7 +103,7 @@ class Trainer(TrainedModel):
         self._means = {name: keras.metrics.Mean(name) for name in self.mean_names()}
 
     @classmethod
-    def rows_in_memory(cls, losses: Any) -> str:
+    def explain_rows_in_memory(cls, losses: Any) -> str:
         """Why a training with these losses needs its rows in memory; empty where it does not."""
         del losses
         return ""

@@ -45,7 +45,7 @@ class Rows:
         return -(-self.count // batch_size)
 
 
-def rows_in_memory(columns: Columns) -> Rows:
+def make_memory_rows(columns: Columns) -> Rows:
     """Rows whose columns [n, ...] are held in memory. Adds `row`, each row's number."""
     count = int(next(iter(columns.values())).shape[0])
     columns = {**columns, ROW: tf.range(count)}
@@ -70,7 +70,7 @@ def load_rows(
     """
     labels = data.task_columns(tasks)
     files, count = data.files(split), data.splits[split]["rows"]
-    compression = _compression(files)
+    compression = _detect_compression(files)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = data.parse(serialized)
@@ -89,7 +89,7 @@ def load_rows(
     streamed = count * row_bytes > memory_limit
     try:
         if streamed:
-            found = _count(files)
+            found = _count_records(files)
         else:
             records = tf.data.TFRecordDataset(files, compression).batch(_READ_ROWS)
             chunks = list(records.map(parse_with_key))
@@ -111,17 +111,17 @@ def load_rows(
     # Engines write rows in an order that changes from run to run. One that the rows themselves
     # decide makes the same rows give the same training.
     order = tf.argsort(columns.pop(_KEY), stable=True)
-    return rows_in_memory(_gather(columns, order))
+    return make_memory_rows(_gather(columns, order))
 
 
-def _compression(files: Sequence[str]) -> str:
+def _detect_compression(files: Sequence[str]) -> str:
     return "GZIP" if files[0].endswith(".gz") else ""
 
 
-def _count(files: Sequence[str]) -> int:
+def _count_records(files: Sequence[str]) -> int:
     """Reads all records, whose checksums TensorFlow checks, and counts them."""
     records = tf.data.TFRecordDataset(
-        files, _compression(files), num_parallel_reads=tf.data.AUTOTUNE
+        files, _detect_compression(files), num_parallel_reads=tf.data.AUTOTUNE
     )
     sizes = records.batch(_READ_ROWS).map(lambda batch: tf.size(batch, tf.int64))
     return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))
@@ -129,13 +129,13 @@ def _count(files: Sequence[str]) -> int:
 
 def _is_whole(file: str) -> bool:
     try:
-        _count([file])
+        _count_records([file])
     except tf.errors.OpError:
         return False
     return True
 
 
-def training_batches(
+def make_training_batches(
     rows: Rows, batch_size: int, *, seed: int, epochs: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
     """Shuffled batches of all epochs from `first_epoch` on, one after the other.
@@ -148,7 +148,7 @@ def training_batches(
         windows = rows.windows(epoch_seed, WINDOW_BATCHES * batch_size).enumerate()
         return windows.flat_map(
             # Windows and epochs count in different halves of the number, so no seed comes twice.
-            lambda number, window: _shuffled(
+            lambda number, window: _shuffle(
                 window, batch_size, tf.stack([epoch_seed[0], epoch + number * 2**32])
             )
         )
@@ -157,7 +157,7 @@ def training_batches(
     return epochs_left.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
 
 
-def _shuffled(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+def _shuffle(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
     count = tf.shape(next(iter(window.values())), tf.int64)[0]
     order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
     # Gathering whole batches is some ten times faster than slicing and batching single rows.
@@ -181,14 +181,14 @@ def evaluate_rows(
     """
     batches = [
         {**model.report(batch), **{k: batch[k] for k in (LABELS, WEIGHT) if k in batch}}
-        for batch in ordered_batches(rows)
+        for batch in make_ordered_batches(rows)
     ]
     report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
     labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
     return report, labels, weight
 
 
-def ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:
+def make_ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:
     """Batches of all rows in their stored order, for predictions."""
     if rows.columns is None:
         return rows.windows(None, batch_size).prefetch(tf.data.AUTOTUNE)

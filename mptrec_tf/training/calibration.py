@@ -10,7 +10,7 @@ from mptrec_tf.training.batches import Rows, evaluate_rows
 UNCHANGED = (1.0, 0.0)
 
 
-def calibration(
+def fit_calibration(
     model: TrainedModel, rows: Rows, tasks: Sequence[Task]
 ) -> list[tuple[float, float] | None]:
     """Returns scale and shift of each task's logits; None for what its kind leaves as it is.

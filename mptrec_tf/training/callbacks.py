@@ -19,7 +19,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
-from mptrec_tf.training.batches import Rows, evaluate_rows, ordered_batches
+from mptrec_tf.training.batches import Rows, evaluate_rows, make_ordered_batches
 
 SCORE_SUM = "val_score_sum"  # no "/": a task may be called sum
 _STATE = "state.json"
@@ -34,7 +34,7 @@ class EndEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Calls `TrainedModel.end_epoch`."""
-        self.model.end_epoch(epoch, lambda: ordered_batches(self._rows))
+        self.model.end_epoch(epoch, lambda: make_ordered_batches(self._rows))
 
 
 class Validate(keras.callbacks.Callback):
@@ -116,7 +116,7 @@ class KeepBest(keras.callbacks.Callback):
             weight.assign(value)
 
 
-class StopInTime(keras.callbacks.Callback):
+class StopEarly(keras.callbacks.Callback):
     """Stops when none of several `KeepBest` has patience left."""
 
     def __init__(self, bests: Sequence[KeepBest]):
@@ -147,7 +147,7 @@ def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | 
             state = json.load(file)
         stored = state["settings"]
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        raise _damaged(directory, error) from error
+        raise _make_damage_error(directory, error) from error
     settings = json.loads(json.dumps(settings))
     if stored != settings:
         keys = {*settings, *stored}
@@ -161,14 +161,14 @@ def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 @contextlib.contextmanager
-def _writing(directory: str) -> Iterator[None]:
+def _explain_write_errors(directory: str) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
         raise InputError(f"cannot write {directory}: {error.message}.") from error
 
 
-def _damaged(directory: str, error: Exception) -> InputError:
+def _make_damage_error(directory: str, error: Exception) -> InputError:
     return InputError(
         f"the unfinished run in {directory} is damaged ({error}); remove that directory to begin "
         "anew."
@@ -205,7 +205,7 @@ class SaveProgress(keras.callbacks.Callback):
         self._settings = settings
         self._checkpoint = tf.train.Checkpoint(model=model)
         model.optimizer.build(model.trainable_variables)
-        with _writing(directory):
+        with _explain_write_errors(directory):
             tf.io.gfile.makedirs(directory)
 
     def resume(self) -> int:
@@ -221,7 +221,7 @@ class SaveProgress(keras.callbacks.Callback):
                 best.best, best.epoch = kept["best"], kept["epoch"]
                 best.values = [stored[f"{i}/{j}"] for j in range(kept["weights"])]
         except (InputError, AssertionError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise _damaged(self._directory, error) from error
+            raise _make_damage_error(self._directory, error) from error
         self.history = state["history"]
         return len(self.history)
 
@@ -238,7 +238,7 @@ class SaveProgress(keras.callbacks.Callback):
             }
             save_arrays(os.path.join(self._directory, best_file), values)
         name = f"epoch-{epoch:04d}"
-        with _writing(self._directory):
+        with _explain_write_errors(self._directory):
             self._checkpoint.write(os.path.join(self._directory, name))
         state = {
             "settings": self._settings,

@@ -143,6 +143,6 @@ def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
         raise InputError(f"head {kinds[0]!r} has no {sorted(unknown)[0]}; leave it out.")
 
 
-def recipe(kind: str) -> TrainingConfig:
+def make_recipe(kind: str) -> TrainingConfig:
     """How a kind of head is best trained."""
     return TrainingConfig(**HEADS.get(kind).recipe)

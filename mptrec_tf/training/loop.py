@@ -11,13 +11,13 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.storage.directories import exclusive_lock
-from mptrec_tf.training.batches import Rows, training_batches
+from mptrec_tf.training.batches import Rows, make_training_batches
 from mptrec_tf.training.callbacks import (
     EndEpoch,
     KeepBest,
     ProgressBar,
     SaveProgress,
-    StopInTime,
+    StopEarly,
     Validate,
 )
 from mptrec_tf.training.configurations import TrainingConfig
@@ -66,13 +66,13 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
     second in stage 1 and one in five in stage 2 (`benchmarks/throughput.py`).
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(config, steps)),
+        optimizer=keras.optimizers.Adam(_make_learning_rate(config, steps)),
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
         jit_compile=model.fixed_shapes,
     )
 
 
-def _learning_rate(config: TrainingConfig, steps: int):
+def _make_learning_rate(config: TrainingConfig, steps: int):
     if config.schedule == "constant":
         return config.learning_rate
     total = config.epochs * steps
@@ -84,7 +84,7 @@ def _learning_rate(config: TrainingConfig, steps: int):
     )
 
 
-def all_settings(
+def merge_settings(
     settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Returns all that must be equal for a run to be continued."""
@@ -98,8 +98,8 @@ class Job:
     Attributes:
       make_model: Makes the model. A function, so that a distribution strategy's scope can be opened
         round it.
-      best_of: Returns what is saved of a model's best epoch, by the log that is largest in it.
-        Parts that know nothing of one another have best epochs of their own.
+      select_weights: Returns the variables of a model to save at their best epoch, by the name of
+        the log that is largest there. Independent parts have best epochs of their own.
       train: Training rows.
       validation: Rows that choose the best epoch.
       tasks: The tasks, in the order of the labels; the model reports under their names.
@@ -107,7 +107,7 @@ class Job:
     """
 
     make_model: Callable[[], TrainedModel]
-    best_of: Callable[[TrainedModel], Mapping[str, Sequence[tf.Variable]]]
+    select_weights: Callable[[TrainedModel], Mapping[str, Sequence[tf.Variable]]]
     train: Rows
     validation: Rows
     tasks: Sequence[Task]
@@ -125,19 +125,19 @@ def run(
       context: Where the run's state is, and whether to say how far it is.
 
     Returns:
-      The model, and what the training did, by the keys of `best_of`.
+      The model, and what the training did, by the keys of `select_weights`.
 
     Raises:
       InputError: if the context's directory holds the state of another run, another process is at
         work in it, or training diverges.
     """
     start = time.monotonic()
-    settings = all_settings(job.settings, config, job.tasks)
+    settings = merge_settings(job.settings, config, job.tasks)
     steps = job.train.steps(config.batch_size)
     model = job.make_model()
     compile_model(model, config, steps)
-    best_of = job.best_of(model)
-    bests = {key: KeepBest(weights, config.patience, key) for key, weights in best_of.items()}
+    weights_by_log = job.select_weights(model)
+    bests = {log: KeepBest(w, config.patience, log) for log, w in weights_by_log.items()}
     progress = SaveProgress(context.directory, model, list(bests.values()), settings)
     with exclusive_lock(context.directory):
         first = progress.resume()
@@ -147,7 +147,7 @@ def run(
                 bars = [ProgressBar(context.title, config.epochs, steps, first, job.tasks)]
             try:
                 model.fit(
-                    training_batches(
+                    make_training_batches(
                         job.train,
                         config.batch_size,
                         seed=config.seed,
@@ -162,7 +162,7 @@ def run(
                         EndEpoch(job.train),
                         Validate(job.validation, job.tasks),
                         *bests.values(),
-                        StopInTime(list(bests.values())),
+                        StopEarly(list(bests.values())),
                         keras.callbacks.TensorBoard(
                             context.logs, profile_batch=0, write_graph=False
                         ),

@@ -14,15 +14,15 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
 from mptrec_tf.models.heads.base import Head
-from mptrec_tf.models.heads.registry import AUTO, HEADS, candidates, check_fits
+from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits, list_candidates
 from mptrec_tf.models.heads.residual_shape import MOST_IDS
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.registry import MODELS
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, evaluate_rows
-from mptrec_tf.training.configurations import NewTaskConfig, check_fields, recipe
+from mptrec_tf.training.configurations import NewTaskConfig, check_fields, make_recipe
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
@@ -60,7 +60,7 @@ class Candidate:
     @property
     def parameters(self) -> int:
         """How many parameters it trains."""
-        return count(self.head.trainable_weights)
+        return count_parameters(self.head.trainable_weights)
 
     def row(self) -> dict[str, Any]:
         """The candidate as a row of a table. `run_seconds` are those of all heads of its run."""
@@ -75,11 +75,11 @@ class Candidate:
         }
 
 
-def candidate_kinds(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
+def choose_candidates(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
     """Which kinds of heads are worth a try on a model, with the labels that there are."""
     [known], train = data.spec.select_tasks([task]), data.splits["train"]
     informative = known.informative_rows(train["tasks"][task], train["rows"])
-    return candidates(MODELS.get(backbone.kind).offers, informative)
+    return list_candidates(MODELS.get(backbone.kind).offers, informative)
 
 
 def learn(
@@ -107,15 +107,15 @@ def learn(
       InputError: for a kind of head that does not fit the model, and as `tune` does.
     """
     if config.head == AUTO:
-        kinds = candidate_kinds(backbone, data, task)
+        kinds = choose_candidates(backbone, data, task)
     else:
         kinds = (config.head,)
     check_fits(kinds, MODELS.get(backbone.kind).offers, backbone.kind)
-    shapes = _shapes(kinds, backbone, data, config.shape)
+    shapes = _make_shapes(kinds, backbone, data, config.shape)
     # Heads that are trained in the same way are trained in the same steps.
     together: dict[loop.TrainingConfig, dict[str, Any]] = {}
     for kind in kinds:
-        how = dataclasses.replace(recipe(kind), **config.training)
+        how = dataclasses.replace(make_recipe(kind), **config.training)
         together.setdefault(how, {})[kind] = shapes[kind]
     context = dataclasses.replace(context, title=task, logs_directory=context.logs)
     runs = dict.fromkeys(together, context)
@@ -136,7 +136,7 @@ def learn(
     return _choose(backbone, kind_of_task, encoded[1], trained)
 
 
-def _shapes(
+def _make_shapes(
     kinds: Sequence[str], backbone: MultiTaskModel, data: TrainingData, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     ranges = ()
@@ -154,7 +154,7 @@ def _choose(
     found: Sequence[tuple[str, Head, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, *_ in found}
-    predicted, labels, weight = predictions(backbone, task, heads, validation)
+    predicted, labels, weight = predict_heads(backbone, task, heads, validation)
     scores = {kind: task.score(labels, predicted[kind], weight) for kind in heads}
     best = max(scores, key=scores.get)
     candidates = []
@@ -168,7 +168,7 @@ def _choose(
     return chosen, candidates
 
 
-def predictions(
+def predict_heads(
     backbone: MultiTaskModel, task: Task, heads: Mapping[str, Head], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns what heads of one task say of rows, encoded or not, and their labels and weights.

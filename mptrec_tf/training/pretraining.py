@@ -11,7 +11,7 @@ from mptrec_tf.models.trainer import Plan
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows
-from mptrec_tf.training.calibration import UNCHANGED, calibration
+from mptrec_tf.training.calibration import UNCHANGED, fit_calibration
 from mptrec_tf.training.callbacks import SCORE_SUM
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.run_context import RunContext
@@ -53,7 +53,7 @@ def pretrain(
         load_rows(data, split, shape.tasks, context.memory_limit)
         for split in ("train", "validation")
     )
-    reason = kind.rows_in_memory(losses)
+    reason = kind.explain_rows_in_memory(losses)
     if reason and train.columns is None:
         raise InputError(
             f"{data.directory} holds {train.count} training rows, more than fit in memory, and "
@@ -63,7 +63,7 @@ def pretrain(
     tasks = data.spec.select_tasks(shape.tasks)
     job = loop.Job(
         make_model=lambda: kind.make_trainer(kind.make(shape), tasks, losses, plan),
-        best_of=lambda model: {SCORE_SUM: list(model.backbone.named_weights().values())},
+        select_weights=lambda model: {SCORE_SUM: list(model.backbone.named_weights().values())},
         train=train,
         validation=validation,
         tasks=tasks,
@@ -78,7 +78,7 @@ def pretrain(
     trainer, results = loop.run(job, training, context)
     model, result = trainer.backbone, results[SCORE_SUM]
     if training.calibrate:
-        fitted = calibration(trainer, validation, tasks)
+        fitted = fit_calibration(trainer, validation, tasks)
         model.rescale(*zip(*(of or UNCHANGED for of in fitted), strict=True))
         by_task = {name: of for name, of in zip(shape.tasks, fitted, strict=True) if of}
         result = dataclasses.replace(result, calibration=by_task)

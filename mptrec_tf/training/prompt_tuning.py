@@ -18,7 +18,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows
-from mptrec_tf.training.calibration import calibration
+from mptrec_tf.training.calibration import fit_calibration
 from mptrec_tf.training.callbacks import load_state
 from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.representations import encode_task
@@ -56,7 +56,7 @@ def tune(
     """
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
-    named = _named(data, task, heads)
+    named = _name_heads(data, task, heads)
     for kind, one in named.items():
         model.add_task(one, heads[kind])
     # Before anything is written where another run may keep what it reads.
@@ -64,16 +64,18 @@ def tune(
     train, validation = encoded or encode_task(model, data, [task], context)
     job = loop.Job(
         make_model=lambda: model,
-        best_of=lambda model: {t.score_log: model.heads[t.name].weights for t in named.values()},
-        train=_label_for_each(train, len(heads)),
-        validation=_label_for_each(validation, len(heads)),
+        select_weights=lambda model: {
+            t.score_log: model.heads[t.name].weights for t in named.values()
+        },
+        train=_repeat_labels(train, len(heads)),
+        validation=_repeat_labels(validation, len(heads)),
         tasks=list(named.values()),
-        settings=_settings(data, task, heads, context),
+        settings=_make_settings(data, task, heads, context),
     )
     _, results = loop.run(job, training, context)
-    trained = {k: _logs_of(results[t.score_log], t.name, task) for k, t in named.items()}
+    trained = {k: _select_logs(results[t.score_log], t.name, task) for k, t in named.items()}
     if training.calibrate:
-        fitted = calibration(model, job.validation, job.tasks)
+        fitted = fit_calibration(model, job.validation, job.tasks)
         for (kind, one), by in zip(named.items(), fitted, strict=True):
             if by is not None:
                 model.heads[one.name].rescale(*by)
@@ -93,19 +95,19 @@ def check_state(
     Raises:
       InputError: naming the settings that differ.
     """
-    settings = _settings(data, task, heads, context)
-    named = list(_named(data, task, heads).values())
-    load_state(context.directory, loop.all_settings(settings, training, named))
+    settings = _make_settings(data, task, heads, context)
+    named = list(_name_heads(data, task, heads).values())
+    load_state(context.directory, loop.merge_settings(settings, training, named))
 
 
-def _named(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:
+def _name_heads(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:
     """The task by the names that its heads have while they train: one alone has the task's."""
     [one] = data.spec.select_tasks([task])
     alone = len(heads) == 1
     return {k: one if alone else dataclasses.replace(one, name=f"{task}/{k}") for k in heads}
 
 
-def _settings(
+def _make_settings(
     data: TrainingData,
     task: str,
     heads: Mapping[str, Any],
@@ -119,7 +121,7 @@ def _settings(
     }
 
 
-def _label_for_each(rows: Rows, count: int) -> Rows:
+def _repeat_labels(rows: Rows, count: int) -> Rows:
     """The one label of each row as often as there are heads."""
     if count == 1:
         return rows
@@ -134,7 +136,7 @@ def _label_for_each(rows: Rows, count: int) -> Rows:
     )
 
 
-def _logs_of(result: loop.Training, name: str, task: str) -> loop.Training:
+def _select_logs(result: loop.Training, name: str, task: str) -> loop.Training:
     """A training with the logs of one head, under the task's name."""
     history = [
         {

@@ -12,12 +12,12 @@ from mptrec_tf.data.training_data import TrainingData, check_has_labels
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
-from mptrec_tf.models.shapes import ModelShape, free_fields
+from mptrec_tf.models.shapes import ModelShape, select_free_fields
 from mptrec_tf.models.trainer import Trainer
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.training.batches import Rows, evaluate_rows, load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
-from mptrec_tf.training.new_task import predictions
+from mptrec_tf.training.new_task import predict_heads
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
 
@@ -28,17 +28,19 @@ REFERENCES = {"joint": "joint training", "single": "a model of its own"}
 _NOISE = 1.96
 
 
-def single_config(shape: ModelShape, task: str, training: TrainingConfig) -> PretrainingConfig:
+def make_single_config(shape: ModelShape, task: str, training: TrainingConfig) -> PretrainingConfig:
     """How a task is trained alone: by a network of its own of the same widths."""
     fields = {field.name for field in dataclasses.fields(MODELS.get("single").shape)}
-    same = {k: v for k, v in free_fields(shape).items() if k in fields}
+    same = {k: v for k, v in select_free_fields(shape).items() if k in fields}
     return PretrainingConfig((task,), "single", same, training=training)
 
 
-def joint_config(model: MultiTaskModel, task: str, training: TrainingConfig) -> PretrainingConfig:
+def make_joint_config(
+    model: MultiTaskModel, task: str, training: TrainingConfig
+) -> PretrainingConfig:
     """How a model of the same kind and shape is trained on the old tasks and the new one."""
     tasks = (*model.shape.tasks, task)
-    return PretrainingConfig(tasks, model.kind, free_fields(model.shape), training=training)
+    return PretrainingConfig(tasks, model.kind, select_free_fields(model.shape), training=training)
 
 
 def compare(
@@ -69,19 +71,19 @@ def compare(
     """
     old = backbone.shape.tasks
     check_has_labels(old, data)
-    joint = joint_config(backbone, task, training)
+    joint = make_joint_config(backbone, task, training)
     together, _ = pretrain(data, joint, context.child("joint", title="joint"))
-    single = single_config(backbone.shape, task, training)
+    single = make_single_config(backbone.shape, task, training)
     alone, _ = pretrain(data, single, context.child("single", title="alone"))
     rows_of: dict[str, dict[str, Any]] = {name: {"task": name} for name in (*old, task)}
     tasks = data.spec.select_tasks([*old, task])
     for split in SPLITS:
         rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
-        frozen, labels, weight = _model_predictions(backbone, tasks[:-1], rows)
+        frozen, labels, weight = _predict_tasks(backbone, tasks[:-1], rows)
         predicted = {
-            "mptrec": frozen | predictions(backbone, tasks[-1], {task: head}, own)[0],
-            "joint": _model_predictions(together, tasks, rows)[0],
-            "single": _model_predictions(alone, tasks[-1:], own)[0],
+            "mptrec": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
+            "joint": _predict_tasks(together, tasks, rows)[0],
+            "single": _predict_tasks(alone, tasks[-1:], own)[0],
         }
         for i, (task_of_row, (name, row)) in enumerate(zip(tasks, rows_of.items(), strict=True)):
             for model, by_task in predicted.items():
@@ -92,21 +94,21 @@ def compare(
                     _, row[f"{model}_noise_{split}"] = task_of_row.score_difference(
                         labels[:, i], predicted["mptrec"][name], predicted[model][name], weight
                     )
-    rows_of[task]["parameters"] = count(head.trainable_weights)
+    rows_of[task]["parameters"] = count_parameters(head.trainable_weights)
     return list(rows_of.values())
 
 
-def in_words(compared: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
+def describe_comparison(compared: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
     """What `compare` found on the test rows, a sentence for each task and reference point."""
     return [
-        f"{row['task']}: {what} {_verdict(row, model, task)}"
+        f"{row['task']}: {what} {_format_verdict(row, model, task)}"
         for row, task in zip(compared, tasks, strict=True)
         for model, what in REFERENCES.items()
         if f"{model}_test" in row
     ]
 
 
-def _verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
+def _format_verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
     gain, noise = row[f"{model}_test"] - row["mptrec_test"], row[f"{model}_noise_test"]
     if math.isnan(gain):
         return f"cannot be judged: the test rows have {task.one_label}"
@@ -116,7 +118,7 @@ def _verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
     return f"would be {'better' if gain > 0 else 'worse'} by {abs(gain):.4f} of {what} ({error})"
 
 
-def _model_predictions(
+def _predict_tasks(
     model: MultiTaskModel, tasks: Sequence[Task], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Predictions [n] by pre-trained task, labels [n, T] and, if there are any, weights [n]."""
@@ -125,9 +127,9 @@ def _model_predictions(
     return {task.name: predicted[:, i] for i, task in enumerate(tasks)}, labels, weight
 
 
-def backbone_scores(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
+def score_backbone(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
     """Returns the score of each pre-trained task; their labels are the first of the rows'."""
-    predicted, labels, weight = _model_predictions(model, tasks, rows)
+    predicted, labels, weight = _predict_tasks(model, tasks, rows)
     return {
         task.name: task.score(labels[:, i], predicted[task.name], weight)
         for i, task in enumerate(tasks)

@@ -12,8 +12,8 @@ from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import (
     Rows,
     load_rows,
-    ordered_batches,
-    rows_in_memory,
+    make_memory_rows,
+    make_ordered_batches,
 )
 from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
@@ -53,11 +53,11 @@ def encode_rows(
     Raises:
       InputError: if they do not fit in memory, and `directory` cannot be written.
     """
-    encoded = (_encode(model, batch) for batch in ordered_batches(rows))
+    encoded = (_encode(model, batch) for batch in make_ordered_batches(rows))
     if rows.count * model.backbone.layout.row_bytes <= memory_limit:
         chunks = list(encoded)
-        return rows_in_memory({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
-    return _on_disk(encoded, rows.count, directory)
+        return make_memory_rows({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
+    return _write_to_disk(encoded, rows.count, directory)
 
 
 def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
@@ -65,7 +65,7 @@ def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
     return {**model.encode_once(batch), **kept}
 
 
-def _on_disk(encoded, count: int, directory: str) -> Rows:
+def _write_to_disk(encoded, count: int, directory: str) -> Rows:
     """Rows in files of one chunk each, which every epoch reads in an order of its own."""
     files, types = [], {}
     for number, chunk in enumerate(encoded):

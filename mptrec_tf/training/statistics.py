@@ -12,7 +12,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.encoded import Statistics
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.progress import report_progress
-from mptrec_tf.training.batches import Rows, ordered_batches
+from mptrec_tf.training.batches import Rows, make_ordered_batches
 
 
 def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = None) -> Statistics:
@@ -37,7 +37,7 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
     if title is not None:
         shown = report_progress(f"{title}   statistics of the training rows", rows.count)
     with shown as on_rows:
-        for batch in ordered_batches(rows):
+        for batch in make_ordered_batches(rows):
             features = {k: v for k, v in batch.items() if k not in (LABELS, ROW, WEIGHT)}
             values = packed(features).numpy().astype(np.float64)
             weight = batch[WEIGHT].numpy().astype(np.float64) if WEIGHT in batch else None

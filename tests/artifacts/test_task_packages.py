@@ -20,7 +20,7 @@ from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.prompt import PromptHead
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 from mptrec_tf.models.prompted import NewTask
-from mptrec_tf.models.weights import count, named_weights
+from mptrec_tf.models.weights import count_parameters, named_weights
 from mptrec_tf.training.loop import Training
 
 TASK = BinaryTask("share", "share", ("1",), ("0",), known_probability="probability_share")
@@ -78,7 +78,7 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
 def test_a_package_has_the_size_of_what_was_trained(tmp_path):
     # Census-Income: 28 features of width 4 and 11 numbers, representations of width 128.
     head = PromptHead(PromptConfig(), Layout(28 * 4 + 11, 1, 2, 128, 2, 28), name=TASK.name)
-    assert count(head.weights) == 27_063
+    assert count_parameters(head.weights) == 27_063
     save_package(str(tmp_path), TASK, head, "0" * 64, {})
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert 4 * 27_063 < size < 115 * 1024

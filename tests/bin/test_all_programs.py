@@ -14,7 +14,7 @@ from mptrec_tf.data.sources.tabular import read_file
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.evaluation.metrics import auc
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.models.heads.registry import fitting
+from mptrec_tf.models.heads.registry import list_fitting
 from mptrec_tf.models.registry import MODELS
 
 
@@ -217,7 +217,7 @@ def test_the_best_head_is_taken_and_all_are_named(runs):
     assert f"Heads for {automatic}" in output
     # Heads that are trained together share their seconds, which are printed once.
     assert "seconds" not in output
-    *kinds, tower = fitting(MODELS.get("mptrec").offers)
+    *kinds, tower = list_fitting(MODELS.get("mptrec").offers)
     assert tower == "tower"  # used where the others do not fit
     for number, heads in enumerate((kinds[:3], kinds[3:]), 1):
         assert output.count(f"run {number}: {', '.join(heads)} trained side by side in ") == 1

@@ -11,7 +11,7 @@ import pytest
 from mptrec_tf.bin import defaults
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
-from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, recipe
+from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, make_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
         holding = {
             kind: as_given(getattr(configuration, name))
             for kind in HEADS.names()
-            for configuration in (recipe(kind), HEADS.get(kind).make_shape())
+            for configuration in (make_recipe(kind), HEADS.get(kind).make_shape())
             if hasattr(configuration, name)
         }
         if not holding:

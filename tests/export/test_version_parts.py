@@ -14,7 +14,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import load_package, save_package
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
-from mptrec_tf.export.version_parts import changed, load_parts
+from mptrec_tf.export.version_parts import apply_changes, load_parts
 from mptrec_tf.export.warmup import LARGEST_BATCH
 from mptrec_tf.keras import keras
 from mptrec_tf.models.heads.registry import HEADS, make_head
@@ -59,7 +59,7 @@ def base(backbone, packages, tmp_path_factory):
         {"remove": ["one"]},
     ):
         stored, there = load_parts(base)
-        export(stored, changed(there, **change), base)
+        export(stored, apply_changes(there, **change), base)
     return base
 
 
@@ -142,11 +142,11 @@ def test_a_version_without_its_parts_or_with_other_weights(base, tmp_path):
 def test_changes_that_do_not_fit_are_refused(packages):
     there = [packages["one"], packages["two"]]
     with pytest.raises(InputError, match=r"'one' of .* is in the version already; replace it"):
-        changed(there, add=[packages["one"]])
+        apply_changes(there, add=[packages["one"]])
     with pytest.raises(InputError, match=r"no added task 'three' to replace; .* are: one, two"):
-        changed(there, replace=[packages["three"]])
+        apply_changes(there, replace=[packages["three"]])
     with pytest.raises(InputError, match="no added task 'click' to remove"):
-        changed(there, remove=["click"])
+        apply_changes(there, remove=["click"])
 
 
 def test_warm_up_requests_of_every_signature_and_size(base):
@@ -220,7 +220,7 @@ def test_the_card_to_read_names_tasks_and_features(base, backbone):
 
 
 def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path):
-    from mptrec_tf.export.model_card import model_card, to_markdown
+    from mptrec_tf.export.model_card import format_markdown, make_model_card
 
     training = {
         "best_epoch": 1,
@@ -228,8 +228,8 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
         "data": {"splits": {"train": {"rows": 1234, "tasks": {"four": {"positives": 56}}}}},
     }
     package = make_package(backbone, tmp_path, "four", training=training)
-    card = model_card(backbone, [package])
+    card = make_model_card(backbone, [package])
     assert card["tasks"][-1]["metrics"] == {"val_auc": 0.75, "loss": 0.1}
-    assert "| four | added | shares is 1 | 0.7500 | 1,234 | 56 |" in to_markdown(card).replace(
+    assert "| four | added | shares is 1 | 0.7500 | 1,234 | 56 |" in format_markdown(card).replace(
         f"{package.task.label} is", "shares is"
     )

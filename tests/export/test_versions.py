@@ -5,9 +5,9 @@ import pytest
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import (
     check_base_path,
-    next_version,
-    version_directories,
-    versions,
+    choose_next_version,
+    list_version_directories,
+    list_versions,
 )
 
 
@@ -24,7 +24,7 @@ def base(tmp_path):
 def test_numbers_are_read_whatever_zeros_they_have(base):
     long = "0" * 30 + "7"
     path = base("0000001", "10", "00000123", "009", "0", long, "9223372036854775807")
-    assert version_directories(path) == {
+    assert list_version_directories(path) == {
         0: f"{path}/0",
         1: f"{path}/0000001",
         7: f"{path}/{long}",
@@ -33,12 +33,12 @@ def test_numbers_are_read_whatever_zeros_they_have(base):
         123: f"{path}/00000123",
         2**63 - 1: f"{path}/9223372036854775807",
     }
-    assert version_directories(f"{path}/") == version_directories(path)
+    assert list_version_directories(f"{path}/") == list_version_directories(path)
 
 
 def test_what_is_no_number_of_64_bits_is_no_version(base):
     path = base("9223372036854775808", "1.incomplete-1a2b3c4d", "1a", "-5", "1_0", "٣", "2")
-    assert versions(path) == [2]
+    assert list_versions(path) == [2]
 
 
 def test_of_names_of_one_number_the_one_with_the_fewest_zeros_counts_and_is_named_once(
@@ -47,7 +47,7 @@ def test_of_names_of_one_number_the_one_with_the_fewest_zeros_counts_and_is_name
     path = base("001", "1", "01", "0002", "02")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert version_directories(path) == {1: f"{path}/1", 2: f"{path}/02"}
+            assert list_version_directories(path) == {1: f"{path}/1", 2: f"{path}/02"}
     assert [record.getMessage() for record in caplog.records] == [
         f"{path}: {ignored} and {taken} are the same version; {taken} is taken, as in TF Serving."
         for ignored, taken in (("001", "01"), ("0002", "02"), ("01", "1"))
@@ -56,11 +56,11 @@ def test_of_names_of_one_number_the_one_with_the_fewest_zeros_counts_and_is_name
 
 def test_the_next_version_is_one_above_the_highest(base):
     path = base("0000009", "8")
-    assert next_version(path) == next_version(f"{path}/") == (10, f"{path}/10")
-    assert next_version(f"{path}/none") == (1, f"{path}/none/1")
+    assert choose_next_version(path) == choose_next_version(f"{path}/") == (10, f"{path}/10")
+    assert choose_next_version(f"{path}/none") == (1, f"{path}/none/1")
     path = base("9223372036854775807")
     with pytest.raises(InputError, match="there is no greater number"):
-        next_version(path)
+        choose_next_version(path)
 
 
 def test_a_version_is_no_base_path(base, monkeypatch):

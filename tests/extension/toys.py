@@ -34,7 +34,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS, ModelKind
 from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.models.shared_bottom import TowerOutputs
-from mptrec_tf.models.weights import count
+from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.settings import setting
 
 # A model: two towers for each task on one expert, whose logits are added.
@@ -81,9 +81,9 @@ class TwoTowers(MultiTaskModel):
 
     def joint_parameters(self, new_tasks=1):
         """All towers are alike."""
-        towers = count(self.first.weights) + count(self.second.weights)
+        towers = count_parameters(self.first.weights) + count_parameters(self.second.weights)
         tasks = len(self.shape.tasks)
-        rest = self.parameters_beside([self.first, self.second])
+        rest = self.count_other_parameters([self.first, self.second])
         return rest + towers // tasks * (tasks + new_tasks)
 
 

@@ -9,7 +9,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.inference.saved_model import LoadedModel, newest_version
+from mptrec_tf.inference.saved_model import LoadedModel, find_newest_version
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import load_rows
 
@@ -17,7 +17,7 @@ from mptrec_tf.training.batches import load_rows
 def test_the_newest_version_is_the_highest_number(tmp_path):
     for name in ("9", "10", "2", "11.incomplete-1a2b3c4d"):
         (tmp_path / name).mkdir()
-    assert newest_version(str(tmp_path)) == str(tmp_path / "10")
+    assert find_newest_version(str(tmp_path)) == str(tmp_path / "10")
 
 
 def test_a_version_with_zeros_is_loaded(exported, tmp_path, block, model):
@@ -31,8 +31,8 @@ def test_a_version_with_zeros_is_loaded(exported, tmp_path, block, model):
 
 
 def test_a_version_is_itself(exported):
-    assert newest_version(str(exported / "1")) == str(exported / "1")
-    assert newest_version(f"{exported}/") == str(exported / "1")
+    assert find_newest_version(str(exported / "1")) == str(exported / "1")
+    assert find_newest_version(f"{exported}/") == str(exported / "1")
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mptrec_tf.data.sources.bad_rows import NOT_A_NUMBER, BadRow
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.errors import InputError
-from mptrec_tf.inference.rejects import rejects_file
+from mptrec_tf.inference.rejects import open_rejects
 from mptrec_tf.inference.scoring import evaluate, predict_file
 
 
@@ -239,7 +239,7 @@ def test_bad_rows_are_rejected_and_the_others_predicted(
     output, rejected = str(tmp_path / "p.csv"), str(tmp_path / "r.csv")
     ends = ((0, 150), (150, 151), (151, 300))  # the second has no good row
     seen = []
-    with rejects_file(rejected) as rejects:
+    with open_rejects(rejected) as rejects:
         rejects.add(BadRow("rows.csv", 7, "a kind", "a reason", "raw, text"))
         summary = predict_file(
             model,
@@ -277,7 +277,7 @@ def test_a_rejected_row_is_told_as_it_was(model, with_bad_rows, tmp_path):
     wanted = {name: str(column[3]) for name, column in with_bad_rows.columns.items()}
     for unit, parse in (("line", lambda text: next(csv.reader([text]))), ("record", json.loads)):
         block = dataclasses.replace(with_bad_rows, unit=unit)
-        with rejects_file(str(tmp_path / "r.csv")) as rejects:
+        with open_rejects(str(tmp_path / "r.csv")) as rejects:
             predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
         told = parse(read_rows(tmp_path / "r.csv")[1][3])
         if unit == "line":
@@ -290,13 +290,13 @@ def test_a_rejected_row_of_a_text_file_has_all_its_columns(model, with_bad_rows,
     """Also those of no name, and between them what stood there."""
     values = [["x", "a;b", "1,5", ' "q"']] * len(with_bad_rows)
     block = dataclasses.replace(with_bad_rows, values=values, delimiter=";")
-    with rejects_file(str(tmp_path / "r.csv")) as rejects:
+    with open_rejects(str(tmp_path / "r.csv")) as rejects:
         predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
     assert read_rows(tmp_path / "r.csv")[1][3] == 'x;"a;b";1,5;" ""q"""'
 
 
 def test_all_rows_rejected(model, with_bad_rows, tmp_path):
-    with rejects_file(str(tmp_path / "r.csv")) as rejects:
+    with open_rejects(str(tmp_path / "r.csv")) as rejects:
         bad = with_bad_rows.rows([3, 150, 299])
         summary = predict_file(
             model, [bad], str(tmp_path / "p.csv"), keep=["hour"], rejects=rejects
@@ -310,7 +310,7 @@ def test_all_rows_rejected(model, with_bad_rows, tmp_path):
 def test_no_row_rejected_leaves_a_table_without_rows(model, block, tmp_path):
     """So that one of an earlier run is none of this one."""
     (tmp_path / "r.csv").write_text("from an earlier run")
-    with rejects_file(str(tmp_path / "r.csv")) as rejects:
+    with open_rejects(str(tmp_path / "r.csv")) as rejects:
         predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
     assert not rejects.counts
     assert read_rows(tmp_path / "r.csv") == [["file", "line", "reason", "row"]]
@@ -318,7 +318,7 @@ def test_no_row_rejected_leaves_a_table_without_rows(model, block, tmp_path):
 
 def test_what_is_no_single_rows_fault_ends_the_run(model, block, change_column, tmp_path):
     def run(blocks):
-        with rejects_file(str(tmp_path / "r.csv")) as rejects:
+        with open_rejects(str(tmp_path / "r.csv")) as rejects:
             predict_file(model, blocks, str(tmp_path / "p.csv"), rejects=rejects)
 
     with pytest.raises(InputError, match="has no column 'hour'"):

@@ -25,7 +25,7 @@ def test_this_release_was_tried():
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_a_value_has_the_same_bits_in_any_number_of_rows(function, count):
     values = tf.constant(np.abs(normal(count, 100)) + 0.1)
-    apply = tf.function(lambda v: stable_ops.in_whole_vectors(function, v))
+    apply = tf.function(lambda v: stable_ops.apply_in_whole_vectors(function, v))
     whole = apply(values).numpy()
     np.testing.assert_allclose(whole, function(values), rtol=1e-6)
     for rows in (1, 2, 7, 16, 17, 33):
@@ -62,10 +62,10 @@ def test_a_column_has_the_same_product_beside_any_others(count):
 
     @tf.function
     def product(x, groups, count):
-        return stable_ops.product_by_vectors(x, groups, count)
+        return stable_ops.multiply_columns(x, groups, count)
 
     def of(some):
-        groups = tf.constant(stable_ops.columns_by_vectors(columns[:, some]))
+        groups = tf.constant(stable_ops.split_columns(columns[:, some]))
         return product(tf.constant(x), groups, groups.shape[0] * 16)
 
     whole = of(slice(None))[:count].numpy()
@@ -93,7 +93,7 @@ def test_no_width_and_number_of_heads_changes_a_mixture(width, count):
         tf.constant(rng.normal(size=size).astype(np.float32))
         for size in ((5, count, 7), (5, 7, width))
     )
-    mixed = tf.function(stable_ops.mixtures)
+    mixed = tf.function(stable_ops.mix)
     whole = mixed(weights, specific)
     np.testing.assert_allclose(whole, np.einsum("knb,kbh->bnh", weights, specific), atol=1e-5)
     for some in (2, 3, count - 1):

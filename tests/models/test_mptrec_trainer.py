@@ -9,7 +9,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.models.trainer import Plan
-from mptrec_tf.models.weights import trainable_parameters
+from mptrec_tf.models.weights import print_trainable_parameters
 
 STEPS = 10
 
@@ -363,7 +363,7 @@ def test_parameters_of_full_joint_training_on_census_income(shape):
     assert sum(int(tf.size(w)) for w in model.trainable_weights) == 293_148
     # Neither metrics nor counters nor environments are parameters.
     assert (
-        trainable_parameters(model)
+        print_trainable_parameters(model)
         == "trainable params: 293,148 || all params: 293,148 || trainable%: 100.00"
     )
 

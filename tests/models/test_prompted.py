@@ -12,7 +12,7 @@ from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.prompted import IDS, REPRESENTATIONS, NewTask, PromptedMPTRec
 from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.models.trainer import Plan
-from mptrec_tf.models.weights import trainable_parameters
+from mptrec_tf.models.weights import print_trainable_parameters
 
 SMALL = PromptConfig(tower_units=(3,), tau=2.0)
 ONLINE = MPTRecLosses(assignment="online")
@@ -342,7 +342,7 @@ def test_counts_of_parameters_on_census_income(shape, attention, text):
         tower_units=(64, 32),
     )
     model = make(MPTRec(census), "education", head=PromptConfig(attention))
-    assert trainable_parameters(model) == text
+    assert print_trainable_parameters(model) == text
     assert model.backbone.joint_parameters() == 293_148
 
 

@@ -66,12 +66,12 @@ def test_a_shape_is_read_from_plain_data(shape, name):
 
 def test_why_rows_are_needed_in_memory():
     mptrec = MODELS.get("mptrec")
-    assert mptrec.rows_in_memory(MPTRecLosses()) == (
+    assert mptrec.explain_rows_in_memory(MPTRecLosses()) == (
         "periodic assignment keeps an environment for each; use --assignment=online"
     )
-    assert mptrec.rows_in_memory(MPTRecLosses(assignment="online")) == ""
-    assert mptrec.rows_in_memory(MPTRecLosses(adversarial_weight=0.0)) == ""
-    assert MODELS.get("single").rows_in_memory(PlainLosses()) == ""
+    assert mptrec.explain_rows_in_memory(MPTRecLosses(assignment="online")) == ""
+    assert mptrec.explain_rows_in_memory(MPTRecLosses(adversarial_weight=0.0)) == ""
+    assert MODELS.get("single").explain_rows_in_memory(PlainLosses()) == ""
 
 
 def test_an_unknown_kind_is_named():

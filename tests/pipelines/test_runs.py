@@ -20,7 +20,7 @@ from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.sources.registry import open_source
 from mptrec_tf.data.sources.synthetic import make_spec
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import versions
+from mptrec_tf.export.versions import list_versions
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_predictions
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
@@ -57,7 +57,7 @@ def write_user_files(source, folder, change):
 
 
 def test_every_run_pushes_a_version_that_preserves_the_other_tasks_bit_for_bit(three_runs, source):
-    assert versions(three_runs.config.serving_dir) == [1, 2, 3]
+    assert list_versions(three_runs.config.serving_dir) == [1, 2, 3]
     models = [LoadedModel(f"{three_runs.config.serving_dir}/{version}") for version in (1, 2, 3)]
     assert [model.spec.task_names for model in models] == [
         ("click", "like"),
@@ -83,7 +83,7 @@ def test_metrics_are_those_of_the_evaluation_program(three_runs, source):
 
 def test_an_unchanged_run_is_cached_and_pushes_nothing(three_runs, production):
     three_runs.add_task("purchase")  # compares the candidate with itself, as it is in production
-    assert versions(production) == [1, 2, 3]
+    assert list_versions(production) == [1, 2, 3]
     three_runs.add_task("purchase")
     states = read_last_states(three_runs, ADD_TASK)
     assert len(states) == 13

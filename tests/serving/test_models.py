@@ -16,14 +16,14 @@ def test_an_unreadable_storage_does_not_stop_new_versions_of_other_models(
     for name in ("first", "second"):
         shutil.copytree(exported, bases[name])
     unreadable = set()
-    look = models_module.version_directories
+    look = models_module.list_version_directories
 
     def look_or_fail(base_path):
         if base_path in unreadable:
             raise OSError(f"cannot reach {base_path}")
         return look(base_path)
 
-    monkeypatch.setattr(models_module, "version_directories", look_or_fail)
+    monkeypatch.setattr(models_module, "list_version_directories", look_or_fail)
 
     async def change():
         models = Models([ModelConfig(name, str(base)) for name, base in bases.items()], Metrics())

@@ -23,7 +23,7 @@ from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.inference.scoring import evaluate, evaluated_tasks
+from mptrec_tf.inference.scoring import evaluate, select_evaluated_tasks
 from mptrec_tf.keras import keras
 from mptrec_tf.models.mptrec import MPTRec
 from mptrec_tf.training.configurations import PretrainingConfig
@@ -283,7 +283,9 @@ def test_the_order_of_label_values_does_not_matter(model, folder):
     spec = dataclasses.replace(model.spec, tasks=(both, SPEC.tasks[1]))
     reordered = dataclasses.replace(both, positive=("7", "1"))
     other = dataclasses.replace(spec, tasks=(reordered, SPEC.tasks[1]))
-    chosen = evaluated_tasks(SimpleNamespace(spec=spec, path="m"), SimpleNamespace(spec=other))
+    chosen = select_evaluated_tasks(
+        SimpleNamespace(spec=spec, path="m"), SimpleNamespace(spec=other)
+    )
     assert [task.name for task in chosen] == ["buy", "stay"]
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
 from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
-from mptrec_tf.training.batches import rows_in_memory
+from mptrec_tf.training.batches import make_memory_rows
 
 
 def make_rows(count, seed=0, tasks=2):
@@ -14,7 +14,7 @@ def make_rows(count, seed=0, tasks=2):
     numeric = random.random((count, 2), np.float32)
     score = numeric[:, :1] * 4 - 2 + (ids[:, :1] - 1.5)
     labels = random.random((count, tasks)) < 1 / (1 + np.exp(-score))
-    return rows_in_memory(
+    return make_memory_rows(
         {
             CATEGORICAL: tf.constant(ids + 4 * np.arange(3)),
             NUMERIC: tf.constant(numeric),

@@ -3,11 +3,16 @@ import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
 from mptrec_tf.training import batches
-from mptrec_tf.training.batches import Rows, ordered_batches, rows_in_memory, training_batches
+from mptrec_tf.training.batches import (
+    Rows,
+    make_memory_rows,
+    make_ordered_batches,
+    make_training_batches,
+)
 
 
 def in_memory(count=10):
-    return rows_in_memory({"value": tf.range(count) * 10})
+    return make_memory_rows({"value": tf.range(count) * 10})
 
 
 def streamed(count=10, chunk=3):
@@ -29,7 +34,7 @@ def epochs_of(rows, batch_size=4, seed=1, epochs=3, first_epoch=0):
     """The values of each epoch, in the order they came."""
     found = [
         b["value"].numpy()
-        for b in training_batches(
+        for b in make_training_batches(
             rows, batch_size, seed=seed, epochs=epochs, first_epoch=first_epoch
         )
     ]
@@ -69,13 +74,13 @@ def test_streamed_rows_are_shuffled_within_windows(monkeypatch):
 
 
 def test_rows_know_their_number():
-    for batch in training_batches(in_memory(), 4, seed=3, epochs=1):
+    for batch in make_training_batches(in_memory(), 4, seed=3, epochs=1):
         np.testing.assert_array_equal(batch["value"], 10 * batch["row"])
 
 
 def test_ordered_batches_keep_the_order():
     for rows in (in_memory(), streamed()):
-        values = [b["value"].numpy() for b in ordered_batches(rows, 4)]
+        values = [b["value"].numpy() for b in make_ordered_batches(rows, 4)]
         assert [len(v) for v in values] == [4, 4, 2]
         np.testing.assert_array_equal(np.concatenate(values), np.arange(0, 100, 10))
 

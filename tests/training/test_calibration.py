@@ -16,13 +16,13 @@ from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import get_id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
-from mptrec_tf.evaluation.platt import LEAST_SCALE, scale_and_shift
+from mptrec_tf.evaluation.platt import LEAST_SCALE, fit_scale_and_shift
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.trainer import Trainer
-from mptrec_tf.training.batches import evaluate_rows, load_rows, rows_in_memory
+from mptrec_tf.training.batches import evaluate_rows, load_rows, make_memory_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
-from mptrec_tf.training.new_task import predictions
+from mptrec_tf.training.new_task import predict_heads
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.run_context import RunContext
@@ -39,16 +39,16 @@ def shares(*groups):
 
 def test_scale_and_shift_by_hand():
     # 1 : 3 and 3 : 1 were promised; 2 : 3 and 3 : 2 came: log(3 / 2) / log(3), about 0 nothing.
-    scale, shift = scale_and_shift(*shares((0.25, 0.4), (0.75, 0.6)))
+    scale, shift = fit_scale_and_shift(*shares((0.25, 0.4), (0.75, 0.6)))
     assert scale == pytest.approx(np.log(3 / 2) / np.log(3), abs=1e-3)
     assert shift == pytest.approx(0, abs=1e-3)
     # Odds of 1 : 9 and 1 : 1 were promised; twice as much came, of both.
-    scale, shift = scale_and_shift(*shares((1 / 10, 2 / 11), (1 / 2, 2 / 3)))
+    scale, shift = fit_scale_and_shift(*shares((1 / 10, 2 / 11), (1 / 2, 2 / 3)))
     assert (scale, shift) == (pytest.approx(1, abs=1e-3), pytest.approx(np.log(2), abs=1e-3))
 
 
 def test_what_fits_stays_as_it_is():
-    found = scale_and_shift(*shares((0.1, 0.1), (0.3, 0.3), (0.9, 0.9)))
+    found = fit_scale_and_shift(*shares((0.1, 0.1), (0.3, 0.3), (0.9, 0.9)))
     assert found == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-3))
 
 
@@ -58,23 +58,23 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_nothing_is_none():
     weight = np.repeat([0.0, 1.0, 2.0], 200)
     repeated = np.repeat(np.arange(600), weight.astype(int))
     # The few rows' prior counts 1 in rows of the mean weight, 600 / 400 here.
-    found = scale_and_shift(probabilities, labels, weight)
-    expected = scale_and_shift(probabilities[repeated], labels[repeated])
+    found = fit_scale_and_shift(probabilities, labels, weight)
+    expected = fit_scale_and_shift(probabilities[repeated], labels[repeated])
     np.testing.assert_allclose(found, expected, atol=0.01)
-    same = scale_and_shift(probabilities, labels, 7 * weight)
+    same = fit_scale_and_shift(probabilities, labels, 7 * weight)
     np.testing.assert_allclose(same, found, atol=1e-6)
 
 
 @pytest.mark.parametrize("probabilities", [(0.1, 0.9), (0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
 def test_hardly_any_rows_change_hardly_anything(probabilities):
-    scale, shift = scale_and_shift(np.array(probabilities), np.array([0.0, 1.0]))
+    scale, shift = fit_scale_and_shift(np.array(probabilities), np.array([0.0, 1.0]))
     assert np.isfinite([scale, shift]).all()
     if probabilities[0] < probabilities[1]:
         assert 1 <= scale < 1.5
 
 
 def test_the_order_of_rows_stays_even_where_it_is_wrong():
-    scale, shift = scale_and_shift(*shares((0.1, 0.6), (0.9, 0.2)))
+    scale, shift = fit_scale_and_shift(*shares((0.1, 0.6), (0.9, 0.2)))
     assert scale == LEAST_SCALE
     assert expit(shift) == pytest.approx(0.4, abs=0.01)  # the mean label
 
@@ -84,7 +84,7 @@ def test_it_is_what_has_the_least_log_loss():
     truth = random.normal(-1, 1, 5000)
     labels = random.random(5000) < expit(truth)
     sure = expit(2 * truth + random.normal(0, 1, 5000))
-    scale, shift = scale_and_shift(sure, labels)
+    scale, shift = fit_scale_and_shift(sure, labels)
 
     def loss(a, b):
         return log_loss(labels, expit(a * logit(sure) + b))
@@ -180,7 +180,7 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
     (plain, _), (head, result) = found[False], found[True]
     rows = load_rows(data, "validation", ["share"])
     [task] = data.spec.select_tasks(["share"])
-    answers, labels, _ = predictions(stored.model, task, {"plain": plain, "head": head}, rows)
+    answers, labels, _ = predict_heads(stored.model, task, {"plain": plain, "head": head}, rows)
     scale, shift = result.calibration["share"]
     np.testing.assert_allclose(
         answers["head"], expit(scale * logit(answers["plain"]) + shift), rtol=1e-3
@@ -203,7 +203,7 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
     def rows(first, end):
         chosen = slice(first * each, end * each)
         columns = {CATEGORICAL: tf.constant(ids[chosen]), LABELS: tf.constant(labels[chosen])}
-        return rows_in_memory(columns)
+        return make_memory_rows(columns)
 
     # Prepared data of these features; their rows are given.
     other = copy.copy(data)

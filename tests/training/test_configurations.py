@@ -13,10 +13,10 @@ from mptrec_tf.models.shapes import (
     MPTRecLosses,
     MPTRecShape,
     PlainLosses,
-    free_fields,
+    select_free_fields,
 )
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
-from mptrec_tf.training.reference import joint_config, single_config
+from mptrec_tf.training.reference import make_joint_config, make_single_config
 
 FULL = PretrainingConfig(
     ("click", "like"),
@@ -129,7 +129,7 @@ SHAPE = MPTRecShape(("a", "b"), INPUTS, expert_units=(12, 8), l2_dense=0.5, fusi
 
 
 def test_fields_that_do_not_follow_from_the_data():
-    assert free_fields(SHAPE) == {
+    assert select_free_fields(SHAPE) == {
         "embedding_width": 4,
         "expert_units": (12, 8),
         "tower_units": (64, 32),
@@ -144,7 +144,7 @@ def test_fields_that_do_not_follow_from_the_data():
 
 def test_a_task_alone_has_a_network_of_the_same_widths():
     training = TrainingConfig(seed=7)
-    config = single_config(SHAPE, "c", training)
+    config = make_single_config(SHAPE, "c", training)
     config.check_fields()
     assert (config.tasks, config.model, config.training) == (("c",), "single", training)
     assert config.shape["expert_units"] == (12, 8)
@@ -158,9 +158,9 @@ def test_joint_training_is_of_the_same_kind_and_shape(kind):
 
     fields = {"expert_units": (12, 8), "l2_dense": 0.5}
     model = MODELS.get(kind).make(MODELS.get(kind).shape(("a", "b"), INPUTS, **fields))
-    config = joint_config(model, "c", TrainingConfig(seed=7))
+    config = make_joint_config(model, "c", TrainingConfig(seed=7))
     config.check_fields()
     assert (config.tasks, config.model) == (("a", "b", "c"), kind)
-    assert config.shape == free_fields(model.shape)
+    assert config.shape == select_free_fields(model.shape)
     assert config.training == TrainingConfig(seed=7)
     assert config.losses == {}

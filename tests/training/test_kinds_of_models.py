@@ -20,7 +20,7 @@ from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training.reference import backbone_scores
+from mptrec_tf.training.reference import score_backbone
 from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training.run_context import RunContext
 from mptrec_tf.training.statistics import compute_statistics
@@ -54,7 +54,7 @@ class Linear(MultiTaskModel):
         bias.assign(bias * tf.constant(scale, tf.float32) + tf.constant(shift, tf.float32))
 
     def joint_parameters(self, new_tasks=1):
-        return self.parameters_beside([]) + new_tasks * (self.input_width + 1)
+        return self.count_other_parameters([]) + new_tasks * (self.input_width + 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +102,7 @@ def test_a_short_pretraining(trained, data, kind):
     rows = load_rows(data, "validation", OLD)
     tasks = data.spec.select_tasks(OLD)
     # The best epoch's weights; calibration leaves the order of rows, but for ties.
-    for task, value in backbone_scores(model, tasks, rows).items():
+    for task, value in score_backbone(model, tasks, rows).items():
         assert value == pytest.approx(result.best[f"val_auc/{task}"], abs=1e-3)
 
 

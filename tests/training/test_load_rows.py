@@ -8,7 +8,7 @@ import tensorflow as tf
 from mptrec_tf.data.packed import LABELS, ROW
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.training.batches import load_rows, ordered_batches, training_batches
+from mptrec_tf.training.batches import load_rows, make_ordered_batches, make_training_batches
 
 DAMAGED = r"cannot read the train rows: .*/train-.*\.tfrecord is cut short or damaged; prepare the"
 
@@ -34,7 +34,7 @@ def test_streamed_rows_are_those_in_memory(data):
     assert held.columns is not None
     assert streamed.columns is None
     assert held.count == streamed.count == 1500
-    mine, theirs = all_of(ordered_batches(held)), all_of(ordered_batches(streamed, 128))
+    mine, theirs = all_of(make_ordered_batches(held)), all_of(make_ordered_batches(streamed, 128))
     assert mine.keys() - theirs.keys() == {ROW}
     # The same rows in another order: the numbers of a row tell them apart.
     my_order, their_order = (np.lexsort(columns["numeric"].T) for columns in (mine, theirs))
@@ -58,7 +58,7 @@ def test_rows_that_were_written_in_another_order_are_held_in_the_same(data, copy
 def test_streamed_epochs_hold_every_row(data):
     held = load_rows(data, "train", ("click",))
     streamed = load_rows(data, "train", ("click",), memory_limit=0)
-    batches = list(training_batches(streamed, 200, seed=1, epochs=2))
+    batches = list(make_training_batches(streamed, 200, seed=1, epochs=2))
     assert len(batches) == 2 * streamed.steps(200)
     first, second = all_of(batches[:8]), all_of(batches[8:])
     assert not np.array_equal(first["numeric"], second["numeric"])
@@ -72,9 +72,9 @@ def test_streamed_epochs_hold_every_row(data):
 def test_labels_stand_in_the_order_of_the_tasks(data, memory_limit):
     every = load_rows(data, "test", data.spec.task_names, memory_limit)
     two = load_rows(data, "test", ("purchase", "like"), memory_limit)
-    labels = all_of(ordered_batches(two))[LABELS]
+    labels = all_of(make_ordered_batches(two))[LABELS]
     assert labels.shape == (400, 2)
-    np.testing.assert_array_equal(labels, all_of(ordered_batches(every))[LABELS][:, [3, 1]])
+    np.testing.assert_array_equal(labels, all_of(make_ordered_batches(every))[LABELS][:, [3, 1]])
     positives = {k: v["positives"] for k, v in data.splits["test"]["tasks"].items()}
     np.testing.assert_array_equal(labels.sum(0), [positives["purchase"], positives["like"]])
 

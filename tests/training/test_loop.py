@@ -14,8 +14,8 @@ from mptrec_tf.models.shapes import MPTRecShape
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.storage.directories import exclusive_lock
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import rows_in_memory
-from mptrec_tf.training.callbacks import EndEpoch, KeepBest, ProgressBar, StopInTime, Validate
+from mptrec_tf.training.batches import make_memory_rows
+from mptrec_tf.training.callbacks import EndEpoch, KeepBest, ProgressBar, StopEarly, Validate
 from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.run_context import RunContext
 
@@ -70,7 +70,9 @@ def pretrain(
     config = TrainingConfig(epochs=epochs, patience=patience, batch_size=32, seed=3)
     job = loop.Job(
         make_model=make_model,
-        best_of=lambda model: {"val_score_sum": list(model.backbone.named_weights().values())},
+        select_weights=lambda model: {
+            "val_score_sum": list(model.backbone.named_weights().values())
+        },
         train=train,
         validation=validation,
         tasks=tasks_of(shape),
@@ -154,7 +156,7 @@ def test_a_directory_that_cannot_be_written_is_named(train, validation, tmp_path
 def test_validation_rows_that_cannot_choose_an_epoch_are_named(train, validation, tmp_path):
     labels = validation.columns["labels"].numpy()
     weight = tf.constant(labels[:, 1])  # the negatives of the second task weigh nothing
-    weighed = rows_in_memory({**validation.columns, "weight": weight})
+    weighed = make_memory_rows({**validation.columns, "weight": weight})
     with pytest.raises(InputError, match="task 'b' has one class only in the validation rows"):
         pretrain(train, weighed, tmp_path)
 
@@ -182,7 +184,7 @@ def test_each_part_keeps_its_best_epoch_and_training_stops_when_none_has_patienc
         KeepBest([weight], patience=2, monitor=f"val_auc/{name}")
         for weight, name in zip(weights, "ab", strict=True)
     ]
-    stop = StopInTime(bests)
+    stop = StopEarly(bests)
     stop.set_model(keras.Model())
     stop.model.stop_training = False
     aucs = [(0.5, 0.5), (0.7, 0.4), (0.6, 0.8), (0.7, 0.7), (0.9, 0.7)]

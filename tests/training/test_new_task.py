@@ -15,11 +15,11 @@ from mptrec_tf.models.heads.kind import HeadKind
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import PromptedMPTRec
-from mptrec_tf.training.batches import load_rows, rows_in_memory
+from mptrec_tf.training.batches import load_rows, make_memory_rows
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
-from mptrec_tf.training.new_task import candidate_kinds, learn
+from mptrec_tf.training.new_task import choose_candidates, learn
 from mptrec_tf.training.prompt_tuning import tune
-from mptrec_tf.training.reference import compare, in_words
+from mptrec_tf.training.reference import compare, describe_comparison
 from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
@@ -138,7 +138,7 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(stored, data):
         (1901, ATTENTIONS),  # 99 negatives
     ):
         other.splits = {"train": {"rows": 2000, "tasks": {"share": {"positives": positives}}}}
-        assert candidate_kinds(stored.model, other, "share") == expected
+        assert choose_candidates(stored.model, other, "share") == expected
 
 
 def test_the_same_seed_gives_the_same_choice_bit_for_bit(
@@ -212,7 +212,7 @@ def test_one_positive_among_the_validation_rows(few_labels, stored, data, tmp_pa
     labels = np.zeros((400, 1), np.float32)
     labels[7] = 1
     columns = {k: v for k, v in rows["validation"].columns.items() if k != "row"}
-    one = rows_in_memory({**columns, "labels": tf.constant(labels)})
+    one = make_memory_rows({**columns, "labels": tf.constant(labels)})
     model = PromptedMPTRec(stored.model)
     encoded = tuple(encode_rows(model, part, "unused") for part in (rows["train"], one))
     chosen, candidates = learn(
@@ -241,7 +241,7 @@ def test_what_was_compared_is_said_in_words():
         {"task": "buy", "mptrec_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
     ]
     tasks = [BinaryTask(row["task"], row["task"], ("1",)) for row in compared]
-    assert in_words(compared, tasks) == [
+    assert describe_comparison(compared, tasks) == [
         "click: joint training would be better by 0.0031 of test AUC (standard error 0.0012)",
         "like: joint training would make no difference beyond noise "
         "(+0.0023 of test AUC, standard error 0.0012)",

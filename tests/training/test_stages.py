@@ -18,7 +18,7 @@ from mptrec_tf.models.shapes import MPTRecLosses
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.models.weights import named_weights
 from mptrec_tf.training import loop, representations
-from mptrec_tf.training.batches import load_rows, ordered_batches, rows_in_memory
+from mptrec_tf.training.batches import load_rows, make_memory_rows, make_ordered_batches
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.prompt_tuning import tune
@@ -96,7 +96,7 @@ def weighted_rows(data):
     weight = np.ones(1500, np.float32)
     weight[:700] = 0
     kept = {k: v for k, v in rows.columns.items() if k != "row"}
-    return rows_in_memory({**kept, WEIGHT: tf.constant(weight)})
+    return make_memory_rows({**kept, WEIGHT: tf.constant(weight)})
 
 
 def test_rows_without_weight_do_not_train(stored, weighted_rows):
@@ -117,7 +117,7 @@ def test_rows_without_weight_do_not_train(stored, weighted_rows):
 def test_weights_go_with_the_representations(stored, weighted_rows, tmp_path, memory_limit):
     model = PromptedMPTRec(stored.model)
     rows = encode_rows(model, weighted_rows, str(tmp_path), memory_limit)
-    weights = np.concatenate([batch[WEIGHT] for batch in ordered_batches(rows, 100)])
+    weights = np.concatenate([batch[WEIGHT] for batch in make_ordered_batches(rows, 100)])
     np.testing.assert_array_equal(weights, weighted_rows.columns[WEIGHT])
 
 
@@ -128,12 +128,12 @@ def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, mon
     assert not (tmp_path / "none").exists()
     assert held.columns[REPRESENTATIONS].shape == (1500, 7 * 4 + 3 + 3 * 8 + 2)
     monkeypatch.setattr(
-        representations, "ordered_batches", lambda rows: ordered_batches(rows, 400)
+        representations, "make_ordered_batches", lambda rows: make_ordered_batches(rows, 400)
     )  # four files
     on_disk = encode_rows(model, rows, str(tmp_path / "train"), memory_limit=0)
     assert (on_disk.columns, on_disk.count) == (None, 1500)
     assert len(os.listdir(tmp_path / "train")) == 4 * 3  # with ids and labels
-    batches = list(ordered_batches(on_disk, 128))
+    batches = list(make_ordered_batches(on_disk, 128))
     for name in (REPRESENTATIONS, LABELS):
         found = np.concatenate([batch[name] for batch in batches])
         np.testing.assert_allclose(found, held.columns[name], rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.data.packed import WEIGHT
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.training.batches import load_rows, rows_in_memory
+from mptrec_tf.training.batches import load_rows, make_memory_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
@@ -42,8 +42,8 @@ def test_rows_count_as_much_as_they_weigh(backbone, data):
     columns = {k: v for k, v in load_rows(data, "train", ("share",)).columns.items() if k != "row"}
     columns = {k: tf.repeat(v, 4, axis=0) for k, v in columns.items()}  # two batches
     none, all_of_it = np.zeros(4200, np.float32), np.ones(1800, np.float32)
-    weighted = rows_in_memory({**columns, WEIGHT: tf.constant(np.r_[none, all_of_it])})
-    alone = rows_in_memory({k: v[4200:] for k, v in columns.items()})
+    weighted = make_memory_rows({**columns, WEIGHT: tf.constant(np.r_[none, all_of_it])})
+    alone = make_memory_rows({k: v[4200:] for k, v in columns.items()})
     both = zip(
         compute_statistics(backbone, weighted), compute_statistics(backbone, alone), strict=True
     )
@@ -54,7 +54,7 @@ def test_rows_count_as_much_as_they_weigh(backbone, data):
 
 def test_rows_that_all_weigh_nothing_are_refused(backbone, data):
     columns = {k: v for k, v in load_rows(data, "train", ("share",)).columns.items() if k != "row"}
-    nothing = rows_in_memory({**columns, WEIGHT: tf.zeros(1500)})
+    nothing = make_memory_rows({**columns, WEIGHT: tf.zeros(1500)})
     with pytest.raises(InputError, match="all training rows weigh 0"):
         compute_statistics(backbone, nothing)
 

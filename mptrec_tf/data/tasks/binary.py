@@ -265,9 +265,9 @@ class BinaryTask(Task):
         self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
     ) -> tuple[float, float] | None:
         """Returns scale and shift of the logit that fit the labels (Platt scaling)."""
-        from mptrec_tf.evaluation.platt import scale_and_shift
+        from mptrec_tf.evaluation.platt import fit_scale_and_shift
 
-        return scale_and_shift(predictions, labels, weight)
+        return fit_scale_and_shift(predictions, labels, weight)
 
     def score(
         self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs, Layout
-from mptrec_tf.models.heads.kind import for_serving
-from mptrec_tf.models.heads.registry import HEADS, name_of
+from mptrec_tf.models.heads.kind import select_serving_fields
+from mptrec_tf.models.heads.registry import HEADS, find_kind_name
 from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
 
@@ -119,7 +119,7 @@ def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
     """
     groups: dict[tuple, dict[str, Head]] = {}
     for task, head in heads.items():
-        key = (name_of(head.config), for_serving(head.config))
+        key = (find_kind_name(head.config), select_serving_fields(head.config))
         groups.setdefault(key, {})[task] = head
     return [HEADS.get(kind).bank_class(group, prompts) for (kind, _), group in groups.items()]
 

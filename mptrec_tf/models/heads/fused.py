@@ -15,15 +15,15 @@ import tensorflow as tf
 
 from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank
-from mptrec_tf.layers.stable_ops import columns_by_vectors, in_whole_vectors, product_by_vectors
+from mptrec_tf.layers.stable_ops import apply_in_whole_vectors, multiply_columns, split_columns
 
 
-def exact(variable: tf.Variable) -> np.ndarray:
+def to_float64(variable: tf.Variable) -> np.ndarray:
     """The values of a variable, with more digits than they need: products are made of them."""
     return variable.numpy().astype(np.float64)
 
 
-def stacked(values: Iterable[np.ndarray], axis: int = 0) -> tf.Variable:
+def stack_variable(values: Iterable[np.ndarray], axis: int = 0) -> tf.Variable:
     """One variable of an array of each head."""
     return tf.Variable(np.stack(list(values), axis).astype(np.float32), trainable=False)
 
@@ -38,13 +38,13 @@ class Gates(tf.Module):
     def __init__(self, gates: Sequence[GateBank]):
         super().__init__()
         self._count = len(gates)
-        kernels = [exact(gate.kernel) for gate in gates]  # [D, 2]
+        kernels = [to_float64(gate.kernel) for gate in gates]  # [D, 2]
         differences = np.concatenate([k[:, :1] - k[:, 1:] for k in kernels], axis=1)
-        self._columns = stacked(columns_by_vectors(differences))
+        self._columns = stack_variable(split_columns(differences))
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Returns the weights [N, B] of the specific representations, for x [B, D]."""
-        return in_whole_vectors(tf.sigmoid, product_by_vectors(x, self._columns, self._count))
+        return apply_in_whole_vectors(tf.sigmoid, multiply_columns(x, self._columns, self._count))
 
 
 class Towers(tf.Module):
@@ -65,15 +65,15 @@ class Towers(tf.Module):
         lacking = list(first_biases)
         self._lows, self._kernels = [], []
         for layer in range(1, len(towers[0].kernels)):
-            kernels = [exact(tower.kernels[layer])[0] for tower in towers]
-            biases = [exact(tower.biases[layer])[0] for tower in towers]
-            self._lows.append(stacked(-b for b in lacking))
-            self._kernels.append(stacked(kernels))
+            kernels = [to_float64(tower.kernels[layer])[0] for tower in towers]
+            biases = [to_float64(tower.biases[layer])[0] for tower in towers]
+            self._lows.append(stack_variable(-b for b in lacking))
+            self._kernels.append(stack_variable(kernels))
             lacking = [
                 before @ kernel + bias
                 for before, kernel, bias in zip(lacking, kernels, biases, strict=True)
             ]
-        self._last = stacked(lacking)
+        self._last = stack_variable(lacking)
 
     def __call__(self, h: tf.Tensor) -> tf.Tensor:
         """Returns the logits [N, B] of first products h [N, B, units]."""

@@ -82,7 +82,7 @@ class HeadKind:
         return load(self.bank)
 
 
-def for_serving(shape: Any) -> tuple[tuple[str, Any], ...]:
+def select_serving_fields(shape: Any) -> tuple[tuple[str, Any], ...]:
     """Returns the fields of a shape that decide how a prediction is computed."""
     return tuple(
         (field.name, getattr(shape, field.name))

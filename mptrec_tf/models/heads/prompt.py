@@ -18,10 +18,10 @@ from mptrec_tf.keras import keras
 from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import EPSILON, InstanceQuery, TaskPrompts
-from mptrec_tf.layers.stable_ops import at_least_two, in_whole_vectors, mixtures, sum_in_order
+from mptrec_tf.layers.stable_ops import apply_in_whole_vectors, at_least_two, mix, sum_in_order
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.base import Head, HeadOutputs
-from mptrec_tf.models.heads.fused import Gates, Towers, exact, stacked
+from mptrec_tf.models.heads.fused import Gates, Towers, stack_variable, to_float64
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 
 
@@ -114,20 +114,22 @@ class PromptBank(tf.Module):
         self._old_tasks = len(prompts)
         p = prompts.astype(np.float64)
         self._gates = Gates([h.gate for h in made])
-        self._prompts = stacked(exact(h.prompt.prompts)[0] for h in made)
+        self._prompts = stack_variable(to_float64(h.prompt.prompts)[0] for h in made)
         if config.attention == "fixed":
             shifts = [np.zeros((len(p), 1)) for _ in made]
         elif config.attention == "task_similarity":
-            shifts = [p @ exact(h.prompt.prompts).T / config.tau for h in made]
+            shifts = [p @ to_float64(h.prompt.prompts).T / config.tau for h in made]
         else:
-            shifts = [p @ exact(h.query.shift)[:, None] / config.tau for h in made]
-            self._hidden = stacked(exact(h.query.hidden) for h in made)
+            shifts = [p @ to_float64(h.query.shift)[:, None] / config.tau for h in made]
+            self._hidden = stack_variable(to_float64(h.query.hidden) for h in made)
             products = [_second_product(h.query, p / config.tau) for h in made]
-            self._second = stacked(second for second, _ in products)
-            self._scores = stacked(scores for _, scores in products)
-        self._shift = stacked(shifts, axis=1)  # [K, N, 1]
-        self._kernel = stacked(exact(h.tower.kernels[0])[0] for h in made)
-        self._towers = Towers([h.tower for h in made], [exact(h.tower.biases[0])[0] for h in made])
+            self._second = stack_variable(second for second, _ in products)
+            self._scores = stack_variable(scores for _, scores in products)
+        self._shift = stack_variable(shifts, axis=1)  # [K, N, 1]
+        self._kernel = stack_variable(to_float64(h.tower.kernels[0])[0] for h in made)
+        self._towers = Towers(
+            [h.tower for h in made], [to_float64(h.tower.biases[0])[0] for h in made]
+        )
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
@@ -137,10 +139,10 @@ class PromptBank(tf.Module):
         else:
             scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
         # A softmax over the old tasks.
-        weights = in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
+        weights = apply_in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
         weights *= gate / sum_in_order(weights, self._old_tasks)
         # [B, N, H], where products by row do most of the work.
-        aware = mixtures(weights, inputs.specific) * self._prompts
+        aware = mix(weights, inputs.specific) * self._prompts
         shared = tf.transpose(1 - gate)[..., tf.newaxis] @ inputs.shared[0][:, tf.newaxis]
         first = tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
         return self._towers(first)[: len(self.tasks)]
@@ -151,7 +153,7 @@ class PromptBank(tf.Module):
         second = v @ self._second
         length = tf.raw_ops.EuclideanNorm(input=second, axis=2)
         plain = second[..., : self._scores.shape[1]] @ self._scores
-        scale = in_whole_vectors(tf.math.rsqrt, tf.square(length) + EPSILON)
+        scale = apply_in_whole_vectors(tf.math.rsqrt, tf.square(length) + EPSILON)
         return tf.transpose(plain, [2, 0, 1]) * scale + self._shift
 
 
@@ -169,9 +171,9 @@ def _second_product(query: InstanceQuery, prompts: np.ndarray) -> tuple[np.ndarr
       [H/2, H/2], whose products' lengths are the square roots of the variances, and [at most K, K],
       which makes the scores of those products' first dimensions.
     """
-    output = exact(query.output_kernel)
+    output = to_float64(query.output_kernel)
     centred = output - output.mean(axis=1, keepdims=True)
     basis, lengths = np.linalg.qr(centred.T)
-    rotation, scores = np.linalg.qr(basis.T @ (exact(query.scale) * prompts).T, "complete")
+    rotation, scores = np.linalg.qr(basis.T @ (to_float64(query.scale) * prompts).T, "complete")
     root = np.sqrt(output.shape[1])
     return lengths.T @ rotation / root, scores[: len(prompts)] * root

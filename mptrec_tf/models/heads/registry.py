@@ -22,11 +22,11 @@ __all__ = [
     "HEADS",
     "HeadKind",
     "IdRanges",
-    "candidates",
     "check_fits",
-    "fitting",
+    "find_kind_name",
+    "list_candidates",
+    "list_fitting",
     "make_head",
-    "name_of",
     "shape_from_plain",
     "shape_to_plain",
 ]
@@ -38,7 +38,7 @@ HEADS: Registry[HeadKind] = Registry(
 )
 
 
-def name_of(shape: Any) -> str:
+def find_kind_name(shape: Any) -> str:
     """Returns the name of a shape's kind: the first of those that have layer and bank in common.
 
     Raises:
@@ -56,12 +56,12 @@ def name_of(shape: Any) -> str:
 
 def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
     """Makes a head with fresh weights that fits a model of a layout."""
-    return HEADS.get(name_of(shape)).layer_class(shape, layout, name=name)
+    return HEADS.get(find_kind_name(shape)).layer_class(shape, layout, name=name)
 
 
 def shape_to_plain(shape: Any) -> dict[str, Any]:
     """The shape of a head as plain data, which `shape_from_plain` reads."""
-    return {"type": name_of(shape), **fields_to_plain(shape)}
+    return {"type": find_kind_name(shape), **fields_to_plain(shape)}
 
 
 def shape_from_plain(raw: Mapping[str, Any]) -> Any:
@@ -76,19 +76,19 @@ def shape_from_plain(raw: Mapping[str, Any]) -> Any:
     return fields_from_plain(kind.shape, {k: v for k, v in raw.items() if k != "type"})
 
 
-def fitting(offers: frozenset[str]) -> tuple[str, ...]:
+def list_fitting(offers: frozenset[str]) -> tuple[str, ...]:
     """Returns the names of the kinds that fit a model, see `ModelKind.offers`."""
     return tuple(name for name, kind in HEADS.all().items() if kind.fits(offers))
 
 
-def candidates(offers: frozenset[str], labels: int) -> tuple[str, ...]:
+def list_candidates(offers: frozenset[str], labels: int) -> tuple[str, ...]:
     """Returns the names of the kinds that "auto" tries.
 
     Args:
       offers: What heads can read of the model, see `ModelKind.offers`.
       labels: Training rows to learn from, see `Task.informative_rows`.
     """
-    tried = [name for name in fitting(offers) if HEADS.get(name).is_candidate(labels)]
+    tried = [name for name in list_fitting(offers) if HEADS.get(name).is_candidate(labels)]
     return tuple(name for name in tried if not HEADS.get(name).stand_in) or tuple(tried)
 
 
@@ -104,5 +104,5 @@ def check_fits(names: Sequence[str], offers: frozenset[str], model: str) -> None
             missing = " and ".join(sorted(kind.reads - offers))
             raise InputError(
                 f"head {name!r} reads {missing}, which model {model!r} does not have; "
-                f"give {AUTO} or one of {', '.join(fitting(offers))}."
+                f"give {AUTO} or one of {', '.join(list_fitting(offers))}."
             )

@@ -19,10 +19,10 @@ from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.stable_ops import at_least_two
-from mptrec_tf.layers.statistics import IdWeights, id_places
+from mptrec_tf.layers.statistics import IdWeights, locate_ids
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.base import Head, HeadOutputs
-from mptrec_tf.models.heads.fused import Gates, Towers, exact, stacked
+from mptrec_tf.models.heads.fused import Gates, Towers, stack_variable, to_float64
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
 
 
@@ -88,7 +88,7 @@ class ResidualHead(Head):
     def first_kernel(self) -> list[np.ndarray]:
         """The parts of the tower's first kernel that see the fusion, r and l^."""
         ends = np.cumsum([self.layout.width, self.config.expert_units])
-        return np.split(exact(self.tower.kernels[0])[0], ends)
+        return np.split(to_float64(self.tower.kernels[0])[0], ends)
 
 
 class ResidualBank(tf.Module):
@@ -114,25 +114,28 @@ class ResidualBank(tf.Module):
         made = at_least_two(list(heads.values()))
         self._id_ranges = made[0].config.id_ranges
         fusion, residual, logits = zip(*[h.first_kernel() for h in made], strict=True)  # T, R, L
-        prompt = [exact(h.prompt.prompts).T for h in made]
-        bias = [exact(h.expert.biases[0])[0] for h in made]  # a
+        prompt = [to_float64(h.prompt.prompts).T for h in made]
+        bias = [to_float64(h.expert.biases[0])[0] for h in made]  # a
         self._gates = Gates([h.gate for h in made])
-        self._expert = stacked(exact(h.expert.kernels[0])[0] for h in made)
-        self._low = stacked(-a for a in bias)
-        self._residual = stacked(residual)
-        self._specific = stacked(
+        self._expert = stack_variable(to_float64(h.expert.kernels[0])[0] for h in made)
+        self._low = stack_variable(-a for a in bias)
+        self._residual = stack_variable(residual)
+        self._specific = stack_variable(
             np.concatenate([p_n * of_z, of_l])
             for p_n, of_z, of_l in zip(prompt, fusion, logits, strict=True)
         )
-        self._shared = stacked(np.concatenate(both) for both in zip(fusion, logits, strict=True))
+        self._shared = stack_variable(
+            np.concatenate(both) for both in zip(fusion, logits, strict=True)
+        )
         # relu(h + a) R = max(h, -a) R + a R
         left_out = [
-            exact(h.tower.biases[0])[0] + a @ r
+            to_float64(h.tower.biases[0])[0] + a @ r
             for h, a, r in zip(made, bias, residual, strict=True)
         ]
         self._towers = Towers([h.tower for h in made], left_out)
         if self._id_ranges:
-            self._ids = stacked((exact(h.ids.id_weights) for h in made), axis=1)  # [V, N]
+            id_weights = [to_float64(h.ids.id_weights) for h in made]
+            self._ids = stack_variable(id_weights, axis=1)  # [V, N]
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
@@ -148,7 +151,7 @@ class ResidualBank(tf.Module):
 
     def _of_ids(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the sums [N, B] of the weights of ids [B, F]."""
-        places = id_places(ids, self._id_ranges)
+        places = locate_ids(ids, self._id_ranges)
         rows, count = tf.unstack(tf.shape(places))
         # A sum that makes no copy of what it adds.
         added = tf.raw_ops.SparseSegmentSumWithNumSegments(

@@ -22,7 +22,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import WARMUP, check_base_path, version_directories
+from mptrec_tf.export.versions import WARMUP, check_base_path, list_version_directories
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.request_error import invalid, not_found
@@ -185,7 +185,7 @@ class Models:
                 self._models[name] = _Model(config)
 
     async def _refresh_model(self, model: _Model) -> None:
-        paths = await self._in_thread(version_directories, model.config.base_path)
+        paths = await self._in_thread(list_version_directories, model.config.base_path)
         chosen = model.config.choose_versions(list(paths))
         if not chosen:
             model.problem = await self._in_thread(_explain_none, model.config, list(paths))

@@ -71,7 +71,7 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
     from mptrec_tf.artifacts.backbones import load_backbone
     from mptrec_tf.artifacts.task_packages import TaskPackage
     from mptrec_tf.export.serving_model import export
-    from mptrec_tf.export.version_parts import changed
+    from mptrec_tf.export.version_parts import apply_changes
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.keras import keras
     from mptrec_tf.models.heads.prompt_shape import PromptConfig
@@ -87,8 +87,8 @@ def prepare_versions(backbone_dir: str, folder: Path, block: Any, swaps: int) ->
 
     versions = [("first", [package("share", 1)])]
     versions += [(f"swapped in {n}", [package("share", 1 + n)]) for n in range(1, swaps + 1)]
-    versions.append(("task added", changed(versions[-1][1], add=[package("purchase", 100)])))
-    versions.append(("task removed", changed(versions[-1][1], remove=["share"])))
+    versions.append(("task added", apply_changes(versions[-1][1], add=[package("purchase", 100)])))
+    versions.append(("task removed", apply_changes(versions[-1][1], remove=["share"])))
     expected, names = {}, {}
     for name, packages in versions:
         path, number = export(backbone, packages, str(folder))

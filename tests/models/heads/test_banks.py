@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.layers.stable_ops import in_whole_vectors
+from mptrec_tf.layers.stable_ops import apply_in_whole_vectors
 from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
 from mptrec_tf.models.heads.base import Head, HeadOutputs, PlainBank, make_banks
 from mptrec_tf.models.heads.kind import HeadKind
@@ -60,7 +60,7 @@ def make_inputs(rows, layout=LAYOUT):
 @tf.function
 def predict(bank, inputs):
     """Probabilities by task, as binary tasks are served."""
-    probabilities = in_whole_vectors(tf.sigmoid, bank(inputs))
+    probabilities = apply_in_whole_vectors(tf.sigmoid, bank(inputs))
     return dict(zip(bank.tasks, tf.unstack(probabilities, num=len(bank.tasks)), strict=True))
 
 

@@ -4,13 +4,13 @@ import sys
 import pytest
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.heads.kind import HeadKind, for_serving
+from mptrec_tf.models.heads.kind import HeadKind, select_serving_fields
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.registry import (
     HEADS,
-    candidates,
     check_fits,
-    fitting,
+    list_candidates,
+    list_fitting,
     make_head,
     shape_from_plain,
     shape_to_plain,
@@ -63,14 +63,14 @@ def test_changes_that_a_shape_does_not_have_are_left_out():
     ],
 )
 def test_what_auto_tries(model, labels, expected):
-    assert candidates(MODELS.get(model).offers, labels) == expected
+    assert list_candidates(MODELS.get(model).offers, labels) == expected
 
 
 def test_the_tower_stands_in_where_labels_are_too_few_for_all_that_fit():
     offers = frozenset({"shared", "specific"})
-    assert fitting(offers) == (*RESIDUALS, "tower")
-    assert candidates(offers, FEW_LABELS) == RESIDUALS
-    assert candidates(offers, FEW_LABELS - 1) == ("tower",)
+    assert list_fitting(offers) == (*RESIDUALS, "tower")
+    assert list_candidates(offers, FEW_LABELS) == RESIDUALS
+    assert list_candidates(offers, FEW_LABELS - 1) == ("tower",)
 
 
 def test_a_head_that_does_not_fit_is_rejected():
@@ -85,9 +85,9 @@ def test_a_head_that_does_not_fit_is_rejected():
 
 def test_what_matters_in_training_alone_is_no_part_of_the_shape_for_serving():
     plain, trained = PromptConfig(), PromptConfig(kl_weight=1.0, tower_dropout=0.5, l2_dense=1.0)
-    assert for_serving(plain) == for_serving(trained)
-    assert for_serving(plain) != for_serving(PromptConfig(tau=2.0))
-    assert dict(for_serving(ResidualConfig())) == {
+    assert select_serving_fields(plain) == select_serving_fields(trained)
+    assert select_serving_fields(plain) != select_serving_fields(PromptConfig(tau=2.0))
+    assert dict(select_serving_fields(ResidualConfig())) == {
         "expert_units": 48,
         "tower_units": (64, 32),
         "id_ranges": (),
