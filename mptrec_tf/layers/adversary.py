@@ -1,4 +1,9 @@
-"""The adversary: a discriminator behind a gradient reversal, and the environments it guesses."""
+"""The adversary: a discriminator behind a gradient reversal, and the environments it predicts.
+
+It removes from the shared representation h_0 what tells the tasks apart. Bai et al.,
+*Efficient Multi-task Prompt Tuning for Recommendation*, TOIS 2025,
+https://arxiv.org/abs/2408.17214.
+"""
 
 import tensorflow as tf
 
@@ -6,7 +11,14 @@ from mptrec_tf.keras import keras
 
 
 def reverse_gradient(x: tf.Tensor, strength: tf.Tensor | float) -> tf.Tensor:
-    """Returns `x`; the gradient on its way back is multiplied by `-strength`."""
+    """Returns `x`, and multiplies its gradient by `-strength`.
+
+    Ganin and Lempitsky, *Unsupervised Domain Adaptation by Backpropagation*, ICML 2015.
+
+    Args:
+      x: Any tensor.
+      strength: A scalar, see `reversal_strength`.
+    """
 
     @tf.custom_gradient
     def reverse(x):
@@ -16,16 +28,27 @@ def reverse_gradient(x: tf.Tensor, strength: tf.Tensor | float) -> tf.Tensor:
 
 
 def reversal_strength(progress: tf.Tensor | float) -> tf.Tensor:
-    """2 / (1 + exp(-10 t)) - 1, with t in [0, 1] the share of all training steps done."""
+    """Returns 2 / (1 + exp(-10 t)) - 1, which rises from 0 to almost 1.
+
+    Args:
+      progress: t, the share of all training steps that is done, in [0, 1].
+    """
     return 2.0 / (1.0 + tf.exp(-10.0 * tf.cast(progress, tf.float32))) - 1.0
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class Discriminator(keras.layers.Layer):
-    """c = log softmax(D_env(reverse(h_0))): guesses a sample's environment from what is shared.
+    """Predicts a sample's environment from its shared representation.
+
+        c = log softmax(D_env(reverse(h_0)))
 
     Args:
       count: int. Number of environments, K.
+
+    Example:
+      >>> discriminator = Discriminator(count=2)
+      >>> discriminator(tf.zeros([64, 128]), strength=reversal_strength(0.5)).shape
+      TensorShape([64, 2])
     """
 
     def __init__(self, count: int, **kwargs):
@@ -33,7 +56,7 @@ class Discriminator(keras.layers.Layer):
         self.count = count
 
     def build(self, input_shape) -> None:
-        """Makes the linear map from [H] to [K]."""
+        """Creates the linear map from [H] to [K]."""
         self.kernel = self.add_weight("kernel", (input_shape[-1], self.count))
         self.bias = self.add_weight("bias", (self.count,), initializer="zeros")
         super().build(input_shape)
@@ -44,12 +67,14 @@ class Discriminator(keras.layers.Layer):
         return tf.nn.log_softmax(h @ self.kernel + self.bias)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"count": self.count}
 
 
 def assign_environments(losses: tf.Tensor, normalize: bool = False) -> tf.Tensor:
-    """Z = argmin_k of the losses: the task that each sample suits best.
+    """Returns each sample's environment: the task whose loss on it is smallest.
+
+        z = argmin_k loss_k
 
     Args:
       losses: [K, B]. Each task's loss on each sample.
@@ -58,6 +83,10 @@ def assign_environments(losses: tf.Tensor, normalize: bool = False) -> tf.Tensor
 
     Returns:
       [B] int32.
+
+    Example:
+      >>> assign_environments(tf.constant([[0.1, 0.9], [0.5, 0.2]])).numpy()
+      array([0, 1], dtype=int32)
     """
     if normalize:
         losses = tf.argsort(tf.argsort(losses, axis=1, stable=True), axis=1, stable=True)

@@ -1,4 +1,4 @@
-"""Many networks of one shape side by side: experts on one input, towers on an input each."""
+"""Banks of networks of one shape, computed together: experts and towers."""
 
 from collections.abc import Sequence
 
@@ -8,36 +8,36 @@ from mptrec_tf.keras import keras
 
 
 def dropout(x: tf.Tensor, rate: float, generator: tf.random.Generator) -> tf.Tensor:
-    """Dropout whose random state is a variable, so that a resumed run drops the same units."""
+    """Applies dropout. Its random state is a variable, so a resumed run drops the same units."""
     return tf.nn.experimental.stateless_dropout(x, rate, generator.make_seeds(1)[:, 0])
 
 
-# Kernels from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), and biases too.
+# Kernels and biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 FAN_IN_UNIFORM = "fan_in_uniform"
 
 
 def make_initializer(name: str) -> keras.initializers.Initializer:
-    """Returns the initialiser of a kernel: one of Keras's by name, or `FAN_IN_UNIFORM`."""
+    """Returns a kernel's initialiser: a Keras one by name, or `FAN_IN_UNIFORM`."""
     if name == FAN_IN_UNIFORM:
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     return keras.initializers.get(name)
 
 
 def _make_bank_initializer(name: str):
-    """Initialises [count, in, out] kernels one by one, as `count` Dense layers would be."""
+    """Returns an initialiser of [count, in, out] kernels, one by one like `count` Dense layers."""
     single = make_initializer(name)
 
     def initialize(shape, dtype=None, **kwargs):
         count, *one = shape
-        # A Keras initialiser returns the same values each time unless it is made anew.
-        fresh = [type(single).from_config(single.get_config()) for _ in range(count)]
-        return tf.stack([make(one, dtype=dtype) for make in fresh])
+        # A Keras initialiser returns the same values on every call, so each kernel needs its own.
+        initializers = [type(single).from_config(single.get_config()) for _ in range(count)]
+        return tf.stack([one_kernel(one, dtype=dtype) for one_kernel in initializers])
 
     return initialize
 
 
 class _Bank(keras.layers.Layer):
-    """What `ExpertBank` and `TowerBank` share: kernels, biases, dropout and L2."""
+    """Kernels, biases, dropout and L2 of `ExpertBank` and `TowerBank`."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Bank(keras.layers.Layer):
         return dropout(x, self.dropout, self.generator) if self.dropout and training else x
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {
             "count": self.count,
             "units": self.units,
@@ -104,7 +104,9 @@ class _Bank(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class ExpertBank(_Bank):
-    """Experts, all on the same input (or each on its own): h_e = relu(... relu(x W_e1 + b_e1) ...).
+    """Experts, all on the same input (or each on its own).
+
+        h_e = relu(... relu(x W_e1 + b_e1) ...)
 
     The first layer is one [D, count * units] product, the later ones one batched product each.
 
@@ -113,16 +115,22 @@ class ExpertBank(_Bank):
       units: Sequence of ints. Width of each layer; the last is H, the representations' width.
       dropout: float. After every layer, in training. Defaults to 0.
       l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
-      kernel_initializer: str. Keras's name of one, or `FAN_IN_UNIFORM`. Defaults to glorot_uniform.
+      kernel_initializer: str. A Keras initialiser's name, or `FAN_IN_UNIFORM`. Defaults to
+        glorot_uniform.
+
+    Example:
+      >>> experts = ExpertBank(count=3, units=(256, 128))
+      >>> experts(tf.zeros([64, 10])).shape
+      TensorShape([3, 64, 128])
     """
 
     def build(self, input_shape) -> None:
-        """Makes kernels [E, in, out] and biases [E, 1, out]."""
+        """Creates kernels [E, in, out] and biases [E, 1, out]."""
         self._add_products(input_shape[-1], self.units)
         super().build(input_shape)
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns the representations [E, B, H] of x [B, D], or of [E, B, D], one for each."""
+        """Returns representations [E, B, H] of x [B, D], or of [E, B, D], one input per expert."""
         self._add_l2()
         first = self.kernels[0]
         if x.shape.rank == 3:
@@ -146,8 +154,14 @@ class TowerBank(_Bank):
       units: Sequence of ints. Width of the hidden layers.
       dropout: float. After every hidden layer, in training. Defaults to 0.
       l2: float. Weight of `l2 / 2 * ||kernels||^2` in the layer's losses. Defaults to 0.
-      kernel_initializer: str. Keras's name of one, or `FAN_IN_UNIFORM`. Defaults to glorot_uniform.
-      input_dropout: bool. Whether to drop units of the input as well. Defaults to no.
+      kernel_initializer: str. A Keras initialiser's name, or `FAN_IN_UNIFORM`. Defaults to
+        glorot_uniform.
+      input_dropout: bool. Whether to drop units of the input as well. Defaults to False.
+
+    Example:
+      >>> towers = TowerBank(count=2, units=(64, 32))
+      >>> towers(tf.zeros([2, 64, 128])).shape
+      TensorShape([2, 64])
     """
 
     def __init__(self, *args, input_dropout: bool = False, **kwargs):
@@ -155,7 +169,7 @@ class TowerBank(_Bank):
         self.input_dropout = input_dropout
 
     def build(self, input_shape) -> None:
-        """Makes kernels [T, in, out] and biases [T, 1, out]."""
+        """Creates kernels [T, in, out] and biases [T, 1, out]."""
         self._add_products(input_shape[-1], (*self.units, 1))
         super().build(input_shape)
 
@@ -182,5 +196,5 @@ class TowerBank(_Bank):
         self.biases[-1].assign(scale * self.biases[-1] + shift)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"input_dropout": self.input_dropout}

@@ -1,4 +1,4 @@
-"""Choices that layers offer; imports no TensorFlow, as configurations and flags need them."""
+"""Choices that layers offer. Imports no TensorFlow, as configurations and flags read them."""
 
-# Whose norm an L2 term weighs, see `PackedEmbedding`.
+# What an L2 term takes the norm of, see `PackedEmbedding`.
 L2_OVER = ("table", "batch")

@@ -1,4 +1,4 @@
-"""One table for all categorical features: one gather instead of one per feature."""
+"""One embedding table for all categorical features: one gather instead of one per feature."""
 
 import tensorflow as tf
 
@@ -19,7 +19,12 @@ class PackedEmbedding(keras.layers.Layer):
       l2: float. Weight of `l2 / 2 * ||embeddings||^2` in the layer's losses. Defaults to 0.
       l2_over: str. "table": the norm of the whole table (the paper's), whose gradient is dense.
         "batch": of the rows that the batch reads, each once, and the gradient is sparse; for
-        tables too large to touch in every step. Both hold where l2 is 0, too.
+        tables too large to update in every step. It decides the gradient even where l2 is 0.
+
+    Example:
+      >>> embedding = PackedEmbedding(rows=1000, width=4)
+      >>> embedding(tf.constant([[3, 500], [7, 999]])).shape
+      TensorShape([2, 8])
     """
 
     def __init__(self, rows: int, width: int, l2: float = 0.0, l2_over: str = "table", **kwargs):
@@ -32,9 +37,9 @@ class PackedEmbedding(keras.layers.Layer):
         self.l2_over = l2_over
 
     def build(self, input_shape) -> None:
-        """Makes the table [rows, width]."""
-        # Chosen by the validation AUC of a new task: from smaller values, features that the old
-        # tasks need little stay too close to 0 to tell a new one anything.
+        """Creates the table [rows, width]."""
+        # Chosen by the validation AUC of a new task: with smaller values, features that the old
+        # tasks hardly need stay too close to 0 to help a new one.
         self.table = self.add_weight(
             "table", (self.rows, self.width), initializer=keras.initializers.RandomNormal(0.0, 0.1)
         )
@@ -49,14 +54,14 @@ class PackedEmbedding(keras.layers.Layer):
                 read = tf.gather(self.table, tf.unique(tf.reshape(ids, [-1])).y)
             self.add_loss(self.l2 * tf.nn.l2_loss(read))
         elif self.trainable and self.l2_over == "table":
-            # The norm's gradient is dense, and so is the sum with it. Where there is no norm, a
-            # product makes it dense: XLA is slow with a sparse one.
+            # With an L2 term the gradient is dense. Without one, a product makes it dense: XLA is
+            # slow with a sparse gradient.
             table = 1.0 * self.table
         embedded = tf.gather(table, ids)
         return tf.reshape(embedded, [-1, ids.shape[1] * self.width])
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {
             "rows": self.rows,
             "width": self.width,

@@ -1,4 +1,4 @@
-"""Fixed statistics of what a frozen backbone says, and weights of single ids."""
+"""Standardisation by fixed statistics of the training rows, and weights of single ids."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,22 @@ from mptrec_tf.keras import keras
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class Standardize(keras.layers.Layer):
-    """(v - mean) / deviation for each dimension, with statistics that are never trained.
+    """Standardises each dimension by statistics that are never trained.
 
-    A dimension whose deviation is below `least_deviation` says nothing and becomes 0.
+        (v - mean) / deviation
+
+    A dimension whose deviation is below `least_deviation` carries no information and becomes 0.
 
     Args:
       least_deviation: float.
-      limit: Optional float. Clips the result to [-limit, limit]. Defaults to none.
+      limit: Optional float. Clips the result to [-limit, limit]. Defaults to no limit.
+
+    Example:
+      >>> standardize = Standardize(least_deviation=1e-6, limit=5.0)
+      >>> standardize.build((None, 2))
+      >>> standardize.set_statistics(np.array([1.0, 7.0]), np.array([2.0, 0.0]))
+      >>> standardize(tf.constant([[3.0, 8.0]])).numpy()
+      array([[1., 0.]], dtype=float32)
     """
 
     def __init__(self, least_deviation: float, limit: float | None = None, **kwargs):
@@ -25,7 +34,7 @@ class Standardize(keras.layers.Layer):
         self.limit = limit
 
     def build(self, input_shape) -> None:
-        """Makes the mean and the scale; they leave values as they are."""
+        """Creates the mean (0) and the scale (1), which leave values unchanged."""
         shape = [1 if size is None else size for size in input_shape]
         self.mean = self.add_weight("mean", shape, initializer="zeros", trainable=False)
         self.scale = self.add_weight("scale", shape, initializer="ones", trainable=False)
@@ -33,11 +42,11 @@ class Standardize(keras.layers.Layer):
 
     @property
     def fixed_weights(self) -> list[tf.Variable]:
-        """What is stored with the trained weights and is not one of them."""
+        """The statistics, which are stored with the trained weights."""
         return [self.mean, self.scale]
 
     def set_statistics(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        """Takes the means and deviations of the training rows, in order of the dimensions."""
+        """Sets the means and deviations of the training rows, in the order of the dimensions."""
         known = deviation >= self.least_deviation
         scale = np.where(known, 1 / np.where(known, deviation, 1.0), 0.0)
         self.mean.assign(mean.reshape(self.mean.shape))
@@ -51,7 +60,7 @@ class Standardize(keras.layers.Layer):
         return tf.clip_by_value(standard, -self.limit, self.limit)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {
             "least_deviation": self.least_deviation,
             "limit": self.limit,
@@ -60,11 +69,16 @@ class Standardize(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class IdWeights(keras.layers.Layer):
-    """The sum of a weight for each of a row's ids, of those features that take part.
+    """The sum of the weights of a row's ids, over some of its features.
 
     Args:
-      ranges: (column, first id, number of ids) of each feature that takes part: where it stands
-        in a row's ids, and which ids it has.
+      ranges: (column, first id, number of ids) of each of these features: its column in a row's
+        ids, and the ids that it has.
+
+    Example:
+      >>> weights = IdWeights([(0, 0, 4), (2, 10, 3)])  # features 0 and 2, of 4 and 3 ids
+      >>> weights(tf.constant([[1, 5, 11]])).numpy()
+      array([0.], dtype=float32)
     """
 
     def __init__(self, ranges: Sequence[tuple[int, int, int]], **kwargs):
@@ -72,7 +86,7 @@ class IdWeights(keras.layers.Layer):
         self.ranges = tuple(map(tuple, ranges))
 
     def build(self, input_shape) -> None:
-        """Makes the weights [V], all 0."""
+        """Creates the weights [V], all 0."""
         sizes = [size for _, _, size in self.ranges]
         self.id_weights = self.add_weight("weights", (sum(sizes),), initializer="zeros")
         super().build(input_shape)
@@ -84,12 +98,15 @@ class IdWeights(keras.layers.Layer):
         return tf.reduce_sum(tf.gather(1.0 * self.id_weights, places), axis=1)
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {"ranges": self.ranges}
 
 
 def locate_ids(ids: tf.Tensor, ranges: Sequence[tuple[int, int, int]]) -> tf.Tensor:
-    """Where the weights of ids [B, F] stand, [B, features that take part]; see `IdWeights`."""
+    """Returns the positions of the weights of ids [B, F], [B, number of ranges].
+
+    See `IdWeights`.
+    """
     columns, firsts, sizes = np.array(ranges, np.int64).T
     shift = np.cumsum(sizes) - sizes - firsts
     return tf.gather(ids, columns, axis=1) + tf.constant(shift, ids.dtype)
