@@ -1,8 +1,8 @@
-"""What a model makes of a batch, what heads of new tasks read of it, and how both are stored.
+"""A model's representations of a batch, the inputs of new tasks' heads, and how both are stored.
 
-Existing tasks read `Encoded`; heads read `HeadInputs`, which adds what the existing tasks predict
-and all of it standardised. Stage 2 computes the costly part once for each row, and stores it side
-by side as `Layout` says:
+Existing tasks read `Encoded`. Heads read `HeadInputs`, which adds the existing tasks' logits and
+the standardised values. Stage 2 computes the expensive part once for each row, and stores it side
+by side in the order of `Layout`:
 
     | x [D] | shared [S * H] | specific [T * H] | logits [K] |
 """
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 
 class Encoded(NamedTuple):
-    """What a model makes of a batch.
+    """A model's representations of a batch.
 
     Attributes:
       x: [B, D]. Embedded and concatenated features.
@@ -31,7 +31,9 @@ class Encoded(NamedTuple):
 
 
 class Standardized(NamedTuple):
-    """What a model makes of a batch, standardised: 0 is the mean of its training rows.
+    """A model's representations and logits of a batch, standardised by its training rows.
+
+    0 is the mean of the training rows.
 
     Attributes:
       x: [B, D]. In [-5, 5].
@@ -47,16 +49,16 @@ class Standardized(NamedTuple):
 
 
 class HeadInputs(NamedTuple):
-    """What heads of new tasks read of a batch.
+    """The inputs of new tasks' heads, for a batch.
 
     Attributes:
-      x: [B, D]. As in `Encoded`, like the following three.
+      x: [B, D]. This and the next three are those of `Encoded`.
       ids: [B, F].
       shared: [S, B, H].
       specific: [T, B, H].
       prompts: [P, H]. The existing tasks' prompts; P is 0 for models that have none.
-      logits: [K, B]. What the existing tasks predict.
-      standard: All of it standardised by the statistics of the training rows.
+      logits: [K, B]. The existing tasks' logits.
+      standard: The same values, standardised by the statistics of the training rows.
     """
 
     x: tf.Tensor
@@ -69,7 +71,7 @@ class HeadInputs(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """One moment of what a model makes of rows, NumPy arrays.
+    """One moment (means or deviations) of a model's values over rows, as NumPy arrays.
 
     Attributes:
       x: [D].
@@ -85,7 +87,7 @@ class Moments(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Means and deviations of what a model makes of its training rows."""
+    """Means and deviations of a model's values over its training rows."""
 
     mean: Moments
     deviation: Moments
@@ -93,7 +95,7 @@ class Statistics(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How much of what a model makes of a row.
+    """The sizes of the values that a model computes for a row.
 
     Attributes:
       input_width: int. D.
@@ -113,31 +115,31 @@ class Layout:
 
     @property
     def sizes(self) -> list[int]:
-        """How many numbers of each part stand side by side."""
+        """How many numbers each part has in a stored row."""
         hidden = [self.shared * self.width, self.specific * self.width]
         return [self.input_width, *hidden, self.tasks]
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a stored row: float32 and ids of 8 bytes."""
+        """Bytes of a stored row: numbers of 4 bytes and ids of 8."""
         return 4 * sum(self.sizes) + 8 * self.ids
 
     def pack(self, encoded: Encoded, logits: tf.Tensor) -> tf.Tensor:
-        """Puts side by side [B, sum of sizes] what a model makes of a batch, and logits [K, B]."""
+        """Concatenates the representations of a batch and logits [K, B] to [B, sum of sizes]."""
         shared = tf.unstack(encoded.shared, num=self.shared)
         specific = tf.unstack(encoded.specific, num=self.specific)
         return tf.concat([encoded.x, *shared, *specific, tf.transpose(logits)], axis=1)
 
     def unpack(self, packed: tf.Tensor, ids: tf.Tensor) -> tuple[Encoded, tf.Tensor]:
-        """Takes apart what `pack` put together; returns the representations and logits [K, B]."""
+        """Splits what `pack` returned; returns the representations and the logits [K, B]."""
         hidden = self.shared + self.specific
         x, h, logits = tf.split(packed, [self.input_width, hidden * self.width, self.tasks], axis=1)
-        # Not -1 for the rows: there may be no representations.
+        # The number of rows cannot be -1, as there may be no representations.
         h = tf.reshape(h, [tf.shape(packed)[0], hidden, self.width])
         h = tf.transpose(h, [1, 0, 2])
         return Encoded(x, ids, h[: self.shared], h[self.shared :]), tf.transpose(logits)
 
     def moments(self, values: np.ndarray) -> Moments:
-        """Takes apart one moment [sum of sizes] of packed rows."""
+        """Splits one moment [sum of sizes] of packed rows into its parts."""
         x, shared, specific, logits = np.split(values, np.cumsum(self.sizes)[:-1])
         return Moments(x, shared.reshape(-1, self.width), specific.reshape(-1, self.width), logits)

@@ -1,4 +1,4 @@
-"""MPT-Rec's stage 1: shared and specific experts, and an adversary on what is shared.
+"""MPT-Rec's stage 1: shared and specific experts, and an adversary on the shared representation.
 
     h_0, h_1 .. h_K = experts(x)          shared and specific representations
     s_k = h_k * p_k                       task-aware (task prompts)
@@ -8,9 +8,9 @@
     loss = sum_k BCE(q_k, y_k) + gen_weight * sum_k BCE(g_k, y_k)
          + adversarial_weight * NLL(c, z) + L2 terms
 
-g_k is what task k's tower predicts from the shared representation alone, c the discriminator's
-guess of the environment z. Bai et al., *Efficient Multi-task Prompt Tuning for Recommendation*,
-TOIS 2025, https://arxiv.org/abs/2408.17214; the symbols are the paper's.
+g_k = sigmoid(T_k(h_0)) is the prediction of task k's tower from the shared representation alone, c
+the discriminator's prediction of the environment z. Bai et al., *Efficient Multi-task Prompt Tuning
+for Recommendation*, TOIS 2025, https://arxiv.org/abs/2408.17214; the symbols are the paper's.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ from mptrec_tf.models.weights import count_parameters
 
 
 class TaskOutputs(NamedTuple):
-    """What the pre-trained tasks make of a batch.
+    """The outputs of the pre-trained tasks for a batch.
 
     Attributes:
-      logits: [K, B]. Of q_k, the predictions.
-      shared_logits: [K, B]. Of g_k, each tower on h_0 alone.
+      logits: [K, B]. Logits of q_k, the predictions.
+      shared_logits: [K, B]. Logits of g_k, each tower on h_0 alone.
       gates: [K, B, 2]. Weights of (specific, shared).
     """
 
@@ -58,9 +58,11 @@ class MPTRec(MultiTaskModel):
       shape: The shape.
 
     Example:
+      >>> from mptrec_tf.data.features.base import InputShape
       >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
       >>> model = MPTRec(shape)
-      >>> logits = model({"categorical": tf.zeros([3, 5], tf.int64)})  # [3, 2]
+      >>> model({"categorical": tf.zeros([3, 5], tf.int64)}).shape  # logits [B, K]
+      TensorShape([3, 2])
     """
 
     kind = "mptrec"
@@ -86,7 +88,7 @@ class MPTRec(MultiTaskModel):
         return Encoded(x, ids, h[:1], h[1:])
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
-        """Returns what the pre-trained tasks make of the representations."""
+        """Returns the pre-trained tasks' outputs for the representations."""
         shared = tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
         gates = self.gates(encoded.x)
         aware = self.prompts(encoded.specific)
@@ -96,14 +98,14 @@ class MPTRec(MultiTaskModel):
             fused = aware
         else:
             fused = fuse(gates, aware, encoded.shared[0])
-        # One product serves both predictions of a tower.
+        # One product computes both predictions of a tower.
         logits, shared_logits = tf.split(
             self.towers(tf.concat([fused, shared], axis=1), training=training), 2, axis=1
         )
         return TaskOutputs(logits, shared_logits, gates)
 
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        """Rescales the towers so that each task's logit becomes `scale * logit + shift`."""
         self.towers.rescale(scale, shift)
 
     def prompts_of_tasks(self) -> tf.Tensor:
@@ -111,7 +113,7 @@ class MPTRec(MultiTaskModel):
         return tf.convert_to_tensor(self.prompts.prompts)
 
     def report(self, encoded: Encoded, outputs: TaskOutputs) -> dict[str, tf.Tensor]:
-        """Returns what shows whether the parts do their work.
+        """Returns values that show whether the gates and the adversary work.
 
         Returns:
           `gate` [B, K], the weight of the specific representation; `cosine` [B, K], between h_0
@@ -124,7 +126,7 @@ class MPTRec(MultiTaskModel):
         return {"gate": tf.transpose(outputs.gates[..., 0]), "cosine": tf.transpose(cosine)}
 
     def joint_parameters(self, new_tasks: int = 1) -> int:
-        """How many parameters stage 1 would train on the tasks and `new_tasks` more.
+        """Returns how many parameters stage 1 would train on the tasks and `new_tasks` more.
 
         Embeddings, experts, prompts, gates, towers and discriminator.
         """
@@ -139,15 +141,15 @@ class MPTRec(MultiTaskModel):
 
 
 class MPTRecTrainer(Trainer):
-    """MPT-Rec in pre-training.
+    """Pre-trains MPT-Rec: the tasks' losses, and the adversary's.
+
+    With periodic assignment batches hold `row` [B], each sample's number below `plan.rows`.
 
     Args:
       model: The model.
       tasks: Its tasks, in the order of its shape.
       losses: Weights of the losses. Defaults to the paper's.
-      plan: How long the training is planned to be: its steps set the schedule of the gradient
-        reversal. With periodic assignment batches hold `row` [B], each sample's number below
-        `plan.rows`.
+      plan: The planned length of the training, which sets the schedule of the gradient reversal.
     """
 
     def __init__(
@@ -182,13 +184,13 @@ class MPTRecTrainer(Trainer):
 
     @classmethod
     def explain_rows_in_memory(cls, losses: MPTRecLosses) -> str:
-        """Why a training with these losses needs its rows in memory; empty where it does not."""
+        """Explains why these losses need the rows in memory; empty if they do not."""
         if not cls._is_periodic(losses):
             return ""
-        return "periodic assignment keeps an environment for each; use --assignment=online"
+        return "periodic assignment stores an environment for each; use --assignment=online"
 
     def mean_names(self) -> list[str]:
-        """Names of what `compute_loss` takes the means of over an epoch, for the logs."""
+        """Returns the names of the means over an epoch that `compute_loss` updates."""
         names = [f"{kind}/{task}" for kind in ("loss", "shared_loss") for task in self.tasks]
         if self.loss_weights.adversarial_weight:
             names += ["discriminator/loss", "discriminator/accuracy"]
@@ -223,29 +225,29 @@ class MPTRecTrainer(Trainer):
 
     def _adversarial_loss(self, shared, losses, inputs, weight) -> tf.Tensor:
         progress = tf.minimum(tf.cast(self.steps_done, tf.float32) / self.plan.steps, 1.0)
-        guess = self.discriminator(shared, strength=reversal_strength(progress))
+        log_probabilities = self.discriminator(shared, strength=reversal_strength(progress))
         if self.loss_weights.assignment == "online":
             environment = assign_environments(losses, self.loss_weights.normalize_losses)
         else:
             environment = tf.gather(self.environments, inputs[ROW])
         truth = tf.one_hot(environment, len(self.tasks))
-        loss = mean_over_batch(-tf.reduce_sum(guess * truth, axis=1), weight)
-        right = tf.equal(tf.argmax(guess, axis=1, output_type=tf.int32), environment)
+        loss = mean_over_batch(-tf.reduce_sum(log_probabilities * truth, axis=1), weight)
+        predicted = tf.argmax(log_probabilities, axis=1, output_type=tf.int32)
         self._means["discriminator/loss"].update_state(loss)
-        self._means["discriminator/accuracy"].update_state(right)
+        self._means["discriminator/accuracy"].update_state(tf.equal(predicted, environment))
         self.record("environment", tf.reduce_mean(truth, axis=0))
         return loss
 
     @tf.function
     def sample_losses(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns the loss of q_k of each task on each sample, [K, B]."""
+        """Returns the loss of each prediction q_k on each sample, [K, B]."""
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs))
         return self.losses_of(outputs, inputs)
 
     def end_epoch(
         self, epoch: int, batches: Callable[[], Iterable[Mapping[str, tf.Tensor]]]
     ) -> None:
-        """Renews the environments of all training rows where the epoch ends a period.
+        """Updates the environments of all training rows every `cluster_every` epochs.
 
         Args:
           epoch: Its number, counted from 0.
@@ -253,10 +255,10 @@ class MPTRecTrainer(Trainer):
         """
         losses = self.loss_weights
         if self._is_periodic(losses) and (epoch + 1) % losses.cluster_every == 0:
-            self.renew_environments(tf.concat([self.sample_losses(b) for b in batches()], axis=1))
+            self.update_environments(tf.concat([self.sample_losses(b) for b in batches()], axis=1))
 
-    def renew_environments(self, losses: tf.Tensor) -> None:
-        """Assigns every training row's environment anew.
+    def update_environments(self, losses: tf.Tensor) -> None:
+        """Updates every training row's environment.
 
         Args:
           losses: [K, rows]. `sample_losses` of all training rows, in order of `row`.

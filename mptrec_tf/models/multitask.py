@@ -1,9 +1,9 @@
-"""What every multi-task model is: packed features to representations once, and its tasks on them.
+"""The interface of every multi-task model: packed features to representations, then to tasks.
 
-A kind of model is a subclass of `MultiTaskModel` that says how features become `Encoded` and how
-its own tasks read that; a shape (`shapes`), and where its loss is more than the sum of its tasks',
-a `Trainer`. Whatever else handles models (training, files, export, evaluation, heads of new tasks)
-knows this interface alone.
+A kind of model is a subclass of `MultiTaskModel`, which defines how features become `Encoded` and
+how its own tasks read that; a shape (`shapes`); and, where its loss is more than the sum of its
+tasks' losses, a `Trainer`. Everything else that handles models (training, files, export,
+evaluation, heads of new tasks) uses this interface alone.
 """
 
 import abc
@@ -21,31 +21,61 @@ from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.models.weights import collect_fixed_weights, count_parameters, named_weights
 from mptrec_tf.storage.plain import from_plain, to_plain
 
-# Standardised features and logits are cut there.
+# Standardised features and logits are clipped to [-LIMIT, LIMIT].
 LIMIT = 5.0
 
 
 class Logits(Protocol):
-    """What `predict_tasks` returns: at least this.
+    """The least that `predict_tasks` returns.
 
     Attributes:
-      logits: [K, B]. Each task's kind makes its prediction of them.
+      logits: [K, B]. Each task's kind turns them into its prediction.
     """
 
     logits: tf.Tensor
 
 
 class MultiTaskModel(keras.Model, abc.ABC):
-    """A model of several tasks; it also knows the statistics of its training rows.
+    """A model of several tasks, with the statistics of its training rows.
 
-    A subclass sets `kind`, its name in the registry; in `__init__` it calls this class's, makes its
+    A subclass sets `kind`, its name in the registry. Its `__init__` calls this one, creates its
     layers, and then calls `self.finish(shared, specific)`.
 
     `trainable` is the one toggle between pre-training and a frozen model.
 
     Args:
       shape: The shape.
-      tables: int. How many embeddings each id has.
+      tables: int. How many embeddings each id has. Defaults to 1.
+
+    Example:
+      A model whose towers read the features themselves, registered for `mptrec-pretrain`:
+
+          class Linear(MultiTaskModel):
+              kind = "linear"
+
+              def __init__(self, shape, **kwargs):
+                  super().__init__(shape, **kwargs)
+                  self.first = keras.layers.Dense(shape.width, name="first")
+                  self.last = TowerBank(len(shape.tasks), shape.tower_units, name="last")
+                  self.finish(shared=1, specific=0)
+
+              def encode(self, features, training=None):
+                  x, ids = self.embed(features)
+                  h = self.first(x)[tf.newaxis]
+                  return Encoded(x, ids, h, h[:0])
+
+              def predict_tasks(self, encoded, training=None):
+                  h = tf.repeat(encoded.shared, len(self.shape.tasks), axis=0)
+                  return TowerOutputs(self.last(h, training=training))
+
+              def rescale(self, scale, shift):
+                  self.last.rescale(scale, shift)
+
+              def joint_parameters(self, new_tasks=1):
+                  tower = count_parameters(self.last.weights) // len(self.shape.tasks)
+                  return count_parameters(self.parameters) + new_tasks * tower
+
+          MODELS.register("linear", ModelKind(Linear))
     """
 
     kind: ClassVar[str]
@@ -60,11 +90,11 @@ class MultiTaskModel(keras.Model, abc.ABC):
         layers = feature_layers(
             shape.inputs, Embedding(width, shape.l2_embedding, shape.l2_embedding_over)
         )
-        # By kind of feature; what goes into x as it is has no layer.
+        # By kind of feature. Numbers go into x unchanged, and have no layer.
         self.embeddings = {kind: layer for kind, layer in layers.items() if layer is not None}
 
     def finish(self, shared: int, specific: int) -> None:
-        """Makes what all models have once a model's own layers are there, and all weights.
+        """Creates the parts that all models share, and all weights, after a model's own layers.
 
         Args:
           shared: S, how many shared representations `encode` returns.
@@ -82,7 +112,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
         self.standard_shared.build((shared, None, shape.width))
         self.standard_specific.build((specific, None, shape.width))
         self.standard_logits.build((tasks, None))
-        # Made at once, so that weights can be listed and loaded before any data are seen.
+        # One call creates all weights, so that they can be listed and loaded before any data.
         signature = packed_signature(shape.inputs)
         self({kind: tf.zeros([1, n], dtype) for kind, (n, dtype) in signature.items()})
 
@@ -97,28 +127,28 @@ class MultiTaskModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> Logits:
-        """Returns what the model's own tasks make of the representations."""
+        """Returns the outputs of the model's own tasks for the representations."""
 
     @abc.abstractmethod
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Changes the weights so that each task's logit becomes `scale * logit + shift`, [K] each.
+        """Rescales the weights so that each task's logit becomes `scale * logit + shift`, [K] each.
 
-        Representations stay as they are.
+        Representations do not change.
         """
 
     @abc.abstractmethod
     def joint_parameters(self, new_tasks: int = 1) -> int:
-        """How many parameters would be trained on the tasks and `new_tasks` more from the start.
+        """Returns how many parameters joint training of the tasks and `new_tasks` more would train.
 
-        The measure that a new task's parameters are compared with.
+        A new task's parameters are compared with this.
         """
 
     def prompts_of_tasks(self) -> tf.Tensor:
-        """Returns the tasks' prompts [P, H]; none, where a model has no prompts."""
+        """Returns the tasks' prompts [P, H]; P is 0 for a model without prompts."""
         return tf.zeros([0, self.shape.width])
 
     def report(self, encoded: Encoded, outputs: Logits) -> dict[str, tf.Tensor]:
-        """Returns what is worth a look beside the predictions, [B, K] each by name; nothing here.
+        """Returns values to log beside the predictions, [B, K] each by name. Defaults to none.
 
         Args:
           encoded: What `encode` returned.
@@ -128,20 +158,20 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return {}
 
     def representations(self, encoded: Encoded) -> dict[str, tf.Tensor]:
-        """Returns what the signature `encode` serves.
+        """Returns the outputs of the serving signature `encode`.
 
         Returns:
           `x` [B, D]; where there are any, `shared` [B, H], or [B, S, H] if there are several, and
           `specific` [B, T, H].
         """
-        served = {"x": encoded.x}
+        outputs = {"x": encoded.x}
         if self.layout.shared == 1:
-            served["shared"] = encoded.shared[0]
+            outputs["shared"] = encoded.shared[0]
         elif self.layout.shared:
-            served["shared"] = tf.transpose(encoded.shared, [1, 0, 2])
+            outputs["shared"] = tf.transpose(encoded.shared, [1, 0, 2])
         if self.layout.specific:
-            served["specific"] = tf.transpose(encoded.specific, [1, 0, 2])
-        return served
+            outputs["specific"] = tf.transpose(encoded.specific, [1, 0, 2])
+        return outputs
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns x [B, D], the embedded features and the numbers, and all packed ids [B, F]."""
@@ -157,11 +187,11 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return x, tf.cast(tf.concat(ids, axis=1), tf.int64) if ids else none
 
     def head_inputs(self, encoded: Encoded, logits: tf.Tensor | None = None) -> HeadInputs:
-        """Returns what heads read of a batch.
+        """Returns the inputs of heads for a batch.
 
         Args:
           encoded: What `encode` returned.
-          logits: [K, B] of the model's own tasks, where they are known already.
+          logits: Optional [K, B] of the model's own tasks, where they were computed already.
         """
         if logits is None:
             logits = self.predict_tasks(encoded).logits
@@ -174,7 +204,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return HeadInputs(*encoded, self.prompts_of_tasks(), logits, standard)
 
     def set_statistics(self, statistics: Statistics) -> None:
-        """Takes the means and deviations of what the model makes of its training rows.
+        """Sets the means and deviations of the model's values over its training rows.
 
         They are weights that no optimizer changes, and part of the fingerprint.
         """
@@ -189,31 +219,31 @@ class MultiTaskModel(keras.Model, abc.ABC):
 
     @property
     def parameters(self) -> list[tf.Variable]:
-        """All that pre-training trains, frozen or not."""
+        """The weights that pre-training trains, frozen or not."""
         fixed = {id(weight) for weight in collect_fixed_weights(self)}
         return [weight for weight in self.weights if id(weight) not in fixed]
 
-    def count_other_parameters(self, banks: Sequence[keras.layers.Layer]) -> int:
-        """How many parameters there are beside those of some layers."""
-        banked = {id(weight) for bank in banks for weight in bank.weights}
-        return count_parameters([weight for weight in self.parameters if id(weight) not in banked])
+    def count_other_parameters(self, layers: Sequence[keras.layers.Layer]) -> int:
+        """Returns how many parameters the model has outside of some layers."""
+        excluded = {id(weight) for layer in layers for weight in layer.weights}
+        return count_parameters([w for w in self.parameters if id(w) not in excluded])
 
     def named_weights(self) -> dict[str, tf.Variable]:
-        """All weights under names that do not depend on how the model was made."""
+        """Returns all weights by names that do not depend on how the model was created."""
         return named_weights(self)
 
     def get_config(self) -> dict:
-        """The shape."""
+        """Returns the shape."""
         return {"shape": to_plain(self.shape)}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: Mapping | None = None) -> "MultiTaskModel":
-        """Makes a model of the shape that `get_config` returned."""
+        """Creates a model of the shape that `get_config` returned."""
         return cls(from_plain(cls.shape_type, config["shape"]))
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:
-    """The mean [B, H] of [n, B, H]; zeros for n = 0."""
+    """Returns the mean [B, H] of [n, B, H]; zeros for n = 0."""
     if values.shape[0] == 1:
         return values[0]
     return tf.reduce_mean(values, axis=0) if values.shape[0] else tf.reduce_sum(values, axis=0)

@@ -1,4 +1,8 @@
-"""Stage 2: a frozen backbone and any number of new tasks, each by a head of its own."""
+"""Stage 2: a frozen backbone and any number of new tasks, each with a head of its own.
+
+Bai et al., *Efficient Multi-task Prompt Tuning for Recommendation*, TOIS 2025,
+https://arxiv.org/abs/2408.17214.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +20,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.task_outputs import task_losses, task_predictions
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
 
-# What `encode_once` returns.
+# Keys of what `encode_once` returns.
 REPRESENTATIONS, IDS = "representations", "ids"
 
 
@@ -28,13 +32,24 @@ class NewTask(NamedTuple):
 
 
 class PromptedMPTRec(TrainedModel):
-    """A frozen backbone and the heads of new tasks, which know nothing of one another.
+    """A frozen backbone and the heads of new tasks, which are independent of one another.
 
-    Making one freezes the backbone: `backbone.trainable` is the toggle.
+    The constructor freezes the backbone: `backbone.trainable` is the toggle.
 
     Args:
       backbone: A pre-trained model.
-      new_tasks: Tasks with their heads, to begin with, by name. Defaults to none; see `add_task`.
+      new_tasks: Optional tasks with trained heads, by name. Others are added by `add_task`.
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.tasks.binary import BinaryTask
+      >>> from mptrec_tf.models.mptrec import MPTRec
+      >>> from mptrec_tf.models.shapes import MPTRecShape
+      >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
+      >>> model = PromptedMPTRec(MPTRec(shape))
+      >>> head = model.add_task(BinaryTask("share", "shares", above=0))
+      >>> model({"categorical": tf.zeros([3, 5], tf.int64)})["share"].shape
+      TensorShape([3])
     """
 
     def __init__(
@@ -57,16 +72,16 @@ class PromptedMPTRec(TrainedModel):
     def add_task(self, task: Task, config: Any | None = None, name: str | None = None) -> Head:
         """Adds a new task with fresh weights and returns its head.
 
-        The model has to be compiled anew before the next `fit`: an optimizer knows the weights
-        that it began with.
+        Compile the model again before the next `fit`: an optimizer tracks the weights that it was
+        built for.
 
         Args:
           task: The task.
           config: The shape of its head, of a kind in `HEADS`. Defaults to the paper's.
-          name: What it is called here. Defaults to the task's name.
+          name: Its name in this model. Defaults to the task's name.
 
         Raises:
-          InputError: if there is a task of this name already.
+          InputError: if the model has a task of this name already.
         """
         name = name or task.name
         config = config or HEADS.get("prompt").make_shape()
@@ -75,7 +90,7 @@ class PromptedMPTRec(TrainedModel):
         return head
 
     def remove_task(self, name: str) -> None:
-        """Removes a new task; every other task answers as before.
+        """Removes a new task; the predictions of every other task stay the same.
 
         Raises:
           InputError: if no new task has this name.
@@ -88,10 +103,10 @@ class PromptedMPTRec(TrainedModel):
         self._forget_traces()
 
     def attach(self, name: str, task: Task, head: Head) -> None:
-        """Adds a new task whose head is there already.
+        """Adds a new task with an existing head.
 
         Raises:
-          InputError: if there is a task of this name already.
+          InputError: if the model has a task of this name already.
         """
         if name in self.heads or name in self.backbone.shape.tasks:
             raise InputError(f"task {name!r} is there already; remove it first or rename this one.")
@@ -101,29 +116,29 @@ class PromptedMPTRec(TrainedModel):
         self._forget_traces()
 
     def _forget_traces(self) -> None:
-        # Keras would go on with the functions that it traced for the heads of before.
+        # Keras would reuse the functions that it traced for the previous heads.
         self.train_function = self.test_function = self.predict_function = None
 
     @property
     def losses(self) -> list[tf.Tensor]:
         """The L2 and KL terms of the heads.
 
-        Not the backbone's: a frozen layer that a step does not call still holds its loss from the
-        time when it was trained.
+        The backbone's are left out: a frozen layer that a step does not call still holds its loss
+        from pre-training.
         """
         return [loss for head in self.heads.values() for loss in head.losses]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The mean loss of every new task; Keras would keep those of tasks that were removed."""
+        """The mean loss of every new task; Keras would retain those of removed tasks."""
         return list(self._means.values())
 
     @tf.function(reduce_retracing=True)
     def encode_once(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns all that is costly of what heads read of packed features, for `encode`.
+        """Returns the expensive part of the heads' inputs for packed features, see `encode`.
 
         Returns:
-          `representations`, see `Layout`, and the ids [B, F] if there are any.
+          `representations`, see `Layout`, and `ids` [B, F] if there are any.
         """
         encoded = self.backbone.encode(features)
         logits = self.backbone.predict_tasks(encoded).logits
@@ -131,7 +146,7 @@ class PromptedMPTRec(TrainedModel):
         return {REPRESENTATIONS: self.backbone.layout.pack(encoded, logits), **ids}
 
     def encode(self, inputs: Mapping[str, tf.Tensor]) -> HeadInputs:
-        """Returns what heads read: of what `encode_once` returned, or of packed features."""
+        """Returns the heads' inputs, from what `encode_once` returned or from packed features."""
         if REPRESENTATIONS not in inputs:
             return self.backbone.head_inputs(self.backbone.encode(inputs))
         packed = inputs[REPRESENTATIONS]
@@ -183,7 +198,7 @@ class PromptedMPTRec(TrainedModel):
 
     @tf.function
     def _report(self, inputs, heads: tuple[Head, ...]) -> dict[str, tf.Tensor]:
-        # The heads are an argument so that other heads are traced anew.
+        # The heads are an argument so that other heads are traced again.
         encoded = self.encode(inputs)
         outputs = [head(encoded) for head in heads]
         predictions = [

@@ -1,4 +1,4 @@
-"""The models that can be pre-trained, by name: a line each."""
+"""The models that can be pre-trained, by name."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,12 +21,19 @@ class ModelKind:
     """A kind of model.
 
     Attributes:
-      model: The subclass of `MultiTaskModel`, or "module:name" of one that is imported, and
-        TensorFlow with it, when it is needed.
+      model: The subclass of `MultiTaskModel`, or its "module:name", which is imported (and
+        TensorFlow with it) when it is needed.
       shape: Dataclass of its shape, `ModelShape` or a subclass. Imports no TensorFlow.
-      losses: Dataclass of what weighs its losses. Imports no TensorFlow.
-      trainer: The subclass of `Trainer` that pre-trains it, or "module:name".
+      losses: Dataclass of its loss weights. Imports no TensorFlow.
+      trainer: The subclass of `Trainer` that pre-trains it, or its "module:name".
       offers: What heads of new tasks can read of it: "shared", "specific", "prompts".
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> kind = MODELS.get("shared_bottom")
+      >>> model = kind.make(kind.shape(("click",), (InputShape("categorical", 5, rows=1000),)))
+      >>> type(model).__name__
+      'SharedBottom'
     """
 
     model: "type[MultiTaskModel] | str"
@@ -41,19 +48,19 @@ class ModelKind:
         return load(self.model)
 
     def make(self, shape: ModelShape) -> "MultiTaskModel":
-        """Makes a model with fresh weights."""
+        """Creates a model with fresh weights."""
         return self.model_class(shape)
 
     def make_trainer(self, *args: Any) -> "Trainer":
-        """Makes what pre-trains a model; see `Trainer` for the arguments."""
+        """Creates the trainer of a model; see `Trainer` for the arguments."""
         return load(self.trainer)(*args)
 
     def explain_rows_in_memory(self, losses: Any) -> str:
-        """Why a training needs its rows in memory, see `Trainer`; empty where it does not."""
+        """Explains why these losses need the rows in memory, see `Trainer`; empty otherwise."""
         return load(self.trainer).explain_rows_in_memory(losses)
 
     def shape_from_plain(self, raw: Mapping[str, Any]) -> ModelShape:
-        """Reads what `to_plain` made of a shape."""
+        """Reads a shape that `to_plain` wrote."""
         return from_plain(self.shape, raw)
 
 

@@ -1,4 +1,4 @@
-"""The shapes of models, and how their losses are weighed: plain data.
+"""The shapes of models, and the weights of their losses: plain data.
 
 Imports no TensorFlow, as programs' flags take their defaults, choices and help from here.
 """
@@ -20,15 +20,20 @@ class ModelShape:
 
     Attributes:
       tasks: Names of the tasks to pre-train on, K of them.
-      inputs: What is known of the features of each kind, in the order of x.
+      inputs: The sizes of the features of each kind, in the order of x.
       embedding_width: int. d_e.
       expert_units: Layers of each expert; the last is H.
       tower_units: Hidden layers of each tower.
       expert_dropout: float. In [0, 1).
       tower_dropout: float. In [0, 1).
-      l2_embedding: float. Of the embeddings.
+      l2_embedding: float. L2 of the embeddings.
       l2_embedding_over: "table" or "batch", see `PackedEmbedding`.
-      l2_dense: float. Of the weights of experts and towers.
+      l2_dense: float. L2 of the weights of experts and towers.
+
+    Example:
+      >>> shape = ModelShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
+      >>> shape.width
+      128
     """
 
     tasks: tuple[str, ...]
@@ -59,12 +64,12 @@ class ModelShape:
         return self.expert_units[-1]
 
 
-# Fields of a shape that the tasks and the data decide.
+# Fields of a shape that follow from the tasks and the data.
 OF_DATA = ("tasks", "inputs")
 
 
 def select_free_fields(shape: ModelShape) -> dict[str, Any]:
-    """Returns the fields of a shape that do not follow from tasks and data, for another model's."""
+    """Returns the fields of a shape that do not follow from tasks and data."""
     return {
         field.name: getattr(shape, field.name)
         for field in dataclasses.fields(shape)
@@ -77,8 +82,8 @@ class MPTRecShape(ModelShape):
     """The shape of MPT-Rec's stage 1.
 
     Attributes:
-      fusion: What towers see: "full", or an ablation of the paper: "share_only" (f_k = h_0),
-        "specific_only" (f_k = s_k).
+      fusion: The towers' input f_k: "full" (a_k[0] s_k + a_k[1] h_0), or an ablation of the paper:
+        "share_only" (h_0), "specific_only" (s_k).
     """
 
     fusion: str = setting(
@@ -95,19 +100,20 @@ class MPTRecShape(ModelShape):
 
 @dataclasses.dataclass(frozen=True)
 class PlainLosses:
-    """The sum of the tasks' losses, with nothing to weigh."""
+    """The unweighted sum of the tasks' losses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MPTRecLosses:
-    """How stage 1 of MPT-Rec weighs its losses. The defaults are the paper's.
+    """The loss weights of MPT-Rec's stage 1, see `mptrec`. The defaults are the paper's.
 
     Attributes:
-      gen_weight: float. Of the losses of g_k, the predictions from what is shared.
-      adversarial_weight: float. Of the discriminator's loss; 0 is the ablation "no adversary".
-      assignment: "periodic": one environment per training row, renewed every `cluster_every`
+      gen_weight: float. Weight of the losses of g_k, the predictions from h_0 alone.
+      adversarial_weight: float. Weight of the discriminator's loss; 0 is the ablation "no
+        adversary".
+      assignment: "periodic": one environment per training row, updated every `cluster_every`
         epochs. "online": from the step's own losses; no state, for streams.
-      cluster_every: int. Epochs between renewals.
+      cluster_every: int. Epochs between updates.
       normalize_losses: bool. Rank each task's losses before they are compared.
     """
 

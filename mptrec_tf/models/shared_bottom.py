@@ -1,9 +1,10 @@
-"""Shared-Bottom: one expert that all tasks share, and a tower for each task.
+"""Shared-Bottom: one expert for all tasks, and a tower for each task.
 
     h_0 = expert(x)
     q_k = sigmoid(T_k(h_0))
 
-Caruana, *Multitask Learning*, Machine Learning 28, 1997.
+Caruana, *Multitask Learning*, Machine Learning 28, 1997,
+https://doi.org/10.1023/A:1007379606734.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from mptrec_tf.models.weights import count_parameters
 
 
 class TowerOutputs(NamedTuple):
-    """What towers make of a batch.
+    """The outputs of towers for a batch.
 
     Attributes:
       logits: [K, B].
@@ -36,7 +37,15 @@ class SharedBottom(MultiTaskModel):
     Heads of new tasks read x, the shared representation h_0, and the tasks' logits.
 
     Args:
-      shape: The shape; `expert_units` is the bottom's.
+      shape: The shape; `expert_units` are the layers of the bottom.
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> model = SharedBottom(
+      ...     ModelShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
+      ... )
+      >>> model({"categorical": tf.zeros([3, 5], tf.int64)}).shape  # logits [B, K]
+      TensorShape([3, 2])
     """
 
     kind = "shared_bottom"
@@ -62,17 +71,17 @@ class SharedBottom(MultiTaskModel):
         return Encoded(x, ids, h, h[:0])
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TowerOutputs:
-        """Returns what the towers make of h_0."""
+        """Returns the towers' outputs for h_0."""
         batch, width = tf.unstack(tf.shape(encoded.shared)[1:])
         shared = tf.broadcast_to(encoded.shared, [len(self.shape.tasks), batch, width])
         return TowerOutputs(self.towers(shared, training=training))
 
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        """Rescales the towers so that each task's logit becomes `scale * logit + shift`."""
         self.towers.rescale(scale, shift)
 
     def joint_parameters(self, new_tasks: int = 1) -> int:
-        """How many parameters would be trained on the tasks and `new_tasks` more."""
+        """Returns how many parameters the tasks and `new_tasks` more would train together."""
         existing = len(self.shape.tasks)
         tower = count_parameters(self.towers.weights) // existing
         return self.count_other_parameters([self.towers]) + (existing + new_tasks) * tower

@@ -1,10 +1,10 @@
-"""Single: a network of its own for each task, from its embeddings to its tower.
+"""Single: a separate network for each task, from its embeddings to its tower.
 
     x_k = [embedding_k(ids), numbers]
     h_k = expert_k(x_k)
     q_k = sigmoid(T_k(h_k))
 
-What a model of several tasks has to be better than.
+The baseline that a multi-task model has to beat.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,19 @@ from mptrec_tf.models.shared_bottom import TowerOutputs
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class Single(MultiTaskModel):
-    """Embedding, expert and tower of each task; nothing is shared.
+    """An embedding, an expert and a tower for each task; nothing is shared.
 
     Heads of new tasks read the embeddings of all tasks (x), the specific representations h_1 ..
     h_K, and the tasks' logits.
 
     Args:
-      shape: The shape; widths are those of each task's own network.
+      shape: The shape; widths are those of each task's network.
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> model = Single(ModelShape(("click", "like"), (InputShape("categorical", 5, rows=1000),)))
+      >>> model({"categorical": tf.zeros([3, 5], tf.int64)}).shape  # logits [B, K]
+      TensorShape([3, 2])
     """
 
     kind = "single"
@@ -46,13 +52,13 @@ class Single(MultiTaskModel):
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features: h_1 .. h_K, one for each task."""
         x, ids = self.embed(features)
-        h = self.experts(self._by_task(x), training=training)
+        h = self.experts(self._split_by_task(x), training=training)
         return Encoded(x, ids, h[:0], h)
 
-    def _by_task(self, x: tf.Tensor) -> tf.Tensor:
-        """Takes apart x [B, D] into what each task's network reads, [K, B, .].
+    def _split_by_task(self, x: tf.Tensor) -> tf.Tensor:
+        """Splits x [B, D] into the inputs of each task's network, [K, B, .].
 
-        Each id's embeddings for all tasks stand side by side; numbers are every task's.
+        In x, each id's embeddings for all tasks are adjacent; every task reads all numbers.
         """
         tasks, width = len(self.shape.tasks), self.shape.embedding_width
         parts = []
@@ -66,14 +72,14 @@ class Single(MultiTaskModel):
         return tf.concat(parts, axis=2)
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TowerOutputs:
-        """Returns what each task's tower makes of its own representation."""
+        """Returns each tower's outputs for its own task's representation."""
         return TowerOutputs(self.towers(encoded.specific, training=training))
 
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Changes the towers so that each task's logit becomes `scale * logit + shift`."""
+        """Rescales the towers so that each task's logit becomes `scale * logit + shift`."""
         self.towers.rescale(scale, shift)
 
     def joint_parameters(self, new_tasks: int = 1) -> int:
-        """How many parameters would be trained on the tasks and `new_tasks` more."""
+        """Returns how many parameters the tasks and `new_tasks` more would train together."""
         existing = len(self.shape.tasks)
         return self.count_other_parameters([]) // existing * (existing + new_tasks)

@@ -1,4 +1,4 @@
-"""Losses and predictions of tasks, from their logits: those of each kind at once."""
+"""Losses and predictions of tasks from their logits, computed together for each kind of task."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
 
 
 def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
-    """Returns what tasks predict, in the shape of the logits.
+    """Returns the tasks' predictions, in the shape of the logits.
 
     Args:
       tasks: K tasks, of one kind or of several.
@@ -47,7 +47,7 @@ def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:
 
 
 def _group_by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
-    """Places of the tasks of each kind."""
+    """Returns the positions of the tasks of each kind."""
     groups: dict[type[Task], list[int]] = {}
     for place, task in enumerate(tasks):
         groups.setdefault(type(task), []).append(place)
@@ -55,6 +55,6 @@ def _group_by_kind(tasks: Sequence[Task]) -> dict[type[Task], list[int]]:
 
 
 def _restore_order(parts: Sequence[tf.Tensor], places: Sequence[list[int]]) -> tf.Tensor:
-    """Puts rows of parts back where they came from."""
+    """Concatenates parts and restores the order of the tasks."""
     order = [place for part in places for place in part]
     return tf.gather(tf.concat(parts, axis=0), [order.index(i) for i in range(len(order))])

@@ -1,8 +1,8 @@
-"""Pre-training: a model of several tasks and its loss, as Keras's `fit` takes it.
+"""Pre-training: a multi-task model and its loss, for Keras's `fit`.
 
     loss = sum_k mean over the batch of the loss of task k + L2 terms
 
-`Trainer` is that; a kind of model whose loss is more than the sum has a trainer of its own.
+A kind of model whose loss is more than this sum has a subclass of `Trainer`.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from mptrec_tf.models.task_outputs import task_losses, task_predictions
 
 
 def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    """The mean over the last axis, weighted by `weight` [B] where it is given."""
+    """Returns the mean over the last axis, weighted by `weight` [B] where it is given."""
     if weight is None:
         return tf.reduce_mean(values, axis=-1)
     total = tf.reduce_sum(values * weight, axis=-1)
@@ -30,11 +30,11 @@ def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How long a training is planned to be.
+    """The planned length of a training.
 
     Attributes:
-      steps: int. All planned steps.
-      rows: int. How many training rows there are.
+      steps: int. Planned steps of all epochs.
+      rows: int. Number of training rows.
     """
 
     steps: int
@@ -47,10 +47,10 @@ class Plan:
 
 
 class TrainedModel(tfrs.Model):
-    """What the training loop trains.
+    """The interface that the training loop trains.
 
     Attributes:
-      fixed_shapes: bool. Whether XLA can compile a step: whether it knows all shapes.
+      fixed_shapes: bool. Whether all shapes of a step are static, so that XLA can compile it.
     """
 
     fixed_shapes = True
@@ -62,7 +62,7 @@ class TrainedModel(tfrs.Model):
     def end_epoch(
         self, epoch: int, batches: Callable[[], Iterable[Mapping[str, tf.Tensor]]]
     ) -> None:
-        """Does what is due after an epoch; nothing, in most models.
+        """Updates the model's own state after an epoch; most models have none.
 
         Args:
           epoch: Its number, counted from 0.
@@ -71,13 +71,24 @@ class TrainedModel(tfrs.Model):
 
 
 class Trainer(TrainedModel):
-    """A model in pre-training.
+    """Pre-trains a model on the sum of its tasks' losses.
 
     Args:
       model: The model.
       tasks: Its tasks, in the order of its shape.
-      losses: How the losses are weighed.
-      plan: How long the training is planned to be.
+      losses: Weights of the losses, of the class that the model's kind names.
+      plan: The planned length of the training.
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.tasks.binary import BinaryTask
+      >>> from mptrec_tf.models.shapes import ModelShape
+      >>> from mptrec_tf.models.shared_bottom import SharedBottom
+      >>> shape = ModelShape(("click",), (InputShape("categorical", 5, rows=1000),))
+      >>> trainer = Trainer(SharedBottom(shape), [BinaryTask("click", "clicks", above=0)])
+      >>> trainer.compile(optimizer="adam")
+      >>> batch = {"categorical": tf.zeros([3, 5], tf.int64), "labels": tf.ones([3, 1])}
+      >>> history = trainer.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
     """
 
     def __init__(
@@ -98,18 +109,18 @@ class Trainer(TrainedModel):
             )
         self.loss_weights = losses or PlainLosses()
         self.plan = plan
-        # XLA needs to know how many rows of the table a step touches.
+        # XLA needs to know how many rows of the table a step updates.
         self.fixed_shapes = model.shape.l2_embedding_over == "table"
         self._means = {name: keras.metrics.Mean(name) for name in self.mean_names()}
 
     @classmethod
     def explain_rows_in_memory(cls, losses: Any) -> str:
-        """Why a training with these losses needs its rows in memory; empty where it does not."""
+        """Explains why these losses need the rows in memory; empty if they do not."""
         del losses
         return ""
 
     def mean_names(self) -> list[str]:
-        """Names of what `compute_loss` takes the means of over an epoch, for the logs."""
+        """Returns the names of the means over an epoch that `compute_loss` updates."""
         return [f"loss/{task}" for task in self.tasks]
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
@@ -133,14 +144,14 @@ class Trainer(TrainedModel):
         """Returns the loss of each task on each sample, [K, B]."""
         return task_losses(self.task_kinds, outputs.logits, inputs[LABELS])
 
-    def record(self, what: str, values: tf.Tensor) -> None:
-        """Adds a batch's values [K] to the means that are logged as `<what>/<task>`."""
+    def record(self, name: str, values: tf.Tensor) -> None:
+        """Adds a batch's values [K] to the means that are logged as `<name>/<task>`."""
         for i, task in enumerate(self.tasks):
-            self._means[f"{what}/{task}"].update_state(values[i])
+            self._means[f"{name}/{task}"].update_state(values[i])
 
     @tf.function
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns `prediction` [B, K] of a batch, and what the model reports of it."""
+        """Returns `prediction` [B, K] of a batch, and the values of the model's own `report`."""
         encoded = self.backbone.encode(inputs)
         outputs = self.backbone.predict_tasks(encoded)
         predictions = tf.transpose(task_predictions(self.task_kinds, outputs.logits))

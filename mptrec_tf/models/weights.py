@@ -1,4 +1,4 @@
-"""The weights of models: their names, how many numbers they hold, and which are never trained."""
+"""The weights of models: their names, their number, and which are never trained."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from mptrec_tf.keras import keras
 
 
 def count_parameters(weights: Sequence[tf.Variable]) -> int:
-    """How many numbers some variables hold."""
+    """Returns how many numbers some variables hold."""
     return sum(int(tf.size(w)) for w in weights)
 
 
 def collect_fixed_weights(module: tf.Module) -> list[tf.Variable]:
-    """What is stored with a model's trained weights and is none of them: its statistics."""
+    """Returns the weights that are stored but never trained: a model's statistics."""
     return [weight for layer in module.submodules for weight in getattr(layer, "fixed_weights", ())]
 
 
 def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
-    """Weights of a model of single-level layers, as "layer/weight" in order.
+    """Returns the weights of a model of single-level layers, as "layer/weight", sorted by name.
 
     Raises:
-      ValueError: if two weights have one name.
+      ValueError: if two weights have the same name.
     """
     named = {}
     for layer in module.submodules:
@@ -35,9 +35,17 @@ def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
 
 
 def print_trainable_parameters(model: keras.Model) -> str:
-    """Prints and returns what trains, in one line: trainable, all, and the share.
+    """Prints and returns in one line how many parameters train, of how many, and their share.
 
     Metrics, step counters, environments and statistics are state, not parameters.
+
+    Example:
+      >>> layer = keras.layers.Dense(2)
+      >>> model = keras.Sequential([layer, keras.layers.Dense(1)])
+      >>> model.build((None, 3))
+      >>> layer.trainable = False
+      >>> line = print_trainable_parameters(model)
+      trainable params: 3 || all params: 11 || trainable%: 27.27
     """
     state = {id(v) for metric in model.metrics for v in metric.variables}
     state |= {id(v) for v in collect_fixed_weights(model)}

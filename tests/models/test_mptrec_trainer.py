@@ -254,7 +254,7 @@ def test_renewed_environments_by_hand(backbone, normalize, expected):
     model = make(backbone(tasks=["click", "buy"]), normalize_losses=normalize)
     # Ranks of click: 3 0 5 2 1 4; of buy: 2 3 0 1 5 4 (and equal ranks go to the first task).
     losses = [[0.60, 0.20, 0.80, 0.50, 0.40, 0.70], [0.04, 0.05, 0.01, 0.03, 3.00, 0.06]]
-    model.renew_environments(tf.constant(losses))
+    model.update_environments(tf.constant(losses))
     np.testing.assert_array_equal(model.environments, expected)
 
 
@@ -264,7 +264,7 @@ def test_environments_are_renewed_from_the_losses_of_all_rows(backbone, batch, p
     losses = tf.concat([model.sample_losses(part) for part in parts], axis=1)
     expected = plain_bce(plain(model.backbone, inputs).logits, inputs["labels"].T)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    model.renew_environments(losses)
+    model.update_environments(losses)
     np.testing.assert_array_equal(model.environments, expected.argmin(axis=0))
 
 

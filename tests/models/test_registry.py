@@ -67,7 +67,7 @@ def test_a_shape_is_read_from_plain_data(shape, name):
 def test_why_rows_are_needed_in_memory():
     mptrec = MODELS.get("mptrec")
     assert mptrec.explain_rows_in_memory(MPTRecLosses()) == (
-        "periodic assignment keeps an environment for each; use --assignment=online"
+        "periodic assignment stores an environment for each; use --assignment=online"
     )
     assert mptrec.explain_rows_in_memory(MPTRecLosses(assignment="online")) == ""
     assert mptrec.explain_rows_in_memory(MPTRecLosses(adversarial_weight=0.0)) == ""
