@@ -44,7 +44,7 @@ class StoredBackbone:
     """A backbone that was loaded.
 
     Attributes:
-      directory: str. Where it is.
+      directory: str. Its directory.
       model: The model with its weights.
       spec: Spec of the data that it was pre-trained on.
       fingerprint: str. Names the weights and the preprocessing graph.
@@ -68,10 +68,10 @@ class StoredBackbone:
         return transform_directory(self.directory)
 
     def check_fits(self, data: TrainingData) -> None:
-        """Rejects data that were prepared in another way than the backbone's.
+        """Rejects data that were prepared differently from the backbone's.
 
         Raises:
-          InputError: naming what differs and what to do.
+          InputError: naming the difference and what to do.
         """
         check_same_features(
             data.spec, self.spec, f"data {data.directory}", f"backbone {self.directory}"
@@ -91,7 +91,15 @@ def save_backbone(
     transform_dir: str,
     training: Mapping[str, Any],
 ) -> str:
-    """Writes a backbone into an existing directory; returns its fingerprint."""
+    """Writes a backbone into an existing directory; returns its fingerprint.
+
+    Args:
+      directory: Where to write.
+      model: The pre-trained model.
+      spec: Spec of the data that it was pre-trained on.
+      transform_dir: Directory of the preprocessing graph.
+      training: Settings and results of the training.
+    """
     weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
     save_arrays(os.path.join(directory, _WEIGHTS), weights)
     return save_without_weights(directory, model, spec, transform_dir, training)
@@ -104,7 +112,7 @@ def save_without_weights(
     transform_dir: str,
     training: Mapping[str, Any],
 ) -> str:
-    """What `save_backbone` does, for a directory whose weights are kept elsewhere."""
+    """Does what `save_backbone` does, without the weights, which are stored elsewhere."""
     fingerprint = _compute_fingerprint(model, transform_dir, spec)
     copy_directory(transform_dir, transform_directory(directory))
     description = {
@@ -137,14 +145,14 @@ def save_trained_backbone(
     result: Training,
     work: str,
 ) -> StoredBackbone:
-    """Writes what a finished pre-training made to a new directory, and removes its state.
+    """Writes a pre-trained model to a new directory, and removes the training's state.
 
     Args:
-      directory: New directory for the backbone; it appears when it is whole.
+      directory: New directory for the backbone; it appears when it is complete.
       model: The pre-trained model.
-      data: What it was trained on.
+      data: The data that it was trained on.
       training: Settings of the training.
-      result: What the training did.
+      result: Results of the training.
       work: Directory of the training's state.
 
     Raises:
@@ -153,29 +161,29 @@ def save_trained_backbone(
     if fingerprint_transform(data.transform_dir) != result.settings["preprocessing"]:
         raise InputError(
             f"the preprocessing graph in {data.transform_dir} changed during the training; put the "
-            "data back as they were and start again with the same flags: nothing is trained anew."
+            "data back as they were and start again with the same flags: no epoch is repeated."
         )
-    with save_run(directory, work) as aside:
+    with save_run(directory, work) as staging:
         description = {**training, **make_training_record(data, result)}
-        save_backbone(aside, model, data.spec, data.transform_dir, description)
+        save_backbone(staging, model, data.spec, data.transform_dir, description)
     return load_backbone(directory)
 
 
 @contextlib.contextmanager
 def save_run(directory: str, work: str) -> Iterator[str]:
-    """Yields a directory that becomes `directory`, logs included; then removes the run's state.
+    """Yields a staging directory that becomes `directory`, with the run's logs; removes its state.
 
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with create_directory(directory) as aside:
-        yield aside
-        copy_directory(os.path.join(work, LOGS), os.path.join(aside, LOGS))
+    with create_directory(directory) as staging:
+        yield staging
+        copy_directory(os.path.join(work, LOGS), os.path.join(staging, LOGS))
     tf.io.gfile.rmtree(work)
 
 
 def make_training_record(data: TrainingData, result: Training) -> dict[str, Any]:
-    """What is kept of a training: data, best epoch, history."""
+    """Returns the record to save of a training: data, best epoch, history."""
     return {
         "data": {"name": data.spec.name, "splits": data.splits},
         "best_epoch": result.best_epoch,
@@ -191,11 +199,15 @@ def load_backbone(
     """Reads a backbone and checks its fingerprint.
 
     Args:
-      directory: What `save_backbone` wrote, or `save_without_weights`.
-      restore: Gives a backbone its weights, where these are kept elsewhere.
+      directory: A directory that `save_backbone` or `save_without_weights` wrote.
+      restore: Restores a model's weights, if these are stored elsewhere.
 
     Raises:
-      InputError: if the directory does not hold a backbone, or what it holds was changed.
+      InputError: if the directory does not hold a backbone, or its content was changed.
+
+    Example:
+          backbone = load_backbone("BACKBONE")
+          model = PromptedMPTRec(backbone.model)  # frozen
     """
     directory = directory.rstrip("/")
     described = describe_backbone(directory)
@@ -206,35 +218,35 @@ def load_backbone(
         assign_weights(model.named_weights(), weights, directory)
     else:
         restore(model)
-    found = _compute_fingerprint(model, transform_directory(directory), spec)
-    if found != expected:
+    actual = _compute_fingerprint(model, transform_directory(directory), spec)
+    if actual != expected:
         raise InputError(
-            f"backbone {directory} was changed since it was written: its fingerprint is {found}, "
+            f"backbone {directory} was changed since it was written: its fingerprint is {actual}, "
             f"it should be {expected}; use an untouched copy."
         )
-    return StoredBackbone(directory, model, spec, found, described.training)
+    return StoredBackbone(directory, model, spec, actual, described.training)
 
 
 def assign_weights(
     variables: Mapping[str, tf.Variable], values: Mapping[str, np.ndarray], where: str
 ) -> None:
-    """Gives variables the stored values of the same names.
+    """Assigns the stored values of the same names to variables.
 
     Raises:
-      InputError: if names, shapes or kinds of numbers do not agree.
+      InputError: if names, shapes or types do not agree.
     """
     if variables.keys() != values.keys():
-        odd = sorted(variables.keys() ^ values.keys())[0]
+        name = sorted(variables.keys() ^ values.keys())[0]
         raise InputError(
-            f"the weights in {where} do not fit their model: {odd!r} is in one only; they were "
+            f"the weights in {where} do not fit their model: {name!r} is in one only; they were "
             "changed, or written by another version of mptrec_tf: make them again."
         )
     for name, variable in variables.items():
-        found = (values[name].shape, values[name].dtype.name)
+        actual = (values[name].shape, values[name].dtype.name)
         expected = (tuple(variable.shape), variable.dtype.name)
-        if found != expected:
+        if actual != expected:
             raise InputError(
-                f"the weights in {where} do not fit their model: {name!r} is {found}, "
+                f"the weights in {where} do not fit their model: {name!r} is {actual}, "
                 f"expected {expected}."
             )
         variable.assign(values[name])

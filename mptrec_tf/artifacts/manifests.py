@@ -1,7 +1,7 @@
-"""What backbones and task packages say of themselves, in JSON beside their weights.
+"""Descriptions of backbones and task packages, in JSON beside their weights.
 
-Imports no TensorFlow: what is wrong with a user's directories is said before that is imported,
-which takes seconds.
+Imports no TensorFlow, so that errors in a user's directories are reported before that import, which
+takes seconds.
 """
 
 import dataclasses
@@ -23,10 +23,10 @@ BACKBONE, PACKAGE = "backbone.json", "task.json"
 
 @dataclasses.dataclass(frozen=True)
 class BackboneDescription:
-    """What a backbone's description says; whether its weights are those is for `load_backbone`.
+    """A backbone's description; `load_backbone` checks that it fits the weights.
 
     Attributes:
-      directory: str. Where the backbone is.
+      directory: str. The backbone's directory.
       model: str. The kind of model, a name in `MODELS`.
       shape: Its shape.
       spec: Spec of the data that it was pre-trained on.
@@ -44,11 +44,11 @@ class BackboneDescription:
 
 @dataclasses.dataclass(frozen=True)
 class PackageDescription:
-    """What a task package's description says.
+    """A task package's description.
 
     Attributes:
-      directory: str. Where the package is.
-      task: What the task is.
+      directory: str. The package's directory.
+      task: The task.
       head: The shape of its head, see `heads.registry.shape_from_plain`.
       backbone: str. Fingerprint of the backbone that it was trained on.
       training: Settings and results of the training.
@@ -62,7 +62,7 @@ class PackageDescription:
 
 
 def describe_backbone(directory: str) -> BackboneDescription:
-    """Reads what a backbone's description says.
+    """Reads a backbone's description.
 
     Raises:
       InputError: if the directory does not hold a backbone, or its description is damaged.
@@ -92,7 +92,7 @@ def describe_backbone(directory: str) -> BackboneDescription:
 
 
 def describe_package(directory: str) -> PackageDescription:
-    """Reads what a task package's description says.
+    """Reads a task package's description.
 
     Raises:
       InputError: if the directory does not hold a task package, or its description is damaged.
@@ -124,7 +124,11 @@ def check_trained_on(package: PackageDescription, backbone: Any) -> None:
 
 
 def check_addable(backbone: Any, task: Task) -> None:
-    """Rejects a new task whose answer a backbone, loaded or described, sees, or whose name it has.
+    """Rejects a new task whose label is a feature of a backbone, or whose name the backbone has.
+
+    Args:
+      backbone: The backbone, loaded or described.
+      task: The new task.
 
     Raises:
       InputError: naming the column or the name.

@@ -1,11 +1,11 @@
-"""A task package: all that a new task adds to a frozen backbone, bound to it by fingerprint.
+"""A task package: everything that a new task adds to a frozen backbone, bound by fingerprint.
 
     <directory>/
       task.json       the task, its head's shape, the backbone's fingerprint, metrics
       weights.npz     the head's weights
       logs/           TensorBoard's
 
-A package works with the backbone that it was trained on and is rejected by any other.
+A package fits the backbone that it was trained on, and is rejected for any other.
 """
 
 import dataclasses
@@ -42,8 +42,8 @@ class TaskPackage:
     """A new task that was loaded.
 
     Attributes:
-      directory: str. Where it is.
-      task: What the task is.
+      directory: str. Its directory.
+      task: The task.
       head: The layer with its weights.
       backbone: str. Fingerprint of the backbone that it was trained on.
       training: Settings and results of the training.
@@ -63,7 +63,7 @@ def save_package(
 
     Args:
       directory: Where to write.
-      task: What the task is.
+      task: The task.
       head: The trained head.
       backbone: Fingerprint of the backbone that it was trained on.
       training: Settings and results of the training.
@@ -88,23 +88,23 @@ def save_trained_package(
     result: Training,
     work: str,
 ) -> TaskPackage:
-    """Writes what a finished tuning made to a new directory, and removes its state.
+    """Writes a trained new task to a new directory, and removes the training's state.
 
     Args:
-      directory: New directory for the package; it appears when it is whole.
+      directory: New directory for the package; it appears when it is complete.
       new: The task and its trained head.
       backbone: The backbone that it was trained on.
-      data: What it was trained on.
+      data: The data that it was trained on.
       training: Settings of the training.
-      result: What the training did.
+      result: Results of the training.
       work: Directory of the training's state.
 
     Raises:
       InputError: if `directory` already exists, or cannot be written.
     """
-    with save_run(directory, work) as aside:
+    with save_run(directory, work) as staging:
         description = {**training, **make_training_record(data, result)}
-        save_package(aside, *new, backbone.fingerprint, description)
+        save_package(staging, *new, backbone.fingerprint, description)
     return load_package(directory, backbone)
 
 
@@ -113,6 +113,10 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
 
     Raises:
       InputError: if the directory does not hold a task package, or one of another backbone.
+
+    Example:
+          backbone = load_backbone("BACKBONE")
+          package = load_package("PACKAGE", backbone)
     """
     directory = directory.rstrip("/")
     described = describe_package(directory)

@@ -1,4 +1,4 @@
-"""Metrics of binary tasks, from probabilities and labels; NumPy in, numbers out."""
+"""Metrics of binary tasks, from NumPy arrays of probabilities and labels."""
 
 import math
 
@@ -10,15 +10,19 @@ from sklearn.metrics import roc_auc_score
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Area under the ROC curve; NaN where only one class is there (with a weight above 0).
+    """Returns the area under the ROC curve; NaN if only one class has a weight above 0.
 
     Args:
       labels: [n], each 0 or 1.
       probabilities: [n].
       weight: Optional [n].
+
+    Example:
+      >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+      0.75
     """
-    counted = labels if weight is None else labels[weight > 0]
-    if len(np.unique(counted)) < 2:
+    weighted = labels if weight is None else labels[weight > 0]
+    if len(np.unique(weighted)) < 2:
         return math.nan
     return float(roc_auc_score(labels, probabilities, sample_weight=weight))
 
@@ -26,20 +30,20 @@ def auc(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None
 def auc_difference(
     labels: np.ndarray, probabilities: np.ndarray, others: np.ndarray
 ) -> tuple[float, float]:
-    """How much larger one AUC is than another on the same rows, and its standard error.
+    """Returns the difference of two AUCs on the same rows, and its standard error.
 
     DeLong et al., *Comparing the Areas under Two or More Correlated Receiver Operating
-    Characteristic Curves*, Biometrics 1988: from the share of the other class that each row is on
-    the right side of.
+    Characteristic Curves*, Biometrics 1988: from the share of the other class that each row is
+    ranked correctly against.
 
     Args:
       labels: [n], each 0 or 1; at least one row of each class.
       probabilities: [n].
-      others: [n]. What they are compared with.
+      others: [n]. Probabilities to compare with.
 
     Returns:
-      The difference; and its standard error, infinite where a class has a single row, of whose
-      luck nothing is known.
+      The AUC of `probabilities` minus that of `others`, and its standard error, which is infinite
+      if a class has a single row, whose variance is unknown.
     """
     positive = np.asarray(labels) > 0.5
     shares = [_compute_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
@@ -51,7 +55,7 @@ def auc_difference(
 
 
 def _compute_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each positive the share of negatives below it, for each negative that of positives above.
+    """Returns each positive's share of negatives below it, each negative's of positives above it.
 
     Ties count one half.
     """
@@ -62,9 +66,9 @@ def _compute_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarra
 
 
 def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean AUC within groups (users), weighted by the groups' rows.
+    """Returns the mean AUC within groups (users), weighted by the groups' rows.
 
-    Groups with one class have no AUC and are left out; NaN where no group has both.
+    Groups with one class have no AUC and are left out; NaN if no group has both.
     Zhu et al., *Optimized Cost per Click in Taobao Display Advertising*, KDD 2017.
 
     Args:
@@ -73,7 +77,7 @@ def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarra
       probabilities: [n].
     """
     frame = pd.DataFrame({"group": groups, "label": labels, "probability": probabilities})
-    # Ties get their mean rank, so that the rank-sum formula holds: a tie counts one half.
+    # Ties get their mean rank, so that a tie counts one half in the rank-sum formula.
     frame["rank"] = frame.groupby("group")["probability"].rank(method="average")
     frame["positive_rank"] = frame["rank"] * frame["label"]
     sums = frame.groupby("group").agg(
@@ -90,7 +94,7 @@ def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarra
 def log_loss(
     labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
-    """Mean binary cross entropy, natural logarithm."""
+    """Returns the mean binary cross entropy, with the natural logarithm."""
     return float(
         sklearn_log_loss(
             labels, np.asarray(probabilities, np.float64), labels=[0, 1], sample_weight=weight
@@ -101,7 +105,7 @@ def log_loss(
 def calibration_ratio(
     labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
-    """Mean prediction over mean label: 1 is calibrated, 2 promises twice what comes."""
+    """Returns the mean prediction over the mean label: 1 is calibrated, 2 is twice too high."""
     mean_label = np.average(labels, weights=weight)
     if mean_label == 0:
         return math.nan
@@ -114,7 +118,7 @@ def expected_calibration_error(
     weight: np.ndarray | None = None,
     bins: int = 10,
 ) -> float:
-    """Mean gap of prediction and share of positives in bins of equal width, weighted by rows.
+    """Returns the mean gap of prediction and share of positives in equal bins, weighted by rows.
 
     Naeini et al., *Obtaining Well Calibrated Probabilities Using Bayesian Binning*, AAAI 2015.
     """

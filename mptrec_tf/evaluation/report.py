@@ -13,7 +13,7 @@ _LOG_WIDTH = 200
 
 
 def to_json(content: Mapping[str, Any]) -> str:
-    """JSON with null for what is no finite number, which every reader understands."""
+    """Returns JSON with null for numbers that are not finite, which every reader accepts."""
 
     def clean(value):
         if isinstance(value, Mapping):
@@ -38,7 +38,7 @@ def print_table(
     for row in rows:
         table.add_row(*(_format_cell(row.get(column)) for column in columns))
     console = console or Console()
-    if not console.is_terminal:  # a log file has no width: a row stays on a line
+    if not console.is_terminal:  # a log file has no width, so each row is one line
         console = Console(file=console.file, width=_LOG_WIDTH)
     console.print(table)
 

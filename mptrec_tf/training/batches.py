@@ -1,7 +1,7 @@
-"""Batches for training: whole splits in memory where they fit, windows of rows where they don't.
+"""Batches for training: from splits in memory if they fit, otherwise from windows of rows.
 
-Every epoch's order depends on the seed and on the number of the epoch alone, so that a run that
-is continued sees the same batches as one that was never stopped.
+An epoch's order depends only on the seed and on the number of the epoch, so that a resumed run
+sees the same batches as one that was never interrupted.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.run_context import MEMORY_LIMIT
 
-WINDOW_BATCHES = 256  # batches that are shuffled together where rows are streamed
+WINDOW_BATCHES = 256  # batches that are shuffled together if rows are streamed
 PREDICTION_BATCH = 4096
 _READ_ROWS = 65_536
 _KEY = "key"
@@ -30,10 +30,10 @@ class Rows:
 
     Attributes:
       count: int. How many rows.
-      windows: Function from a seed [2] (or None for the stored order) and a number of rows to
-        a dataset of windows: columns [n, ...] each, n at most that number where rows are
-        streamed, everything in one window where they are in memory.
-      columns: The columns [count, ...] in memory, or None where rows are streamed.
+      windows: Function from a seed [2] (or None for the stored order) and a number of rows to a
+        dataset of windows, with columns [n, ...] each. n is at most that number if rows are
+        streamed; rows in memory are one window.
+      columns: The columns [count, ...] in memory, or None if rows are streamed.
     """
 
     count: int
@@ -41,12 +41,12 @@ class Rows:
     columns: Columns | None = None
 
     def steps(self, batch_size: int) -> int:
-        """Batches in one pass."""
+        """Returns the number of batches in one pass."""
         return -(-self.count // batch_size)
 
 
 def make_memory_rows(columns: Columns) -> Rows:
-    """Rows whose columns [n, ...] are held in memory. Adds `row`, each row's number."""
+    """Returns rows whose columns [n, ...] are held in memory; adds `row`, each row's number."""
     count = int(next(iter(columns.values())).shape[0])
     columns = {**columns, ROW: tf.range(count)}
     return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns)
@@ -57,7 +57,8 @@ def load_rows(
 ) -> Rows:
     """Opens a split of prepared data for some tasks.
 
-    Every file is read once here, so that damage shows before hours of training and not after.
+    Every file is read once here, so that damage is reported before the training and not after
+    hours of it.
 
     Args:
       data: The prepared data.
@@ -89,27 +90,27 @@ def load_rows(
     streamed = count * row_bytes > memory_limit
     try:
         if streamed:
-            found = _count_records(files)
+            actual = _count_records(files)
         else:
             records = tf.data.TFRecordDataset(files, compression).batch(_READ_ROWS)
             chunks = list(records.map(parse_with_key))
-            found = sum(len(chunk[LABELS]) for chunk in chunks)
+            actual = sum(len(chunk[LABELS]) for chunk in chunks)
     except tf.errors.OpError as error:
         bad = next((file for file in files if not _is_whole(file)), None)
         what = f"{bad} is cut short or damaged" if bad else f"{files[0]} does not fit data.json"
         raise InputError(
             f"cannot read the {split} rows: {what}; prepare the data again."
         ) from error
-    if found != count:
+    if actual != count:
         raise InputError(
-            f"{data.directory} holds {found} {split} rows where {count} were prepared; "
+            f"{data.directory} holds {actual} {split} rows where {count} were prepared; "
             "files are missing or cut short: prepare the data again."
         )
     if streamed:
         return Rows(count, windows)
     columns = {k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]}
-    # Engines write rows in an order that changes from run to run. One that the rows themselves
-    # decide makes the same rows give the same training.
+    # The order in which engines write rows changes from run to run. Sorting by the rows themselves
+    # makes training repeatable.
     order = tf.argsort(columns.pop(_KEY), stable=True)
     return make_memory_rows(_gather(columns, order))
 
@@ -119,7 +120,7 @@ def _detect_compression(files: Sequence[str]) -> str:
 
 
 def _count_records(files: Sequence[str]) -> int:
-    """Reads all records, whose checksums TensorFlow checks, and counts them."""
+    """Counts the records by reading them all; TensorFlow checks their checksums."""
     records = tf.data.TFRecordDataset(
         files, _detect_compression(files), num_parallel_reads=tf.data.AUTOTUNE
     )
@@ -138,7 +139,7 @@ def _is_whole(file: str) -> bool:
 def make_training_batches(
     rows: Rows, batch_size: int, *, seed: int, epochs: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
-    """Shuffled batches of all epochs from `first_epoch` on, one after the other.
+    """Returns shuffled batches of all epochs from `first_epoch` on, one after the other.
 
     An epoch has `rows.steps(batch_size)` batches; the last may be smaller.
     """
@@ -147,7 +148,7 @@ def make_training_batches(
         epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         windows = rows.windows(epoch_seed, WINDOW_BATCHES * batch_size).enumerate()
         return windows.flat_map(
-            # Windows and epochs count in different halves of the number, so no seed comes twice.
+            # Windows and epochs are counted in different halves of the number, so seeds are unique.
             lambda number, window: _shuffle(
                 window, batch_size, tf.stack([epoch_seed[0], epoch + number * 2**32])
             )
@@ -160,7 +161,7 @@ def make_training_batches(
 def _shuffle(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
     count = tf.shape(next(iter(window.values())), tf.int64)[0]
     order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
-    # Gathering whole batches is some ten times faster than slicing and batching single rows.
+    # Gathering whole batches is about ten times faster than slicing and batching single rows.
     return tf.data.Dataset.range(-(-count // batch_size)).map(
         lambda i: _gather(window, order[i * batch_size : (i + 1) * batch_size]),
         num_parallel_calls=2,
@@ -174,7 +175,7 @@ def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:
 def evaluate_rows(
     model: Any, rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Returns what a model's `report` says of all rows, with what they are labelled.
+    """Returns a model's `report` of all rows, with their labels and weights.
 
     Returns:
       The report's values [n, ...] by name, labels [n, T], and weights [n] if rows have them.
@@ -189,7 +190,7 @@ def evaluate_rows(
 
 
 def make_ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:
-    """Batches of all rows in their stored order, for predictions."""
+    """Returns batches of all rows in their stored order, for predictions."""
     if rows.columns is None:
         return rows.windows(None, batch_size).prefetch(tf.data.AUTOTUNE)
     return tf.data.Dataset.range(0, rows.count, batch_size).map(

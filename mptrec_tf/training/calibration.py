@@ -1,4 +1,4 @@
-"""Calibration: what a model predicts after training is made to fit the validation rows."""
+"""Calibration: fits a trained model's predictions to the validation rows."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,24 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.training.batches import Rows, evaluate_rows
 
-# What leaves a logit as it is, bit for bit.
+# Scale and shift that leave a logit unchanged, bit for bit.
 UNCHANGED = (1.0, 0.0)
 
 
 def fit_calibration(
     model: TrainedModel, rows: Rows, tasks: Sequence[Task]
 ) -> list[tuple[float, float] | None]:
-    """Returns scale and shift of each task's logits; None for what its kind leaves as it is.
+    """Returns scale and shift of each task's logits; None if its kind is not calibrated.
 
     Args:
-      model: What was trained.
+      model: The trained model.
       rows: The validation rows.
       tasks: The tasks in the order of the model's report and of the labels.
     """
     report, labels, weight = evaluate_rows(model, rows)
     return [
-        task.calibration(predictions, one, weight)
-        for task, predictions, one in zip(tasks, report["prediction"].T, labels.T, strict=True)
+        task.calibration(predictions, labels_of_task, weight)
+        for task, predictions, labels_of_task in zip(
+            tasks, report["prediction"].T, labels.T, strict=True
+        )
     ]

@@ -1,7 +1,7 @@
-"""Keras callbacks of both stages: validation, the best epoch, progress, and what survives a kill.
+"""Keras callbacks of both stages: validation, the best epoch, saved state, and progress.
 
-They are listed in the order in which they must come: each adds to the epoch's logs, or keeps
-what the ones before it left.
+They are defined in the order in which they must run: each adds to the epoch's logs, or saves the
+results of those before it.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.training.batches import Rows, evaluate_rows, make_ordered_batches
 
-SCORE_SUM = "val_score_sum"  # no "/": a task may be called sum
+SCORE_SUM = "val_score_sum"  # no "/", as a task may be named "sum"
 _STATE = "state.json"
 
 
 class EndEpoch(keras.callbacks.Callback):
-    """Lets the model do what is due after an epoch, with all training rows at hand."""
+    """Calls the model's `end_epoch` with all training rows."""
 
     def __init__(self, rows: Rows):
         super().__init__()
@@ -38,18 +38,18 @@ class EndEpoch(keras.callbacks.Callback):
 
 
 class Validate(keras.callbacks.Callback):
-    """Reports on the validation rows: each task's score, their sum, and means of the rest.
+    """Logs each task's score on the validation rows, their sum, and means of other reported values.
 
-    The score is logged as `val_auc/<task>`, or by what the task's kind calls it; the sum as
-    `val_score_sum`. Scores of different kinds mean different things: a sum is compared with none
-    but the same tasks' after another epoch.
+    The score is logged as `val_auc/<task>`, or under the name of the task kind's score; the sum as
+    `val_score_sum`. Kinds of tasks have different scores, so a sum can only be compared with the
+    same tasks' sum after another epoch.
 
     Args:
       rows: The validation rows.
       tasks: The tasks, in the order of the model's report.
 
     Raises:
-      InputError: after an epoch from which training cannot go on.
+      InputError: if training diverged, or a task has no score.
     """
 
     def __init__(self, rows: Rows, tasks: Sequence[Task]):
@@ -63,7 +63,7 @@ class Validate(keras.callbacks.Callback):
         predictions = report.pop("prediction")
         if not np.isfinite(predictions).all():
             raise InputError(
-                f"training diverged in epoch {epoch + 1}: it predicts what is not a number; "
+                f"training diverged in epoch {epoch + 1}: a prediction is not a number; "
                 "use a smaller --learning_rate."
             )
         scores = []
@@ -83,12 +83,12 @@ class Validate(keras.callbacks.Callback):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the largest validation score, until patience is used up.
+    """Stores the weights of the epoch with the largest validation score, until patience runs out.
 
     Args:
-      weights: The variables to keep.
+      weights: The variables to store.
       patience: Epochs without improvement after which later ones do not count.
-      monitor: Which of the epoch's logs is to be large.
+      monitor: Name of the log to maximise.
     """
 
     def __init__(self, weights: Sequence[tf.Variable], patience: int, monitor: str = SCORE_SUM):
@@ -107,34 +107,34 @@ class KeepBest(keras.callbacks.Callback):
             self.values = [weight.numpy() for weight in self._weights]
 
     def is_over(self, epoch: int) -> bool:
-        """Whether patience is used up after this epoch."""
+        """Whether patience has run out after this epoch."""
         return self.epoch >= 0 and epoch - self.epoch >= self._patience
 
     def restore_weights(self) -> None:
-        """Gives the variables the best epoch's values."""
+        """Assigns the best epoch's values to the variables."""
         for weight, value in zip(self._weights, self.values, strict=True):
             weight.assign(value)
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stops when none of several `KeepBest` has patience left."""
+    """Stops training when every `KeepBest` has run out of patience."""
 
     def __init__(self, bests: Sequence[KeepBest]):
         super().__init__()
         self._bests = bests
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks whether it is time."""
+        """Checks the patience of all."""
         if all(best.is_over(epoch) for best in self._bests):
             self.model.stop_training = True
 
 
 def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns what `SaveProgress` says of its last epoch; None if there is none yet.
+    """Returns the state that `SaveProgress` saved after the last epoch; None if there is none.
 
     Args:
-      directory: Where the state is kept.
-      settings: What must be equal for a run to be continued.
+      directory: Directory of the state.
+      settings: Settings that must be equal for a run to be resumed.
 
     Raises:
       InputError: if it is the state of a run with other settings, or is damaged.
@@ -155,7 +155,7 @@ def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | 
         raise InputError(
             f"{directory} holds an unfinished run with other settings "
             f"({', '.join(changed)}); start it with the same flags to continue it, or remove "
-            "that directory to begin anew."
+            "that directory to start again."
         )
     return state
 
@@ -170,21 +170,21 @@ def _explain_write_errors(directory: str) -> Iterator[None]:
 
 def _make_damage_error(directory: str, error: Exception) -> InputError:
     return InputError(
-        f"the unfinished run in {directory} is damaged ({error}); remove that directory to begin "
-        "anew."
+        f"the unfinished run in {directory} is damaged ({error}); remove that directory to start "
+        "again."
     )
 
 
 class SaveProgress(keras.callbacks.Callback):
-    """Saves after every epoch all that a killed run needs to go on as if nothing had happened.
+    """Saves the state after every epoch, so that a killed run can be resumed with equal results.
 
-    The state file is renamed into place last: what it names is whole.
+    The state file is renamed into place last, so the files that it names are complete.
 
     Args:
-      directory: Where the state is kept.
-      model: The compiled model; optimizer included.
-      bests: Whose best epochs are part of the state.
-      settings: What must be equal for a run to be continued.
+      directory: Directory of the state.
+      model: The compiled model; its optimizer is saved too.
+      bests: The best epochs to save.
+      settings: Settings that must be equal for a run to be resumed.
 
     Raises:
       InputError: if the directory cannot be written, or holds the state of a run with other
@@ -209,7 +209,7 @@ class SaveProgress(keras.callbacks.Callback):
             tf.io.gfile.makedirs(directory)
 
     def resume(self) -> int:
-        """Restores the last saved epoch, if there is one; returns the epoch to go on with."""
+        """Restores the last saved epoch, if there is one; returns the epoch to continue with."""
         state = load_state(self._directory, self._settings)
         if state is None:
             return 0
@@ -217,9 +217,9 @@ class SaveProgress(keras.callbacks.Callback):
             checkpoint = os.path.join(self._directory, state["checkpoint"])
             self._checkpoint.read(checkpoint).assert_consumed()
             stored = load_arrays(os.path.join(self._directory, state["best_file"]))
-            for i, (best, kept) in enumerate(zip(self._bests, state["bests"], strict=True)):
-                best.best, best.epoch = kept["best"], kept["epoch"]
-                best.values = [stored[f"{i}/{j}"] for j in range(kept["weights"])]
+            for i, (best, saved) in enumerate(zip(self._bests, state["bests"], strict=True)):
+                best.best, best.epoch = saved["best"], saved["epoch"]
+                best.values = [stored[f"{i}/{j}"] for j in range(saved["weights"])]
         except (InputError, AssertionError, KeyError, ValueError, tf.errors.OpError) as error:
             raise _make_damage_error(self._directory, error) from error
         self.history = state["history"]
@@ -259,19 +259,19 @@ class SaveProgress(keras.callbacks.Callback):
             old_best = name.startswith("best-") and name != best_file
             path = os.path.join(self._directory, name)
             if old_checkpoint or old_best:
-                # A kill in the middle of a checkpoint leaves a directory of its parts.
+                # A process killed while it writes a checkpoint leaves a directory of its parts.
                 (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A progress bar over all planned steps on a terminal, and a line for every epoch.
+    """Shows a progress bar over all planned steps on a terminal, and prints a line for every epoch.
 
     Args:
-      run: Which training it is; lines begin with it.
+      run: Name of the training, with which lines begin.
       epochs: Planned epochs.
       steps: Steps of an epoch.
-      first_epoch: Where a continued run goes on.
-      tasks: Tasks to show training loss and validation score of.
+      first_epoch: First epoch of a resumed run.
+      tasks: Tasks whose training loss and validation score are shown.
     """
 
     def __init__(self, run: str, epochs: int, steps: int, first_epoch: int, tasks: Sequence[Task]):
@@ -285,7 +285,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.start(self._first)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Says which epoch it is."""
+        """Shows the number of the epoch."""
         self._epoch = epoch
         self._progress.show(epoch, 0)
 
@@ -309,5 +309,5 @@ class ProgressBar(keras.callbacks.Callback):
         self._progress.end(self._epoch + 1)
 
     def stop(self) -> None:
-        """Gives the terminal back; Keras does not say when training ends by an error."""
+        """Releases the terminal; Keras calls no callback when training ends by an error."""
         self._progress.stop()

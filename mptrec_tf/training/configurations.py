@@ -1,4 +1,4 @@
-"""How long and how fast to train, and what a kind of head is best trained with: plain data.
+"""The configurations of pre-training and of new tasks, as plain data.
 
 Imports no TensorFlow, as programs' flags take their defaults and choices from here.
 """
@@ -22,16 +22,20 @@ class TrainingConfig:
     """How long and how fast to train. The defaults are the paper's for Census-Income.
 
     Attributes:
-      epochs: int. At most so many.
+      epochs: int. The most epochs to train.
       patience: int. Stop after so many epochs without a better sum of validation scores.
       batch_size: int. Rows of a step.
-      learning_rate: float. Of Adam.
-      seed: int. Of the weights, the order of rows, and everything else that is random.
+      learning_rate: float. Learning rate of Adam.
+      seed: int. Seed of the weights, the order of rows, and everything else that is random.
       schedule: str. "constant", or "cosine": the learning rate falls to 0 in the last epoch.
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
       calibrate: bool. Fit the predictions of the best epoch to the validation rows, see
         `calibration`; False is the paper's.
+
+    Example:
+      >>> TrainingConfig(epochs=15, learning_rate=2e-3, schedule="cosine").patience
+      5
     """
 
     epochs: int = 30
@@ -50,15 +54,20 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingConfig:
-    """Which model is pre-trained, and how. The defaults are the paper's for Census-Income.
+    """The model to pre-train, and its training. The defaults are the paper's for Census-Income.
 
     Attributes:
       tasks: Names of the tasks to pre-train on.
       model: A name in `MODELS`.
       shape: Fields of the model's shape that differ from its defaults: `embedding_width`,
         `expert_units`, ...
-      losses: Fields of what weighs the model's losses that differ from its defaults.
+      losses: Loss weights that differ from the model's defaults: `gen_weight`, ...
       training: How long and how fast.
+
+    Example:
+      >>> config = PretrainingConfig(("click", "like"), shape={"embedding_width": 8})
+      >>> config.make_losses().gen_weight
+      0.9
     """
 
     tasks: tuple[str, ...]
@@ -68,7 +77,7 @@ class PretrainingConfig:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
     def make_shape(self, data: TrainingData) -> ModelShape:
-        """Returns the shape of a model that fits prepared data."""
+        """Returns the model's shape for prepared data."""
         return MODELS.get(self.model).shape(
             tasks=tuple(task.name for task in data.spec.select_tasks(self.tasks)),
             inputs=data.inputs,
@@ -79,7 +88,7 @@ class PretrainingConfig:
         """Rejects fields that the model's shape and losses do not have.
 
         Raises:
-          InputError: naming the first.
+          InputError: naming the first such field.
         """
         kind = MODELS.get(self.model)
         for given, of in ((self.shape, kind.shape), (self.losses, kind.losses)):
@@ -89,18 +98,18 @@ class PretrainingConfig:
                 raise InputError(f"model {self.model!r} has no {unknown[0]}; leave it out.")
 
     def make_losses(self) -> Any:
-        """Returns what weighs the model's losses."""
+        """Returns the weights of the model's losses."""
         return MODELS.get(self.model).losses(**self.losses)
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> "PretrainingConfig":
-        """Reads what `to_plain` made of a configuration."""
+        """Reads a configuration that `to_plain` wrote."""
         shape = values_from_plain(MODELS.get(raw["model"]).shape, raw["shape"])
         training = from_plain(TrainingConfig, raw["training"])
         return cls(tuple(raw["tasks"]), raw["model"], shape, raw["losses"], training)
 
     def record(self) -> dict[str, Any]:
-        """What is saved of the settings with a pre-trained model."""
+        """Returns the settings to save with a pre-trained model."""
         return {
             "losses": dataclasses.asdict(self.make_losses()),
             "training": dataclasses.asdict(self.training),
@@ -109,13 +118,18 @@ class PretrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class NewTaskConfig:
-    """How a new task is learnt.
+    """The head of a new task, and its training.
 
     Attributes:
       head: A name in `HEADS`, or "auto": the best of them on the validation rows.
-      shape: Fields of the heads' shapes that differ from their defaults; a head that does not have
-        one keeps its own.
+      shape: Fields of the heads' shapes that differ from their defaults; heads without such a field
+        ignore it.
       training: Fields of `TrainingConfig` that differ from the heads' recipes.
+
+    Example:
+      >>> config = NewTaskConfig(head="prompt", shape={"tau": 100.0}, training={"epochs": 10})
+      >>> config.head
+      'prompt'
     """
 
     head: str = AUTO
@@ -135,7 +149,7 @@ def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
     """Rejects fields of a head's shape that none of these kinds has.
 
     Raises:
-      InputError: naming the first.
+      InputError: naming the first such field.
     """
     known = {f.name for kind in kinds for f in dataclasses.fields(HEADS.get(kind).shape)}
     unknown = set(shape) - known
@@ -144,5 +158,5 @@ def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
 
 
 def make_recipe(kind: str) -> TrainingConfig:
-    """How a kind of head is best trained."""
+    """Returns the best training configuration of a kind of head, see `HeadKind.recipe`."""
     return TrainingConfig(**HEADS.get(kind).recipe)

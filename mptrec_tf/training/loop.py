@@ -1,4 +1,4 @@
-"""What both stages share: compile, fit with the callbacks, continue, and end on the best epoch."""
+"""The training loop of both stages: compile, resume, fit with callbacks, restore the best epoch."""
 
 import dataclasses
 import time
@@ -23,21 +23,21 @@ from mptrec_tf.training.callbacks import (
 from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.run_context import RunContext
 
-# Steps that Keras runs before it comes back to Python; the progress bar moves as often.
+# Steps that Keras runs between two returns to Python, where the progress bar is updated.
 STEPS_PER_EXECUTION = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a training run did.
+    """The results of a training run.
 
     Attributes:
       history: Logs of every epoch.
       best_epoch: int. Counted from 0.
-      seconds: float. Of this process; a continued run's earlier ones are not in it.
+      seconds: float. Of this process, without earlier ones of a resumed run.
       steps: int. Steps of this process.
-      settings: All that the run depended on.
-      calibration: Scale and shift of each task's logits, by task, where they were calibrated.
+      settings: All settings that the run depended on.
+      calibration: Scale and shift of each calibrated task's logits, by task.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -54,7 +54,7 @@ class Training:
 
 
 def seed_everything(seed: int) -> None:
-    """Makes what follows repeatable bit for bit on this machine."""
+    """Makes all later computations repeatable bit for bit on this machine."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -62,8 +62,8 @@ def seed_everything(seed: int) -> None:
 def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> None:
     """Compiles a model for `steps` steps an epoch with Adam, as the paper trains.
 
-    XLA fuses the many small operations of a step: on two cores, one part in eight more samples a
-    second in stage 1 and one in five in stage 2 (`benchmarks/throughput.py`).
+    XLA fuses the many small operations of a step: on two cores, an eighth more samples a second in
+    stage 1 and a fifth more in stage 2 (`benchmarks/throughput.py`).
     """
     model.compile(
         optimizer=keras.optimizers.Adam(_make_learning_rate(config, steps)),
@@ -87,23 +87,23 @@ def _make_learning_rate(config: TrainingConfig, steps: int):
 def merge_settings(
     settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[Task]
 ) -> dict[str, Any]:
-    """Returns all that must be equal for a run to be continued."""
+    """Returns all settings that must be equal for a run to be resumed."""
     return {**settings, **dataclasses.asdict(config), "tasks": [task.to_plain() for task in tasks]}
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What the loop trains, and on what.
+    """The model and the rows of a training.
 
     Attributes:
-      make_model: Makes the model. A function, so that a distribution strategy's scope can be opened
-        round it.
+      make_model: Creates the model. A function, so that it can be called in the scope of a
+        distribution strategy.
       select_weights: Returns the variables of a model to save at their best epoch, by the name of
         the log that is largest there. Independent parts have best epochs of their own.
       train: Training rows.
-      validation: Rows that choose the best epoch.
-      tasks: The tasks, in the order of the labels; the model reports under their names.
-      settings: What must be equal for a run to be continued, beside the `TrainingConfig`.
+      validation: Rows that decide the best epoch.
+      tasks: The tasks, in the order of the labels; the model logs under their names.
+      settings: Settings that must be equal for a run to be resumed, beside the `TrainingConfig`.
     """
 
     make_model: Callable[[], TrainedModel]
@@ -120,16 +120,16 @@ def run(
     """Trains a model and leaves its parts with the weights of their best epochs.
 
     Args:
-      job: What is trained, and on what.
+      job: The model and the rows.
       config: How long and how fast.
-      context: Where the run's state is, and whether to say how far it is.
+      context: The directory of the run's state, and whether to show progress.
 
     Returns:
-      The model, and what the training did, by the keys of `select_weights`.
+      The model, and the results of the training, by the keys of `select_weights`.
 
     Raises:
-      InputError: if the context's directory holds the state of another run, another process is at
-        work in it, or training diverges.
+      InputError: if the context's directory holds the state of another run, another process uses
+        it, or training diverges.
     """
     start = time.monotonic()
     settings = merge_settings(job.settings, config, job.tasks)

@@ -1,7 +1,7 @@
-"""Which head a new task gets: trains the candidates, and keeps the smallest that is as good.
+"""Chooses the head of a new task: trains candidates, and takes the smallest that is good enough.
 
-Chosen on the validation rows alone. No head is best for every task: with few labels an expert of
-its own learns noise, with many it pays.
+The validation rows alone decide. No head is best for every task: with few labels an expert of its
+own learns noise, with many it improves the predictions.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
-# A smaller head is as good if its score is below the best one's by at most so many standard errors.
+# A head is good enough if its score is below the best one's by at most so many standard errors.
 _NOISE = 1.0
 
 
@@ -38,13 +38,13 @@ class Candidate:
     Attributes:
       kind: str. Its name in `HEADS`.
       head: The layer, with the weights of its best epoch.
-      training: How it was trained.
-      run: int. Counted from 1; heads that are trained in the same way share one, and its seconds.
-      result: What the training did.
+      training: The configuration of its training.
+      run: int. Number of its training run, from 1; heads with the same configuration share one.
+      result: The results of the training.
       task: The task.
       score: float. On the validation rows, see `Task.score`.
-      behind: float. How far the score is below that of the best candidate.
-      noise: float. The standard error of that.
+      behind: float. The best candidate's score minus this one.
+      noise: float. The standard error of that difference.
     """
 
     kind: str
@@ -59,11 +59,11 @@ class Candidate:
 
     @property
     def parameters(self) -> int:
-        """How many parameters it trains."""
+        """Number of its trained parameters."""
         return count_parameters(self.head.trainable_weights)
 
     def row(self) -> dict[str, Any]:
-        """The candidate as a row of a table. `run_seconds` are those of all heads of its run."""
+        """Returns the candidate as a row of a table; `run_seconds` are those of its whole run."""
         return {
             "head": self.kind,
             "parameters": self.parameters,
@@ -76,7 +76,7 @@ class Candidate:
 
 
 def choose_candidates(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
-    """Which kinds of heads are worth a try on a model, with the labels that there are."""
+    """Returns the kinds of heads that "auto" tries, which depend on the model and on the labels."""
     [known], train = data.spec.select_tasks([task]), data.splits["train"]
     informative = known.informative_rows(train["tasks"][task], train["rows"])
     return list_candidates(MODELS.get(backbone.kind).offers, informative)
@@ -96,15 +96,33 @@ def learn(
       backbone: A pre-trained backbone. It is frozen.
       data: Data with the new task's labels.
       task: Name of the new task.
-      config: Which heads, and how.
-      context: Where the state of the runs is saved, and the backbone's fingerprint.
-      encoded: What `encode_task` returned, where it is read more than once.
+      config: The heads to try, and their training.
+      context: The directory of the runs' state, and the backbone's fingerprint.
+      encoded: Optional. What `encode_task` returned, to encode rows only once for several calls.
 
     Returns:
-      The head that was chosen, and all candidates, the smallest first.
+      The chosen head, and all candidates, the smallest first.
 
     Raises:
       InputError: for a kind of head that does not fit the model, and as `tune` does.
+
+    Example:
+      Adds a task to a stored backbone, and writes its package:
+
+          backbone = load_backbone("BACKBONE")
+          data = PreparedData("DATA")
+          context = RunContext("PACKAGE.training", fingerprint=backbone.fingerprint)
+          chosen, candidates = learn(backbone.model, data, "share", NewTaskConfig(), context)
+          [task] = data.spec.select_tasks(["share"])
+          save_trained_package(
+              "PACKAGE",
+              NewTask(task, chosen.head),
+              backbone,
+              data,
+              {"training": dataclasses.asdict(chosen.training)},
+              chosen.result,
+              context.directory,
+          )
     """
     if config.head == AUTO:
         kinds = choose_candidates(backbone, data, task)
@@ -112,26 +130,30 @@ def learn(
         kinds = (config.head,)
     check_fits(kinds, MODELS.get(backbone.kind).offers, backbone.kind)
     shapes = _make_shapes(kinds, backbone, data, config.shape)
-    # Heads that are trained in the same way are trained in the same steps.
+    # Heads with the same training configuration are trained in the same steps.
     together: dict[loop.TrainingConfig, dict[str, Any]] = {}
     for kind in kinds:
-        how = dataclasses.replace(make_recipe(kind), **config.training)
-        together.setdefault(how, {})[kind] = shapes[kind]
+        training = dataclasses.replace(make_recipe(kind), **config.training)
+        together.setdefault(training, {})[kind] = shapes[kind]
     context = dataclasses.replace(context, title=task, logs_directory=context.logs)
     runs = dict.fromkeys(together, context)
     if len(together) > 1:
         runs = {
-            how: context.child(next(iter(heads)), title=f"{task}, run {number} of {len(together)}")
-            for number, (how, heads) in enumerate(together.items(), 1)
+            training: context.child(
+                next(iter(heads)), title=f"{task}, run {number} of {len(together)}"
+            )
+            for number, (training, heads) in enumerate(together.items(), 1)
         }
-    for how, heads in together.items():
-        check_state(data, task, heads, how, runs[how])
+    for training, heads in together.items():
+        check_state(data, task, heads, training, runs[training])
     if encoded is None:
         encoded = encode_task(PromptedMPTRec(backbone), data, [task], context)
     trained = []
-    for number, (how, heads) in enumerate(together.items(), 1):
-        results = tune(backbone, data, task, heads, how, runs[how], encoded)
-        trained += [(kind, head, how, number, result) for kind, (head, result) in results.items()]
+    for number, (training, heads) in enumerate(together.items(), 1):
+        results = tune(backbone, data, task, heads, training, runs[training], encoded)
+        trained += [
+            (kind, head, training, number, result) for kind, (head, result) in results.items()
+        ]
     [kind_of_task] = data.spec.select_tasks([task])
     return _choose(backbone, kind_of_task, encoded[1], trained)
 
@@ -151,18 +173,18 @@ def _choose(
     backbone: MultiTaskModel,
     task: Task,
     validation: Rows,
-    found: Sequence[tuple[str, Head, loop.TrainingConfig, int, loop.Training]],
+    trained: Sequence[tuple[str, Head, loop.TrainingConfig, int, loop.Training]],
 ) -> tuple[Candidate, list[Candidate]]:
-    heads = {kind: head for kind, head, *_ in found}
+    heads = {kind: head for kind, head, *_ in trained}
     predicted, labels, weight = predict_heads(backbone, task, heads, validation)
     scores = {kind: task.score(labels, predicted[kind], weight) for kind in heads}
     best = max(scores, key=scores.get)
     candidates = []
-    for kind, head, how, run, result in found:
+    for kind, head, training, run, result in trained:
         _, noise = task.score_difference(labels, predicted[best], predicted[kind], weight)
         score = scores[kind]
         behind = scores[best] - score
-        candidates.append(Candidate(kind, head, how, run, result, task, score, behind, noise))
+        candidates.append(Candidate(kind, head, training, run, result, task, score, behind, noise))
     candidates.sort(key=lambda candidate: candidate.parameters)
     chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
     return chosen, candidates
@@ -171,12 +193,12 @@ def _choose(
 def predict_heads(
     backbone: MultiTaskModel, task: Task, heads: Mapping[str, Head], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Returns what heads of one task say of rows, encoded or not, and their labels and weights.
+    """Returns the predictions of one task's heads for rows, encoded or not, and the rows' labels.
 
     Returns:
       Predictions [n] by the names of `heads`, labels [n], and weights [n] if there are any.
     """
-    # A head may be called like one of the backbone's tasks.
+    # A head may have the name of one of the backbone's tasks.
     new = {f"{name}/": NewTask(task, head) for name, head in heads.items()}
     model = PromptedMPTRec(backbone, new)
     report, labels, weight = evaluate_rows(model, rows)

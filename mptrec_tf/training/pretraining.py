@@ -24,24 +24,38 @@ def pretrain(
     context: RunContext,
     rows: tuple[Rows, Rows] | None = None,
 ) -> tuple[MultiTaskModel, loop.Training]:
-    """Pre-trains a model; it has its best epoch's weights, calibrated, and its rows' statistics.
+    """Pre-trains a model, restores its best epoch, calibrates it, and sets its statistics.
 
     Args:
       data: The prepared data.
-      config: Which model, and how.
-      context: Where the state of the run is saved, and whether to say how far it is.
-      rows: Training and validation rows of these tasks, where they are loaded already.
+      config: The model and its training.
+      context: The directory of the run's state, and whether to show progress.
+      rows: Optional training and validation rows of these tasks, if they are loaded already.
+
+    Returns:
+      The model, and the results of the training.
 
     Raises:
       InputError: for fields that the model does not have, a task with one label only, data that are
         damaged, data too large for a training that needs its rows in memory, or a directory that
         holds the state of another run.
       ValueError: for a model that is registered under another name than its `kind`.
+
+    Example:
+      Pre-trains on prepared data, and writes the backbone:
+
+          data = PreparedData("DATA")
+          config = PretrainingConfig(("click", "like"))
+          context = RunContext("BACKBONE.training")
+          model, result = pretrain(data, config, context)
+          save_trained_backbone(
+              "BACKBONE", model, data, config.record(), result, context.directory
+          )
     """
     config.check_fields()
     kind, training = MODELS.get(config.model), config.training
     if kind.model_class.kind != config.model:
-        # Found after the training, by whoever loads it, that would cost hours.
+        # Otherwise loading the model would fail, after hours of training.
         raise ValueError(
             f"{kind.model_class.__name__}.kind should be {config.model!r}, as it is registered. "
             f"Received: {kind.model_class.kind!r}."

@@ -1,6 +1,6 @@
 """Stage 2 as a run: a frozen backbone and labelled rows in, heads of a new task out.
 
-The frozen backbone encodes each row once; all epochs read what came out.
+The frozen backbone encodes each row once; all epochs read the stored representations.
 """
 
 import dataclasses
@@ -34,9 +34,9 @@ def tune(
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
 ) -> dict[str, tuple[Head, loop.Training]]:
-    """Trains heads of a new task side by side; each has its own best epoch's weights, calibrated.
+    """Trains heads of a new task together; each gets its own best epoch's weights, calibrated.
 
-    They know nothing of one another: each learns what it would learn alone.
+    The heads are independent: each learns what it would learn alone.
 
     Args:
       backbone: A pre-trained model. It is frozen.
@@ -44,22 +44,31 @@ def tune(
       task: Name of the new task.
       heads: Shapes by kind.
       training: How long and how fast.
-      context: Where the state of the run is saved, and the backbone's fingerprint.
-      encoded: What `encode_task` returned, where several runs read it.
+      context: The directory of the run's state, and the backbone's fingerprint.
+      encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
 
     Returns:
-      Head and training by kind; the logs of a training name the task.
+      Head and results by kind; the logs have the task's name.
 
     Raises:
       InputError: for a task with one label only, one that the backbone has already, data that
         are damaged, or a directory that holds the state of another run.
+
+    Example:
+      Trains the paper's head with the paper's settings:
+
+          backbone = load_backbone("BACKBONE")
+          context = RunContext("STATE", fingerprint=backbone.fingerprint)
+          data, shapes = PreparedData("DATA"), {"prompt": PromptConfig()}
+          trained = tune(backbone.model, data, "share", shapes, TrainingConfig(), context)
+          head, result = trained["prompt"]
     """
     loop.seed_everything(training.seed)
     model = PromptedMPTRec(backbone)
     named = _name_heads(data, task, heads)
     for kind, one in named.items():
         model.add_task(one, heads[kind])
-    # Before anything is written where another run may keep what it reads.
+    # Before anything is written to a directory that another run may use.
     check_state(data, task, heads, training, context)
     train, validation = encoded or encode_task(model, data, [task], context)
     job = loop.Job(
@@ -101,7 +110,7 @@ def check_state(
 
 
 def _name_heads(data: TrainingData, task: str, heads: Mapping[str, Any]) -> dict[str, Task]:
-    """The task by the names that its heads have while they train: one alone has the task's."""
+    """Returns the task under a name for each head; a single head has the task's own name."""
     [one] = data.spec.select_tasks([task])
     alone = len(heads) == 1
     return {k: one if alone else dataclasses.replace(one, name=f"{task}/{k}") for k in heads}
@@ -122,7 +131,7 @@ def _make_settings(
 
 
 def _repeat_labels(rows: Rows, count: int) -> Rows:
-    """The one label of each row as often as there are heads."""
+    """Repeats each row's label for every head."""
     if count == 1:
         return rows
 
@@ -137,7 +146,7 @@ def _repeat_labels(rows: Rows, count: int) -> Rows:
 
 
 def _select_logs(result: loop.Training, name: str, task: str) -> loop.Training:
-    """A training with the logs of one head, under the task's name."""
+    """Returns a training with the logs of one head alone, under the task's name."""
     history = [
         {
             f"{key.removesuffix(name)}{task}": value

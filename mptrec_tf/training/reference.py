@@ -1,4 +1,4 @@
-"""What a new task is measured against: trained from scratch, alone and with the old tasks."""
+"""Reference points of a new task: training from scratch, alone and jointly with the old tasks."""
 
 import dataclasses
 import math
@@ -22,14 +22,14 @@ from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
 
 SPLITS = ("validation", "test")
-# What a new task's head is measured against, by the names of its columns.
+# Reference points of a new task's head, by the names of their columns.
 REFERENCES = {"joint": "joint training", "single": "a model of its own"}
-# A difference of fewer standard errors is no more than noise, nineteen times in twenty.
+# A difference of fewer standard errors is noise, at a confidence of 95%.
 _NOISE = 1.96
 
 
 def make_single_config(shape: ModelShape, task: str, training: TrainingConfig) -> PretrainingConfig:
-    """How a task is trained alone: by a network of its own of the same widths."""
+    """Returns the configuration of a task alone: a separate network of the same widths."""
     fields = {field.name for field in dataclasses.fields(MODELS.get("single").shape)}
     same = {k: v for k, v in select_free_fields(shape).items() if k in fields}
     return PretrainingConfig((task,), "single", same, training=training)
@@ -38,7 +38,7 @@ def make_single_config(shape: ModelShape, task: str, training: TrainingConfig) -
 def make_joint_config(
     model: MultiTaskModel, task: str, training: TrainingConfig
 ) -> PretrainingConfig:
-    """How a model of the same kind and shape is trained on the old tasks and the new one."""
+    """Returns the configuration of joint training: the same model on the old tasks and the new."""
     tasks = (*model.shape.tasks, task)
     return PretrainingConfig(tasks, model.kind, select_free_fields(model.shape), training=training)
 
@@ -58,16 +58,26 @@ def compare(
       data: Labelled rows of the new task and of the old ones.
       task: Name of the new task.
       head: Its head.
-      training: How the reference points are trained.
-      context: Where the state of their runs is saved, and whether to say how far they are.
+      training: The configuration of the reference points' training.
+      context: The directory of their runs' state, and whether to show progress.
 
     Returns:
-      A row for each task: `task`; its score on both `SPLITS` of the frozen model (`mptrec`), of
-      full joint training (`joint`), and of the new task alone (`single`), as `mptrec_test`; and the
-      standard errors of the latter two's differences to the first, as `joint_noise_test`.
+      A row for each task: `task`; its score on both `SPLITS` of the frozen model (`mptrec_test`),
+      of full joint training (`joint_test`), and of the new task alone (`single_test`); and the
+      standard errors of the latter two's differences from the first (`joint_noise_test`).
 
     Raises:
       InputError: as `check_has_labels` and `pretrain` do.
+
+    Example:
+      Compares a head that `learn` chose, and prints a sentence for each reference point:
+
+          backbone, config = load_backbone("BACKBONE"), TrainingConfig()
+          context = RunContext("COMPARISON.training")
+          rows = compare(backbone.model, data, "share", chosen.head, config, context)
+          tasks = data.spec.select_tasks([row["task"] for row in rows])
+          for sentence in describe_comparison(rows, tasks):
+              print(sentence)
     """
     old = backbone.shape.tasks
     check_has_labels(old, data)
@@ -99,7 +109,7 @@ def compare(
 
 
 def describe_comparison(compared: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> list[str]:
-    """What `compare` found on the test rows, a sentence for each task and reference point."""
+    """Describes the results of `compare` on the test rows, a sentence per task and reference."""
     return [
         f"{row['task']}: {what} {_format_verdict(row, model, task)}"
         for row, task in zip(compared, tasks, strict=True)
@@ -121,14 +131,14 @@ def _format_verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
 def _predict_tasks(
     model: MultiTaskModel, tasks: Sequence[Task], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Predictions [n] by pre-trained task, labels [n, T] and, if there are any, weights [n]."""
+    """Returns predictions [n] by pre-trained task, labels [n, T] and, if any, weights [n]."""
     report, labels, weight = evaluate_rows(Trainer(model, tasks), rows)
     predicted = report["prediction"]
     return {task.name: predicted[:, i] for i, task in enumerate(tasks)}, labels, weight
 
 
 def score_backbone(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
-    """Returns the score of each pre-trained task; their labels are the first of the rows'."""
+    """Returns the score of each pre-trained task, whose labels are the first of the rows'."""
     predicted, labels, weight = _predict_tasks(model, tasks, rows)
     return {
         task.name: task.score(labels[:, i], predicted[task.name], weight)

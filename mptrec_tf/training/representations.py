@@ -1,4 +1,4 @@
-"""What a frozen backbone says of rows: encoded once, read by every epoch of every new task."""
+"""Representations of rows by a frozen backbone: computed once, read by all epochs of new tasks."""
 
 import os
 from collections.abc import Sequence
@@ -42,13 +42,13 @@ def encode_rows(
     """Encodes every row once.
 
     Args:
-      model: Whose frozen backbone encodes.
+      model: The model whose frozen backbone encodes.
       rows: Rows with packed features.
-      directory: Where representations go that do not fit in memory.
+      directory: Directory for representations that do not fit in memory.
       memory_limit: Bytes of representations that are held in memory.
 
     Returns:
-      The same rows with what `PromptedMPTRec.encode_once` returns instead of features.
+      The same rows, with the results of `PromptedMPTRec.encode_once` instead of features.
 
     Raises:
       InputError: if they do not fit in memory, and `directory` cannot be written.
@@ -61,12 +61,12 @@ def encode_rows(
 
 
 def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
-    kept = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
-    return {**model.encode_once(batch), **kept}
+    labels = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
+    return {**model.encode_once(batch), **labels}
 
 
 def _write_to_disk(encoded, count: int, directory: str) -> Rows:
-    """Rows in files of one chunk each, which every epoch reads in an order of its own."""
+    """Writes rows to files of one chunk each, which every epoch reads in another order."""
     files, types = [], {}
     for number, chunk in enumerate(encoded):
         files.append(os.path.join(directory, f"{number:06d}"))
@@ -95,9 +95,9 @@ def _write_to_disk(encoded, count: int, directory: str) -> Rows:
 
 def _write(path: str, column: tf.Tensor) -> None:
     try:
-        tf.io.write_file(path, tf.io.serialize_tensor(column))  # makes the directory, too
+        tf.io.write_file(path, tf.io.serialize_tensor(column))  # also creates the directory
     except tf.errors.OpError as error:
         raise InputError(
-            f"cannot write {path}: {error.message}; it takes the representations that do not fit "
+            f"cannot write {path}: {error.message}; it is for the representations that do not fit "
             "in memory."
         ) from error

@@ -1,4 +1,4 @@
-"""Where and how a training runs: what goes with it through all functions and changes no result."""
+"""Where and how a training runs; nothing here changes its results."""
 
 import dataclasses
 import os
@@ -12,13 +12,17 @@ class RunContext:
     """Where and how a training runs.
 
     Attributes:
-      directory: str. Where the state of the run is saved; a run that was killed is continued.
-      title: str. Which training it is, for the lines that say how far it is.
-      show_progress: bool. Whether to say how far it is.
+      directory: str. Directory of the run's state, from which a killed run is resumed.
+      title: str. Name of the training in progress lines.
+      show_progress: bool. Whether to print progress.
       memory_limit: int. Bytes of a split, or of its representations, that are held in memory.
-      fingerprint: str. Stage 2: names the frozen model, so that a run is continued on the same one
-        alone.
-      logs_directory: str. Where TensorBoard's logs go, where not in the directory of the run.
+      fingerprint: str. Stage 2: names the frozen model, so that a run is only resumed on the same
+        one.
+      logs_directory: str. TensorBoard's directory. Defaults to `logs` in the directory of the run.
+
+    Example:
+      >>> RunContext("BACKBONE.training", title="pre-training").logs
+      'BACKBONE.training/logs'
     """
 
     directory: str
@@ -30,10 +34,10 @@ class RunContext:
 
     @property
     def logs(self) -> str:
-        """Where TensorBoard's logs go."""
+        """Directory of TensorBoard's logs."""
         return self.logs_directory or os.path.join(self.directory, LOGS)
 
     def child(self, name: str, **changes) -> "RunContext":
-        """The context of a run whose state is saved in a folder of this one's."""
+        """Returns the context of a run whose state is in a folder of this run's directory."""
         directory = os.path.join(self.directory, name)
         return dataclasses.replace(self, directory=directory, **changes)

@@ -1,4 +1,4 @@
-"""The means and deviations of what a model makes of rows."""
+"""The means and deviations of a model's representations and logits over rows."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from mptrec_tf.training.batches import Rows, make_ordered_batches
 
 
 def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = None) -> Statistics:
-    """Reads all rows once; rows that have a weight count as much as it says.
+    """Returns the means and deviations of a model's values over rows, weighted by their weights.
 
     Args:
       model: The model.
       rows: The rows.
-      title: Which training's rows they are, to say how far it is; None: nothing is said.
+      title: Name of the training in the progress line. Defaults to no progress line.
 
     Raises:
       InputError: if all rows weigh 0.
@@ -33,10 +33,10 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
         return model.layout.pack(encoded, model.predict_tasks(encoded).logits)
 
     scaler = StandardScaler(copy=False)
-    shown = contextlib.nullcontext(lambda _: None)
+    progress = contextlib.nullcontext(lambda _: None)
     if title is not None:
-        shown = report_progress(f"{title}   statistics of the training rows", rows.count)
-    with shown as on_rows:
+        progress = report_progress(f"{title}   statistics of the training rows", rows.count)
+    with progress as on_rows:
         for batch in make_ordered_batches(rows):
             features = {k: v for k, v in batch.items() if k not in (LABELS, ROW, WEIGHT)}
             values = packed(features).numpy().astype(np.float64)

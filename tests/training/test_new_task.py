@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_choice_bit_for_bit(
     assert one.kind == other.kind
     for weight, again in zip(one.head.weights, other.head.weights, strict=True):
         np.testing.assert_array_equal(weight, again)
-    # A finished run is not trained anew, and another one is rejected.
+    # A finished run is not trained again, and another one is rejected.
     again, _ = learnt(stored, data, tmp_path)
     assert again.result.steps == 0
     with pytest.raises(InputError, match=r"unfinished run with other settings \(seed\)"):

@@ -1,8 +1,8 @@
-"""What every head of a new task is, and how trained heads are served: one after the other.
+"""The interface of a new task's head, and the plain bank, which serves heads one after the other.
 
 A kind of head is a subclass of `Head` and a dataclass of its shape, joined by a `HeadKind` in the
-registry. Where many heads of one kind should cost less than one after the other, it has a bank of
-its own beside it, with the interface of `PlainBank`.
+registry. A kind can also have a bank of its own, with the interface of `PlainBank`, that computes
+many heads in less time.
 """
 
 import abc
@@ -21,11 +21,11 @@ from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
 
 class HeadOutputs(NamedTuple):
-    """What a head makes of a batch.
+    """The outputs of a head for a batch.
 
     Attributes:
-      logits: [B]. The task's kind makes its prediction of them.
-      report: [B] each, by name: what is worth a look beside the logits, such as "gate".
+      logits: [B]. The task's kind turns them into its prediction.
+      report: [B] each, by name: values to log beside the logits, such as "gate".
     """
 
     logits: tf.Tensor
@@ -33,13 +33,40 @@ class HeadOutputs(NamedTuple):
 
 
 class Head(keras.layers.Layer, abc.ABC):
-    """A new task on a frozen model.
+    """The head of a new task on a frozen model.
 
-    A subclass sets `shape_class`, makes and builds its layers in `__init__`, and then sets `built`.
+    A subclass sets `shape_class`, creates and builds its layers in `__init__`, and then sets
+    `built`.
 
     Args:
       config: The shape.
-      layout: How much the model makes of a row.
+      layout: The sizes of what the model computes for a row.
+
+    Example:
+      A linear head on the standardised shared representation, registered for `mptrec-add-task`:
+
+          @dataclasses.dataclass(frozen=True)
+          class LinearConfig:
+              l2: float = 0.0
+
+          class LinearHead(Head):
+              shape_class = LinearConfig
+
+              def __init__(self, config, layout, **kwargs):
+                  super().__init__(config, layout, **kwargs)
+                  l2 = keras.regularizers.L2(config.l2)
+                  self.dense = keras.layers.Dense(1, kernel_regularizer=l2, name="dense")
+                  self.dense.build((None, layout.width))
+                  self.built = True
+
+              def call(self, inputs, training=None):
+                  return HeadOutputs(self.dense(inputs.standard.shared)[:, 0], {})
+
+              def rescale(self, scale, shift):
+                  self.dense.kernel.assign(scale * self.dense.kernel)
+                  self.dense.bias.assign(scale * self.dense.bias + shift)
+
+          HEADS.register("linear", HeadKind(LinearConfig, LinearHead, reads=frozenset({"shared"})))
     """
 
     shape_class: ClassVar[type]
@@ -54,16 +81,16 @@ class Head(keras.layers.Layer, abc.ABC):
         """Returns the head's outputs.
 
         Args:
-          inputs: What the frozen model makes of a batch.
+          inputs: The frozen model's values for a batch.
           training: Whether to drop units.
         """
 
     @abc.abstractmethod
     def rescale(self, scale: float, shift: float) -> None:
-        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return super().get_config() | {
             "config": fields_to_plain(self.config),
             "layout": fields_to_plain(self.layout),
@@ -71,44 +98,44 @@ class Head(keras.layers.Layer, abc.ABC):
 
     @classmethod
     def from_config(cls, config: dict) -> "Head":
-        """Makes a head of the shape that `get_config` returned."""
+        """Creates a head of the shape that `get_config` returned."""
         shape = fields_from_plain(cls.shape_class, config["config"])
         layout = fields_from_plain(Layout, config["layout"])
         return cls(**(config | {"config": shape, "layout": layout}))
 
 
 class PlainBank(tf.Module):
-    """Trained heads one after the other, as they are.
+    """Trained heads, computed one after the other.
 
-    A prediction has the same bits whatever stands beside its head, as nothing is computed together.
+    A prediction has the same bits whatever other heads there are, as nothing is computed together.
 
     Args:
       heads: Trained heads of one shape by task, N of them.
-      prompts: [P, H]. The model's own tasks' prompts; not read here.
+      prompts: [P, H]. The model's own tasks' prompts; not used here.
     """
 
     def __init__(self, heads: Mapping[str, Head], prompts: np.ndarray):
         super().__init__()
         del prompts
         self.tasks = tuple(heads)
-        # Variables alone: a layer would be saved with functions that servers do not call.
+        # Only variables are tracked: a layer would be saved with functions that servers never call.
         self._variables = [list(head.variables) for head in heads.values()]
         self._heads = _Untracked(tuple(heads.values()))
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
+        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
         return tf.stack([head(inputs, training=False).logits for head in self._heads.values])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Untracked:
-    """What TensorFlow does not look into when it saves a module."""
+    """A container that hides its values from TensorFlow when a module is saved."""
 
     values: tuple[Any, ...]
 
 
 def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
-    """Returns as few banks as the shapes of heads allow, each of one kind and one shape.
+    """Groups heads into as few banks as their shapes allow, each of one kind and one shape.
 
     Args:
       heads: Trained heads by task.
@@ -125,7 +152,7 @@ def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
 
 
 def stack_reports(outputs: Sequence[HeadOutputs]) -> dict[str, tf.Tensor]:
-    """Returns what heads report, [B, N] by name; a head that does not know a name has NaN there."""
+    """Returns the heads' reports, [B, N] by name, with NaN for a head that does not report it."""
     names = dict.fromkeys(name for output in outputs for name in output.report)
     return {
         name: tf.stack(

@@ -1,7 +1,7 @@
-"""What a kind of head is: its shape, how it is trained, and where it fits. Plain data.
+"""A kind of head: its shape, how it is trained, and which models it fits. Plain data.
 
-Imports no TensorFlow, as programs' flags take their choices and defaults from here; the layer and
-the bank, which do, are imported when they are needed.
+Imports no TensorFlow, as programs' flags take their choices and defaults from here. The layer and
+the bank, which need it, are imported on use.
 """
 
 import dataclasses
@@ -23,18 +23,18 @@ PLAIN_BANK = "mptrec_tf.models.heads.base:PlainBank"
 class HeadKind:
     """A kind of head.
 
-    Kinds that differ in the fields of their shape alone have layer and bank in common. Kinds whose
-    layers differ have shapes of different classes: a stored shape is known by its class.
+    Kinds that differ only in the fields of their shape share a layer and a bank. Kinds whose layers
+    differ have shapes of different classes: the class of a shape identifies its layer.
 
     Attributes:
-      shape: Dataclass of its shape. Fields that --help should know are made by `settings.setting`.
-      layer: The subclass of `Head`, or "module:name" of one.
-      bank: What serves trained heads of one shape, or "module:name" of it: see `PlainBank`.
-      reads: What the head reads that not every model offers, see `ModelKind.offers`.
-      id_ranges: bool. Whether the shape has a field `id_ranges`, which the data decide.
+      shape: Dataclass of its shape. `settings.setting` defines the fields that --help shows.
+      layer: The subclass of `Head`, or its "module:name".
+      bank: The class that serves trained heads of one shape, or its "module:name", see `PlainBank`.
+      reads: The head's inputs that not every model offers, see `ModelKind.offers`.
+      id_ranges: bool. Whether the shape has a field `id_ranges`, which follows from the data.
       fields: Fields of the shape that this kind sets.
-      recipe: Fields of `TrainingConfig` that it is best trained with, where not the defaults.
-      least_labels: int. With fewer informative training rows (of a binary task, those of the
+      recipe: The best fields of `TrainingConfig` for it, where they are not the defaults.
+      least_labels: int. With fewer informative training rows (for a binary task, those of the
         rarer class) "auto" leaves it out.
       stand_in: bool. Whether "auto" tries it only where no other kind of head fits the model.
     """
@@ -53,9 +53,9 @@ class HeadKind:
         """Returns the shape of such a head.
 
         Args:
-          id_ranges: Where the ids of the model's small features are.
+          id_ranges: The id ranges of the model's small features.
           **changes: Fields that differ from the kind's own; those that the shape does not have are
-            left out.
+            ignored.
         """
         known = {field.name for field in dataclasses.fields(self.shape)}
         changes = {name: value for name, value in changes.items() if name in known}
@@ -64,7 +64,7 @@ class HeadKind:
         return self.shape(**{**self.fields, **changes})
 
     def fits(self, offers: Collection[str]) -> bool:
-        """Whether a model offers all that the head reads, see `ModelKind.offers`."""
+        """Whether a model offers all inputs of the head, see `ModelKind.offers`."""
         return self.reads <= frozenset(offers)
 
     def is_candidate(self, labels: int) -> bool:

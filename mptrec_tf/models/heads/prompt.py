@@ -1,4 +1,4 @@
-"""The paper's head, what is trained for a new task: prompt, query, gate and tower.
+"""The paper's head of a new task: prompt, query, gate and tower.
 
     u   = LayerNorm(relu(x U_1) U_2)
     w   = softmax_k(u . p_k / tau)                how much each existing task helps this sample
@@ -6,7 +6,8 @@
     f_n = b[0] * (h_n * p_n) + b[1] * h_0,        b = softmax(x B_n)
     logit = T_n(f_n)
 
-x, h_0, h_1 .. h_K and the prompts p_1 .. p_K come from the frozen model.
+x, h_0, h_1 .. h_K and the prompts p_1 .. p_K come from the frozen model. Bai et al., *Efficient
+Multi-task Prompt Tuning for Recommendation*, TOIS 2025, https://arxiv.org/abs/2408.17214.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,18 @@ class PromptHead(Head):
 
     Args:
       config: The shape.
-      layout: How much the model makes of a row.
+      layout: The sizes of what the model computes for a row.
+
+    Example:
+      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.models.mptrec import MPTRec
+      >>> from mptrec_tf.models.shapes import MPTRecShape
+      >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
+      >>> model = MPTRec(shape)
+      >>> head = PromptHead(PromptConfig(tau=150.0), model.layout)
+      >>> encoded = model.encode({"categorical": tf.zeros([3, 5], tf.int64)})
+      >>> head(model.head_inputs(encoded)).logits.shape
+      TensorShape([3])
     """
 
     shape_class = PromptConfig
@@ -55,7 +67,7 @@ class PromptHead(Head):
         """Returns the head's outputs; it reports its gate, the weight of h_n * p_n.
 
         Args:
-          inputs: What the frozen model makes of a batch; there is one shared representation.
+          inputs: The frozen model's values for a batch, with one shared representation.
           training: Whether to drop units.
         """
         attention = self.attention(inputs)
@@ -84,7 +96,7 @@ class PromptHead(Head):
         return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
 
     def rescale(self, scale: float, shift: float) -> None:
-        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
         self.tower.rescale([scale], [shift])
 
 
@@ -92,13 +104,13 @@ class PromptBank(tf.Module):
     """The paper's heads as one batched computation.
 
     With v = relu(x U_1), the query before its normalisation is v U_2. Its mean over the H
-    dimensions is taken out of U_2 beforehand: C = U_2 (I - 1 1^T / H). Then
+    dimensions is subtracted from U_2 beforehand: C = U_2 (I - 1 1^T / H). Then
 
         variance = |v C|^2 / H
         scores   = v C (scale * p_k) / sqrt(variance + epsilon) + shift . p_k
 
-    No query is made: see `_second_product`. What of the gate goes to the specific representation
-    is multiplied into the weights of the old tasks.
+    The query itself is not computed: see `_make_second_product`. The gate's weight of the specific
+    representation is multiplied into the weights of the existing tasks.
 
     Args:
       heads: Trained heads of one shape by task, N of them. Their weights are copied.
@@ -108,37 +120,37 @@ class PromptBank(tf.Module):
     def __init__(self, heads: Mapping[str, PromptHead], prompts: np.ndarray):
         super().__init__()
         self.tasks = tuple(heads)
-        made = at_least_two(list(heads.values()))
-        config = made[0].config
+        all_heads = at_least_two(list(heads.values()))
+        config = all_heads[0].config
         self._attention = config.attention
         self._old_tasks = len(prompts)
         p = prompts.astype(np.float64)
-        self._gates = Gates([h.gate for h in made])
-        self._prompts = stack_variable(to_float64(h.prompt.prompts)[0] for h in made)
+        self._gates = Gates([h.gate for h in all_heads])
+        self._prompts = stack_variable(to_float64(h.prompt.prompts)[0] for h in all_heads)
         if config.attention == "fixed":
-            shifts = [np.zeros((len(p), 1)) for _ in made]
+            shifts = [np.zeros((len(p), 1)) for _ in all_heads]
         elif config.attention == "task_similarity":
-            shifts = [p @ to_float64(h.prompt.prompts).T / config.tau for h in made]
+            shifts = [p @ to_float64(h.prompt.prompts).T / config.tau for h in all_heads]
         else:
-            shifts = [p @ to_float64(h.query.shift)[:, None] / config.tau for h in made]
-            self._hidden = stack_variable(to_float64(h.query.hidden) for h in made)
-            products = [_second_product(h.query, p / config.tau) for h in made]
+            shifts = [p @ to_float64(h.query.shift)[:, None] / config.tau for h in all_heads]
+            self._hidden = stack_variable(to_float64(h.query.hidden) for h in all_heads)
+            products = [_make_second_product(h.query, p / config.tau) for h in all_heads]
             self._second = stack_variable(second for second, _ in products)
             self._scores = stack_variable(scores for _, scores in products)
         self._shift = stack_variable(shifts, axis=1)  # [K, N, 1]
-        self._kernel = stack_variable(to_float64(h.tower.kernels[0])[0] for h in made)
+        self._kernel = stack_variable(to_float64(h.tower.kernels[0])[0] for h in all_heads)
         self._towers = Towers(
-            [h.tower for h in made], [to_float64(h.tower.biases[0])[0] for h in made]
+            [h.tower for h in all_heads], [to_float64(h.tower.biases[0])[0] for h in all_heads]
         )
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
+        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
         gate = self._gates(inputs.x)
         if self._attention == "prompt":
-            scores = self._scores_of(inputs.x)
+            scores = self._score(inputs.x)
         else:
             scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
-        # A softmax over the old tasks.
+        # A softmax over the existing tasks.
         weights = apply_in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
         weights *= gate / sum_in_order(weights, self._old_tasks)
         # [B, N, H], where products by row do most of the work.
@@ -147,8 +159,8 @@ class PromptBank(tf.Module):
         first = tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
         return self._towers(first)[: len(self.tasks)]
 
-    def _scores_of(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns the scores [K, N, B] of the old tasks, by each head's query."""
+    def _score(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns the scores [K, N, B] of the existing tasks, by each head's query."""
         v = tf.nn.relu(x[tf.newaxis] @ self._hidden)
         second = v @ self._second
         length = tf.raw_ops.EuclideanNorm(input=second, axis=2)
@@ -157,11 +169,13 @@ class PromptBank(tf.Module):
         return tf.transpose(plain, [2, 0, 1]) * scale + self._shift
 
 
-def _second_product(query: InstanceQuery, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What makes the length of a query and its scores of v, in one square product.
+def _make_second_product(
+    query: InstanceQuery, prompts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns factors that compute a query's length and its scores from v in one square product.
 
-    For C^T = Q R, |v R^T| = |v C|, in fewer dimensions; and any rotation of these may follow. This
-    one makes the scores combinations of the first dimensions.
+    For C^T = Q R, |v R^T| = |v C|, in fewer dimensions, and any rotation of these leaves the length
+    unchanged. This one makes the scores combinations of the first dimensions.
 
     Args:
       query: The query.
@@ -169,7 +183,7 @@ def _second_product(query: InstanceQuery, prompts: np.ndarray) -> tuple[np.ndarr
 
     Returns:
       [H/2, H/2], whose products' lengths are the square roots of the variances, and [at most K, K],
-      which makes the scores of those products' first dimensions.
+      which maps those products' first dimensions to the scores.
     """
     output = to_float64(query.output_kernel)
     centred = output - output.mean(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The paper's head as plain data: its shape, and its three kinds, by how they attend.
+"""The paper's head as plain data: its shape, and its three kinds, by their attention.
 
 Imports no TensorFlow.
 """
@@ -17,14 +17,14 @@ class PromptConfig:
     """The shape of the paper's head. The defaults are the paper's for Census-Income.
 
     Attributes:
-      attention: How w is set. "prompt": by the instance's query. "fixed": w_k = 1/K.
+      attention: How w is computed. "prompt": w = softmax_k(u . p_k / tau). "fixed": w_k = 1/K.
         "task_similarity": w = softmax_k(p_n . p_k / tau).
       tau: float. Temperature of the attention.
       kl_weight: float. Adds kl_weight * KL(w || uniform), which keeps a badly pre-trained
         backbone from misleading the attention.
       tower_units: Hidden layers of the tower.
       tower_dropout: float. In [0, 1).
-      l2_dense: float. Of the weights of the tower.
+      l2_dense: float. L2 of the weights of the tower.
     """
 
     attention: str = "prompt"
@@ -45,7 +45,7 @@ class PromptConfig:
             raise ValueError(f"tau should be positive. Received: {self.tau}.")
 
 
-# By name. They are trained as the paper trains them.
+# By name, with the paper's training.
 KINDS = {
     attention: HeadKind(
         PromptConfig,

@@ -1,7 +1,6 @@
 """The kinds of heads that a new task can have, by name, and how a stored head finds its kind.
 
-A kind is a module or two and a line here; one of the user's own is added by `HEADS.register`. See
-`mptrec_tf.kinds`. Imports no TensorFlow.
+`HEADS.register` adds a kind of your own, see `mptrec_tf.kinds`. Imports no TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ __all__ = [
     "shape_to_plain",
 ]
 
-# The best of those that fit, chosen on the validation rows.
+# Chooses the best of the heads that fit, on the validation rows.
 AUTO = "auto"
 HEADS: Registry[HeadKind] = Registry(
     "head", {**prompt_shape.KINDS, **residual_shape.KINDS, **tower_shape.KINDS}
@@ -39,10 +38,10 @@ HEADS: Registry[HeadKind] = Registry(
 
 
 def find_kind_name(shape: Any) -> str:
-    """Returns the name of a shape's kind: the first of those that have layer and bank in common.
+    """Returns the name of a shape's kind: the first of those that share its layer and bank.
 
     Raises:
-      ValueError: if no kind has shapes of this class, or kinds of different layers have.
+      ValueError: if no kind has shapes of this class, or kinds with different layers have.
     """
     names = [name for name, kind in HEADS.all().items() if kind.shape is type(shape)]
     layers = {(HEADS.get(name).layer, HEADS.get(name).bank) for name in names}
@@ -55,23 +54,30 @@ def find_kind_name(shape: Any) -> str:
 
 
 def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
-    """Makes a head with fresh weights that fits a model of a layout."""
+    """Creates a head with fresh weights for a model of a layout.
+
+    Example:
+      >>> from mptrec_tf.models.encoded import Layout
+      >>> layout = Layout(input_width=20, shared=1, specific=2, width=128, tasks=2, ids=5)
+      >>> make_head(HEADS.get("fixed").make_shape(), layout, "share").name
+      'share'
+    """
     return HEADS.get(find_kind_name(shape)).layer_class(shape, layout, name=name)
 
 
 def shape_to_plain(shape: Any) -> dict[str, Any]:
-    """The shape of a head as plain data, which `shape_from_plain` reads."""
+    """Returns the shape of a head as plain data, which `shape_from_plain` reads."""
     return {"type": find_kind_name(shape), **fields_to_plain(shape)}
 
 
 def shape_from_plain(raw: Mapping[str, Any]) -> Any:
-    """Reads what `shape_to_plain` and JSON made of a shape.
+    """Reads a shape that `shape_to_plain` wrote, after a round trip through JSON.
 
     Raises:
       InputError: if its kind is unknown.
-      TypeError: if it has other fields than that.
+      TypeError: if its fields are not those of the kind.
     """
-    # Packages that were written when there was one type do not name it.
+    # Packages from the time when there was one type do not name it.
     kind = HEADS.get(raw.get("type", "prompt"))
     return fields_from_plain(kind.shape, {k: v for k, v in raw.items() if k != "type"})
 
@@ -85,8 +91,8 @@ def list_candidates(offers: frozenset[str], labels: int) -> tuple[str, ...]:
     """Returns the names of the kinds that "auto" tries.
 
     Args:
-      offers: What heads can read of the model, see `ModelKind.offers`.
-      labels: Training rows to learn from, see `Task.informative_rows`.
+      offers: The model's offers, see `ModelKind.offers`.
+      labels: Number of informative training rows, see `Task.informative_rows`.
     """
     tried = [name for name in list_fitting(offers) if HEADS.get(name).is_candidate(labels)]
     return tuple(name for name in tried if not HEADS.get(name).stand_in) or tuple(tried)
@@ -96,7 +102,7 @@ def check_fits(names: Sequence[str], offers: frozenset[str], model: str) -> None
     """Rejects kinds that do not fit a model.
 
     Raises:
-      InputError: naming the first, what it reads, and the kinds that fit.
+      InputError: naming the first such kind, the inputs it lacks, and the kinds that fit.
     """
     for name in names:
         kind = HEADS.get(name)

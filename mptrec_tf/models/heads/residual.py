@@ -1,12 +1,13 @@
-"""A head that spends the query's parameters on a small expert of its own.
+"""A head with a small expert of its own instead of the paper's query.
 
     s = mean_k(h^_k) * p_n
     z = g_1 s + g_2 h^_0,                g = softmax(x^ W_g)
-    r = relu(x^ A + a)                   the residual expert: what the frozen ones leave out
+    r = relu(x^ A + a)                   the residual expert: what the frozen ones lack
     logit = tower([z, r, l^]) + sum over features of w[id]
 
-x, h_0, h_1 .. h_K, the ids and the old tasks' logits l come from the frozen model; ^ means
-standardised by the model's own statistics, see `Standardized`.
+x, h_0, h_1 .. h_K, the ids and the existing tasks' logits l come from the frozen model; ^ means
+standardised by the model's own statistics, see `Standardized`. This head is this project's: it
+extends `prompt`, the head of Bai et al., https://arxiv.org/abs/2408.17214.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,13 @@ class ResidualHead(Head):
 
     Args:
       config: The shape.
-      layout: How much the model makes of a row.
+      layout: The sizes of what the model computes for a row.
+
+    Example:
+      >>> layout = Layout(input_width=20, shared=1, specific=2, width=128, tasks=2, ids=5)
+      >>> head = ResidualHead(ResidualConfig(expert_units=32, tower_units=(32, 16)), layout)
+      >>> [weight.shape for weight in head.expert.trainable_weights]
+      [TensorShape([1, 20, 32]), TensorShape([1, 1, 32])]
     """
 
     shape_class = ResidualConfig
@@ -66,7 +73,7 @@ class ResidualHead(Head):
         """Returns the head's outputs; it reports its gate, the weight of s.
 
         Args:
-          inputs: What the frozen model makes of a batch; ids and standardised values are read.
+          inputs: The frozen model's values for a batch; reads ids and standardised values.
           training: Whether to drop units.
         """
         x, shared, specific, logits = inputs.standard
@@ -80,44 +87,46 @@ class ResidualHead(Head):
         return HeadOutputs(logit, {"gate": gate[0, :, 0]})
 
     def rescale(self, scale: float, shift: float) -> None:
-        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
         self.tower.rescale([scale], [shift])
         if self.config.id_ranges:
             self.ids.id_weights.assign(scale * self.ids.id_weights)
 
-    def first_kernel(self) -> list[np.ndarray]:
-        """The parts of the tower's first kernel that see the fusion, r and l^."""
+    def split_first_kernel(self) -> list[np.ndarray]:
+        """Returns the parts of the tower's first kernel for the fusion z, for r and for l^."""
         ends = np.cumsum([self.layout.width, self.config.expert_units])
         return np.split(to_float64(self.tower.kernels[0])[0], ends)
 
 
 class ResidualBank(tf.Module):
-    """Heads with an expert of their own as one batched computation.
+    """Residual heads as one batched computation.
 
-    What they read is the same for all of them, the model's standardised values. With T, R and L for
-    the parts of the tower's first kernel that see z, r and l^,
+    All heads read the same inputs, the model's standardised values. With T, R and L for the parts
+    of the tower's first kernel for z, r and l^,
 
         z T = g_1 (s T) + g_2 (t T),    s T = mean_k(h^_k) (p T),    t = h^_0
 
-    so that both products are of what all heads share, and the gate passes over no more than the
-    tower's units. The old tasks' logits go with both: g_1 + g_2 = 1.
+    so that both products are with inputs that all heads share, and the gate only scales the tower's
+    units. The existing tasks' logits are part of both products, as g_1 + g_2 = 1.
 
     Args:
       heads: Trained heads of one shape by task, N of them. Their weights are copied.
-      prompts: [P, H]. The model's own tasks' prompts; not read.
+      prompts: [P, H]. The model's own tasks' prompts; not used here.
     """
 
     def __init__(self, heads: Mapping[str, ResidualHead], prompts: np.ndarray):
         super().__init__()
         del prompts
         self.tasks = tuple(heads)
-        made = at_least_two(list(heads.values()))
-        self._id_ranges = made[0].config.id_ranges
-        fusion, residual, logits = zip(*[h.first_kernel() for h in made], strict=True)  # T, R, L
-        prompt = [to_float64(h.prompt.prompts).T for h in made]
-        bias = [to_float64(h.expert.biases[0])[0] for h in made]  # a
-        self._gates = Gates([h.gate for h in made])
-        self._expert = stack_variable(to_float64(h.expert.kernels[0])[0] for h in made)
+        all_heads = at_least_two(list(heads.values()))
+        self._id_ranges = all_heads[0].config.id_ranges
+        fusion, residual, logits = zip(
+            *[h.split_first_kernel() for h in all_heads], strict=True
+        )  # T, R, L
+        prompt = [to_float64(h.prompt.prompts).T for h in all_heads]
+        bias = [to_float64(h.expert.biases[0])[0] for h in all_heads]  # a
+        self._gates = Gates([h.gate for h in all_heads])
+        self._expert = stack_variable(to_float64(h.expert.kernels[0])[0] for h in all_heads)
         self._low = stack_variable(-a for a in bias)
         self._residual = stack_variable(residual)
         self._specific = stack_variable(
@@ -130,30 +139,30 @@ class ResidualBank(tf.Module):
         # relu(h + a) R = max(h, -a) R + a R
         left_out = [
             to_float64(h.tower.biases[0])[0] + a @ r
-            for h, a, r in zip(made, bias, residual, strict=True)
+            for h, a, r in zip(all_heads, bias, residual, strict=True)
         ]
-        self._towers = Towers([h.tower for h in made], left_out)
+        self._towers = Towers([h.tower for h in all_heads], left_out)
         if self._id_ranges:
-            id_weights = [to_float64(h.ids.id_weights) for h in made]
+            id_weights = [to_float64(h.ids.id_weights) for h in all_heads]
             self._ids = stack_variable(id_weights, axis=1)  # [V, N]
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for what the model makes of a batch."""
+        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
         x, shared, specific, logits = inputs.standard
         gate = self._gates(x)[..., tf.newaxis]
         specific = tf.concat([specific, logits], axis=1)[tf.newaxis] @ self._specific
         shared = tf.concat([shared, logits], axis=1)[tf.newaxis] @ self._shared
         residual = tf.maximum(x[tf.newaxis] @ self._expert, self._low) @ self._residual
-        predicted = self._towers(tf.add_n([shared, gate * (specific - shared), residual]))
+        outputs = self._towers(tf.add_n([shared, gate * (specific - shared), residual]))
         if self._id_ranges:
-            predicted += self._of_ids(inputs.ids)
-        return predicted[: len(self.tasks)]
+            outputs += self._sum_id_weights(inputs.ids)
+        return outputs[: len(self.tasks)]
 
-    def _of_ids(self, ids: tf.Tensor) -> tf.Tensor:
+    def _sum_id_weights(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the sums [N, B] of the weights of ids [B, F]."""
         places = locate_ids(ids, self._id_ranges)
         rows, count = tf.unstack(tf.shape(places))
-        # A sum that makes no copy of what it adds.
+        # This sum makes no copy of the weights that it adds.
         added = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=self._ids,
             indices=tf.reshape(places, [-1]),

@@ -8,10 +8,10 @@ import dataclasses
 from mptrec_tf.models.heads.kind import HeadKind
 from mptrec_tf.models.heads.shape_fields import l2_dense, tower_dropout, tower_units
 
-# A feature with more ids than this has no weight for each of them.
+# Features with more ids than this have no weights of single ids.
 MOST_IDS = 256
-# With fewer informative training rows (of a binary task, positives or negatives) an expert of the
-# task's own would learn noise (docs/results.md).
+# With fewer informative training rows (for a binary task, of the rarer class) the task's own expert
+# would learn noise (docs/results.md).
 FEW_LABELS = 100
 
 
@@ -22,8 +22,8 @@ class ResidualConfig:
     Attributes:
       expert_units: int. m, the width of the residual expert.
       tower_units: Hidden layers of the tower.
-      tower_dropout: float. Of the input of every layer of the tower, in [0, 1).
-      l2_dense: float. Of the weights of expert and tower.
+      tower_dropout: float. Dropout of the input of every layer of the tower, in [0, 1).
+      l2_dense: float. L2 of the weights of expert and tower.
       id_ranges: (column, first id, number of ids) of each feature whose ids have a weight, see
         `IdWeights`. Features of at most `MOST_IDS` ids.
     """

@@ -1,9 +1,9 @@
-"""A tower on a frozen model: what every model can give a new task.
+"""A tower on a frozen model, the head that fits every model.
 
     logit = T_n([x^, h^])
 
-x^ and h^, the mean of the shared representations (of the specific ones, where a model has no
-shared ones), come from the frozen model, standardised by its own statistics, see `Standardized`.
+x^ and h^ come from the frozen model, standardised by its own statistics, see `Standardized`. h^ is
+the mean of the shared representations, or of the specific ones if the model has no shared ones.
 """
 
 import tensorflow as tf
@@ -17,11 +17,17 @@ from mptrec_tf.models.heads.tower_shape import TowerConfig
 
 @keras.utils.register_keras_serializable("mptrec_tf")
 class TowerHead(Head):
-    """A new task on a frozen model, by a tower alone.
+    """A new task on a frozen model, with a tower alone.
 
     Args:
       config: The shape.
-      layout: How much the model makes of a row.
+      layout: The sizes of what the model computes for a row.
+
+    Example:
+      >>> layout = Layout(input_width=20, shared=1, specific=0, width=128, tasks=2, ids=5)
+      >>> head = TowerHead(TowerConfig(tower_units=(64,)), layout)
+      >>> head.tower.kernels[0].shape  # x^ and h^ in
+      TensorShape([1, 148, 64])
     """
 
     shape_class = TowerConfig
@@ -40,10 +46,10 @@ class TowerHead(Head):
         self.built = True
 
     def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
-        """Returns the head's outputs; there is nothing to report.
+        """Returns the head's outputs, with an empty report.
 
         Args:
-          inputs: What the frozen model makes of a batch; standardised values are read.
+          inputs: The frozen model's values for a batch; reads the standardised ones.
           training: Whether to drop units.
         """
         x, shared, specific, _ = inputs.standard
@@ -52,5 +58,5 @@ class TowerHead(Head):
         return HeadOutputs(logits[0], {})
 
     def rescale(self, scale: float, shift: float) -> None:
-        """Changes the weights so that the logit becomes `scale * logit + shift`."""
+        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
         self.tower.rescale([scale], [shift])

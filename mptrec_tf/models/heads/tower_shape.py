@@ -15,8 +15,8 @@ class TowerConfig:
 
     Attributes:
       tower_units: Hidden layers of the tower.
-      tower_dropout: float. Of the input of every layer, in [0, 1).
-      l2_dense: float. Of the tower's weights.
+      tower_dropout: float. Dropout of the input of every layer, in [0, 1).
+      l2_dense: float. L2 of the tower's weights.
     """
 
     tower_units: tuple[int, ...] = tower_units()
@@ -24,5 +24,5 @@ class TowerConfig:
     l2_dense: float = l2_dense()
 
 
-# It fits every model, and stands in where the heads that know more of a model fit it not.
+# It fits every model. "auto" tries it only where no head that reads more of the model fits.
 KINDS = {"tower": HeadKind(TowerConfig, "mptrec_tf.models.heads.tower:TowerHead", stand_in=True)}
