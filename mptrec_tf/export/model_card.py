@@ -1,4 +1,4 @@
-"""What a version says of itself: `assets.extra/model_card.json`, and the same in Markdown."""
+"""The model card of a version: `assets.extra/model_card.json`, and the same in Markdown."""
 
 import dataclasses
 import os
@@ -37,21 +37,21 @@ def write_card(
 
 
 def make_model_card(backbone: StoredBackbone, packages: Sequence[TaskPackage]) -> dict[str, Any]:
-    """Returns tasks, features, fingerprint, metrics, training data and versions, as plain data.
+    """Returns tasks, features, fingerprint, metrics, training data and releases, as plain data.
 
     Args:
       backbone: The backbone.
       packages: The tasks that were added.
     """
-    old = backbone.spec.select_tasks(backbone.shape.tasks)
-    tasks = [_describe_task(task, "pre-trained", backbone.training) for task in old]
+    pretrained = backbone.spec.select_tasks(backbone.shape.tasks)
+    tasks = [_describe_task(task, "pre-trained", backbone.training) for task in pretrained]
     for package in packages:
         own = {
             "head": shape_to_plain(package.head.config),
             "parameters": count_parameters(package.head.trainable_weights),
         }
         tasks.append(_describe_task(package.task, "added", package.training) | own)
-    every = (*old, *(package.task for package in packages))
+    every = (*pretrained, *(package.task for package in packages))
     return {
         "mptrec_tf": mptrec_tf.__version__,
         "tensorflow": tf.__version__,
@@ -74,7 +74,7 @@ def _describe_task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[s
 
 
 def _select_metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
-    """What the training's best epoch says of a task, as "val_auc" and "loss"."""
+    """Returns a task's logs of the training's best epoch, such as "val_auc" and "loss"."""
     if not training.get("history"):
         return {}
     best = training["history"][training["best_epoch"]]
@@ -83,7 +83,7 @@ def _select_metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _describe_features(backbone: StoredBackbone) -> list[dict[str, Any]]:
-    """Each feature's kind, type and domain."""
+    """Returns each feature's kind, type and domain."""
     spec, transform = backbone.spec, open_transform(backbone.transform_dir)
     return [
         {"name": of.name, "kind": kind.section, "type": of.reads[0], "domain": domain}
@@ -93,7 +93,7 @@ def _describe_features(backbone: StoredBackbone) -> list[dict[str, Any]]:
 
 
 def format_markdown(card: Mapping[str, Any]) -> str:
-    """Returns a card for people."""
+    """Returns a model card as Markdown."""
     spec = card["spec"]
     tasks = {raw["name"]: task_from_plain(raw) for raw in spec["tasks"]}
     outputs = " or ".join(dict.fromkeys(task.output for task in tasks.values()))
@@ -139,7 +139,7 @@ def format_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _read_training_rows(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
-    """How many training rows there were, and what is known of their labels, see `Task.summary`."""
+    """Returns the number of training rows and the summary of their labels, see `Task.summary`."""
     split = task["training"].get("data", {}).get("splits", {}).get("train", {})
     return split.get("rows"), split.get("tasks", {}).get(task["name"], {})
 

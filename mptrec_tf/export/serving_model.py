@@ -1,4 +1,4 @@
-"""The SavedModel: raw columns in, one prediction per task out; the preprocessing is inside.
+"""The SavedModel: raw columns in, one prediction per task out, preprocessing included.
 
 Signatures, each with outputs by name:
     serving_default   serialized tf.Examples [B]               -> prediction [B] per task
@@ -9,8 +9,8 @@ Signatures, each with outputs by name:
                       `export.spec_columns`
     encode            serialized tf.Examples [B]               -> representations by name: x [B, D],
                                                                   shared [B, H], ...
-Beside them, in `assets.extra`: what the model is made of (`model_card`), requests that warm a
-server up (`warmup`), and the parts that the next version can be made from (`composing`).
+Also in `assets.extra`: the description of the model (`model_card`), requests that warm up a server
+(`warmup`), and the parts from which the next version can be made (`version_parts`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,20 +36,25 @@ from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import create_directory
 
-# What the names of a SavedModel's variables begin with that are the backbone's: its attribute in
-# `ServingModel`. The frozen-task validator and `composing` read them.
+# Prefix of the backbone's variables in a SavedModel: its attribute in `ServingModel`. The
+# frozen-task validator and `version_parts` read them.
 BACKBONE_VARIABLES = "backbone/"
 
 
 class ServingModel(tf.Module):
-    """A backbone, its preprocessing and the heads of new tasks, behind signatures.
+    """A backbone, its preprocessing and the heads of new tasks, with serving signatures.
 
     Args:
       backbone: The backbone.
       packages: New tasks, in any order.
 
     Raises:
-      InputError: if two tasks share a name.
+      InputError: if two tasks have the same name.
+
+    Example:
+          backbone = load_backbone("BACKBONE")
+          model = ServingModel(backbone, [load_package("PACKAGE", backbone)])
+          predictions = model.predict(columns)  # raw feature columns [B], by name
     """
 
     def __init__(self, backbone: StoredBackbone, packages: Sequence[TaskPackage] = ()):
@@ -86,7 +91,7 @@ class ServingModel(tf.Module):
         return self.backbone.encode(self.preprocessing(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
-        """The functions to serve, by name of their signature."""
+        """Returns the functions to serve, by the names of their signatures."""
         features = raw_feature_spec(self.spec)
         inputs = make_input_names(features)
         examples = tf.TensorSpec([None], tf.string, name="examples")
@@ -127,22 +132,28 @@ def export(
       base_path: TF Serving's base path; versions are its numbered subdirectories.
 
     Raises:
-      InputError: if two tasks share a name, or the path is a version itself or cannot be written.
+      InputError: if two tasks have the same name, or the path is a version itself or cannot be
+        written.
+
+    Example:
+          backbone = load_backbone("BACKBONE")
+          packages = [load_package("PACKAGE", backbone)]
+          path, version = export(backbone, packages, "MODEL")
     """
     check_base_path(base_path)
     version, path = choose_next_version(base_path)
-    with create_directory(path) as aside:
-        save_model(backbone, packages, aside)
+    with create_directory(path) as staging:
+        save_model(backbone, packages, staging)
     return path, version
 
 
 def save_model(
     backbone: StoredBackbone, packages: Sequence[TaskPackage], directory: str
 ) -> ServingModel:
-    """Writes a SavedModel and what goes with it to a directory; returns the model that was saved.
+    """Writes a SavedModel and its `assets.extra` to a directory; returns the saved model.
 
     Raises:
-      InputError: if two tasks share a name.
+      InputError: if two tasks have the same name.
     """
     model = ServingModel(backbone, packages)
     tf.saved_model.save(model, directory, signatures=model.signatures())
@@ -154,17 +165,17 @@ def save_model(
 
 
 def broadcast_columns(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Gives every row its value: columns [B] stay, columns [1] are repeated.
+    """Repeats columns [1] for all rows; columns [B] are returned as they are.
 
-    Columns of other sizes make the graph fail with all sizes in its message.
+    For columns of other sizes the graph fails, and its message lists all sizes.
     """
-    kinds: dict[tf.DType, list[str]] = {}
+    by_type: dict[tf.DType, list[str]] = {}
     for name, column in columns.items():
-        kinds.setdefault(column.dtype, []).append(name)
-    names = [name for same in kinds.values() for name in same]
-    # One op for all columns of a type: there may be hundreds.
-    shapes = [tf.shape_n([columns[name] for name in same]) for same in kinds.values()]
-    sizes = tf.concat([size for same in shapes for size in same], axis=0)
+        by_type.setdefault(column.dtype, []).append(name)
+    names = [name for group in by_type.values() for name in group]
+    # One op for all columns of a type, as there may be hundreds of columns.
+    shapes = [tf.shape_n([columns[name] for name in group]) for group in by_type.values()]
+    sizes = tf.concat([size for group in shapes for size in group], axis=0)
     rows = tf.reduce_max(sizes)
     fits = tf.reduce_all((sizes == rows) | (sizes == 1))
     message = f"each column should have a value per row, or one for all; sizes of {names}:"

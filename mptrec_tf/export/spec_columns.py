@@ -1,9 +1,9 @@
-"""The signature `spec_columns`: the same as `columns`, by the spec's own names.
+"""The signature `spec_columns`: the same as `columns`, with the spec's own names.
 
-A function's arguments, by which TensorFlow names a signature's inputs, cannot be called
+TensorFlow names a signature's inputs after the arguments of a function, which cannot be named
 "capital-gain". A server takes inputs by the keys of the signature, which may be any text. So this
-signature is written into the file: it leads to the same tensors, costs nothing, and tells clients
-what the spec calls each input. `tf.saved_model.load` does not show it.
+signature is written into the file: it refers to the same tensors, costs nothing, and gives clients
+the spec's name of each input. `tf.saved_model.load` does not show it.
 """
 
 import os
@@ -37,5 +37,5 @@ def add_spec_columns(directory: str, inputs: Mapping[str, str]) -> None:
         added.inputs[column].CopyFrom(columns.inputs[name])
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))
-    # It holds the sum of the file that was changed.
+    # The fingerprint holds a checksum of the changed file.
     fingerprinting_utils.write_fingerprint(directory)

@@ -1,4 +1,4 @@
-"""What the versions of an exported model hold, read without TensorFlow."""
+"""The contents of an exported model's versions, read without TensorFlow."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from mptrec_tf.export.versions import (
 from mptrec_tf.storage.file_systems import get_failure_reason, get_file_system, open_file
 from mptrec_tf.storage.plain import from_plain
 
-# Of a version: what it was made from.
+# Directory in a version of the backbone and packages that it was made from.
 PARTS = "assets.extra/parts"
 _Package = TypeVar("_Package")
 
@@ -34,19 +34,20 @@ def find_version(base_path: str, version: int | None = None) -> str:
       InputError: if there is no such version.
     """
     check_base_path(base_path)
-    found = list_version_directories(base_path)
-    if not found or version not in (None, *found):
-        there = f"there are {', '.join(map(str, found))}" if found else "there is none"
+    directories = list_version_directories(base_path)
+    if not directories or version not in (None, *directories):
+        numbers = ", ".join(map(str, directories))
+        there = f"there are {numbers}" if directories else "there is none"
         wanted = "" if version is None else f" {version}"
         raise InputError(f"{base_path} holds no version{wanted}: {there}.")
-    return found[max(found) if version is None else version]
+    return directories[max(directories) if version is None else version]
 
 
 def find_parts(version: str) -> str:
-    """Returns where a version keeps what it was made from.
+    """Returns the directory of the parts that a version was made from.
 
     Raises:
-      InputError: if it does not.
+      InputError: if the version does not hold them.
     """
     root = os.path.join(version, PARTS)
     if not get_file_system(root).isdir(root):
@@ -58,7 +59,7 @@ def find_parts(version: str) -> str:
 
 
 def list_packages(parts: str) -> list[str]:
-    """Directories of the packages of a version's parts, in the order of the tasks' names."""
+    """Returns the directories of the packages in a version's parts, sorted by task."""
     tasks = os.path.join(parts, "tasks")
     files = get_file_system(tasks)
     names = sorted(files.listdir(tasks)) if files.isdir(tasks) else []
@@ -66,10 +67,10 @@ def list_packages(parts: str) -> list[str]:
 
 
 def describe_parts(version: str) -> tuple[BackboneDescription, list[PackageDescription]]:
-    """Reads what the parts of a version say of themselves.
+    """Reads the descriptions of the parts of a version.
 
     Raises:
-      InputError: if it does not hold them, or a description is damaged.
+      InputError: if it does not hold its parts, or a description is damaged.
     """
     root = find_parts(version)
     backbone = describe_backbone(os.path.join(root, "backbone"))
@@ -77,14 +78,14 @@ def describe_parts(version: str) -> tuple[BackboneDescription, list[PackageDescr
 
 
 def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
-    """Rejects a path that holds no exported model, or names that are no tasks of the model.
+    """Rejects a path that holds no exported model, or tasks that the model does not have.
 
     Args:
-      path: A version's directory, or a base path, whose newest version is taken.
+      path: A version's directory, or a base path, whose newest version is used.
       tasks: Names of tasks.
 
     Returns:
-      The spec in the version's model card; None where loading will say that it is damaged.
+      The spec in the version's model card; None if that is damaged, which loading reports.
 
     Raises:
       InputError: naming the path or the task.
@@ -96,7 +97,7 @@ def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
 
 
 def read_card_spec(version: str) -> DatasetSpec | None:
-    """The spec in a version's model card; None where loading will say that it is damaged."""
+    """Returns the spec in a version's model card; None if it is damaged, which loading reports."""
     try:
         with open_file(os.path.join(version, CARD)) as file:
             return from_plain(DatasetSpec, json.load(file)["spec"])
@@ -117,7 +118,12 @@ def apply_changes(
     """Returns the packages of the next version, loaded or described.
 
     Raises:
-      InputError: for a task to add that is there, or one to replace or to remove that is not.
+      InputError: for a task to add that exists, or one to replace or to remove that does not.
+
+    Example:
+          backbone, packages = load_parts("MODEL")
+          packages = apply_changes(packages, add=[load_package("PACKAGE", backbone)])
+          export(backbone, packages, "MODEL")
     """
     there = {package.task.name: package for package in packages}
     names = ", ".join(there) or "none"
@@ -137,7 +143,7 @@ def apply_changes(
                 f"task {package.task.name!r} of {package.directory} is in the version already; "
                 "replace it instead (--replace)."
             )
-    kept = {name: package for name, package in there.items() if name not in remove}
+    remaining = {name: package for name, package in there.items() if name not in remove}
     for package in replace:
-        kept[package.task.name] = package
-    return [*kept.values(), *add]
+        remaining[package.task.name] = package
+    return [*remaining.values(), *add]

@@ -1,4 +1,4 @@
-"""The parts of a version, kept in it, so that the next version needs nothing else.
+"""The parts of a version, stored in it, so that the next version can be made from it alone.
 
 <version>/assets.extra/parts/
   backbone/        the backbone without its weights: these are the SavedModel's own
@@ -49,10 +49,14 @@ def load_parts(
       version: Defaults to the newest.
 
     Returns:
-      The backbone, and the packages of the tasks that were added, in the order of their names.
+      The backbone, and the packages of the added tasks, sorted by name.
 
     Raises:
       InputError: if there is no such version, it does not hold its parts, or they were changed.
+
+    Example:
+          backbone, packages = load_parts("MODEL")
+          export(backbone, apply_changes(packages, remove=["share"]), "MODEL")
     """
     directory = find_version(base_path, version)
     root = find_parts(directory)
@@ -60,8 +64,8 @@ def load_parts(
 
     def restore(model: MultiTaskModel) -> None:
         try:
-            found = tf.train.Checkpoint(backbone=model).read(variables)
-            found.assert_existing_objects_matched().expect_partial()
+            status = tf.train.Checkpoint(backbone=model).read(variables)
+            status.assert_existing_objects_matched().expect_partial()
         except AssertionError as error:
             raise InputError(
                 f"the weights in {variables} do not fit their model; they were changed, or written "

@@ -1,4 +1,4 @@
-"""Where an exported model's versions are, and what else a version holds."""
+"""The versions of an exported model: their directories, and the names of files in them."""
 
 import functools
 import logging
@@ -17,49 +17,49 @@ _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 _LARGEST = 2**63 - 1  # TF Serving's numbers have 64 bits
 
 _log = logging.getLogger("mptrec-versions")
-_log.setLevel(logging.WARNING)  # programs keep libraries quiet; this is for their users
+_log.setLevel(logging.WARNING)  # programs silence libraries; this is for their users
 
 
 def list_version_directories(base_path: str) -> dict[int, str]:
-    """Directories of the versions in TF Serving's base path, by their numbers, ascending.
+    """Returns the directories of the versions in TF Serving's base path, by number, ascending.
 
-    A name may have leading zeros. Where several names are one number (1 and 001), the last in
-    their order counts, as in TF Serving: the one with the fewest zeros.
+    A name may have leading zeros. If several names are the same number (1 and 001), the last in
+    their order is used, as in TF Serving: the one with the fewest zeros.
 
     Raises:
-      InputError: if it cannot be looked into.
+      InputError: if the path cannot be listed.
     """
     files = get_file_system(base_path)
     with explain_failure(f"cannot look into {base_path}"):
         if not files.isdir(base_path):
             return {}
         names = sorted({name.rstrip("/") for name in files.listdir(base_path)})
-    found: dict[int, str] = {}
+    by_number: dict[int, str] = {}
     for name in names:
         if not re.fullmatch(r"[0-9]+", name) or int(name) > _LARGEST:
             continue
-        if int(name) in found:
-            _warn_twice(base_path, found[int(name)], name)
-        found[int(name)] = name
-    return {number: os.path.join(base_path, found[number]) for number in sorted(found)}
+        if int(name) in by_number:
+            _warn_twice(base_path, by_number[int(name)], name)
+        by_number[int(name)] = name
+    return {number: os.path.join(base_path, by_number[number]) for number in sorted(by_number)}
 
 
-@functools.cache  # once: servers look every second
-def _warn_twice(base_path: str, ignored: str, taken: str) -> None:
+@functools.cache  # warns once, as servers poll every second
+def _warn_twice(base_path: str, ignored: str, used: str) -> None:
     _log.warning(
-        "%s: %s and %s are the same version; %s is taken, as in TF Serving.",
+        "%s: %s and %s are the same version; %s is used, as in TF Serving.",
         base_path,
         ignored,
-        taken,
-        taken,
+        used,
+        used,
     )
 
 
 def list_versions(base_path: str) -> list[int]:
-    """Numbers of the versions in TF Serving's base path, ascending; they fit into 64 bits.
+    """Returns the numbers of the versions in TF Serving's base path, ascending, below 2^63.
 
     Raises:
-      InputError: if it cannot be looked into.
+      InputError: if the path cannot be listed.
     """
     return list(list_version_directories(base_path))
 
@@ -72,20 +72,20 @@ def find_newest_version(path: str) -> str:
     """
     if is_version(path):
         return path
-    found = list_version_directories(path)
-    if not found:
+    directories = list_version_directories(path)
+    if not directories:
         raise InputError(
             f"{path} holds no exported model; give a directory that mptrec-export wrote, or one "
             "of its versions."
         )
-    return found[max(found)]
+    return directories[max(directories)]
 
 
 def choose_next_version(base_path: str) -> tuple[int, str]:
-    """Returns the number and the directory of the version that is still to come.
+    """Returns the number and the directory of the next version to write.
 
     Raises:
-      InputError: if there can be none.
+      InputError: if there is no larger number.
     """
     number = max(list_versions(base_path), default=0) + 1
     if number > _LARGEST:
@@ -102,14 +102,14 @@ def is_version(path: str) -> bool:
 
 
 def check_base_path(path: str) -> None:
-    """Rejects a version's directory where a base path is due.
+    """Rejects a version's directory where a base path is expected.
 
     Raises:
-      InputError: if it is one, with the base path to give instead.
+      InputError: naming the base path to give instead.
     """
     if not is_version(path) or list_versions(path):
         return
-    # The parent of "." is known by its full name alone.
+    # The parent of "." can only be derived from its absolute path.
     full = path.rstrip("/") if "://" in path else os.path.normpath(path)
     if os.path.basename(full) in (".", ".."):
         full = os.path.abspath(full)

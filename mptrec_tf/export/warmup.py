@@ -1,8 +1,8 @@
-"""Requests that a server answers before it serves a version, so that no caller waits for the first.
+"""Warm-up requests, which a server runs before it serves a version, so that no caller has to wait.
 
-TF Serving (and mptrec-serve) replays `assets.extra/tf_serving_warmup_requests`. Every signature is
-asked with batches of 1, 2, 4, ... rows up to the largest that servers merge requests to
-(`saved_models/batching_parameters.txt`): the first batch of a size is the slow one.
+TF Serving (and mptrec-serve) replays `assets.extra/tf_serving_warmup_requests`. They call every
+signature with batches of 1, 2, 4, ... rows, up to the largest into which servers merge requests
+(`saved_models/batching_parameters.txt`): the first batch of each size is slow.
 """
 
 import os
@@ -32,7 +32,7 @@ def write_warmup(directory: str, spec: DatasetSpec) -> None:
 
 
 def _make_requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
-    """Requests of empty texts and zeros, which every model answers."""
+    """Yields requests of empty texts and zeros, which are valid for every model."""
     features = raw_feature_spec(spec)
     names = make_input_names(features)
     example = tf.train.Example()

@@ -1,4 +1,4 @@
-"""Two versions of a model side by side: what changed in the answers to the same rows."""
+"""Compares the predictions of two versions of a model for the same rows."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,124 +18,129 @@ def compare(
     blocks: Iterable[Block],
     on_rows: Callable[[int], Any] = lambda rows: None,
 ) -> dict[str, dict[str, Any]]:
-    """Returns, by task that either model answers, how their answers differ.
+    """Returns the differences of two models' predictions, by task of either model.
 
     Args:
       a: A version.
       b: Another one.
-      blocks: Raw rows that both take; with the label columns of tasks whose score is wanted.
+      blocks: Raw rows that fit both models, with the label columns of tasks to score.
       on_rows: Called with the number of rows after each block.
 
     Returns:
-      For a task of both: `rows`, `identical` (to the last bit), `differing` rows, the `largest`
-      difference and `where` it is, `rank_correlation` (Spearman's; None where a model answers all
-      rows alike), and the scores where there are labels that allow one: `auc_a` and `auc_b`, or
-      what the task's kind calls its own. For a task of one model alone: `only_in` ("a" or "b").
+      For a task of both: `rows`, `identical` (bit for bit), `differing` rows, the `largest`
+      difference and `where` it is, `rank_correlation` (Spearman's; None if a model predicts the
+      same for all rows), and the scores if there are labels that allow one: `auc_a` and `auc_b`, or
+      the name of the score of the task's kind. For a task of one model: `only_in` ("a" or "b").
 
     Raises:
       InputError: if the models share no task, there are no rows, rows do not fit a model, or a
-        model answers what is no number.
+        prediction is not a finite number.
+
+    Example:
+          a, b = LoadedModel("MODEL/1"), LoadedModel("MODEL/2")
+          differences = compare(a, b, read_split(source, "test"))
+          differences["click"]["largest"]
     """
     common = [task for task in a.spec.task_names if task in b.spec.task_names]
     if not common:
         raise InputError(
-            f"{a.path} answers {', '.join(a.spec.task_names)}, {b.path} "
+            f"{a.path} predicts {', '.join(a.spec.task_names)}, {b.path} "
             f"{', '.join(b.spec.task_names)}: they have no task in common."
         )
     pairs = {task: _Pair(_Side(a, task), _Side(b, task)) for task in common}
     rows = 0
     for block in filter(len, blocks):
-        answers = (a.predict(block), b.predict(block))
+        from_a, from_b = a.predict(block), b.predict(block)
         for task, pair in pairs.items():
-            pair.add(block, *(said[task] for said in answers))
+            pair.add(block, from_a[task], from_b[task])
         rows += len(block)
         on_rows(len(block))
     if not rows:
         raise InputError("the input has no rows; there is nothing to compare.")
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for task in (*a.spec.task_names, *b.spec.task_names):
         if task in pairs:
-            found[task] = pairs[task].differences()
+            result[task] = pairs[task].measure_differences()
         else:
-            found[task] = {"only_in": "a" if task in a.spec.task_names else "b"}
-    return found
+            result[task] = {"only_in": "a" if task in a.spec.task_names else "b"}
+    return result
 
 
 class _Side:
-    """What one model says of a task, and the task's labels as it defines them."""
+    """One model's predictions of a task, and the labels as the model defines the task."""
 
     def __init__(self, model: LoadedModel, name: str) -> None:
         [self._task] = model.spec.select_tasks([name])
         self.score_key = self._task.score_key
         self._weight, self._path = model.spec.weight, model.path
         self._missing_values = model.spec.missing_values
-        self._answers: list[np.ndarray] = []
+        self._predictions: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._weights: list[np.ndarray] = []
 
-    def add(self, block: Block, answers: np.ndarray) -> None:
-        """Takes the answers to a block."""
-        bad = np.flatnonzero(~np.isfinite(answers))
+    def add(self, block: Block, predictions: np.ndarray) -> None:
+        """Adds the predictions for a block."""
+        bad = np.flatnonzero(~np.isfinite(predictions))
         if bad.size:
             raise InputError(
-                f"{block.where(bad[0])}: {self._path} answers {answers[bad[0]]} for task "
-                f"{self._task.name!r}, which is no number to compare."
+                f"{block.where(bad[0])}: {self._path} predicts {predictions[bad[0]]} for task "
+                f"{self._task.name!r}, which is not a finite number and cannot be compared."
             )
-        self._answers.append(answers)
+        self._predictions.append(predictions)
         if self._task.label in block.columns:
             self._labels.append(self._task.labels(block, self._missing_values))
-            weighted = self._weight in block.columns
+            has_weights = self._weight in block.columns
             ones = np.ones(len(block), np.float32)
-            self._weights.append(make_weights(self._weight, block) if weighted else ones)
+            self._weights.append(make_weights(self._weight, block) if has_weights else ones)
 
     @property
-    def answers(self) -> np.ndarray:
-        """All of them, [n]."""
-        return np.concatenate(self._answers)
+    def predictions(self) -> np.ndarray:
+        """All predictions, [n]."""
+        return np.concatenate(self._predictions)
 
     def score(self) -> float | None:
-        """None without labels, or where these allow none."""
-        if len(self._labels) < len(self._answers):
+        """Returns the task's score; None without labels, or if these do not allow one."""
+        if len(self._labels) < len(self._predictions):
             return None
         labels, weights = np.concatenate(self._labels), np.concatenate(self._weights)
-        value = self._task.score(labels, self.answers, weights)
+        value = self._task.score(labels, self.predictions, weights)
         return value if np.isfinite(value) else None
 
 
 class _Pair:
-    """What both models say of a task."""
+    """Both models' predictions of a task."""
 
     def __init__(self, a: _Side, b: _Side) -> None:
         self._a, self._b = a, b
         self._largest, self._where = 0.0, None
 
     def add(self, block: Block, a: np.ndarray, b: np.ndarray) -> None:
-        """Takes the answers of both to a block."""
+        """Adds the predictions of both for a block."""
         self._a.add(block, a)
         self._b.add(block, b)
-        # As float64 a difference of float32 is exact.
-        apart = np.abs(b.astype(np.float64) - a.astype(np.float64))
-        worst = int(np.argmax(apart))
-        if apart[worst] > self._largest:
-            self._largest, self._where = float(apart[worst]), block.where(worst)
+        # A difference of float32 values is exact in float64.
+        difference = np.abs(b.astype(np.float64) - a.astype(np.float64))
+        row = int(np.argmax(difference))
+        if difference[row] > self._largest:
+            self._largest, self._where = float(difference[row]), block.where(row)
 
-    def differences(self) -> dict[str, Any]:
-        """How they differ, see `compare`."""
-        a, b = self._a.answers, self._b.answers
+    def measure_differences(self) -> dict[str, Any]:
+        """Returns the differences, see `compare`."""
+        a, b = self._a.predictions, self._b.predictions
         return {
             "rows": len(a),
             "identical": bool(np.array_equal(a, b)),
             "differing": int(np.count_nonzero(a != b)),
             "largest": self._largest,
             "where": self._where,
-            "rank_correlation": _rank_correlation(a, b),
+            "rank_correlation": _correlate_ranks(a, b),
             f"{self._a.score_key}_a": self._a.score(),
             f"{self._b.score_key}_b": self._b.score(),
         }
 
 
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Spearman's: the correlation of ranks, equal values sharing theirs."""
+def _correlate_ranks(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Returns Spearman's rank correlation; equal values share a rank."""
     ranks = [pd.Series(values).rank().to_numpy() for values in (a, b)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return None

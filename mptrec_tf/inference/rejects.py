@@ -1,4 +1,4 @@
-"""What becomes of rows that cannot be predicted: a table of them, and how many there were."""
+"""Rows that cannot be predicted: a table of them, and their number."""
 
 import collections
 import contextlib
@@ -33,14 +33,14 @@ class Rejects:
         self._file.write(csv_lines.format_line(COLUMNS))
 
     def add(self, bad: BadRow) -> None:
-        """Takes a rejected row."""
+        """Adds a rejected row."""
         self.counts[bad.kind] += 1
         self._pending.append(bad)
         if len(self._pending) >= _MOST_PENDING:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what was taken, each file's rows in order."""
+        """Writes the rows that were added, sorted by line within each file."""
         order = {
             source: i for i, source in enumerate(dict.fromkeys(b.source for b in self._pending))
         }
@@ -51,7 +51,7 @@ class Rejects:
         self._pending.clear()
 
     def reject_non_numbers(self, model: LoadedModel, block: Block) -> Block:
-        """Takes the rows of a block that lack a number that a model needs; returns the others."""
+        """Adds the rows of a block that lack a number that a model needs; returns the others."""
         reasons: dict[int, list[str]] = {}
         for name in model.number_columns:
             for row in block.not_numbers(name).tolist():
@@ -59,14 +59,14 @@ class Rejects:
                 reasons.setdefault(row, []).append(
                     f"column {name!r}: {value!r} is not a finite number"
                 )
-        for row, found in reasons.items():
+        for row, row_reasons in reasons.items():
             place = (block.source, int(block.lines[row]))
-            self.add(BadRow(*place, NOT_A_NUMBER, "; ".join(found), _format_row(block, row)))
+            self.add(BadRow(*place, NOT_A_NUMBER, "; ".join(row_reasons), _format_row(block, row)))
         return block.rows([row for row in range(len(block)) if row not in reasons])
 
 
 def _format_row(block: Block, row: int) -> str:
-    """A row as it may have stood in its file: a line, or the values of a record as JSON."""
+    """Formats a row like its line in the file, or a record's values as JSON."""
     if block.values:
         return csv_lines.format_line(block.values[row], block.delimiter).removesuffix("\n")
     values = {name: column[row] for name, column in block.columns.items()}
@@ -78,10 +78,10 @@ def _format_row(block: Block, row: int) -> str:
 
 @contextlib.contextmanager
 def open_rejects(path: str) -> Iterator[Rejects]:
-    """Yields what writes rejected rows to a file, which appears when the block ends well.
+    """Yields a `Rejects` whose file appears when the block ends without an error.
 
     Raises:
-      InputError: if it cannot be written.
+      InputError: if the file cannot be written.
     """
     with create_file(path) as file:
         rejects = Rejects(file)

@@ -1,4 +1,4 @@
-"""An exported model loaded in this process, asked by raw columns as TF Serving would ask it."""
+"""An exported model loaded in this process, called with raw columns like TF Serving."""
 
 import functools
 import json
@@ -21,15 +21,20 @@ class LoadedModel:
     """A version of an exported model.
 
     Args:
-      path: A version's directory, or a base path, whose newest version is taken.
+      path: A version's directory, or a base path, whose newest version is loaded.
 
     Attributes:
       path: str. The version's directory.
-      spec: The features, and all tasks that the model answers.
-      card: What `mptrec-export` wrote about the model.
+      spec: The features, and all tasks that the model predicts.
+      card: The model card, see `export.model_card`.
 
     Raises:
       InputError: if it cannot be loaded.
+
+    Example:
+          model = LoadedModel("MODEL")  # its newest version
+          for block in read_split(source, "test"):
+              clicks = model.predict(block)["click"]
     """
 
     def __init__(self, path: str):
@@ -46,28 +51,30 @@ class LoadedModel:
         except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
             raise InputError(
                 f"cannot load the model in {self.path}: a file of it is missing or damaged, or it "
-                f"is none that mptrec-export wrote ({type(error).__name__}); export it again."
+                f"was not written by mptrec-export ({type(error).__name__}); export it again."
             ) from error
 
     @functools.cached_property
     def column_types(self) -> Mapping[str, tf.DType]:
-        """The raw columns that a request must hold."""
+        """The types of the raw columns that a request must hold, by name."""
         signature = self._columns.structured_input_signature[1]
         return {column: signature[name].dtype for column, name in self._inputs.items()}
 
     @property
     def number_columns(self) -> list[str]:
-        """Those of them that hold numbers."""
+        """The raw columns that hold numbers."""
         return [name for name, dtype in self.column_types.items() if dtype != tf.string]
 
     def predict(self, block: Block) -> dict[str, np.ndarray]:
         """Returns the predictions [n] of every task for n raw rows.
 
         Raises:
-          InputError: for a column that is missing or holds what is no number where one is due.
+          InputError: for a column that is missing, or holds a value that is not a number where one
+            is expected.
         """
         request = {}
         for name, dtype in self.column_types.items():
             values = block.text(name) if dtype == tf.string else block.numbers(name)
             request[self._inputs[name]] = tf.constant(values, dtype)
-        return {name: answer.numpy() for name, answer in self._columns(**request).items()}
+        outputs = self._columns(**request)
+        return {name: predictions.numpy() for name, predictions in outputs.items()}

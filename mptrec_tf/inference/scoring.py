@@ -1,4 +1,4 @@
-"""Scores files and data sets with an exported model."""
+"""Evaluates an exported model on data sets, and predicts files with it."""
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
@@ -31,12 +31,17 @@ def evaluate(
       model: An exported model.
       source: Raw rows with the tasks' label columns.
       split: "train", "validation" or "test".
-      tasks: Names of the tasks to evaluate. Defaults to all that the model answers.
+      tasks: Names of the tasks to evaluate. Defaults to all that the model predicts and the source
+        has labels of.
       on_rows: Called with the number of rows after each block.
 
     Raises:
       InputError: for an unknown task, a split without rows or weight, or raw rows that do not
         fit.
+
+    Example:
+          metrics = evaluate(LoadedModel("MODEL"), source, "test")
+          metrics["click"]["auc"]
     """
     chosen = select_evaluated_tasks(model, source, tasks)
     collected: dict[str, list[np.ndarray]] = {}
@@ -64,17 +69,17 @@ def evaluate(
 def select_evaluated_tasks(
     model: LoadedModel, source: Source, tasks: Sequence[str] | None = None
 ) -> tuple[Task, ...]:
-    """Returns the tasks that the model predicts and the source has labels of.
+    """Returns the tasks to evaluate, which the model predicts and the source has labels of.
 
     Args:
       model: An exported model.
       source: Raw rows.
-      tasks: Names of the tasks that are wanted. Defaults to all that both have.
+      tasks: Names of the tasks to evaluate. Defaults to all that both have.
 
     Raises:
-      InputError: for a source of another data set: of other features, without a task of the
-        model's, without one that is wanted, or with a task, user or weight that is defined in
-        another way.
+      InputError: for a source of another data set: with other features, without any task of the
+        model, without a task to evaluate, or with another definition of a task, the user or the
+        weight.
     """
     mine, theirs = model.spec, source.spec
     _check_features(model, source)
@@ -110,9 +115,9 @@ def select_evaluated_tasks(
 
 
 def _check_features(model: LoadedModel, source: Source) -> None:
-    """Rejects a source whose features are other columns than the model's, or of another kind.
+    """Rejects a source whose features differ from the model's in name or in type.
 
-    Columns that make labels of tasks that only one of them has may be features of the other.
+    A label column of a task that only one of them has may be a feature of the other.
     """
     mine, theirs = model.spec, source.spec
     for one, other, has, lacks in (
@@ -120,17 +125,17 @@ def _check_features(model: LoadedModel, source: Source) -> None:
         (theirs, mine, f"data set {theirs.name!r}", f"the model in {model.path}"),
     ):
         labels = {task.label for task in (*one.tasks, *other.tasks)}
-        odd = [c for c in one.feature_names if c not in other.feature_names and c not in labels]
-        if odd:
+        extra = [c for c in one.feature_names if c not in other.feature_names and c not in labels]
+        if extra:
             raise InputError(
-                f"{has} has feature {odd[0]!r}, which {lacks} lacks: evaluate with the spec of the "
-                "data that the model was trained on."
+                f"{has} has feature {extra[0]!r}, which {lacks} lacks: evaluate with the spec of "
+                "the data that the model was trained on."
             )
     common = {*mine.feature_names} & {*theirs.feature_names}
-    odd = sorted(name for name in common if mine.column_types[name] != theirs.column_types[name])
-    if odd:
+    differing = sorted(n for n in common if mine.column_types[n] != theirs.column_types[n])
+    if differing:
         raise InputError(
-            f"column {odd[0]!r} is text in one and a number in the other of data set "
+            f"column {differing[0]!r} is text in one and a number in the other of data set "
             f"{theirs.name!r} and the model in {model.path}; evaluate with the same spec."
         )
 
@@ -138,7 +143,7 @@ def _check_features(model: LoadedModel, source: Source) -> None:
 def same_predictions(
     before: LoadedModel, after: LoadedModel, source: Source, split: str, tasks: Sequence[str]
 ) -> bool:
-    """Whether two models answer some tasks alike, to the last bit, on all rows of a split."""
+    """Whether two models' predictions of some tasks are the same bits on all rows of a split."""
     for block in read_split(source, split):
         old, new = before.predict(block), after.predict(block)
         if not all(np.array_equal(old[task], new[task]) for task in tasks):
@@ -175,7 +180,7 @@ def predict_file(
 ) -> dict[str, dict[str, float | int]]:
     """Writes the predictions of rows as CSV: a column per task, a line per row, in order.
 
-    The file appears when all rows are in it. Numbers have nine digits, which give back the same
+    The file appears when all rows are in it. Numbers have nine digits, which read back as the same
     float32.
 
     Args:
@@ -184,31 +189,37 @@ def predict_file(
       output: A file, a pipe or a device, or "-" for standard output.
       on_rows: Called with the number of rows after each block.
       tasks: Names of the tasks, in the order of their columns. Defaults to all of the model.
-      keep: Columns of the rows that stand before the tasks', with the values that were read.
-      rejects: Takes the rows that lack a number that the model needs, instead of an error.
+      keep: Columns of the rows to copy before the tasks' columns, with the values as read.
+      rejects: Optional. Collects the rows that lack a number that the model needs, instead of an
+        error.
 
     Returns:
-      Rows, and smallest, mean and largest prediction, by task; NaN where all rows were rejected.
+      Rows, and smallest, mean and largest prediction, by task; NaN if all rows were rejected.
 
     Raises:
-      InputError: for an unknown task, a column to keep that is not there or is named like a task,
-        rows that do not fit the model, or an output that cannot be written.
+      InputError: for an unknown task, a column to keep that is missing or named like a task, rows
+        that do not fit the model, or an output that cannot be written.
+
+    Example:
+          model = LoadedModel("MODEL")
+          summary = predict_file(model, read_split(source, "test"), "predictions.csv")
+          summary["click"]["mean"]
     """
     names = [task.name for task in model.spec.select_tasks(tasks or model.spec.task_names)]
     check_keep(keep, names)
     # Not written before the first rows: the output may be a pipe.
-    before = csv_lines.format_line([*keep, *names])
+    header = csv_lines.format_line([*keep, *names])
     count, total = 0, np.zeros(len(names))
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     with create_file(output) as file:
         for block in filter(len, blocks):
             good, predictions = _predict(model, block, rejects)
-            kept = [map(csv_lines.format_field, _read_kept(good, name)) for name in keep]
+            copied = [map(csv_lines.format_field, _read_column(good, name)) for name in keep]
             if len(good):
                 columns = np.stack([predictions[name] for name in names])
                 numbers = ([f"{value:.9g}" for value in column] for column in columns.tolist())
-                file.write(before + csv_lines.format_lines([*kept, *numbers]))
-                before = ""
+                file.write(header + csv_lines.format_lines([*copied, *numbers]))
+                header = ""
                 total += columns.sum(axis=1, dtype=np.float64)
                 low = np.minimum(low, columns.min(axis=1))
                 high = np.maximum(high, columns.max(axis=1))
@@ -216,7 +227,7 @@ def predict_file(
             on_rows(len(block))
         if not count and not (rejects and rejects.counts):
             raise InputError("the input has no rows; nothing was written.")
-        file.write(before)
+        file.write(header)
     if not count:
         return {name: {"rows": 0} | dict.fromkeys(_SUMMARY, np.nan) for name in names}
     summary = dict(zip(_SUMMARY, (low, total / count, high), strict=True))
@@ -227,7 +238,7 @@ def predict_file(
 
 
 def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
-    """Rejects columns to keep that could not be told apart in a table of predictions.
+    """Rejects columns to keep that would make the table of predictions ambiguous.
 
     Raises:
       InputError: naming the column.
@@ -244,10 +255,10 @@ def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
             )
 
 
-def _read_kept(block: Block, name: str) -> np.ndarray:
+def _read_column(block: Block, name: str) -> np.ndarray:
     if name not in block.columns:
         by_lower = {column.lower(): column for column in block.columns}
-        near = [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower)]
+        near = [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower)]
         hint = (
             f"do you mean {' or '.join(near)}?" if near else f"it has {', '.join(block.columns)}."
         )

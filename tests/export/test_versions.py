@@ -49,7 +49,7 @@ def test_of_names_of_one_number_the_one_with_the_fewest_zeros_counts_and_is_name
         for _ in range(2):
             assert list_version_directories(path) == {1: f"{path}/1", 2: f"{path}/02"}
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: {ignored} and {taken} are the same version; {taken} is taken, as in TF Serving."
+        f"{path}: {ignored} and {taken} are the same version; {taken} is used, as in TF Serving."
         for ignored, taken in (("001", "01"), ("0002", "02"), ("01", "1"))
     ]
 

@@ -106,7 +106,7 @@ def test_tasks_of_one_model_are_named():
 
 def test_nothing_to_compare_is_an_error():
     a, b = answering("a", [[0.1]]), answering("b", [[0.1]], ("like",))
-    with pytest.raises(InputError, match="a answers buy, b like: they have no task in common"):
+    with pytest.raises(InputError, match="a predicts buy, b like: they have no task in common"):
         compare(a, b, blocks(1, price=[1]))
     with pytest.raises(InputError, match="the input has no rows"):
         compare(a, a, blocks(0, price=[]))
