@@ -50,7 +50,7 @@ def test_a_loaded_backbone_is_the_saved_one_bit_for_bit(synthetic_backbone, tmp_
     np.testing.assert_array_equal(loaded.model(features), stored.model(features))
 
 
-def test_changed_weights_are_refused_with_both_fingerprints(synthetic_backbone, copy):
+def test_changed_weights_are_rejected_with_both_fingerprints(synthetic_backbone, copy):
     expected = load_backbone(str(synthetic_backbone)).fingerprint
     weights = load_arrays(str(copy / "weights.npz"))
     name = sorted(weights)[0]
@@ -60,7 +60,7 @@ def test_changed_weights_are_refused_with_both_fingerprints(synthetic_backbone, 
         load_backbone(str(copy))
 
 
-def test_a_changed_vocabulary_is_refused(copy):
+def test_a_changed_vocabulary_is_rejected(copy):
     [vocabulary] = (copy / "transform" / "transform_fn" / "assets").iterdir()
     vocabulary.write_bytes(vocabulary.read_bytes().replace(b"hour\t1\n", b"hour\t77\n"))
     with pytest.raises(InputError, match="was changed since it was written"):
@@ -87,14 +87,14 @@ def test_a_damaged_description_is_named(copy, change):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '"text"', b"\xff\xfe"])
-def test_a_description_that_is_no_object_is_named(copy, content):
+def test_a_description_that_is_not_an_object_is_named(copy, content):
     content = content if isinstance(content, bytes) else content.encode()
     (copy / "backbone.json").write_bytes(content)
     with pytest.raises(InputError, match=r"backbone\.json"):
         load_backbone(str(copy))
 
 
-def test_another_directory_is_refused(tmp_path, prepared_synthetic):
+def test_another_directory_is_rejected(tmp_path, prepared_synthetic):
     for folder in (tmp_path, tmp_path / "none", prepared_synthetic):
         with pytest.raises(InputError, match=r"holds no backbone \(backbone\.json is missing\)"):
             load_backbone(str(folder))
@@ -119,7 +119,7 @@ def test_a_backbone_without_its_graph_is_named(copy):
         ((4, 4), r"do not fit their model: 'towers/.*' is in one only"),
     ],
 )
-def test_weights_of_another_model_are_refused(synthetic_backbone, units, sentence):
+def test_weights_of_another_model_are_rejected(synthetic_backbone, units, sentence):
     stored = load_backbone(str(synthetic_backbone)).model
     other = MPTRec(dataclasses.replace(stored.shape, tower_units=units))
     values = {name: weight.numpy() for name, weight in stored.named_weights().items()}
@@ -167,9 +167,11 @@ def finished(tmp_path, prepared_synthetic):
     )
 
 
-def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, finished, tmp_path):
+def test_the_record_of_a_training_is_saved(
+    synthetic_backbone, prepared_synthetic, finished, tmp_path
+):
     stored = load_backbone(str(synthetic_backbone))
-    kept = save_trained_backbone(
+    saved = save_trained_backbone(
         str(tmp_path / "out"),
         stored.model,
         PreparedData(str(prepared_synthetic)),
@@ -185,14 +187,14 @@ def test_what_is_kept_of_a_training(synthetic_backbone, prepared_synthetic, fini
         "weights.npz",
     ]
     assert (tmp_path / "out" / "logs" / "train" / "events").read_text() == "seen"
-    assert kept.fingerprint == stored.fingerprint
-    assert kept.training["losses"] == {"gen_weight": 0.9}
-    assert kept.training["history"] == [{"val_score_sum": None}]
-    assert kept.training["data"]["splits"]["train"]["rows"] == 1500
+    assert saved.fingerprint == stored.fingerprint
+    assert saved.training["losses"] == {"gen_weight": 0.9}
+    assert saved.training["history"] == [{"val_score_sum": None}]
+    assert saved.training["data"]["splits"]["train"]["rows"] == 1500
 
 
 @pytest.mark.parametrize("step", ["save_arrays", "copy_directory", "write_file"])
-def test_nothing_is_left_where_keeping_fails_half_way(
+def test_nothing_is_left_where_saving_fails_half_way(
     synthetic_backbone, prepared_synthetic, finished, tmp_path, monkeypatch, step
 ):
     stored = load_backbone(str(synthetic_backbone))
@@ -215,7 +217,7 @@ def test_nothing_is_left_where_keeping_fails_half_way(
     assert (tmp_path / "out.training" / "epoch-0000.index").exists()
 
 
-def test_data_that_changed_during_the_training_are_refused(
+def test_data_that_changed_during_the_training_are_rejected(
     synthetic_backbone, prepared_synthetic, finished, tmp_path
 ):
     stored = load_backbone(str(synthetic_backbone))

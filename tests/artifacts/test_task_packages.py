@@ -84,7 +84,7 @@ def test_a_package_has_the_size_of_what_was_trained(tmp_path):
     assert 4 * 27_063 < size < 115 * 1024
 
 
-def test_another_backbone_is_refused_with_both_fingerprints(backbone, saved):
+def test_another_backbone_is_rejected_with_both_fingerprints(backbone, saved):
     other = dataclasses.replace(backbone, fingerprint="f" * 64, directory="other/backbone")
     with pytest.raises(InputError) as rejection:
         load_package(str(saved), other)
@@ -109,7 +109,7 @@ def test_a_damaged_description_is_named(backbone, saved, change):
         load_package(str(saved), backbone)
 
 
-def test_weights_that_do_not_fit_are_refused(backbone, saved):
+def test_weights_that_do_not_fit_are_rejected(backbone, saved):
     change_description(saved, lambda d: d["head"].update(tower_units=[6, 4]))
     with pytest.raises(InputError, match="do not fit their model"):
         load_package(str(saved), backbone)
@@ -118,12 +118,12 @@ def test_weights_that_do_not_fit_are_refused(backbone, saved):
         load_package(str(saved), backbone)
 
 
-def test_another_directory_is_refused(backbone, tmp_path):
+def test_another_directory_is_rejected(backbone, tmp_path):
     with pytest.raises(InputError, match=r"holds no task \(task\.json is missing\)"):
         load_package(str(tmp_path), backbone)
 
 
-def test_what_is_kept_of_a_training(backbone, prepared_synthetic, tmp_path):
+def test_the_record_of_a_training_is_saved(backbone, prepared_synthetic, tmp_path):
     work = tmp_path / "out.training"
     # Representations that did not fit in memory stand in directories of their own.
     for folder in ("logs", "train", "validation"):
@@ -158,6 +158,8 @@ def test_a_new_task_can_be_added(backbone):
         ),
     ],
 )
-def test_a_task_whose_answer_is_seen_or_whose_name_is_taken_is_refused(backbone, change, message):
+def test_a_task_whose_label_is_a_feature_or_whose_name_exists_is_rejected(
+    backbone, change, message
+):
     with pytest.raises(InputError, match=message):
         check_addable(backbone, dataclasses.replace(TASK, **change))

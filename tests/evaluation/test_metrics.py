@@ -115,7 +115,7 @@ def test_difference_of_two_aucs_and_its_error_on_many_rows():
     assert error == pytest.approx(np.std(draws), rel=0.15)
 
 
-def test_a_single_positive_tells_no_two_apart():
+def test_a_single_positive_has_an_infinite_standard_error():
     labels = np.array([1, 0, 0])
     difference, error = metrics.auc_difference(labels, np.array([3, 2, 1]), np.array([1, 2, 3]))
     assert (difference, error) == (1.0, math.inf)

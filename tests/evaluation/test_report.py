@@ -27,7 +27,7 @@ def test_json_has_null_where_a_metric_is_undefined():
 
 def test_table_shows_every_column_and_a_dash_for_what_is_missing(capsys):
     print_table([{"task": "a", "auc": 0.75}, {"task": "b", "auc": math.nan, "rows": 1200}], "T")
-    shown = capsys.readouterr().out
-    assert "0.7500" in shown
-    assert "1,200" in shown
-    assert shown.count(" - ") == 2
+    printed = capsys.readouterr().out
+    assert "0.7500" in printed
+    assert "1,200" in printed
+    assert printed.count(" - ") == 2

@@ -44,10 +44,10 @@ def test_it_is_served_with_its_preprocessing(backbone, path, prepared_synthetic)
     rows = load_rows(PreparedData(str(prepared_synthetic)), "test", OLD)
     expected = tf.sigmoid(backbone.model(rows.columns)).numpy()
     [block] = read_split(Synthetic({"test": 400}), "test")
-    answers = LoadedModel(path).predict(block)
-    assert set(answers) == set(OLD)
+    predictions = LoadedModel(path).predict(block)
+    assert set(predictions) == set(OLD)
     for i, task in enumerate(OLD):  # Beam may write rows in another order
-        np.testing.assert_allclose(np.sort(answers[task]), np.sort(expected[:, i]), rtol=1e-5)
+        np.testing.assert_allclose(np.sort(predictions[task]), np.sort(expected[:, i]), rtol=1e-5)
 
 
 def test_what_it_has_is_encoded(backbone, path):

@@ -57,7 +57,7 @@ def test_a_failed_export_leaves_nothing(backbone, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["1"]
 
 
-def test_a_base_path_that_is_a_file_is_refused(backbone, tmp_path, quick_save):
+def test_a_base_path_that_is_a_file_is_rejected(backbone, tmp_path, quick_save):
     path = tmp_path / "model"
     path.write_text("mine")
     with pytest.raises(InputError, match=r"cannot write .*model"):
@@ -65,21 +65,21 @@ def test_a_base_path_that_is_a_file_is_refused(backbone, tmp_path, quick_save):
     assert path.read_text() == "mine"
 
 
-def test_two_packages_of_one_name_are_refused(backbone, tmp_path, quick_save):
+def test_two_packages_of_one_name_are_rejected(backbone, tmp_path, quick_save):
     packages = [package(backbone), package(backbone, label="purchase")]
     with pytest.raises(InputError, match="two task packages are named 'share'; give one of them"):
         export(backbone, packages, str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 
-def test_packages_that_do_not_go_with_the_backbone_are_refused(backbone):
+def test_packages_that_do_not_go_with_the_backbone_are_rejected(backbone):
     with pytest.raises(InputError, match="needs another name"):
         ServingModel(backbone, [package(backbone, "click")])
     with pytest.raises(InputError, match="is a feature of"):
         ServingModel(backbone, [package(backbone, "young", label="user_age")])
 
 
-def test_the_card_says_what_the_model_is_made_of(backbone, tmp_path, quick_save):
+def test_the_card_describes_the_parts_of_the_model(backbone, tmp_path, quick_save):
     path, _ = export(backbone, [package(backbone, "purchase")], str(tmp_path))
     with open(os.path.join(path, "assets.extra", "model_card.json")) as file:
         card = json.load(file)
@@ -103,7 +103,7 @@ def test_columns_keep_their_names_where_tensorflow_takes_them():
     }
 
 
-def test_columns_that_tensorflow_does_not_take_are_renamed_and_kept_apart():
+def test_columns_that_tensorflow_does_not_take_get_distinct_names():
     columns = ["a b", "a_b", "a.b", "1st", "_x", "é", "", "self", "Age", "age"]
     names = make_input_names(columns)
     assert list(names) == columns
@@ -116,7 +116,7 @@ def test_columns_that_tensorflow_does_not_take_are_renamed_and_kept_apart():
 
 
 def test_any_column_names_can_be_served(tmp_path):
-    """Names are asked of TensorFlow itself."""
+    """The names come from TensorFlow itself."""
     names = make_input_names(["hours per week", "hours_per_week", "Age", "age", "self", "_x", "é"])
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None], name=n) for n in names.values()}])
@@ -125,5 +125,5 @@ def test_any_column_names_can_be_served(tmp_path):
 
     tf.saved_model.save(tf.Module(), str(tmp_path), signatures={"columns": columns})
     served = tf.saved_model.load(str(tmp_path)).signatures["columns"]
-    answer = served(**{name: tf.constant([10.0**i]) for i, name in enumerate(names.values())})
-    assert answer["sum"].numpy() == [6_543_210.0]
+    prediction = served(**{name: tf.constant([10.0**i]) for i, name in enumerate(names.values())})
+    assert prediction["sum"].numpy() == [6_543_210.0]

@@ -1,4 +1,4 @@
-"""Versions that are made from the version before them, and what a version says of itself."""
+"""Versions that are made from the version before them, and the model card of a version."""
 
 import json
 import os
@@ -64,13 +64,13 @@ def base(backbone, packages, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(base, backbone):
-    """What each version says of some rows, by task."""
+def predictions(base, backbone):
+    """Each version's predictions of some rows, by task."""
     rng = np.random.default_rng(3)
-    found = {}
+    actual = {}
     for version in (1, 2, 3, 4):
-        ask = tf.saved_model.load(f"{base}/{version}").signatures["columns"]
-        if not found:
+        signature = tf.saved_model.load(f"{base}/{version}").signatures["columns"]
+        if not actual:
             columns = {
                 name: tf.constant(
                     [str(v) for v in rng.integers(30, size=50)]
@@ -78,15 +78,15 @@ def answers(base, backbone):
                     else rng.random(50),
                     spec.dtype,
                 )
-                for name, spec in ask.structured_input_signature[1].items()
+                for name, spec in signature.structured_input_signature[1].items()
             }
-        found[version] = {task: value.numpy() for task, value in ask(**columns).items()}
-    return found
+        actual[version] = {task: value.numpy() for task, value in signature(**columns).items()}
+    return actual
 
 
-def test_tasks_come_and_go_and_change_no_bit_of_the_others(answers):
+def test_tasks_come_and_go_and_change_no_bit_of_the_others(predictions):
     old = {"click", "like"}
-    assert [set(answers[v]) - old for v in (1, 2, 3, 4)] == [
+    assert [set(predictions[v]) - old for v in (1, 2, 3, 4)] == [
         {"one", "two"},
         {"one", "two", "three"},
         {"one", "two", "three"},
@@ -94,11 +94,13 @@ def test_tasks_come_and_go_and_change_no_bit_of_the_others(answers):
     ]
     for version, unchanged in ((2, {"one", "two"}), (3, {"one", "three"}), (4, {"two", "three"})):
         for task in old | unchanged:
-            np.testing.assert_array_equal(answers[version][task], answers[version - 1][task])
-    assert not np.array_equal(answers[3]["two"], answers[2]["two"])
+            np.testing.assert_array_equal(
+                predictions[version][task], predictions[version - 1][task]
+            )
+    assert not np.array_equal(predictions[3]["two"], predictions[2]["two"])
 
 
-def test_a_version_needs_nothing_but_itself(base, backbone, packages, tmp_path, answers):
+def test_a_version_needs_nothing_but_itself(base, backbone, packages, tmp_path, predictions):
     """Not the backbone's directory, not the packages', not the other versions, nor its name."""
     moved = str(tmp_path / "moved")
     shutil.copytree(f"{base}/4", f"{moved}/0000004")
@@ -117,7 +119,7 @@ def test_an_older_version_can_be_changed(base):
         load_parts(base, 9)
 
 
-def test_a_version_is_no_base_path(base, backbone):
+def test_a_version_is_not_a_base_path(base, backbone):
     for change in (load_parts, lambda path: export(backbone, [], path)):
         with pytest.raises(InputError, match=f"give the directory that holds it: {base}"):
             change(f"{base}/1")
@@ -139,7 +141,7 @@ def test_a_version_without_its_parts_or_with_other_weights(base, tmp_path):
         load_parts(str(tmp_path), 2)
 
 
-def test_changes_that_do_not_fit_are_refused(packages):
+def test_changes_that_do_not_fit_are_rejected(packages):
     there = [packages["one"], packages["two"]]
     with pytest.raises(InputError, match=r"'one' of .* is in the version already; replace it"):
         apply_changes(there, add=[packages["one"]])
@@ -151,19 +153,19 @@ def test_changes_that_do_not_fit_are_refused(packages):
 
 def test_warm_up_requests_of_every_signature_and_size(base):
     path = f"{base}/4/assets.extra/tf_serving_warmup_requests"
-    asked = {}
+    sizes_by_signature = {}
     for record in tf.data.TFRecordDataset(path):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
         shapes = {p.tensor_shape.dim[0].size for p in request.inputs.values()}
-        asked.setdefault(request.model_spec.signature_name, []).append(shapes)
+        sizes_by_signature.setdefault(request.model_spec.signature_name, []).append(shapes)
     sizes = [{2**k} for k in range(10)]
     assert LARGEST_BATCH == 512
-    assert asked == {"serving_default": sizes, "columns": sizes, "encode": sizes}
+    assert sizes_by_signature == {"serving_default": sizes, "columns": sizes, "encode": sizes}
 
 
 def test_columns_of_the_user_may_come_once(base, backbone):
-    ask = tf.saved_model.load(f"{base}/4").signatures["columns"]
-    inputs = ask.structured_input_signature[1]
+    signature = tf.saved_model.load(f"{base}/4").signatures["columns"]
+    inputs = signature.structured_input_signature[1]
     rng = np.random.default_rng(4)
     rows = {
         name: [str(v) for v in rng.integers(30, size=7)]
@@ -178,7 +180,7 @@ def test_columns_of_the_user_may_come_once(base, backbone):
     assert any(len(values) == 1 for values in once.values())
 
     def predict(columns):
-        return ask(**{n: tf.constant(v, inputs[n].dtype) for n, v in columns.items()})
+        return signature(**{n: tf.constant(v, inputs[n].dtype) for n, v in columns.items()})
 
     short, long = predict(once), predict(repeated)
     for task in long:
@@ -189,7 +191,7 @@ def test_columns_of_the_user_may_come_once(base, backbone):
         predict({**rows, name: rows[name][:3]})
 
 
-def test_the_card_says_features_with_type_and_domain(base, backbone):
+def test_the_card_lists_features_with_type_and_domain(base, backbone):
     with open(os.path.join(base, "4", "assets.extra", "model_card.json")) as file:
         card = json.load(file)
     features = {feature["name"]: feature for feature in card["features"]}

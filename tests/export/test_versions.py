@@ -36,12 +36,12 @@ def test_numbers_are_read_whatever_zeros_they_have(base):
     assert list_version_directories(f"{path}/") == list_version_directories(path)
 
 
-def test_what_is_no_number_of_64_bits_is_no_version(base):
+def test_a_name_that_is_not_a_number_of_64_bits_is_not_a_version(base):
     path = base("9223372036854775808", "1.incomplete-1a2b3c4d", "1a", "-5", "1_0", "٣", "2")
     assert list_versions(path) == [2]
 
 
-def test_of_names_of_one_number_the_one_with_the_fewest_zeros_counts_and_is_named_once(
+def test_of_names_of_one_number_the_one_with_the_fewest_zeros_is_used_with_one_warning(
     base, caplog
 ):
     path = base("001", "1", "01", "0002", "02")
@@ -63,7 +63,7 @@ def test_the_next_version_is_one_above_the_highest(base):
         choose_next_version(path)
 
 
-def test_a_version_is_no_base_path(base, monkeypatch):
+def test_a_version_is_not_a_base_path(base, monkeypatch):
     path = base("0000003", "shop")
     check_base_path(path)
     check_base_path(f"{path}/none")

@@ -15,14 +15,14 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.inference.comparing import compare
 
 
-def answering(name, answers, tasks=("buy",)):
-    """A model that answers `answers` in turn."""
+def make_model(name, predictions, tasks=("buy",)):
+    """A model that predicts `predictions` in turn."""
     spec = DatasetSpec(
         name="shop",
         features=(Numeric("price"),),
         tasks=tuple(BinaryTask(task, f"{task}_label", ("1",), ("0",)) for task in tasks),
     )
-    rows = iter(np.array(answers, np.float32).T)
+    rows = iter(np.array(predictions, np.float32).T)
 
     def predict(block):
         values = np.array([next(rows) for _ in range(len(block))]).reshape(len(block), -1)
@@ -46,66 +46,66 @@ LABELS = ["0", "1", "0", "1"]
 
 
 def test_differences_by_hand():
-    a = answering("a", [[0.1, 0.2, 0.3, 0.4]])
-    b = answering("b", [[0.1, 0.3, 0.2, 0.9]])
+    a = make_model("a", [[0.1, 0.2, 0.3, 0.4]])
+    b = make_model("b", [[0.1, 0.3, 0.2, 0.9]])
     seen = []
-    found = compare(a, b, blocks(3, 0, 1, buy_label=LABELS), seen.append)["buy"]
+    result = compare(a, b, blocks(3, 0, 1, buy_label=LABELS), seen.append)["buy"]
     assert seen == [3, 1]
-    assert (found["rows"], found["identical"], found["differing"]) == (4, False, 3)
-    assert found["largest"] == pytest.approx(0.5)
-    assert found["where"] == "rows.csv, line 5"
-    assert found["rank_correlation"] == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
+    assert (result["rows"], result["identical"], result["differing"]) == (4, False, 3)
+    assert result["largest"] == pytest.approx(0.5)
+    assert result["where"] == "rows.csv, line 5"
+    assert result["rank_correlation"] == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
     # Pairs of a positive (2nd, 4th) and a negative (1st, 3rd) in the right order: 3 of 4, 4 of 4.
-    assert (found["auc_a"], found["auc_b"]) == (0.75, 1.0)
+    assert (result["auc_a"], result["auc_b"]) == (0.75, 1.0)
 
 
 def test_equal_values_share_their_rank():
-    a = answering("a", [[0.1, 0.1, 0.3]])  # ranks 1.5 1.5 3
-    b = answering("b", [[0.1, 0.2, 0.3]])
-    found = compare(a, b, blocks(3, price=[1, 2, 3]))["buy"]
-    assert found["rank_correlation"] == pytest.approx(np.sqrt(0.75))
-    assert found["auc_a"] is None  # no labels
+    a = make_model("a", [[0.1, 0.1, 0.3]])  # ranks 1.5 1.5 3
+    b = make_model("b", [[0.1, 0.2, 0.3]])
+    result = compare(a, b, blocks(3, price=[1, 2, 3]))["buy"]
+    assert result["rank_correlation"] == pytest.approx(np.sqrt(0.75))
+    assert result["auc_a"] is None  # no labels
 
 
-def test_the_same_answers_are_identical():
+def test_the_same_predictions_are_identical():
     same = [[0.25, 0.5]]
-    found = compare(answering("a", same), answering("b", same), blocks(2, price=[1, 2]))["buy"]
-    assert found["identical"]
-    assert (found["differing"], found["largest"], found["where"]) == (0, 0.0, None)
+    result = compare(make_model("a", same), make_model("b", same), blocks(2, price=[1, 2]))["buy"]
+    assert result["identical"]
+    assert (result["differing"], result["largest"], result["where"]) == (0, 0.0, None)
 
 
 def test_the_last_bit_counts():
     value = np.float32(0.3)
     near = np.nextafter(value, np.float32(1))
-    a, b = answering("a", [[value, 0.5]]), answering("b", [[near, 0.5]])
-    found = compare(a, b, blocks(2, price=[1, 2]))["buy"]
-    assert (found["identical"], found["differing"]) == (False, 1)
-    assert 0 < found["largest"] < 1e-7
+    a, b = make_model("a", [[value, 0.5]]), make_model("b", [[near, 0.5]])
+    result = compare(a, b, blocks(2, price=[1, 2]))["buy"]
+    assert (result["identical"], result["differing"]) == (False, 1)
+    assert 0 < result["largest"] < 1e-7
 
 
-def test_a_model_that_says_the_same_of_all_rows_has_no_ranks():
-    a, b = answering("a", [[0.5, 0.5]]), answering("b", [[0.1, 0.2]])
+def test_a_model_that_predicts_the_same_for_all_rows_has_no_ranks():
+    a, b = make_model("a", [[0.5, 0.5]]), make_model("b", [[0.1, 0.2]])
     assert compare(a, b, blocks(2, price=[1, 2]))["buy"]["rank_correlation"] is None
 
 
 def test_one_class_alone_has_no_auc():
     same = [[0.25, 0.5]]
-    found = compare(answering("a", same), answering("b", same), blocks(2, buy_label=["1", "1"]))
-    assert found["buy"]["auc_a"] is None
+    result = compare(make_model("a", same), make_model("b", same), blocks(2, buy_label=["1", "1"]))
+    assert result["buy"]["auc_a"] is None
 
 
 def test_tasks_of_one_model_are_named():
-    a = answering("a", [[0.1], [0.2]], ("buy", "like"))
-    b = answering("b", [[0.2], [0.3]], ("like", "share"))
-    found = compare(a, b, blocks(1, price=[1]))
-    assert list(found) == ["buy", "like", "share"]
-    assert found["buy"] == {"only_in": "a"}
-    assert found["share"] == {"only_in": "b"}
-    assert found["like"]["identical"]
+    a = make_model("a", [[0.1], [0.2]], ("buy", "like"))
+    b = make_model("b", [[0.2], [0.3]], ("like", "share"))
+    result = compare(a, b, blocks(1, price=[1]))
+    assert list(result) == ["buy", "like", "share"]
+    assert result["buy"] == {"only_in": "a"}
+    assert result["share"] == {"only_in": "b"}
+    assert result["like"]["identical"]
 
 
 def test_nothing_to_compare_is_an_error():
-    a, b = answering("a", [[0.1]]), answering("b", [[0.1]], ("like",))
+    a, b = make_model("a", [[0.1]]), make_model("b", [[0.1]], ("like",))
     with pytest.raises(InputError, match="a predicts buy, b like: they have no task in common"):
         compare(a, b, blocks(1, price=[1]))
     with pytest.raises(InputError, match="the input has no rows"):
@@ -119,19 +119,20 @@ def test_a_row_that_does_not_fit_is_named(model, block, change_column):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_answer_that_is_no_number_is_named(value):
-    a, b = answering("v1", [[0.1, 0.2, 0.3]]), answering("v2", [[0.1, 0.2, value]])
+def test_a_prediction_that_is_not_a_number_is_named(value):
+    a, b = make_model("v1", [[0.1, 0.2, 0.3]]), make_model("v2", [[0.1, 0.2, value]])
     with pytest.raises(
-        InputError, match=rf"rows.csv, line 4: v2 answers {value} for task 'buy', which is no num"
+        InputError,
+        match=rf"rows.csv, line 4: v2 predicts {value} for task 'buy', which is not a fin",
     ):
         compare(a, b, blocks(2, 1, buy_label=["0", "1", "1"]))
 
 
 def test_the_largest_difference_of_all_blocks_counts_and_the_first_of_equal_ones():
-    a = answering("a", [[0.5, 0.5, 0.5, 0.5, 0.5]])
-    b = answering("b", [[0.5, 0.25, 0.75, 0.5, 0.625]])
-    found = compare(a, b, blocks(2, 2, 1, price=[1] * 5))["buy"]
-    assert (found["largest"], found["where"]) == (0.25, "rows.csv, line 3")
+    a = make_model("a", [[0.5, 0.5, 0.5, 0.5, 0.5]])
+    b = make_model("b", [[0.5, 0.25, 0.75, 0.5, 0.625]])
+    result = compare(a, b, blocks(2, 2, 1, price=[1] * 5))["buy"]
+    assert (result["largest"], result["where"]) == (0.25, "rows.csv, line 3")
 
 
 def test_the_program_fails_for_tasks_that_must_be_identical_and_are_not(prepared, block, tmp_path):
@@ -157,7 +158,7 @@ def test_the_program_fails_for_tasks_that_must_be_identical_and_are_not(prepared
     assert done.stderr.endswith("error: the two models differ in share.\n")
     with open(tmp_path / "compared.json") as file:
         tasks = json.load(file)["tasks"]
-    assert {task: found["identical"] for task, found in tasks.items()} == {
+    assert {task: result["identical"] for task, result in tasks.items()} == {
         "click": True,
         "like": True,
         "share": False,

@@ -25,9 +25,9 @@ def test_a_version_with_zeros_is_loaded(exported, tmp_path, block, model):
     (tmp_path / "9").mkdir()
     loaded = LoadedModel(str(tmp_path))
     assert loaded.path == str(tmp_path / "00000123")
-    due = model.predict(block)
+    expected = model.predict(block)
     for task, values in loaded.predict(block).items():
-        np.testing.assert_array_equal(values, due[task])
+        np.testing.assert_array_equal(values, expected[task])
 
 
 def test_a_version_is_itself(exported):
@@ -35,24 +35,24 @@ def test_a_version_is_itself(exported):
     assert find_newest_version(f"{exported}/") == str(exported / "1")
 
 
-def test_a_directory_without_a_model_is_refused(tmp_path):
+def test_a_directory_without_a_model_is_rejected(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="holds no exported model; give a directory"):
             LoadedModel(str(folder))
 
 
-def test_a_model_answers_what_it_was_made_of(model, exported, block):
+def test_a_model_predicts_like_its_backbone_and_heads(model, exported, block):
     assert model.path == str(exported / "1")
     assert model.spec.task_names == ("click", "like", "share")
-    answers = model.predict(block)
-    assert set(answers) == {"click", "like", "share"}
-    for probability in answers.values():
+    predictions = model.predict(block)
+    assert set(predictions) == {"click", "like", "share"}
+    for probability in predictions.values():
         assert probability.shape == (300,)
         assert ((probability > 0) & (probability < 1)).all()
     assert model.column_types.keys() == set(model.spec.feature_names)
 
 
-def test_raw_rows_are_answered_as_the_prepared_ones(
+def test_raw_rows_are_predicted_like_the_prepared_ones(
     model, synthetic_backbone, prepared_synthetic, block
 ):
     """The preprocessing in the model is the one of the training."""
@@ -60,9 +60,9 @@ def test_raw_rows_are_answered_as_the_prepared_ones(
     rows = load_rows(PreparedData(str(prepared_synthetic)), "test", ("click", "like"))
     prepared = tf.sigmoid(PromptedMPTRec(backbone).backbone(rows.columns)).numpy()
     # Beam may write rows in another order: the same 300 rows are among the 400 prepared ones.
-    answers = np.stack([model.predict(block)[task] for task in ("click", "like")], axis=1)
+    predictions = np.stack([model.predict(block)[task] for task in ("click", "like")], axis=1)
     for row, labels in zip(
-        answers, zip(block.columns["click"], block.columns["like"], strict=True), strict=True
+        predictions, zip(block.columns["click"], block.columns["like"], strict=True), strict=True
     ):
         near = np.isclose(prepared, row, rtol=1e-5, atol=1e-7).all(axis=1)
         assert labels in {tuple(pair) for pair in rows.columns[LABELS].numpy()[near]}
@@ -74,7 +74,7 @@ def test_a_missing_column_is_named(model, block, change_column):
 
 
 @pytest.mark.parametrize("value", ["old", "nan", "inf", "", "1e60"])
-def test_what_is_no_number_is_named_with_its_row(model, block, change_column, value):
+def test_a_value_that_is_not_a_number_is_named_with_its_row(model, block, change_column, value):
     ages = block.columns["user_age"].astype(object)
     ages[7] = value
     message = f"synthetic test rows, row 8, column 'user_age': '{value}' is not a finite number"
@@ -82,7 +82,7 @@ def test_what_is_no_number_is_named_with_its_row(model, block, change_column, va
         model.predict(change_column(block, "user_age", ages))
 
 
-def test_unknown_values_and_numbers_as_text_are_answered(model, block, change_column, slice_rows):
+def test_unknown_values_and_numbers_as_text_are_predicted(model, block, change_column, slice_rows):
     one = slice_rows(block, 0, 1)
     plain = model.predict(one)
     text = change_column(one, "user_age", one.columns["user_age"].astype(str).astype(object))
@@ -121,7 +121,7 @@ def test_a_damaged_model_is_named(copy, damage):
         LoadedModel(str(copy))
 
 
-def test_another_saved_model_is_refused(tmp_path):
+def test_another_saved_model_is_rejected(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path))
     with pytest.raises(InputError, match="cannot load the model in"):
         LoadedModel(str(tmp_path))

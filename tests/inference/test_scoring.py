@@ -38,7 +38,7 @@ def blocks(block, slice_rows):
 
 
 def weighted(model, **changes):
-    """The model, with a spec that says other things about the same columns."""
+    """The model, with another spec of the same columns."""
     other = object.__new__(type(model))
     other.__dict__.update(model.__dict__, spec=dataclasses.replace(model.spec, **changes))
     return other
@@ -48,14 +48,14 @@ def test_evaluation_is_that_of_the_predictions(model, block, blocks):
     seen = []
     metrics = evaluate(model, InBlocks(model.spec, blocks), "test", on_rows=seen.append)
     assert sum(seen) == 300
-    answers = model.predict(block)
+    predicted = model.predict(block)
     assert list(metrics) == ["click", "like", "share"]
     for task, values in metrics.items():
         labels = block.columns[task]
         assert (values["rows"], values["positives"]) == (300, labels.sum())
-        assert values["auc"] == pytest.approx(roc_auc_score(labels, answers[task]))
-        assert values["log_loss"] == pytest.approx(log_loss(labels, answers[task].astype(float)))
-        assert values["calibration"] == pytest.approx(answers[task].mean() / labels.mean())
+        assert values["auc"] == pytest.approx(roc_auc_score(labels, predicted[task]))
+        assert values["log_loss"] == pytest.approx(log_loss(labels, predicted[task].astype(float)))
+        assert values["calibration"] == pytest.approx(predicted[task].mean() / labels.mean())
         assert values["best_auc"] == pytest.approx(
             roc_auc_score(labels, block.columns[f"probability_{task}"])
         )
@@ -68,25 +68,25 @@ def test_weights_and_users_count(model, block, blocks):
     heavy = InBlocks(other.spec, [with_weight(b) for b in blocks])
     values = evaluate(other, heavy, "test", ["click"])
     weight = with_weight(block).columns["item_freshness_weight"]
-    labels, answers = block.columns["click"], model.predict(block)["click"].astype(float)
-    found = values["click"]
-    assert found["auc"] == pytest.approx(roc_auc_score(labels, answers, sample_weight=weight))
-    assert found["log_loss"] == pytest.approx(log_loss(labels, answers, sample_weight=weight))
-    assert found["calibration"] == pytest.approx(
-        np.average(answers, weights=weight) / np.average(labels, weights=weight)
+    labels, predicted = block.columns["click"], model.predict(block)["click"].astype(float)
+    actual = values["click"]
+    assert actual["auc"] == pytest.approx(roc_auc_score(labels, predicted, sample_weight=weight))
+    assert actual["log_loss"] == pytest.approx(log_loss(labels, predicted, sample_weight=weight))
+    assert actual["calibration"] == pytest.approx(
+        np.average(predicted, weights=weight) / np.average(labels, weights=weight)
     )
-    bins = np.minimum((answers * 10).astype(int), 9)
-    gaps = [abs((weight * (answers - labels))[bins == i].sum()) for i in range(10)]
-    assert found["ece"] == pytest.approx(sum(gaps) / weight.sum())
-    assert found["auc"] != evaluate(source=source, model=model, split="test")["click"]["auc"]
+    bins = np.minimum((predicted * 10).astype(int), 9)
+    gaps = [abs((weight * (predicted - labels))[bins == i].sum()) for i in range(10)]
+    assert actual["ece"] == pytest.approx(sum(gaps) / weight.sum())
+    assert actual["auc"] != evaluate(source=source, model=model, split="test")["click"]["auc"]
     aucs, rows = [], []
     for segment in set(block.columns["user_segment"]):
         mine = block.columns["user_segment"] == segment
         if 0 < labels[mine].sum() < mine.sum():
-            aucs.append(roc_auc_score(labels[mine], answers[mine]))
+            aucs.append(roc_auc_score(labels[mine], predicted[mine]))
             rows.append(mine.sum())
     assert len(aucs) > 1
-    assert found["grouped_auc"] == pytest.approx(np.average(aucs, weights=rows))
+    assert actual["grouped_auc"] == pytest.approx(np.average(aucs, weights=rows))
 
 
 def with_weight(block):
@@ -94,7 +94,7 @@ def with_weight(block):
     return dataclasses.replace(block, columns={**block.columns, "item_freshness_weight": weight})
 
 
-def test_weights_that_are_all_zero_are_refused(model, block, change_column):
+def test_weights_that_are_all_zero_are_rejected(model, block, change_column):
     blocks = [change_column(block, "w", np.zeros(300))]
     other = weighted(model, weight="w")
     with pytest.raises(InputError, match="column 'w' weighs all test rows 0"):
@@ -102,14 +102,14 @@ def test_weights_that_are_all_zero_are_refused(model, block, change_column):
 
 
 @pytest.mark.parametrize("changes", [{"user_id": None}, {"weight": "w"}])
-def test_another_spec_than_the_models_is_refused(model, blocks, changes):
+def test_another_spec_than_the_models_is_rejected(model, blocks, changes):
     spec = dataclasses.replace(model.spec, **changes)
     (name,) = changes
     with pytest.raises(InputError, match=f"defines {name} in another way than the model in"):
         evaluate(model, InBlocks(spec, blocks), "test")
 
 
-def test_another_label_than_the_models_is_refused(model, blocks):
+def test_another_label_than_the_models_is_rejected(model, blocks):
     click, *others = model.spec.tasks
     tasks = (dataclasses.replace(click, positive=("0",), negative=("1",)), *others)
     source = InBlocks(dataclasses.replace(model.spec, tasks=tasks), blocks)
@@ -117,7 +117,7 @@ def test_another_label_than_the_models_is_refused(model, blocks):
         evaluate(model, source, "test")
 
 
-def test_evaluation_refuses_what_it_cannot_read(model, block, blocks, change_column):
+def test_evaluation_rejects_what_it_cannot_read(model, block, blocks, change_column):
     source = InBlocks(model.spec, blocks)
     with pytest.raises(InputError, match="unknown task 'clack'"):
         evaluate(model, source, "test", ["click", "clack"])
@@ -135,11 +135,11 @@ def test_predictions_stand_in_the_order_of_the_rows(
     output = tmp_path / "predictions.csv"
     seen = []
     summary = predict_file(model, iter(blocks), str(output), seen.append)
-    written, answers = read_predictions(output), model.predict(block)
+    written, predicted = read_predictions(output), model.predict(block)
     assert list(written) == list(summary) == ["click", "like", "share"]
     for task, values in written.items():
         # Another batch size may change the last bit.
-        np.testing.assert_allclose(values, answers[task], rtol=1e-5)
+        np.testing.assert_allclose(values, predicted[task], rtol=1e-5)
         assert summary[task]["rows"] == sum(seen) == 300
         assert summary[task]["lowest"] == pytest.approx(values.min())
         assert summary[task]["mean"] == pytest.approx(values.mean())
@@ -182,7 +182,7 @@ def read_rows(path):
         return list(csv.reader(file))
 
 
-def test_kept_columns_stand_first_as_they_came(model, block, blocks, tmp_path):
+def test_columns_to_keep_come_first_and_unchanged(model, block, blocks, tmp_path):
     output = str(tmp_path / "p.csv")
     odd = ["007", "", ' a,"b" ', "1e3", "two\nlines", "a\rb", "ä", "\t"]
     users = np.array([odd[i % 8] for i in range(300)], object)
@@ -250,9 +250,9 @@ def test_bad_rows_are_rejected_and_the_others_predicted(
         )
         assert os.listdir(tmp_path) != ["r.csv"]
     good = [row for row in range(300) if row not in (3, 150, 299)]
-    answers = model.predict(block.rows(good))
+    predicted = model.predict(block.rows(good))
     for task, values in read_predictions(output).items():
-        np.testing.assert_allclose(values, answers[task], rtol=1e-5)
+        np.testing.assert_allclose(values, predicted[task], rtol=1e-5)
         assert summary[task]["rows"] == 297
     assert sum(seen) == 300
     assert rejects.counts == {"a kind": 1, NOT_A_NUMBER: 3}
@@ -272,18 +272,18 @@ def test_bad_rows_are_rejected_and_the_others_predicted(
     assert sorted(os.listdir(tmp_path)) == ["p.csv", "r.csv"]
 
 
-def test_a_rejected_row_is_told_as_it_was(model, with_bad_rows, tmp_path):
-    """As a line of CSV that can be mended, or as JSON where it was none."""
+def test_a_rejected_row_is_written_as_it_was(model, with_bad_rows, tmp_path):
+    """As a line of CSV that can be fixed, or as JSON for other inputs."""
     wanted = {name: str(column[3]) for name, column in with_bad_rows.columns.items()}
     for unit, parse in (("line", lambda text: next(csv.reader([text]))), ("record", json.loads)):
         block = dataclasses.replace(with_bad_rows, unit=unit)
         with open_rejects(str(tmp_path / "r.csv")) as rejects:
             predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
-        told = parse(read_rows(tmp_path / "r.csv")[1][3])
+        written = parse(read_rows(tmp_path / "r.csv")[1][3])
         if unit == "line":
-            assert told == list(wanted.values())
+            assert written == list(wanted.values())
         else:
-            assert {name: str(value) for name, value in told.items()} == wanted
+            assert {name: str(value) for name, value in written.items()} == wanted
 
 
 def test_a_rejected_row_of_a_text_file_has_all_its_columns(model, with_bad_rows, tmp_path):

@@ -27,7 +27,7 @@ def check_layer(tmp_path):
         output = layer(inputs).numpy()
         assert np.isfinite(output).all()
 
-        # A batch of size 1 keeps every axis and says the same of its row.
+        # A batch of size 1 has every axis, and the same output for its row.
         one = layer(tf.gather(inputs, [1], axis=batch_axis)).numpy()
         np.testing.assert_allclose(one, np.take(output, [1], output_batch_axis), rtol=1e-5)
 

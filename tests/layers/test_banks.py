@@ -146,7 +146,7 @@ def test_dropout_falls_on_hidden_layers_of_the_towers_alone(units):
         np.testing.assert_allclose(logits[t], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_dropout_keeps_the_mean_and_the_asked_share():
+def test_dropout_preserves_the_mean_and_drops_its_rate():
     generator = tf.random.Generator.from_seed(1)
     dropped = dropout(tf.ones([200, 200]), 0.25, generator).numpy()
     assert set(np.unique(dropped)) == {0.0, np.float32(1 / 0.75)}
@@ -239,7 +239,7 @@ def test_wrong_arguments_are_named(make, arguments, received):
         make(**arguments)
 
 
-def test_rescaled_towers_say_scale_times_logit_plus_shift():
+def test_rescaled_towers_return_scale_times_logit_plus_shift():
     bank, x = TowerBank(3, (5, 4)), random(3, 7, 6)
     bank.build(x.shape)
     randomise(bank)

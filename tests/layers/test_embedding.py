@@ -95,6 +95,6 @@ def test_without_l2_the_gradient_is_as_dense_as_with_it(l2_over, dense):
     np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
 
 
-def test_unknown_scope_of_the_l2_is_refused():
+def test_unknown_scope_of_the_l2_is_rejected():
     with pytest.raises(ValueError, match=r"l2_over should be one of .* Received: 'rows'"):
         PackedEmbedding(6, 2, l2_over="rows")

@@ -51,7 +51,7 @@ def test_query_has_no_biases_and_half_the_width_inside():
     assert [tuple(w.shape) for w in query.weights] == [(7, 3), (3, 6), (6,), (6,)]
     np.testing.assert_array_equal(query.scale, np.ones(6))
     np.testing.assert_array_equal(query.shift, np.zeros(6))
-    # Nothing but the shift answers an empty row, whatever U_1 and U_2 are.
+    # The query of a row of zeros is the shift, whatever U_1 and U_2 are.
     np.testing.assert_array_equal(query(tf.zeros([1, 7])), np.zeros((1, 6)))
 
 

@@ -40,7 +40,7 @@ def network(w, layer, e, x, linear_end=False):
 
 
 def bce(logit, label):
-    """-log of the probability that was given to what happened."""
+    """-log of the predicted probability of the label."""
     return -np.log(sigmoid(logit) if label else 1 - sigmoid(logit))
 
 

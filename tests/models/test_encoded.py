@@ -14,7 +14,7 @@ COUNTS = pytest.mark.parametrize(
 IDS = pytest.mark.parametrize("ids", [0, 3])
 
 
-def made(layout, rows):
+def make_values(layout, rows):
     """What a model may make of rows, and its logits."""
     rng = np.random.default_rng(rows)
     x, shared, specific, logits = (
@@ -35,7 +35,7 @@ def made(layout, rows):
 @pytest.mark.parametrize("rows", [1, 5])
 def test_parts_stand_side_by_side_and_come_back_bit_for_bit(shared, specific, ids, rows):
     layout = Layout(D, shared, specific, H, K, ids)
-    encoded, logits = made(layout, rows)
+    encoded, logits = make_values(layout, rows)
     packed = layout.pack(encoded, logits)
     assert packed.shape == (rows, sum(layout.sizes)) == (rows, D + (shared + specific) * H + K)
     for b in range(rows):
@@ -53,7 +53,7 @@ def test_parts_stand_side_by_side_and_come_back_bit_for_bit(shared, specific, id
 @COUNTS
 def test_shapes_are_known_in_a_graph_but_for_the_number_of_rows(shared, specific):
     layout = Layout(D, shared, specific, H, K, ids=3)
-    found = {}
+    actual = {}
 
     @tf.function(
         input_signature=[
@@ -63,12 +63,12 @@ def test_shapes_are_known_in_a_graph_but_for_the_number_of_rows(shared, specific
     )
     def there_and_back(packed, ids):
         encoded, logits = layout.unpack(packed, ids)
-        found.update(encoded._asdict(), logits=logits)
+        actual.update(encoded._asdict(), logits=logits)
         return layout.pack(encoded, logits)
 
     packed = tf.reshape(tf.range(2.0 * sum(layout.sizes)), [2, -1])
     np.testing.assert_array_equal(there_and_back(packed, tf.zeros([2, 3], tf.int64)), packed)
-    assert {name: value.shape.as_list() for name, value in found.items()} == {
+    assert {name: value.shape.as_list() for name, value in actual.items()} == {
         "x": [None, D],
         "ids": [None, 3],
         "shared": [shared, None, H],

@@ -1,4 +1,4 @@
-"""What holds of every kind of model; that its logits are right is shown in each one's own tests."""
+"""Tests of every kind of model; the tests of each kind check its logits."""
 
 import json
 
@@ -64,10 +64,10 @@ def test_loss_is_the_sum_over_tasks(backbone, batch, plain_bce, tasks_of, kind, 
     ]
     trainer = Trainer(model, tasks_of(model))
     np.testing.assert_allclose(trainer.compute_loss(inputs), sum(expected), rtol=1e-5)
-    found = {m.name: m.result() for m in trainer.metrics}
-    assert set(found) == {f"loss/{task}" for task in model.shape.tasks}
+    actual = {m.name: m.result() for m in trainer.metrics}
+    assert set(actual) == {f"loss/{task}" for task in model.shape.tasks}
     for task, value in zip(model.shape.tasks, expected, strict=True):
-        np.testing.assert_allclose(found[f"loss/{task}"], value, rtol=1e-5)
+        np.testing.assert_allclose(actual[f"loss/{task}"], value, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", PLAIN)

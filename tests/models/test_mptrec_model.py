@@ -20,12 +20,12 @@ def test_equals_a_loop_over_rows_and_tasks(backbone, batch, plain, fusion, rows)
     encoded = model.encode(features)
     outputs = model.predict_tasks(encoded)
     expected = plain(model, features)
-    for name, found in (
+    for name, actual in (
         ("x", encoded.x),
         ("shared", encoded.shared[0]),
         ("specific", encoded.specific),
     ):
-        np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(actual, getattr(expected, name), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(encoded.ids, features["categorical"])
     for name in ("logits", "shared_logits", "gates"):
         np.testing.assert_allclose(
@@ -153,7 +153,7 @@ def test_dropout_in_training_alone(backbone, batch):
     plain = model(batch()).numpy()
     np.testing.assert_array_equal(model(batch(), training=False), plain)
     assert not np.array_equal(model(batch(), training=True), plain)
-    # Nor inside a traced function that says nothing of training.
+    # Nor inside a traced function without the argument `training`.
     encode = tf.function(model.encode)
     np.testing.assert_allclose(encode(batch()).shared, model.encode(batch()).shared, rtol=1e-6)
 
@@ -194,7 +194,7 @@ def test_names_cover_every_weight_frozen_or_not(backbone):
     }
 
 
-def test_two_weights_of_one_name_are_refused():
+def test_two_weights_of_one_name_are_rejected():
     first, second = keras.layers.Dense(1, name="same"), keras.layers.Dense(1, name="same")
     model = keras.Model()
     model.parts = [first, second]

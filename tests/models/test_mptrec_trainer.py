@@ -25,7 +25,7 @@ def make(backbone, rows=6, steps=STEPS, **losses):
 
 
 def plain_stage_1(model, batch, plain, plain_bce):
-    """The loss of stage 1, and what is reported of the discriminator, with loops."""
+    """The loss of stage 1, and the discriminator's metrics, with loops."""
     out, config, labels = plain(model.backbone, batch), model.loss_weights, batch["labels"]
     rows, count = labels.shape
     weight = batch.get("weight", np.ones(rows))
@@ -201,9 +201,9 @@ def test_without_adversary_the_discriminator_plays_no_part(backbone, batch, data
     # Neither rows nor their number are needed.
     model = MPTRecTrainer(old := backbone(), tasks_of(old), MPTRecLosses(adversarial_weight=0.0))
     inputs = {k: v for k, v in batch().items() if k != "row"}
-    found = gradients(model, lambda i: model.compute_loss(i, training=True), inputs)
-    assert found["discriminator/0"] is None
-    assert found["discriminator/1"] is None
+    actual = gradients(model, lambda i: model.compute_loss(i, training=True), inputs)
+    assert actual["discriminator/0"] is None
+    assert actual["discriminator/1"] is None
     before = [w.numpy() for w in model.discriminator.weights]
     model.compile(keras.optimizers.Adam(0.1), run_eagerly=True)
     history = model.fit(dataset(inputs, 3), verbose=0).history

@@ -33,9 +33,9 @@ def values(weights):
     return [w.numpy() for w in weights]
 
 
-def assert_same(found, expected):
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
+def assert_same(actual, expected):
+    assert len(actual) == len(expected)
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -59,18 +59,18 @@ def test_packed_rows_are_the_encoded_ones(backbone, batch, tasks, rows):
     packed = once[REPRESENTATIONS]
     assert packed.shape == (rows, 8 + 4 + len(tasks) * 4 + len(tasks))
     direct = model.backbone.encode(inputs)
-    found = model.encode(once)
+    actual = model.encode(once)
     for name in ("x", "shared", "specific"):
-        one, other = getattr(found, name), getattr(direct, name)
+        one, other = getattr(actual, name), getattr(direct, name)
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=1e-6)
-    np.testing.assert_array_equal(found.ids, inputs["categorical"])
-    # The old tasks' logits were kept with it.
+    np.testing.assert_array_equal(actual.ids, inputs["categorical"])
+    # The old tasks' logits are stored with it.
     expected = model.backbone.predict_tasks(direct).logits
-    np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(actual.logits, expected, rtol=1e-4, atol=1e-5)
     # What was taken apart is what was packed, bit for bit.
     layout = model.backbone.layout
-    np.testing.assert_array_equal(layout.pack(*layout.unpack(packed, found.ids)), packed)
+    np.testing.assert_array_equal(layout.pack(*layout.unpack(packed, actual.ids)), packed)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -126,7 +126,7 @@ def test_training_a_new_task_leaves_the_backbone_bit_for_bit(
     backbone, batch, dataset, attention, encoded
 ):
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
-    before, answers = values(old.weights), old(batch()).numpy()
+    before, predictions = values(old.weights), old(batch()).numpy()
     model = make(old, "share", head=PromptConfig(attention, tower_units=(3,)))
     head = values(model.heads["share"].weights)
     history = train(model, batch(), dataset, encoded=encoded, eagerly=False)
@@ -134,7 +134,7 @@ def test_training_a_new_task_leaves_the_backbone_bit_for_bit(
     for weight, value in zip(model.heads["share"].weights, head, strict=True):
         assert not np.array_equal(weight, value), weight.name
     assert_same(values(old.weights), before)
-    np.testing.assert_array_equal(old(batch()), answers)
+    np.testing.assert_array_equal(old(batch()), predictions)
 
 
 def test_the_optimizer_holds_nothing_for_the_backbone(backbone, batch, dataset):
@@ -150,7 +150,7 @@ def test_the_optimizer_holds_nothing_for_the_backbone(backbone, batch, dataset):
 
 
 class Spy(keras.optimizers.Adam):
-    """Notes the variables that it is given gradients for."""
+    """Records the variables whose gradients it receives."""
 
     def apply_gradients(self, grads_and_vars, **kwargs):
         pairs = list(grads_and_vars)
@@ -167,7 +167,7 @@ def test_gradients_are_computed_for_the_head_alone(backbone, batch, dataset):
 
 
 def test_losses_are_the_new_tasks_own(backbone, batch, dataset):
-    """Not what the backbone's layers hold since they were made or trained last."""
+    """The losses that the backbone's layers hold from before are left out."""
     old = backbone(l2_embedding=0.5, l2_dense=0.5)
     pretrain(old, batch, dataset, eagerly=False)
     head = PromptConfig(l2_dense=0.25, tower_units=(3,))
@@ -219,10 +219,10 @@ def test_adding_training_replacing_and_removing_leaves_the_others(backbone, batc
     share, old = model(inputs)["share"].numpy(), model.backbone(inputs).numpy()
 
     def check(*tasks):
-        answers = model(inputs)
-        assert model.new_tasks == tuple(answers) == tasks
-        if "share" in answers:
-            np.testing.assert_array_equal(answers["share"], share)
+        predictions = model(inputs)
+        assert model.new_tasks == tuple(predictions) == tasks
+        if "share" in predictions:
+            np.testing.assert_array_equal(predictions["share"], share)
         np.testing.assert_array_equal(model.backbone(inputs), old)
 
     model.add_task(a_task("follow"), SMALL)
@@ -263,14 +263,14 @@ def test_what_was_traced_before_does_not_answer_for_other_heads(backbone, batch,
     inputs = model.encode_once(batch())
 
     def check(*tasks):
-        answers = model(inputs)
+        predictions = model(inputs)
         predicted = model.predict(dataset(inputs), verbose=0)
         report = model.report(inputs)["prediction"].numpy()
         assert tuple(predicted) == tasks
         assert report.shape == (6, len(tasks))
         for column, task in enumerate(tasks):
-            np.testing.assert_allclose(predicted[task], answers[task], rtol=1e-5)
-            np.testing.assert_allclose(report[:, column], answers[task], rtol=1e-5)
+            np.testing.assert_allclose(predicted[task], predictions[task], rtol=1e-5)
+            np.testing.assert_allclose(report[:, column], predictions[task], rtol=1e-5)
 
     check("share")
     model.add_task(a_task("follow"), SMALL)
@@ -304,8 +304,8 @@ def test_heads_made_elsewhere_are_taken(backbone, batch):
     follow = NewTask(a_task("follow"), first.heads["follow"])
     second = PromptedMPTRec(first.backbone, {"follow": follow})
     second.attach("share", a_task("share"), first.heads["share"])
-    for name, answer in first(batch()).items():
-        np.testing.assert_array_equal(second(batch())[name], answer)
+    for name, prediction in first(batch()).items():
+        np.testing.assert_array_equal(second(batch())[name], prediction)
 
 
 def test_one_task_may_have_several_heads_by_other_names(backbone, batch):
@@ -376,8 +376,8 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(backbone, shape, batch,
     keras.utils.set_random_seed(99)
     resumed, checkpoint = begin(MPTRec(shape()))
     checkpoint.read(path).assert_consumed()
-    for name, answer in model(inputs).items():
-        np.testing.assert_array_equal(resumed(inputs)[name], answer)
+    for name, prediction in model(inputs).items():
+        np.testing.assert_array_equal(resumed(inputs)[name], prediction)
     np.testing.assert_array_equal(resumed.backbone(inputs), model.backbone(inputs))
     for one in (model, resumed):
         one.fit(dataset(inputs, 3), verbose=0)
@@ -401,7 +401,7 @@ def test_same_seed_same_head_bit_for_bit(backbone, batch, dataset, attention):
 
 
 @pytest.mark.parametrize("name", ["click", "share"])
-def test_a_task_that_is_there_already_is_refused(backbone, name):
+def test_a_task_that_is_there_already_is_rejected(backbone, name):
     model = make(backbone(), "share")
     with pytest.raises(InputError, match=f"task '{name}' is there already"):
         model.add_task(a_task(name))
@@ -409,7 +409,7 @@ def test_a_task_that_is_there_already_is_refused(backbone, name):
 
 
 @pytest.mark.parametrize("name", ["click", "follow"])
-def test_removing_what_is_not_there_is_refused(backbone, name):
+def test_removing_what_is_not_there_is_rejected(backbone, name):
     model = make(backbone(), "share")
     with pytest.raises(InputError, match=rf"no new task '{name}' to remove; .*\['share'\]"):
         model.remove_task(name)

@@ -21,8 +21,8 @@ from mptrec_tf.training.configurations import PretrainingConfig
 def test_the_projects_own():
     assert MODELS.names() == ("mptrec", "single", "shared_bottom")
     assert DEFAULT == "mptrec"
-    found = {name: (kind.shape, kind.losses, kind.offers) for name, kind in MODELS.all().items()}
-    assert found == {
+    actual = {name: (kind.shape, kind.losses, kind.offers) for name, kind in MODELS.all().items()}
+    assert actual == {
         "mptrec": (MPTRecShape, MPTRecLosses, {"shared", "specific", "prompts"}),
         "single": (ModelShape, PlainLosses, {"specific"}),
         "shared_bottom": (ModelShape, PlainLosses, {"shared"}),
@@ -39,13 +39,15 @@ def test_the_projects_own():
 )
 def test_a_kind_makes_its_model_and_its_trainer(shape, tasks_of, name, model, trainer):
     kind = MODELS.get(name)
-    made = kind.make(shape(kind=name))
-    assert type(made) is model
-    assert made.kind == name
-    assert made.shape_type is kind.shape
-    training = kind.make_trainer(made, tasks_of(made), kind.losses(), Plan(steps=1, rows=6))
+    model_of_kind = kind.make(shape(kind=name))
+    assert type(model_of_kind) is model
+    assert model_of_kind.kind == name
+    assert model_of_kind.shape_type is kind.shape
+    training = kind.make_trainer(
+        model_of_kind, tasks_of(model_of_kind), kind.losses(), Plan(steps=1, rows=6)
+    )
     assert type(training) is trainer
-    assert training.backbone is made
+    assert training.backbone is model_of_kind
     assert training.loss_weights == kind.losses()
 
 

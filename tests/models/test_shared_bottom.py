@@ -48,9 +48,9 @@ def test_equals_a_loop_over_rows_and_tasks(bottom, batch, plain_bottom, tasks, r
     np.testing.assert_array_equal(encoded.ids, features["categorical"])
     np.testing.assert_allclose(encoded.shared, h[np.newaxis], rtol=1e-4, atol=1e-5)
     assert encoded.specific.shape == (0, rows, 4)
-    found = model.predict_tasks(encoded).logits
-    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(model(features), tf.transpose(found))
+    actual = model.predict_tasks(encoded).logits
+    np.testing.assert_allclose(actual, logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model(features), tf.transpose(actual))
 
 
 def test_its_layout(bottom):

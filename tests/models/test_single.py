@@ -53,9 +53,9 @@ def test_equals_a_loop_over_rows_and_tasks(single, batch, plain_single, tasks, r
     np.testing.assert_array_equal(encoded.ids, features["categorical"])
     assert encoded.shared.shape == (0, rows, 4)
     np.testing.assert_allclose(encoded.specific, h, rtol=1e-4, atol=1e-5)
-    found = model.predict_tasks(encoded).logits
-    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(model(features), tf.transpose(found))
+    actual = model.predict_tasks(encoded).logits
+    np.testing.assert_allclose(actual, logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model(features), tf.transpose(actual))
 
 
 def test_its_layout(single):
@@ -105,8 +105,8 @@ def gradients(model, inputs, tasks):
     weights = {k: w for k, w in model.named_weights().items() if not k.startswith("standard_")}
     with tf.GradientTape() as tape:
         loss = trainer.compute_loss(inputs, training=True)
-    found = tape.gradient(loss, weights)
-    return {name: tf.convert_to_tensor(gradient).numpy() for name, gradient in found.items()}
+    actual = tape.gradient(loss, weights)
+    return {name: tf.convert_to_tensor(gradient).numpy() for name, gradient in actual.items()}
 
 
 def test_changing_one_tasks_labels_changes_no_other_gradient(single, batch, tasks_of):
@@ -143,11 +143,11 @@ def test_tasks_trained_together_are_what_each_is_alone(single, batch, dataset, t
         return trainer({k: v for k, v in inputs.items() if k != "labels"}).numpy()
 
     before = tf.sigmoid(together(inputs)).numpy()
-    found = train(together, inputs["labels"])
-    assert (np.abs(found - before) > 1e-3).any(axis=0).all()
+    actual = train(together, inputs["labels"])
+    assert (np.abs(actual - before) > 1e-3).any(axis=0).all()
     for k, model in enumerate(alone):
         expected = train(model, inputs["labels"][:, k : k + 1])
-        np.testing.assert_allclose(found[:, k : k + 1], expected, rtol=1e-4)
+        np.testing.assert_allclose(actual[:, k : k + 1], expected, rtol=1e-4)
 
 
 def test_dropout_in_training_alone(single, batch):
@@ -157,7 +157,7 @@ def test_dropout_in_training_alone(single, batch):
     assert not np.array_equal(model(batch(), training=True), plain)
 
 
-# What heads of new tasks read, and what is said of the model.
+# The inputs of heads, and the description of the model.
 
 
 def test_standardised_values_by_the_equations(single, batch):

@@ -23,8 +23,8 @@ def test_task_losses_by_hand():
 def test_task_predictions_by_hand():
     expected = np.array([[1 / 2, 3 / 4], [1 / 4, 1 / 2]])
     np.testing.assert_allclose(task_predictions(TWO, LOGITS), expected, rtol=1e-6)
-    found = task_predictions(TWO, tf.stack([LOGITS, -LOGITS]))  # [2, K, B]
-    np.testing.assert_allclose(found, [expected, 1 - expected], rtol=1e-6)
+    actual = task_predictions(TWO, tf.stack([LOGITS, -LOGITS]))  # [2, K, B]
+    np.testing.assert_allclose(actual, [expected, 1 - expected], rtol=1e-6)
 
 
 def test_mean_over_batch_by_hand():

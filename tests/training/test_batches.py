@@ -32,15 +32,15 @@ def streamed(count=10, chunk=3):
 
 def epochs_of(rows, batch_size=4, seed=1, epochs=3, first_epoch=0):
     """The values of each epoch, in the order they came."""
-    found = [
+    actual = [
         b["value"].numpy()
         for b in make_training_batches(
             rows, batch_size, seed=seed, epochs=epochs, first_epoch=first_epoch
         )
     ]
     steps = rows.steps(batch_size)
-    assert len(found) == steps * (epochs - first_epoch)
-    return [np.concatenate(found[i : i + steps]) for i in range(0, len(found), steps)]
+    assert len(actual) == steps * (epochs - first_epoch)
+    return [np.concatenate(actual[i : i + steps]) for i in range(0, len(actual), steps)]
 
 
 def test_every_epoch_has_every_row_once_in_another_order():

@@ -1,4 +1,4 @@
-"""What training says is made to fit the validation rows."""
+"""Predictions after training are fitted to the validation rows."""
 
 import copy
 import dataclasses
@@ -47,9 +47,9 @@ def test_scale_and_shift_by_hand():
     assert (scale, shift) == (pytest.approx(1, abs=1e-3), pytest.approx(np.log(2), abs=1e-3))
 
 
-def test_what_fits_stays_as_it_is():
-    found = fit_scale_and_shift(*shares((0.1, 0.1), (0.3, 0.3), (0.9, 0.9)))
-    assert found == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-3))
+def test_calibrated_predictions_do_not_change():
+    actual = fit_scale_and_shift(*shares((0.1, 0.1), (0.3, 0.3), (0.9, 0.9)))
+    assert actual == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-3))
 
 
 def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_nothing_is_none():
@@ -58,11 +58,11 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_nothing_is_none():
     weight = np.repeat([0.0, 1.0, 2.0], 200)
     repeated = np.repeat(np.arange(600), weight.astype(int))
     # The few rows' prior counts 1 in rows of the mean weight, 600 / 400 here.
-    found = fit_scale_and_shift(probabilities, labels, weight)
+    actual = fit_scale_and_shift(probabilities, labels, weight)
     expected = fit_scale_and_shift(probabilities[repeated], labels[repeated])
-    np.testing.assert_allclose(found, expected, atol=0.01)
+    np.testing.assert_allclose(actual, expected, atol=0.01)
     same = fit_scale_and_shift(probabilities, labels, 7 * weight)
-    np.testing.assert_allclose(same, found, atol=1e-6)
+    np.testing.assert_allclose(same, actual, atol=1e-6)
 
 
 @pytest.mark.parametrize("probabilities", [(0.1, 0.9), (0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
@@ -107,7 +107,7 @@ def pretrained(data, directory, **changes):
     return pretrain(data, config, RunContext(str(directory), show_progress=False))
 
 
-def said(data, backbone, rows):
+def predict_validation(data, backbone, rows):
     model = Trainer(backbone, data.spec.select_tasks(OLD))
     report, labels, _ = evaluate_rows(model, rows)
     return report["prediction"].astype(np.float64), labels
@@ -121,7 +121,10 @@ def test_stage_1_fits_its_validation_rows_and_orders_rows_as_before(data, tmp_pa
     plain, without = pretrained(data, tmp_path / "plain", calibrate=False)
     backbone, result = pretrained(data, tmp_path / "run")
     rows = load_rows(data, "validation", OLD)
-    (before, labels), (after, _) = said(data, plain, rows), said(data, backbone, rows)
+    (before, labels), (after, _) = (
+        predict_validation(data, plain, rows),
+        predict_validation(data, backbone, rows),
+    )
     assert without.calibration == {}
     assert set(result.calibration) == set(OLD)
     assert result.history == without.history
@@ -159,13 +162,13 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
     if isinstance(head, ResidualConfig):  # with weights of the devices' ids
         ranges = get_id_ranges(data.spec, tft.TFTransformOutput(data.transform_dir))
         head = dataclasses.replace(head, id_ranges=(ranges[5],))
-    found = {}
+    actual = {}
     for calibrate in (False, True):
         stored = load_backbone(str(synthetic_backbone))
         training = TrainingConfig(
             epochs=2, batch_size=64, learning_rate=5e-3, seed=4, calibrate=calibrate
         )
-        found[calibrate] = tune(
+        actual[calibrate] = tune(
             stored.model,
             data,
             "share",
@@ -177,18 +180,18 @@ def test_a_new_task_fits_its_validation_rows(data, synthetic_backbone, tmp_path,
                 fingerprint=stored.fingerprint,
             ),
         )["kind"]
-    (plain, _), (head, result) = found[False], found[True]
+    (plain, _), (head, result) = actual[False], actual[True]
     rows = load_rows(data, "validation", ["share"])
     [task] = data.spec.select_tasks(["share"])
-    answers, labels, _ = predict_heads(stored.model, task, {"plain": plain, "head": head}, rows)
+    predictions, labels, _ = predict_heads(stored.model, task, {"plain": plain, "head": head}, rows)
     scale, shift = result.calibration["share"]
     np.testing.assert_allclose(
-        answers["head"], expit(scale * logit(answers["plain"]) + shift), rtol=1e-3
+        predictions["head"], expit(scale * logit(predictions["plain"]) + shift), rtol=1e-3
     )
-    assert log_loss(labels, answers["head"]) < log_loss(labels, answers["plain"])
+    assert log_loss(labels, predictions["head"]) < log_loss(labels, predictions["plain"])
 
 
-def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
+def test_new_people_are_not_predicted_worse_than_by_the_mean(data, tmp_path):
     random = np.random.default_rng(3)
     people, each, known, jobs, items = 1000, 10, 150, 150, 10
     person = np.repeat(np.arange(people), each)
@@ -196,7 +199,7 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
     likes = random.normal(0, 1.5, items)[item] + random.normal(-0.5, 3, people)[person]
     likes += random.normal(size=len(person))
     labels = np.stack([likes > 0, likes > 1], axis=1).astype(np.float32)
-    # Only the first people have ids of their own. All have a job, which says nothing.
+    # Only the first people have ids of their own. All have a job, which carries no information.
     job = random.integers(jobs, size=people)[person]
     ids = np.stack([np.minimum(person, known), known + 1 + job, known + 1 + jobs + item], axis=1)
 
@@ -205,7 +208,7 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
         columns = {CATEGORICAL: tf.constant(ids[chosen]), LABELS: tf.constant(labels[chosen])}
         return make_memory_rows(columns)
 
-    # Prepared data of these features; their rows are given.
+    # Prepared data of these features, for rows that the test makes.
     other = copy.copy(data)
     other.inputs = (InputShape("categorical", 3, known + 1 + jobs + items),)
     features = data.spec.categorical[:3]
@@ -217,9 +220,9 @@ def test_new_people_are_not_spoken_of_worse_than_by_the_mean(data, tmp_path):
         training=TrainingConfig(epochs=6, batch_size=60, learning_rate=5e-3, seed=1),
     )
     context = RunContext(str(tmp_path), show_progress=False)
-    given = (rows(0, known), rows(known, 550))
-    backbone, result = pretrain(other, config, context, given)
-    after, labels = said(data, backbone, rows(550, people))
+    rows_of_splits = (rows(0, known), rows(known, 550))
+    backbone, result = pretrain(other, config, context, rows_of_splits)
+    after, labels = predict_validation(data, backbone, rows(550, people))
     for i, task in enumerate(OLD):
         scale, shift = result.calibration[task]
         before = expit((logit(after[:, i]) - shift) / scale)

@@ -122,7 +122,7 @@ def test_what_is_saved_of_the_settings():
     assert PretrainingConfig(("a",), "single").record()["losses"] == {}
 
 
-# What a new task is measured against.
+# Reference points of a new task.
 
 INPUTS = (InputShape("categorical", 5, 100), InputShape("numeric", 3))
 SHAPE = MPTRecShape(("a", "b"), INPUTS, expert_units=(12, 8), l2_dense=0.5, fusion="share_only")

@@ -1,4 +1,4 @@
-"""Every kind of model is pre-trained, saved and measured by the same functions."""
+"""Every kind of model is pre-trained, saved and scored by the same functions."""
 
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
@@ -149,10 +149,10 @@ def test_it_knows_its_training_rows(trained, data, kind):
 def test_a_finished_run_trains_no_more(trained, data, contexts, kind):
     again, result = pretrain(data, short(kind), contexts[kind])
     assert result.steps == 0
-    expected, found = trained[kind][0].named_weights(), again.named_weights()
-    assert found.keys() == expected.keys()
+    expected, actual = trained[kind][0].named_weights(), again.named_weights()
+    assert actual.keys() == expected.keys()
     for name, weight in expected.items():
-        np.testing.assert_array_equal(found[name], weight, err_msg=name)
+        np.testing.assert_array_equal(actual[name], weight, err_msg=name)
 
 
 def test_another_model_does_not_go_on_with_the_run(data, tmp_path):
@@ -195,12 +195,12 @@ def test_rows_are_encoded_once_for_new_tasks(trained, data, tmp_path, kind, memo
     assert (encoded.columns is None) == (memory_limit == 0)
     [batch] = encoded.windows(None, 400)
     assert batch[REPRESENTATIONS].shape == (400, sum(model.layout.sizes))
-    found, expected = prompted.encode(batch), model.head_inputs(model.encode(rows.columns))
+    actual, expected = prompted.encode(batch), model.head_inputs(model.encode(rows.columns))
     for name in ("x", "ids", "shared", "specific", "prompts", "logits"):
-        one, other = getattr(found, name), getattr(expected, name)
+        one, other = getattr(actual, name), getattr(expected, name)
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)
-    for one, other in zip(found.standard, expected.standard, strict=True):
+    for one, other in zip(actual.standard, expected.standard, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 

@@ -36,7 +36,7 @@ def test_streamed_rows_are_those_in_memory(data):
     assert held.count == streamed.count == 1500
     mine, theirs = all_of(make_ordered_batches(held)), all_of(make_ordered_batches(streamed, 128))
     assert mine.keys() - theirs.keys() == {ROW}
-    # The same rows in another order: the numbers of a row tell them apart.
+    # The same rows in another order; the numbers of a row identify it.
     my_order, their_order = (np.lexsort(columns["numeric"].T) for columns in (mine, theirs))
     for name, column in theirs.items():
         np.testing.assert_array_equal(column[their_order], mine[name][my_order])
@@ -124,7 +124,7 @@ def test_a_split_without_files_is_named(copy):
         load_rows(PreparedData(str(copy)), "test", ("click",))
 
 
-def test_tasks_that_cannot_be_trained_are_refused(copy):
+def test_tasks_that_cannot_be_trained_are_rejected(copy):
     with pytest.raises(InputError, match="unknown task 'clack'"):
         load_rows(PreparedData(str(copy)), "train", ("click", "clack"))
     description = json.loads((copy / "data.json").read_text())

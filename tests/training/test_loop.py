@@ -104,7 +104,7 @@ def test_training_learns(whole):
     assert whole[1].best["val_auc/a"] > 0.7
 
 
-def test_every_epoch_reports_what_the_paper_looks_at(whole):
+def test_every_epoch_logs_the_measures_of_the_paper(whole):
     assert {
         "loss/a",
         "shared_loss/b",
@@ -161,7 +161,7 @@ def test_validation_rows_that_cannot_choose_an_epoch_are_named(train, validation
         pretrain(train, weighed, tmp_path)
 
 
-def test_the_terminal_is_given_back_when_training_fails(train, validation, tmp_path, monkeypatch):
+def test_the_terminal_is_released_when_training_fails(train, validation, tmp_path, monkeypatch):
     stopped = []
     monkeypatch.setattr(ProgressBar, "stop", lambda self: stopped.append(self._progress.stop()))
     with pytest.raises(KilledError):
@@ -169,7 +169,7 @@ def test_the_terminal_is_given_back_when_training_fails(train, validation, tmp_p
     assert len(stopped) == 1
 
 
-def test_one_epochs_state_is_kept(train, validation, tmp_path):
+def test_one_epochs_state_is_stored(train, validation, tmp_path):
     _, result = pretrain(train, validation, tmp_path, epochs=3)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [n for n in names if n.startswith("best-")] == [f"best-{result.best_epoch:04d}.npz"]
@@ -178,7 +178,7 @@ def test_one_epochs_state_is_kept(train, validation, tmp_path):
     ]
 
 
-def test_each_part_keeps_its_best_epoch_and_training_stops_when_none_has_patience():
+def test_each_part_has_its_best_epoch_and_training_stops_when_none_has_patience():
     weights = [tf.Variable(0.0), tf.Variable(0.0)]
     bests = [
         KeepBest([weight], patience=2, monitor=f"val_auc/{name}")
@@ -223,7 +223,7 @@ def test_validation_means_are_over_all_rows(validation):
     np.testing.assert_allclose(logs["cosine/a"], np.mean(report["cosine"][:, 0]), rtol=1e-5)
 
 
-def test_environments_are_renewed_at_the_end_of_their_period(train):
+def test_environments_are_updated_at_the_end_of_their_period(train):
     model = make_trainer(rows=train.count)
     before = model.environments.numpy()
     end = EndEpoch(train)
@@ -235,7 +235,7 @@ def test_environments_are_renewed_at_the_end_of_their_period(train):
     np.testing.assert_array_equal(model.environments, losses.argmin(axis=0))
 
 
-def test_what_a_kill_left_of_a_checkpoint_is_in_nobodys_way(whole, train, validation, tmp_path):
+def test_an_unfinished_checkpoint_of_a_killed_run_is_ignored(whole, train, validation, tmp_path):
     with pytest.raises(KilledError):
         pretrain(train, validation, tmp_path, killed_in=2)
     for epoch in (1, 2):
@@ -247,7 +247,7 @@ def test_what_a_kill_left_of_a_checkpoint_is_in_nobodys_way(whole, train, valida
     assert not (tmp_path / "epoch-0001_temp").exists()
 
 
-def test_a_task_may_be_called_sum(train, validation, tmp_path):
+def test_a_task_may_be_named_sum(train, validation, tmp_path):
     shape = dataclasses.replace(SHAPE, tasks=("sum", "b"))
     _, result = pretrain(train, validation, tmp_path, epochs=2, shape=shape)
     assert 0 < result.best["val_auc/sum"] < 1
@@ -256,7 +256,7 @@ def test_a_task_may_be_called_sum(train, validation, tmp_path):
     )
 
 
-def test_two_runs_in_one_directory_do_not_meet(train, validation, tmp_path):
+def test_two_runs_cannot_use_one_directory(train, validation, tmp_path):
     with (
         exclusive_lock(str(tmp_path)),
         pytest.raises(InputError, match="another process is at work in"),

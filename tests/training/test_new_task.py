@@ -1,4 +1,4 @@
-"""Which head a new task gets, and what it is measured against."""
+"""The choice of a new task's head, and its reference points."""
 
 import copy
 import os
@@ -23,7 +23,7 @@ from mptrec_tf.training.reference import compare, describe_comparison
 from mptrec_tf.training.representations import encode_rows
 from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
-# What is tried on MPT-Rec, where the tower has no part to play.
+# The heads that "auto" tries on MPT-Rec; the tower stands in for other models only.
 KINDS = (*ATTENTIONS, "residual", "residual_small")
 
 
@@ -42,7 +42,7 @@ def context(stored, directory, **changes):
     return RunContext(str(directory), **fields | changes)
 
 
-def learnt(stored, data, directory, memory_limit=MEMORY_LIMIT, **training):
+def learn_share(stored, data, directory, memory_limit=MEMORY_LIMIT, **training):
     fields = {"epochs": 2, "batch_size": 128, "seed": 4}
     return learn(
         stored.model,
@@ -67,17 +67,17 @@ def few_labels(monkeypatch):
 def papers_heads(stored, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         with_few_labels(patch)
-        return learnt(stored, data, tmp_path_factory.mktemp("papers"))
+        return learn_share(stored, data, tmp_path_factory.mktemp("papers"))
 
 
 @pytest.fixture(scope="module")
 def every_head(stored, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HeadKind, "is_candidate", lambda kind, labels: labels > 0)
-        return learnt(stored, data, tmp_path_factory.mktemp("auto"))
+        return learn_share(stored, data, tmp_path_factory.mktemp("auto"))
 
 
-def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
+def test_every_kind_is_tried_and_the_smallest_good_one_is_chosen(every_head):
     chosen, candidates = every_head
     assert {c.kind for c in candidates} == set(KINDS)
     sizes = [c.parameters for c in candidates]
@@ -90,12 +90,12 @@ def test_every_kind_is_tried_and_the_smallest_good_one_is_kept(every_head):
     assert all(c.behind > c.noise for c in smaller)
 
 
-def test_what_is_kept_has_its_best_epochs_weights(every_head, data):
+def test_the_heads_have_their_best_epochs_weights(every_head, data):
     positives = data.splits["validation"]["tasks"]["share"]["positives"]
     for c in every_head[1]:
         curve = [logs["val_auc/share"] for logs in c.result.history]
         assert c.result.best_epoch == int(np.argmax(curve))
-        # Calibration rounds logits anew: a pair of rows that all but tie may change places.
+        # Calibration rounds logits again: a pair of rows that almost tie may change places.
         pair = 1 / (positives * (400 - positives))
         assert c.score == pytest.approx(max(curve), abs=5 * pair)
 
@@ -114,7 +114,7 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
         )
         return heads["fixed"]
 
-    # The first head draws the same weights either way.
+    # The first head starts with the same weights in both runs.
     alone, result = trained(["fixed"], "alone")
     beside, other = trained(["fixed", "task_similarity"], "beside")
     assert [*result.history[0]] == [*other.history[0]]
@@ -144,18 +144,18 @@ def test_with_few_labels_no_head_has_an_expert_of_its_own(stored, data):
 def test_the_same_seed_gives_the_same_choice_bit_for_bit(
     papers_heads, few_labels, stored, data, tmp_path
 ):
-    one, other = papers_heads[0], learnt(stored, data, tmp_path)[0]
+    one, other = papers_heads[0], learn_share(stored, data, tmp_path)[0]
     assert one.kind == other.kind
     for weight, again in zip(one.head.weights, other.head.weights, strict=True):
         np.testing.assert_array_equal(weight, again)
     # A finished run is not trained again, and another one is rejected.
-    again, _ = learnt(stored, data, tmp_path)
+    again, _ = learn_share(stored, data, tmp_path)
     assert again.result.steps == 0
     with pytest.raises(InputError, match=r"unfinished run with other settings \(seed\)"):
-        learnt(stored, data, tmp_path, seed=5)
+        learn_share(stored, data, tmp_path, seed=5)
 
 
-def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
+def test_unknown_heads_and_fields_are_rejected(stored, data, tmp_path):
     with pytest.raises(InputError, match="unknown head 'best'; give auto or one of prompt, fixed"):
         NewTaskConfig("best")
     with pytest.raises(InputError, match="head 'residual' has no tau; leave it out"):
@@ -171,11 +171,11 @@ def test_unknown_heads_and_fields_are_refused(stored, data, tmp_path):
 def test_streamed_rows_give_several_heads_the_same_label(
     papers_heads, few_labels, stored, data, tmp_path
 ):
-    _, streamed = learnt(stored, data, tmp_path, memory_limit=0)
+    _, streamed = learn_share(stored, data, tmp_path, memory_limit=0)
     assert {"train", "validation", "logs"} <= set(os.listdir(tmp_path))
     held = {c.kind: c for c in papers_heads[1]}
     assert {c.kind for c in streamed} == set(ATTENTIONS)
-    # Few rows are one window either way, but in another order: as good, not the same.
+    # Few rows are one window in both runs, but in another order: as good, not the same.
     for candidate in streamed:
         losses = [c.result.best["loss/share"] for c in (candidate, held[candidate.kind])]
         assert losses[0] == pytest.approx(losses[1], rel=0.05)
@@ -223,7 +223,7 @@ def test_one_positive_among_the_validation_rows(few_labels, stored, data, tmp_pa
         context(stored, tmp_path),
         encoded,
     )
-    assert chosen is candidates[0]  # nothing tells them apart, so the smallest
+    assert chosen is candidates[0]  # the scores do not differ, so the smallest
 
 
 def test_what_was_compared_is_said_in_words():

@@ -3,7 +3,7 @@ import pytest
 from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
 
-def test_what_holds_where_nothing_is_said():
+def test_defaults():
     context = RunContext("runs/one")
     assert context.logs == "runs/one/logs"
     assert (context.show_progress, context.fingerprint) == (True, "")

@@ -83,7 +83,7 @@ def test_periodic_assignment_needs_rows_in_memory(data, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_training_that_diverges_says_so(data, tmp_path):
+def test_training_that_diverges_is_reported(data, tmp_path):
     wild = TrainingConfig(epochs=3, batch_size=128, learning_rate=1e30)
     with pytest.raises(InputError, match=r"diverged in epoch 1: .*use a smaller --learning_rate"):
         short_pretraining(data, tmp_path, training=wild)
@@ -95,8 +95,8 @@ def weighted_rows(data):
     rows = load_rows(data, "train", OLD)
     weight = np.ones(1500, np.float32)
     weight[:700] = 0
-    kept = {k: v for k, v in rows.columns.items() if k != "row"}
-    return make_memory_rows({**kept, WEIGHT: tf.constant(weight)})
+    columns = {k: v for k, v in rows.columns.items() if k != "row"}
+    return make_memory_rows({**columns, WEIGHT: tf.constant(weight)})
 
 
 def test_rows_without_weight_do_not_train(stored, weighted_rows):
@@ -135,8 +135,8 @@ def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, mon
     assert len(os.listdir(tmp_path / "train")) == 4 * 3  # with ids and labels
     batches = list(make_ordered_batches(on_disk, 128))
     for name in (REPRESENTATIONS, LABELS):
-        found = np.concatenate([batch[name] for batch in batches])
-        np.testing.assert_allclose(found, held.columns[name], rtol=1e-5, atol=1e-6)
+        actual = np.concatenate([batch[name] for batch in batches])
+        np.testing.assert_allclose(actual, held.columns[name], rtol=1e-5, atol=1e-6)
 
 
 def test_a_directory_that_cannot_be_written_is_named(stored, data, tmp_path):
@@ -173,8 +173,8 @@ def test_another_runs_files_are_left_alone(stored, data, tmp_path):
     other = PromptConfig(attention="fixed", tower_units=(4,))
     with pytest.raises(InputError, match=r"unfinished run with other settings \(.*head.*\)"):
         short_tuning(stored, data, tmp_path, head=other, memory_limit=0)
-    kept = (tmp_path / "train" / f"000000.{REPRESENTATIONS}").read_bytes()
-    assert kept == b"of the other run"
+    content = (tmp_path / "train" / f"000000.{REPRESENTATIONS}").read_bytes()
+    assert content == b"of the other run"
 
 
 def test_every_row_is_encoded_once_for_all_epochs(stored, data, tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_tuning_leaves_the_backbone_alone(stored, data, tmp_path, monkeypatch):
     assert_same(values_of(stored.model.named_weights()), before)
     [model] = models
     assert {id(w) for w in model.trainable_weights} == {id(w) for w in head.weights}
-    # Adam keeps two slots for each weight that it trains, beside its step and learning rate.
+    # Adam stores two slots for each weight that it trains, beside its step and learning rate.
     slots = sum(int(tf.size(v)) for v in model.optimizer.variables if v.shape.rank)
     assert slots == 2 * sum(int(tf.size(w)) for w in head.weights)
 

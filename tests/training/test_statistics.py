@@ -47,12 +47,12 @@ def test_rows_count_as_much_as_they_weigh(backbone, data):
     both = zip(
         compute_statistics(backbone, weighted), compute_statistics(backbone, alone), strict=True
     )
-    for found, expected in both:
+    for actual, expected in both:
         for of in ("x", "shared", "specific", "logits"):
-            np.testing.assert_allclose(getattr(found, of), getattr(expected, of), atol=1e-6)
+            np.testing.assert_allclose(getattr(actual, of), getattr(expected, of), atol=1e-6)
 
 
-def test_rows_that_all_weigh_nothing_are_refused(backbone, data):
+def test_rows_that_all_weigh_nothing_are_rejected(backbone, data):
     columns = {k: v for k, v in load_rows(data, "train", ("share",)).columns.items() if k != "row"}
     nothing = make_memory_rows({**columns, WEIGHT: tf.zeros(1500)})
     with pytest.raises(InputError, match="all training rows weigh 0"):

@@ -66,16 +66,16 @@ def predict(bank, inputs):
 
 @pytest.mark.parametrize("kind", HEADS.names())
 @pytest.mark.parametrize("rows", [1, 9])
-def test_a_bank_says_what_each_head_says(kind, rows):
+def test_a_bank_predicts_what_each_head_predicts(kind, rows):
     heads = {f"task{n}": make(kind, n) for n in range(5)}
     inputs = make_inputs(rows)
     [bank] = make_banks(heads, inputs.prompts.numpy())
-    answers = predict(bank, inputs)
-    assert tuple(answers) == tuple(heads)
+    predictions = predict(bank, inputs)
+    assert tuple(predictions) == tuple(heads)
     for task, head in heads.items():
         alone = tf.sigmoid(head(inputs).logits)
-        np.testing.assert_allclose(answers[task], alone, rtol=2e-5, atol=1e-6)
-    different = {tuple(values.numpy()) for values in answers.values()}
+        np.testing.assert_allclose(predictions[task], alone, rtol=2e-5, atol=1e-6)
+    different = {tuple(values.numpy()) for values in predictions.values()}
     assert len(different) == 5
 
 
@@ -86,37 +86,39 @@ def test_tasks_that_come_and_go_change_no_bit_of_another(kind, rows):
     every = list(heads)
     inputs = make_inputs(rows)
 
-    def ask(some):
+    def predict_tasks(some):
         [bank] = make_banks({task: heads[task] for task in some}, inputs.prompts.numpy())
         return predict(bank, inputs)
 
-    whole = ask(every)
+    whole = predict_tasks(every)
     for some in (every[3:4], every[:2], every[5:8], every[::-1]):
-        answers = ask(some)
+        predictions = predict_tasks(some)
         for task in some:
-            np.testing.assert_array_equal(answers[task], whole[task])
+            np.testing.assert_array_equal(predictions[task], whole[task])
 
 
 @pytest.mark.parametrize("kind", HEADS.names())
 @pytest.mark.parametrize("old_tasks", [1, 2, 17])
 def test_any_number_of_old_tasks_and_real_widths(kind, old_tasks):
     layout = dataclasses.replace(LAYOUT, specific=old_tasks, width=128, tasks=old_tasks)
-    made = [make(kind, n, layout) for n in range(5)]
-    heads = {f"task{n}": made[n % 5] for n in range(64)}
+    five = [make(kind, n, layout) for n in range(5)]
+    heads = {f"task{n}": five[n % 5] for n in range(64)}
     inputs = make_inputs(37, layout)
 
-    def ask(some):
+    def predict_tasks(some):
         [bank] = make_banks({task: heads[task] for task in some}, inputs.prompts.numpy())
         return predict(bank, inputs)
 
-    answers = ask(heads)
+    predictions = predict_tasks(heads)
     for task, head in list(heads.items())[:5]:
         alone = tf.sigmoid(head(inputs).logits)
-        np.testing.assert_allclose(answers[task], alone, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(predictions[task], alone, rtol=1e-4, atol=1e-6)
     for count in (1, 3, 17):
         some = list(heads)[60 - count : 60]
-        for task, answer in ask(some).items():
-            np.testing.assert_array_equal(answer, answers[task], err_msg=f"{task} of {count}")
+        for task, prediction in predict_tasks(some).items():
+            np.testing.assert_array_equal(
+                prediction, predictions[task], err_msg=f"{task} of {count}"
+            )
 
 
 def test_heads_share_a_bank_if_their_shapes_agree():

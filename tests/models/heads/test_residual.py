@@ -125,7 +125,7 @@ def test_heads_of_all_kinds_stand_side_by_side(backbone, batch):
     for kind in HEADS.names():
         config = HEADS.get(kind).make_shape(((0, 0, 12), (2, 0, 12)))
         model.add_task(BinaryTask(kind, kind, ("1",)), config)
-    together = {name: answer.numpy() for name, answer in model(batch()).items()}
+    together = {name: prediction.numpy() for name, prediction in model(batch()).items()}
     assert set(together) == set(HEADS.names())
     for kind in HEADS.names():
         alone = PromptedMPTRec(
