@@ -125,11 +125,11 @@ class MPTRecLosses:
     )
     assignment: str = setting(
         "periodic",
-        "How samples get their environment: one kept per training row and renewed every "
+        "How samples get their environment: one stored per training row and updated every "
         "--cluster_every epochs, or from each step's own losses.",
         choices=ASSIGNMENTS,
     )
-    cluster_every: int = setting(2, "Epochs between renewals of the environments.", low=1)
+    cluster_every: int = setting(2, "Epochs between updates of the environments.", low=1)
     normalize_losses: bool = setting(
         False, "Rank each task's losses first; for tasks with rare positives."
     )

@@ -250,7 +250,7 @@ def test_environments_begin_at_random_among_the_tasks(backbone):
 @pytest.mark.parametrize(
     ("normalize", "expected"), [(False, [1, 1, 1, 1, 0, 1]), (True, [1, 0, 1, 1, 0, 0])]
 )
-def test_renewed_environments_by_hand(backbone, normalize, expected):
+def test_updated_environments_by_hand(backbone, normalize, expected):
     model = make(backbone(tasks=["click", "buy"]), normalize_losses=normalize)
     # Ranks of click: 3 0 5 2 1 4; of buy: 2 3 0 1 5 4 (and equal ranks go to the first task).
     losses = [[0.60, 0.20, 0.80, 0.50, 0.40, 0.70], [0.04, 0.05, 0.01, 0.03, 3.00, 0.06]]
@@ -258,7 +258,7 @@ def test_renewed_environments_by_hand(backbone, normalize, expected):
     np.testing.assert_array_equal(model.environments, expected)
 
 
-def test_environments_are_renewed_from_the_losses_of_all_rows(backbone, batch, plain, plain_bce):
+def test_environments_are_updated_from_the_losses_of_all_rows(backbone, batch, plain, plain_bce):
     model, inputs = make(backbone(expert_dropout=0.5)), batch()
     parts = [{k: v[i : i + 3] for k, v in inputs.items()} for i in (0, 3)]
     losses = tf.concat([model.sample_losses(part) for part in parts], axis=1)
