@@ -37,7 +37,7 @@ from mptrec_tf.models.task_outputs import task_predictions
 from mptrec_tf.storage.directories import create_directory
 
 # Prefix of the backbone's variables in a SavedModel: its attribute in `ServingModel`. The
-# frozen-task validator and `version_parts` read them.
+# frozen-task validator reads it.
 BACKBONE_VARIABLES = "backbone/"
 
 
