@@ -52,9 +52,17 @@ class Standardize(keras.layers.Layer):
         self.mean.assign(mean.reshape(self.mean.shape))
         self.scale.assign(scale.reshape(self.scale.shape))
 
-    def call(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the standardised values, in the shape of `values`."""
-        standard = (values - self.mean) * self.scale
+    def call(self, values: tf.Tensor, index: int | None = None) -> tf.Tensor:
+        """Returns the standardised values, in the shape of `values`.
+
+        Args:
+          values: In the shape of the statistics, or one that they widen to.
+          index: Optional. The values are of this place of the statistics' first dimension alone.
+        """
+        mean, scale = self.mean, self.scale
+        if index is not None:
+            mean, scale = mean[index], scale[index]
+        standard = (values - mean) * scale
         if self.limit is None:
             return standard
         return tf.clip_by_value(standard, -self.limit, self.limit)

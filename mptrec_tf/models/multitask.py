@@ -197,8 +197,8 @@ class MultiTaskModel(keras.Model, abc.ABC):
             logits = self.predict_tasks(encoded).logits
         standard = Standardized(
             self.standard_x(encoded.x),
-            _mean(self.standard_shared(encoded.shared)),
-            _mean(self.standard_specific(encoded.specific)),
+            _standardize_mean(self.standard_shared, encoded.shared),
+            _standardize_mean(self.standard_specific, encoded.specific),
             tf.transpose(self.standard_logits(logits)),
         )
         return HeadInputs(*encoded, self.prompts_of_tasks(), logits, standard)
@@ -242,8 +242,9 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return cls(from_plain(cls.shape_type, config["shape"]))
 
 
-def _mean(values: tf.Tensor) -> tf.Tensor:
-    """Returns the mean [B, H] of [n, B, H]; zeros for n = 0."""
+def _standardize_mean(layer: Standardize, values: tf.Tensor) -> tf.Tensor:
+    """Returns the mean [B, H] of [n, B, H], standardised; zeros for n = 0."""
     if values.shape[0] == 1:
-        return values[0]
-    return tf.reduce_mean(values, axis=0) if values.shape[0] else tf.reduce_sum(values, axis=0)
+        return layer(values[0], index=0)
+    standard = layer(values)
+    return tf.reduce_mean(standard, axis=0) if values.shape[0] else tf.reduce_sum(standard, axis=0)
