@@ -156,7 +156,7 @@ def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
     examples, outputs = _expected_files(uri)
     serialized = next(iter(read_serialized_examples(data.directory, "validation", _EXPECTED_ROWS)))
     columns = tf.io.parse_example(serialized, raw_feature_spec(model.spec))
-    predictions = tf.function(model.predict)(columns)
+    predictions = tf.function(model.predict, autograph=False)(columns)
     tf.io.gfile.makedirs(os.path.dirname(examples))
     with tf.io.TFRecordWriter(examples) as writer:
         for example in serialized.numpy():

@@ -147,6 +147,7 @@ class RawExamples(TrainingData):
         """Returns the split's TFRecord files, sorted."""
         return list_split_files(self.directory, split)
 
+    @tf.autograph.experimental.do_not_convert
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Parses and packs [B] examples: features, `labels` [B, T], and `weight` [B] if any."""
         number = tf.io.FixedLenFeature([], tf.float32)

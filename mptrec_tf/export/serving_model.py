@@ -96,11 +96,12 @@ class ServingModel(tf.Module):
         inputs = make_input_names(features)
         examples = tf.TensorSpec([None], tf.string, name="examples")
 
-        @tf.function(input_signature=[examples])
+        @tf.function(autograph=False, input_signature=[examples])
         def serving_default(examples):
             return self.predict(self.examples(examples))
 
         @tf.function(
+            autograph=False,
             input_signature=[
                 {
                     inputs[name]: tf.TensorSpec([None], feature.dtype, name=inputs[name])
@@ -113,7 +114,7 @@ class ServingModel(tf.Module):
                 broadcast_columns({name: columns[inputs[name]] for name in features})
             )
 
-        @tf.function(input_signature=[examples])
+        @tf.function(autograph=False, input_signature=[examples])
         def encode(examples):
             encoded = self._encode(self.examples(examples))
             return self.backbone.representations(encoded)

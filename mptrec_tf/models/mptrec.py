@@ -238,7 +238,7 @@ class MPTRecTrainer(Trainer):
         self.record("environment", tf.reduce_mean(truth, axis=0))
         return loss
 
-    @tf.function
+    @tf.function(autograph=False)
     def sample_losses(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the loss of each prediction q_k on each sample, [K, B]."""
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs))

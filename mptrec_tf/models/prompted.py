@@ -133,7 +133,7 @@ class PromptedMPTRec(TrainedModel):
         """The mean loss of every new task; Keras would retain those of removed tasks."""
         return list(self._means.values())
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def encode_once(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the expensive part of the heads' inputs for packed features, see `encode`.
 
@@ -196,7 +196,7 @@ class PromptedMPTRec(TrainedModel):
         """
         return self._report(inputs, tuple(self.heads.values()))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _report(self, inputs, heads: tuple[Head, ...]) -> dict[str, tf.Tensor]:
         # The heads are an argument so that other heads are traced again.
         encoded = self.encode(inputs)

@@ -55,6 +55,13 @@ class TrainedModel(tfrs.Model):
 
     fixed_shapes = True
 
+    # No model branches on the values of tensors. To have AutoGraph rewrite every function that a step
+    # calls, Keras's among them, takes longer than anything else before the first step.
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Trains on a batch; returns the logs."""
+        return super().train_step(inputs)
+
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns per-sample values [B, K] of a batch by name: `prediction` and others."""
         raise NotImplementedError
@@ -149,7 +156,7 @@ class Trainer(TrainedModel):
         for i, task in enumerate(self.tasks):
             self._means[f"{name}/{task}"].update_state(values[i])
 
-    @tf.function
+    @tf.function(autograph=False)
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns `prediction` [B, K] of a batch, and the values of the model's own `report`."""
         encoded = self.backbone.encode(inputs)

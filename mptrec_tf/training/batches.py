@@ -73,6 +73,7 @@ def load_rows(
     files, count = data.files(split), data.splits[split]["rows"]
     compression = _detect_compression(files)
 
+    @tf.autograph.experimental.do_not_convert
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = data.parse(serialized)
         return {**parsed, LABELS: tf.gather(parsed[LABELS], labels, axis=1)}
@@ -83,6 +84,7 @@ def load_rows(
             names = tf.random.experimental.stateless_shuffle(names, seed)
         return tf.data.TFRecordDataset(names, compression).batch(size).map(parse)
 
+    @tf.autograph.experimental.do_not_convert
     def parse_with_key(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {**parse(serialized), _KEY: tf.strings.to_hash_bucket_fast(serialized, 2**62)}
 

@@ -27,7 +27,7 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
       InputError: if all rows weigh 0.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def packed(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         encoded = model.encode(features)
         return model.layout.pack(encoded, model.predict_tasks(encoded).logits)
