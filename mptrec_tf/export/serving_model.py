@@ -107,7 +107,7 @@ class ServingModel(tf.Module):
                     inputs[name]: tf.TensorSpec([None], feature.dtype, name=inputs[name])
                     for name, feature in features.items()
                 }
-            ]
+            ],
         )
         def columns(columns):
             return self.predict(
