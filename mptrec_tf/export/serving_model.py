@@ -34,6 +34,7 @@ from mptrec_tf.layers.stable_ops import apply_in_whole_vectors
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.heads.base import make_banks
 from mptrec_tf.models.task_outputs import task_predictions
+from mptrec_tf.models.weights import Untracked
 from mptrec_tf.storage.directories import create_directory
 
 # Prefix of the backbone's variables in a SavedModel: its attribute in `ServingModel`. The
@@ -62,8 +63,10 @@ class ServingModel(tf.Module):
         self.spec = backbone.spec
         self.examples = ExampleParser(backbone.spec)
         self.preprocessing = Preprocessing(backbone.transform_dir)
-        self.backbone = backbone.model
-        self.backbone.trainable = False
+        # Variables alone: a Keras model would be saved with functions that servers do not call.
+        self.backbone = backbone.model.named_weights()
+        backbone.model.trainable = False
+        self._model = Untracked(backbone.model)
         heads = {}
         for package in packages:
             check_addable(backbone, package.task)
@@ -72,13 +75,14 @@ class ServingModel(tf.Module):
                     f"two task packages are named {package.task.name!r}; give one of them."
                 )
             heads[package.task.name] = package.head
-        self.banks = make_banks(heads, self.backbone.prompts_of_tasks().numpy())
+        self.banks = make_banks(heads, backbone.model.prompts_of_tasks().numpy())
         self._new_tasks = {package.task.name: package.task for package in packages}
 
     def predict(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the prediction [B] of every task, for raw feature columns [B]."""
-        inputs = self.backbone.head_inputs(self._encode(columns))
-        names = self.backbone.shape.tasks
+        model = self._model.value
+        inputs = model.head_inputs(self._encode(columns))
+        names = model.shape.tasks
         old = task_predictions(self.spec.select_tasks(names), inputs.logits)
         predictions = dict(zip(names, tf.unstack(old, num=len(names)), strict=True))
         for bank in self.banks:
@@ -88,7 +92,7 @@ class ServingModel(tf.Module):
         return predictions
 
     def _encode(self, columns: Mapping[str, tf.Tensor]) -> Encoded:
-        return self.backbone.encode(self.preprocessing(columns))
+        return self._model.value.encode(self.preprocessing(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """Returns the functions to serve, by the names of their signatures."""
@@ -117,7 +121,7 @@ class ServingModel(tf.Module):
         @tf.function(autograph=False, input_signature=[examples])
         def encode(examples):
             encoded = self._encode(self.examples(examples))
-            return self.backbone.representations(encoded)
+            return self._model.value.representations(encoded)
 
         return {"serving_default": serving_default, "columns": columns, "encode": encode}
 

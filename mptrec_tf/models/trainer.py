@@ -55,8 +55,8 @@ class TrainedModel(tfrs.Model):
 
     fixed_shapes = True
 
-    # No model branches on the values of tensors. To have AutoGraph rewrite every function that a step
-    # calls, Keras's among them, takes longer than anything else before the first step.
+    # No model branches on the values of tensors, and AutoGraph, which rewrites every function of a
+    # step, takes longer than all else before the first step.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Trains on a batch; returns the logs."""

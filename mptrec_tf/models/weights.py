@@ -1,6 +1,8 @@
 """The weights of models: their names, their number, and which are never trained."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -57,3 +59,14 @@ def print_trainable_parameters(model: keras.Model) -> str:
     )
     print(line)
     return line
+
+
+@dataclasses.dataclass(frozen=True)
+class Untracked:
+    """A layer or model as a module's attribute that TensorFlow ignores when it saves the module.
+
+    Attributes:
+      value: What is held.
+    """
+
+    value: Any

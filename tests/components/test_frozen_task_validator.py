@@ -34,7 +34,7 @@ def validate(tmp_path, run_component, examples):
     return validate
 
 
-EMBEDDING = "backbone/variables/0/.ATTRIBUTES/VARIABLE_VALUE"
+EMBEDDING = "backbone/embedding.Stable/.ATTRIBUTES/VARIABLE_VALUE"
 SHARE_BIAS = "banks/0/_towers/_last/.ATTRIBUTES/VARIABLE_VALUE"  # of the only added task
 
 

@@ -101,7 +101,11 @@ class Preprocessing(tf.Module):
     def __init__(self, transform_dir: str):
         super().__init__()
         transform = open_transform(transform_dir)
-        self._layer = transform.transform_features_layer()
+        layer = transform.transform_features_layer()
+        # Of a Keras layer that is saved, Keras traces functions that servers do not call: only its
+        # call and what it tracks, the vocabularies among it, are held.
+        self._transform = layer.call
+        self._tracked = dict(tf.train.TrackableView.children(layer))
         self._shapes = {}
         if has_schema(transform_dir):
             spec = transform.raw_feature_spec()
@@ -115,4 +119,4 @@ class Preprocessing(tf.Module):
             else column
             for name, column in columns.items()
         }
-        return self._layer(shaped)
+        return self._transform(shaped)

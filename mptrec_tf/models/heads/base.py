@@ -6,7 +6,6 @@ many heads in less time.
 """
 
 import abc
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,6 +16,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.kind import select_serving_fields
 from mptrec_tf.models.heads.registry import HEADS, find_kind_name
+from mptrec_tf.models.weights import Untracked
 from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
 
@@ -120,18 +120,11 @@ class PlainBank(tf.Module):
         self.tasks = tuple(heads)
         # Only variables are tracked: a layer would be saved with functions that servers never call.
         self._variables = [list(head.variables) for head in heads.values()]
-        self._heads = _Untracked(tuple(heads.values()))
+        self._heads = Untracked(tuple(heads.values()))
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
-        return tf.stack([head(inputs, training=False).logits for head in self._heads.values])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Untracked:
-    """A container that hides its values from TensorFlow when a module is saved."""
-
-    values: tuple[Any, ...]
+        return tf.stack([head(inputs, training=False).logits for head in self._heads.value])
 
 
 def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
