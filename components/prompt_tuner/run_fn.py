@@ -1,6 +1,5 @@
 """The `run_fn` of the prompt tuner: raw examples and a base model in, a model with the task out."""
 
-import dataclasses
 import os
 
 import tensorflow as tf
@@ -51,7 +50,7 @@ def run_fn(fn_args: FnArgs) -> None:
             RunContext(work, fingerprint=backbone.fingerprint),
         )
         record = {
-            "training": dataclasses.asdict(chosen.training),
+            "training": to_plain(chosen.training),
             "candidates": [candidate.row() for candidate in candidates],
             **make_training_record(data, chosen.result),
         }

@@ -9,13 +9,12 @@ To continue a run that was killed, start it again with the same flags. To prepar
 day, or with a new label column, use mptrec-prepare --backbone=BACKBONE.
 """
 
-import dataclasses
-
 from absl import flags
 
 from mptrec_tf.bin import defaults, program, shape_flags, training_flags
 from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits
 from mptrec_tf.models.registry import MODELS
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, make_recipe
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "Directory that mptrec-pretrain wrote.")
@@ -99,7 +98,7 @@ def main(_: list[str]) -> None:
             context.child("compared"),
         )
     settings = {
-        "training": dataclasses.asdict(chosen.training),
+        "training": to_plain(chosen.training),
         "candidates": [candidate.row() for candidate in candidates],
         "compared": compared,
     }

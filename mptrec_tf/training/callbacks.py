@@ -19,6 +19,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
 from mptrec_tf.storage.arrays import load_arrays, save_arrays
 from mptrec_tf.storage.directories import write_file
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.batches import Rows, evaluate_rows, make_ordered_batches
 
 SCORE_SUM = "val_score_sum"  # no "/", as a task may be named "sum"
@@ -148,7 +149,7 @@ def load_state(directory: str, settings: Mapping[str, Any]) -> dict[str, Any] | 
         stored = state["settings"]
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise _make_damage_error(directory, error) from error
-    settings = json.loads(json.dumps(settings))
+    settings = to_plain(settings)
     if stored != settings:
         keys = {*settings, *stored}
         changed = sorted(key for key in keys if settings.get(key) != stored.get(key))

@@ -12,7 +12,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.models.shapes import OF_DATA, ModelShape
-from mptrec_tf.storage.plain import from_plain, values_from_plain
+from mptrec_tf.storage.plain import from_plain, to_plain, values_from_plain
 
 SCHEDULES = ("constant", "cosine")
 
@@ -111,8 +111,8 @@ class PretrainingConfig:
     def record(self) -> dict[str, Any]:
         """Returns the settings to save with a pre-trained model."""
         return {
-            "losses": dataclasses.asdict(self.make_losses()),
-            "training": dataclasses.asdict(self.training),
+            "losses": to_plain(self.make_losses()),
+            "training": to_plain(self.training),
         }
 
 

@@ -11,6 +11,7 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.storage.directories import exclusive_lock
+from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.batches import Rows, make_training_batches
 from mptrec_tf.training.callbacks import (
     EndEpoch,
@@ -88,7 +89,7 @@ def merge_settings(
     settings: Mapping[str, Any], config: TrainingConfig, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     """Returns all settings that must be equal for a run to be resumed."""
-    return {**settings, **dataclasses.asdict(config), "tasks": [task.to_plain() for task in tasks]}
+    return {**settings, **to_plain(config), "tasks": [task.to_plain() for task in tasks]}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,7 +119,7 @@ def learn(
               NewTask(task, chosen.head),
               backbone,
               data,
-              {"training": dataclasses.asdict(chosen.training)},
+              {"training": to_plain(chosen.training)},
               chosen.result,
               context.directory,
           )

@@ -86,7 +86,7 @@ def pretrain(
             "preprocessing": graph,
             "model": config.model,
             "backbone": to_plain(shape),
-            "losses": dataclasses.asdict(losses),
+            "losses": to_plain(losses),
         },
     )
     trainer, results = loop.run(job, training, context)

@@ -19,6 +19,7 @@ from mptrec_tf.data.canonical import canonicalize, is_missing
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys, count_labels
 from mptrec_tf.errors import InputError
+from mptrec_tf.storage.plain import fields_to_plain
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -111,7 +112,7 @@ class Task(abc.ABC):
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the task as plain data, which `registry.task_from_plain` reads."""
-        return {"kind": self.kind, **dataclasses.asdict(self)}
+        return {"kind": self.kind, **fields_to_plain(self)}
 
     # In raw rows.
 
