@@ -64,7 +64,7 @@ def load_parts(
 
     def restore(model: MultiTaskModel) -> None:
         try:
-            status = tf.train.Checkpoint(backbone=model).read(variables)
+            status = tf.train.Checkpoint(backbone=model.named_weights()).read(variables)
             status.assert_existing_objects_matched().expect_partial()
         except AssertionError as error:
             raise InputError(
