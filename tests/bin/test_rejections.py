@@ -215,7 +215,7 @@ def test_empty_names_are_rejected(run_rejected, synthetic_runs, tmp_path):
     data, backbone = f"--data={runs.data}", f"--backbone={runs.backbone}"
     out = f"--output_dir={tmp_path / 'out'}"
     assert "name at least one task" in run_rejected("pretrain", data, "--tasks=", out)
-    assert "no path for an output directory" in run_rejected(
+    assert "cannot be an output directory" in run_rejected(
         "pretrain", data, "--tasks=click", "--output_dir="
     )
     package = runs.packages["share"]
