@@ -4,6 +4,29 @@ from collections.abc import Iterator
 
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.label_survey import Surveys
+from mptrec_tf.errors import InputError
+
+
+def check_any_label(spec: DatasetSpec, surveys: Surveys) -> None:
+    """Rejects a task that no row of a split has a label for.
+
+    Args:
+      spec: Describes the labels.
+      surveys: `Survey.to_dict` by split.
+
+    Raises:
+      InputError: naming the task and the split.
+    """
+    for task in spec.tasks:
+        for split, survey in surveys.items():
+            if not task.count_labelled(survey):
+                conditions = [f"{c} is {' or '.join(v)}" for c, v in task.where.items()]
+                rule = f", where {' and '.join(conditions)}" if conditions else ""
+                raise InputError(
+                    f"no {split} row of data set {spec.name!r} has a label for task "
+                    f"{task.name!r} (column {task.label!r}{rule}); give rows that have one, or "
+                    "remove the task from the spec."
+                )
 
 
 def find_label_warnings(spec: DatasetSpec, surveys: Surveys) -> Iterator[str]:

@@ -27,6 +27,7 @@ from tfx_bsl.tfxio import tensor_representation_util
 from mptrec_tf.data import reading
 from mptrec_tf.data.arrow import make_lists, read_raw_features, serialize_rows
 from mptrec_tf.data.features.base import NUMBER, TEXT
+from mptrec_tf.data.label_checks import check_any_label
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import (
@@ -100,6 +101,7 @@ def prepare(
         finally:
             del reading.on_rows[run]
         surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
+        check_any_label(source.spec, surveys)
         shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))
         save_description(staging, add_types(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)

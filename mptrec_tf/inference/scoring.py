@@ -8,7 +8,7 @@ import numpy as np
 
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block, Source, read_split
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.rejects import Rejects
@@ -56,11 +56,13 @@ def evaluate(
         raise InputError(f"column {model.spec.weight!r} weighs all {split} rows 0.")
     return {
         task.name: task.metrics(
-            columns[f"label/{task.name}"],
-            columns[f"prediction/{task.name}"],
-            columns.get("weight"),
-            columns.get("user"),
-            columns.get(f"known/{task.name}"),
+            *drop_unlabelled(
+                columns[f"label/{task.name}"],
+                columns[f"prediction/{task.name}"],
+                columns.get("weight"),
+                columns.get("user"),
+                columns.get(f"known/{task.name}"),
+            )
         )
         for task in chosen
     }

@@ -58,6 +58,7 @@ class BinaryTask(Task):
     exact: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ("positive", "negative"):
             values = getattr(self, field)
             values = (values,) if isinstance(values, str | int | float) else values
@@ -113,6 +114,11 @@ class BinaryTask(Task):
             return math.nan
         return float(number > self.above) if math.isfinite(number) else math.nan
 
+    def is_missing_label(self, value: str, missing_values: Sequence[str]) -> bool:
+        """Whether a value is missing; one that `positive` or `negative` lists never is."""
+        listed = self.form(value) in (*self.positive, *self.negative)
+        return not listed and super().is_missing_label(value, missing_values)
+
     def explain_no_label(self, value: str) -> str:
         """Returns that a value is neither positive nor negative, and which values are."""
         expected = (
@@ -128,8 +134,8 @@ class BinaryTask(Task):
     def missing_remedy(self) -> str:
         """Returns what to do about a row without a label."""
         return (
-            "leave such rows out, or list the value under positive or negative, or change "
-            "missing_values in the spec"
+            "leave such rows out, give the task `missing: skip`, list the value under positive or "
+            "negative, or change missing_values in the spec"
         )
 
     def survey(
@@ -200,7 +206,7 @@ class BinaryTask(Task):
             rest = {}
             for split, survey in surveys.items():
                 positives = survey["tasks"][self.name]["positives"]
-                total = positives if label else survey["rows"] - positives
+                total = positives if label else self.count_labelled(survey) - positives
                 same = (rows for (_, other), rows in shown.items() if other == label)
                 rest[split] = total - sum(rows.get(split, 0) for rows in same)
             if any(rest.values()):
@@ -210,7 +216,8 @@ class BinaryTask(Task):
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
         """Yields warnings about splits of one class, and about values similar to a positive one."""
         for split, survey in surveys.items():
-            rows, positives = survey["rows"], survey["tasks"][self.name]["positives"]
+            rows = self.count_labelled(survey)
+            positives = survey["tasks"][self.name]["positives"]
             if positives in (0, rows):
                 what = "none" if not positives else "each"
                 yield (
@@ -336,8 +343,8 @@ class BinaryTask(Task):
         config = {"name": self.score_key}
         return (
             EvaluatorMetric("ExactAuc", "components.evaluation.exact_auc", config),
-            EvaluatorMetric("Calibration"),
-            EvaluatorMetric("ExampleCount"),
+            self.over_labelled("Calibration", "calibration"),
+            self.over_labelled("ExampleCount", "example_count"),
         )
 
 
