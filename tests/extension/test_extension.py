@@ -267,13 +267,16 @@ def test_both_pipelines(tmp_path):
         root=str(tmp_path),
         serving_dir=str(tmp_path / "saved_models" / "toy"),
         source=SourceConfig(dataset="toy"),
-        thresholds=Thresholds(least={"visits": -20.0}),
+        thresholds=Thresholds(least={"visits": -20.0, "returns": 0.0}),
     )
     pipelines = LocalPipelines(config, {"epochs": 2}, "line", "two_towers")
-    pipelines.pretrain(("buys", "visits"))
+    before = pipelines.pretrain(("returns", "visits")).load_metrics("candidate")
+    bought = next(read_split(toys.Toy(), "test")).columns["buys"] == "yes"
+    assert before["returns"]["example_count"] == bought.sum()
+    assert 0.5 < before["returns"]["calibration"] < 2
     results = pipelines.add_task("calls")
     scores = results.load_metrics("candidate")
     assert scores["calls"]["fit"] == pytest.approx(0, abs=20)
     pushed = LoadedModel(config.serving_dir)
-    assert set(pushed.spec.task_names) == {"buys", "visits", "calls"}
+    assert set(pushed.spec.task_names) == {"returns", "visits", "calls"}
     assert pushed.predict(next(read_split(toys.Toy(), "test")))["calls"].max() > 1
