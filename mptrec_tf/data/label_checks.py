@@ -20,11 +20,10 @@ def check_any_label(spec: DatasetSpec, surveys: Surveys) -> None:
     for task in spec.tasks:
         for split, survey in surveys.items():
             if not task.count_labelled(survey):
-                conditions = [f"{c} is {' or '.join(v)}" for c, v in task.where.items()]
-                rule = f", where {' and '.join(conditions)}" if conditions else ""
+                rows = f"; rows where {task.describe_rows()}" if task.is_partial else ""
                 raise InputError(
                     f"no {split} row of data set {spec.name!r} has a label for task "
-                    f"{task.name!r} (column {task.label!r}{rule}); give rows that have one, or "
+                    f"{task.name!r} (column {task.label!r}{rows}); give rows that have one, or "
                     "remove the task from the spec."
                 )
 

@@ -54,6 +54,13 @@ def evaluate(
     columns = {key: np.concatenate(values) for key, values in collected.items()}
     if "weight" in columns and not columns["weight"].any():
         raise InputError(f"column {model.spec.weight!r} weighs all {split} rows 0.")
+    for task in chosen:
+        if np.isnan(columns[f"label/{task.name}"]).all():
+            raise InputError(
+                f"no {split} row of data set {source.spec.name!r} has a label for task "
+                f"{task.name!r} (column {task.label!r}; rows where {task.describe_rows()}); leave "
+                "the task out, or give rows that have one."
+            )
     return {
         task.name: task.metrics(
             *drop_unlabelled(

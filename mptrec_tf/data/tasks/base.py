@@ -135,6 +135,13 @@ class Task(abc.ABC):
         """Returns the label's rule, for model cards."""
         return self.label
 
+    def describe_rows(self) -> str:
+        """Returns which rows have a label, as "clicked is 1"; empty if all have one."""
+        conditions = [f"{column} is {' or '.join(v)}" for column, v in self.where.items()]
+        if self.missing == SKIP:
+            conditions.append(f"{self.label} is not missing")
+        return " and ".join(conditions)
+
     def to_plain(self) -> dict[str, Any]:
         """Returns the task as plain data, which `registry.task_from_plain` reads."""
         return {"kind": self.kind, **fields_to_plain(self)}

@@ -100,8 +100,8 @@ def test_a_task_that_no_row_has_a_label_of_is_rejected_by_name(block):
     spec = DatasetSpec("shop", (Numeric("age"),), (task,), missing_values=MISSING)
     survey = survey_block(spec, block).to_dict(spec)
     message = (
-        r"no test row of data set 'shop' has a label for task 'buy' \(column 'bought', where "
-        r"clicked is 2 or 3\); give rows that have one"
+        r"no test row of data set 'shop' has a label for task 'buy' \(column 'bought'; rows "
+        r"where clicked is 2 or 3\); give rows that have one"
     )
     with pytest.raises(InputError, match=message):
         check_any_label(spec, {"test": survey})
