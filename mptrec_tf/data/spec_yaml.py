@@ -152,7 +152,8 @@ def _make_placeholder(kind: str, node: yaml.Node, default: Any = dataclasses.MIS
 def _list_keys(cls: type) -> dict[str, str]:
     """Returns the keys of a kind of feature or task, and what each must be."""
     types_of = typing.get_type_hints(cls)
-    return {f.name: _OF_TYPE[_remove_none(types_of[f.name])] for f in dataclasses.fields(cls)}
+    fields = [field for field in dataclasses.fields(cls) if "fitted" not in field.metadata]
+    return {field.name: _OF_TYPE[_remove_none(types_of[field.name])] for field in fields}
 
 
 def _remove_none(annotation: Any) -> Any:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Block
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+# Metadata of fields that preparation sets, by `Task.fit`; a spec does not have them.
+FITTED = {"fitted": True}
 REJECT, SKIP = _MISSING = ("reject", "skip")
 SHOWN_VALUES = 20  # most label values of a task in a table
 
@@ -127,9 +129,23 @@ class Task(abc.ABC):
             if not values:
                 yield f"task {self.name!r}: where gives no value of column {column!r}"
 
+    def fit(self, summary: Mapping[str, float]) -> "Task":
+        """Returns the task with the fields that the training rows decide, see `FITTED`.
+
+        Args:
+          summary: `summary` of the training rows.
+        """
+        del summary
+        return self
+
+    def label_rule(self) -> "Task":
+        """Returns the task with only the fields that decide its labels, to be compared."""
+        fitted = {f.name: f.default for f in dataclasses.fields(self) if "fitted" in f.metadata}
+        return dataclasses.replace(self, **fitted)
+
     def same_rule(self, other: "Task") -> bool:
-        """Whether another task has the same labels, and the same predictions from a logit."""
-        return self == other
+        """Whether another task has the same labels."""
+        return self.label_rule() == other.label_rule()
 
     def describe_label(self) -> str:
         """Returns the label's rule, for model cards."""

@@ -87,9 +87,14 @@ class BinaryTask(Task):
         if both:
             yield f"{what}: {sorted(both)[0]!r} is both positive and negative"
 
-    def same_rule(self, other: Task) -> bool:
-        """Whether another task has the same labels; the order of its values does not matter."""
-        return _sorted(self) == (_sorted(other) if isinstance(other, BinaryTask) else other)
+    def label_rule(self) -> "BinaryTask":
+        """Returns the task without the known truth; the order of its values does not matter."""
+        return dataclasses.replace(
+            super().label_rule(),
+            known_probability=None,
+            positive=tuple(sorted(self.positive)),
+            negative=tuple(sorted(self.negative)),
+        )
 
     def describe_label(self) -> str:
         """Returns the rule of positives, for model cards."""
@@ -349,12 +354,6 @@ class BinaryTask(Task):
 
 
 _BECAME = {1: "positive", 0: "negative"}
-
-
-def _sorted(task: BinaryTask) -> BinaryTask:
-    return dataclasses.replace(
-        task, positive=tuple(sorted(task.positive)), negative=tuple(sorted(task.negative))
-    )
 
 
 def _is_similar(value: str, positive: str) -> bool:
