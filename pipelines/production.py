@@ -10,8 +10,7 @@ import tensorflow as tf
 from components import model_artifact
 from components.pusher.executor import read_pushed_model
 from mptrec_tf.data.packed import raw_feature_spec
-from mptrec_tf.data.spec import DatasetSpec, Task
-from mptrec_tf.data.tasks.binary import BinaryTask
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import CARD, check_base_path, list_version_directories, list_versions
 from mptrec_tf.storage.plain import from_plain
@@ -143,18 +142,11 @@ def _explain_not_compared(
         [old], [new] = served.select_tasks([task]), spec.select_tasks([task])
         if missing:
             reasons[task] = f"production reads {', '.join(missing)}, which these rows do not have"
-        elif _drop_known_truth(old) != _drop_known_truth(new):
+        elif not new.same_rule(old):
             reasons[task] = "production was trained on labels by another rule"
         else:
             del reasons[task]
     return reasons
-
-
-def _drop_known_truth(task: Task) -> Task:
-    """Returns a task without the known truth of simulated data, which makes no label."""
-    return (
-        dataclasses.replace(task, known_probability=None) if isinstance(task, BinaryTask) else task
-    )
 
 
 def _read_served_spec(version: str) -> DatasetSpec:

@@ -72,6 +72,8 @@ class _Count(beam.CombineFn):
             output_name=self._key.output_name,
             example_weighted=self._key.example_weighted,
         ):
+            if np.isnan(label.item()):  # a row without a label
+                continue
             counts = accumulator.setdefault(float(prediction.item()), [0.0, 0.0])
             counts[int(label.item() > 0.5)] += float(weight.item())
         return accumulator

@@ -7,6 +7,7 @@ import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from mptrec_tf.data.tasks.base import drop_unlabelled
 from mptrec_tf.data.tasks.registry import task_from_plain
 
 # Labels, predictions and weights, in pieces.
@@ -69,7 +70,8 @@ class _Gather(beam.CombineFn):
             output_name=self._key.output_name,
             example_weighted=self._key.example_weighted,
         ):
-            accumulator.append((label.ravel(), prediction.ravel(), weight.ravel()))
+            rows = drop_unlabelled(label.ravel(), prediction.ravel(), weight.ravel())
+            accumulator.append(rows)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Rows]) -> Rows:
@@ -85,5 +87,7 @@ class _Gather(beam.CombineFn):
         if not accumulator:
             return {self._key: float("nan")}
         [(labels, predictions, weight)] = self.compact(accumulator)
+        if not labels.size:
+            return {self._key: float("nan")}
         task = task_from_plain(self._task)
         return {self._key: task.score(labels, predictions, weight if weight.any() else None)}

@@ -13,8 +13,8 @@ from tfx.types import artifact_utils
 
 from components.example_gen.source import SourceConfig
 from mptrec_tf.data.arrow import serialize_rows
-from mptrec_tf.data.label_checks import find_label_warnings
-from mptrec_tf.data.prepare import add_types, find_user_error
+from mptrec_tf.data.label_checks import check_any_label, find_label_warnings
+from mptrec_tf.data.prepare import complete_spec, find_user_error
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.spec import DatasetSpec
@@ -98,9 +98,10 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 )
             digest.update(f"{split} {parts.pop('fingerprint')}\n".encode())
             surveys[split] = parts
+        check_any_label(spec, surveys)
         for sentence in find_label_warnings(spec, surveys):
             logging.warning("%s", sentence)
-        spec = add_types(spec, surveys["train"])
+        spec = complete_spec(spec, surveys["train"])
         save_description(self._directory, spec, surveys, digest.hexdigest())
         examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
         examples.set_string_custom_property("data_set", spec.name)

@@ -27,6 +27,7 @@ from tfx_bsl.tfxio import tensor_representation_util
 from mptrec_tf.data import reading
 from mptrec_tf.data.arrow import make_lists, read_raw_features, serialize_rows
 from mptrec_tf.data.features.base import NUMBER, TEXT
+from mptrec_tf.data.label_checks import check_any_label
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepared import (
@@ -100,8 +101,9 @@ def prepare(
         finally:
             del reading.on_rows[run]
         surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
+        check_any_label(source.spec, surveys)
         shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))
-        save_description(staging, add_types(source.spec, surveys["train"]), shapes, surveys)
+        save_description(staging, complete_spec(source.spec, surveys["train"]), shapes, surveys)
     return PreparedData(output_dir)
 
 
@@ -238,10 +240,14 @@ class _Encode(beam.DoFn):
         yield from serialize_rows(batch)
 
 
-def add_types(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
-    """Returns a spec with the types of columns whose tf.Examples in train had another type."""
+def complete_spec(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
+    """Returns a spec with what the training rows decide, from their survey.
+
+    These are the types of columns whose tf.Examples had another type, and what tasks fit.
+    """
     types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
-    return dataclasses.replace(spec, example_types=types)
+    tasks = tuple(task.fit(survey["tasks"][task.name]) for task in spec.tasks)
+    return dataclasses.replace(spec, example_types=types, tasks=tasks)
 
 
 def _survey_file(directory: str, split: str) -> str:

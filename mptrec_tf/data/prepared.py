@@ -113,8 +113,8 @@ def summarize_splits(data: PreparedData) -> list[dict[str, Any]]:
         {
             "task": task.name,
             "split": split,
-            "rows": counts["rows"],
-            **task.summary_columns(counts["tasks"][task.name], counts["rows"]),
+            "rows": task.count_labelled(counts),
+            **task.summary_columns(counts["tasks"][task.name], task.count_labelled(counts)),
         }
         for task in data.spec.tasks
         for split, counts in data.splits.items()

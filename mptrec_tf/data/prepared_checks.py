@@ -136,9 +136,10 @@ class DataChecks:
         train, validation = self._samples["train"].labels, self._samples["validation"].labels
         features = len(self._spec.features)
         for i, task in enumerate(self._spec.tasks):
-            yield from task.separating_features(
-                self._bin_values(), features, train[:, i], validation[:, i]
-            )
+            of_train, of_validation = ~np.isnan(train[:, i]), ~np.isnan(validation[:, i])
+            bins = ((n, a[of_train], b[of_validation]) for n, a, b in self._bin_values())
+            labels = train[of_train, i], validation[of_validation, i]
+            yield from task.separating_features(bins, features, *labels)
 
     def _bin_values(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yields each feature's values as small integers, of training and of validation rows."""

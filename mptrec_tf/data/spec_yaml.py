@@ -17,9 +17,11 @@ from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 _TEXT, _WHOLE, _NUMBER, _TRUTH = "text", "a whole number", "a number", "true or false"
+_CONDITIONS = "`column: value` lines"
 _VALUES, _ONE_VALUE, _TEXTS = "a value or a list of them", "a single value", "a list of texts"
 # What a key must be, by the type of a field.
 _OF_TYPE = {str: _TEXT, int: _WHOLE, float: _NUMBER, bool: _TRUTH, tuple[str, ...]: _VALUES}
+_OF_TYPE[Mapping[str, tuple[str, ...]]] = _CONDITIONS
 _TEXTS_OF_SPEC = {"name": _TEXT, "user_id": _TEXT, "weight": _TEXT, "missing_values": _TEXTS}
 _FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS}
 _TASKS = "tasks"
@@ -69,6 +71,8 @@ class _Reader:
         if kind is _VALUES:
             items = node.value if isinstance(node, yaml.SequenceNode) else [node]
             return tuple(self.read_value(item, _ONE_VALUE, key) for item in items)
+        if kind is _CONDITIONS:
+            return self.read_conditions(node, key)
         if kind is _TEXTS:
             items = node.value if isinstance(node, yaml.SequenceNode) else [None]
             if all(isinstance(item, yaml.ScalarNode) for item in items):
@@ -92,6 +96,16 @@ class _Reader:
         except ValueError:
             self.add_problem(_get_line(node), f"{key} must be {kind}, not {node.value!r}")
             return _make_placeholder(kind, node, default)
+
+    def read_conditions(self, node: yaml.Node, key: str) -> dict[str, tuple[str, ...]]:
+        """Reads a value, or a list of them, by column."""
+        if not isinstance(node, yaml.MappingNode):
+            self.add_problem(_get_line(node), f"{key} must be {_CONDITIONS}")
+            return {}
+        return {
+            column.value: self.read_value(values, _VALUES, f"{key}: {column.value}")
+            for column, values in node.value
+        }
 
     def read_feature(self, node: yaml.Node, cls: type) -> Any:
         """Reads a feature: a name alone, or a mapping of its fields."""
@@ -138,7 +152,8 @@ def _make_placeholder(kind: str, node: yaml.Node, default: Any = dataclasses.MIS
 def _list_keys(cls: type) -> dict[str, str]:
     """Returns the keys of a kind of feature or task, and what each must be."""
     types_of = typing.get_type_hints(cls)
-    return {f.name: _OF_TYPE[_remove_none(types_of[f.name])] for f in dataclasses.fields(cls)}
+    fields = [field for field in dataclasses.fields(cls) if "fitted" not in field.metadata]
+    return {field.name: _OF_TYPE[_remove_none(types_of[field.name])] for field in fields}
 
 
 def _remove_none(annotation: Any) -> Any:

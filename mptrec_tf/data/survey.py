@@ -15,6 +15,7 @@ import pandas as pd
 from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.label_survey import LabelSurvey, drop_rarest
 
 # Hashes from which distinct values are estimated: exact up to this number, then within about 3%.
@@ -82,7 +83,7 @@ class Survey:
         """Returns the survey as plain data for a description file."""
         return {
             "rows": self.rows,
-            "tasks": {task.name: task.summary(self._labels_of(task.name)) for task in spec.tasks},
+            "tasks": {task.name: self._summarize(task) for task in spec.tasks},
             "labels": {
                 task.name: task.label_values(self._labels_of(task.name)) for task in spec.tasks
             },
@@ -97,6 +98,11 @@ class Survey:
             },
         }
 
+    def _summarize(self, task: Task) -> dict[str, float]:
+        labels = self._labels_of(task.name)
+        rows = {"rows": labels.rows} if task.is_partial else {}
+        return rows | task.summary(labels)
+
     def _labels_of(self, task: str) -> LabelSurvey:
         return self.labels.get(task, LabelSurvey())
 
@@ -105,8 +111,11 @@ def survey_block(spec: DatasetSpec, block: Block) -> Survey:
     """Returns the statistics of n raw rows that fit the spec."""
     survey = Survey(rows=len(block))
     for task in spec.tasks:
-        counted = _count_values(block.text(task.label))
-        survey.labels[task.name] = task.survey(counted, spec.missing_values)
+        has_label = task.has_label(block, spec.missing_values)
+        text = block.text(task.label)[has_label] if has_label.any() else np.zeros(0, object)
+        labels = task.survey(_count_values(text), spec.missing_values)
+        labels.rows = len(text)
+        survey.labels[task.name] = labels
     for name in spec.feature_names:
         feature = spec.raw_columns[name]
         if feature.raw_type(spec) == TEXT:

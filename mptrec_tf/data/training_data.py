@@ -62,7 +62,13 @@ class TrainingData(Protocol):
         for task in self.spec.select_tasks(tasks):
             for split in ("train", "validation"):
                 of = self.splits[split]
-                reason = task.explain_one_label(of["tasks"][task.name], of["rows"])
+                rows = task.count_labelled(of)
+                if not rows:
+                    raise InputError(
+                        f"task {task.name!r} has no label in the {split} split of {self.directory} "
+                        f"(label column {task.label!r}); give rows that have it."
+                    )
+                reason = task.explain_one_label(of["tasks"][task.name], rows)
                 if reason:
                     raise InputError(
                         f"task {task.name!r} has {task.one_label} in the {split} split: {reason} "

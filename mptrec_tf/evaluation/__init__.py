@@ -1,8 +1,10 @@
 """Evaluation: metrics of predictions and labels, calibration, and reports.
 
-metrics    `auc`, `grouped_auc`, `log_loss`, ...
-platt      `fit_scale_and_shift`
-report     `to_json`, `print_table`
+concordance   `concordance`, `concordance_difference`: the AUC of labels that are numbers
+linear_fit    `fit_line`
+metrics       `auc`, `grouped_auc`, `log_loss`, ...
+platt         `fit_scale_and_shift`
+report        `to_json`, `print_table`
 """
 
-__all__ = ["metrics", "platt", "report"]
+__all__ = ["concordance", "linear_fit", "metrics", "platt", "report"]

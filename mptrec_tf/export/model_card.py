@@ -123,10 +123,10 @@ def format_markdown(card: Mapping[str, Any]) -> str:
         cells = (
             task["name"],
             task["kind"],
-            of.describe_label(),
+            " where ".join(filter(None, (of.describe_label(), of.describe_rows()))),
             *(_format_number(score if of.score_name == name else None) for name in scores),
             "" if rows is None else f"{rows:,}",
-            *(f"{labels[name]:,}" if name in labels else "" for name in known),
+            *(_format_statistic(labels[name]) if name in labels else "" for name in known),
             f"{task['parameters']:,}" if "parameters" in task else "",
         )
         lines.append(_format_row(cells))
@@ -141,7 +141,12 @@ def format_markdown(card: Mapping[str, Any]) -> str:
 def _read_training_rows(task: Mapping[str, Any]) -> tuple[int | None, Mapping[str, float]]:
     """Returns the number of training rows and the summary of their labels, see `Task.summary`."""
     split = task["training"].get("data", {}).get("splits", {}).get("train", {})
-    return split.get("rows"), split.get("tasks", {}).get(task["name"], {})
+    labels = dict(split.get("tasks", {}).get(task["name"], {}))
+    return labels.pop("rows", split.get("rows")), labels
+
+
+def _format_statistic(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def _format_number(value: float | None) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.tasks.base import drop_unlabelled
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 
@@ -103,7 +104,7 @@ class _Side:
         if len(self._labels) < len(self._predictions):
             return None
         labels, weights = np.concatenate(self._labels), np.concatenate(self._weights)
-        value = self._task.score(labels, self.predictions, weights)
+        value = self._task.score(*drop_unlabelled(labels, self.predictions, weights))
         return value if np.isfinite(value) else None
 
 

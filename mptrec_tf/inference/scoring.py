@@ -8,7 +8,7 @@ import numpy as np
 
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block, Source, read_split
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.rejects import Rejects
@@ -54,13 +54,22 @@ def evaluate(
     columns = {key: np.concatenate(values) for key, values in collected.items()}
     if "weight" in columns and not columns["weight"].any():
         raise InputError(f"column {model.spec.weight!r} weighs all {split} rows 0.")
+    for task in chosen:
+        if np.isnan(columns[f"label/{task.name}"]).all():
+            raise InputError(
+                f"no {split} row of data set {source.spec.name!r} has a label for task "
+                f"{task.name!r} (column {task.label!r}; rows where {task.describe_rows()}); leave "
+                "the task out, or give rows that have one."
+            )
     return {
         task.name: task.metrics(
-            columns[f"label/{task.name}"],
-            columns[f"prediction/{task.name}"],
-            columns.get("weight"),
-            columns.get("user"),
-            columns.get(f"known/{task.name}"),
+            *drop_unlabelled(
+                columns[f"label/{task.name}"],
+                columns[f"prediction/{task.name}"],
+                columns.get("weight"),
+                columns.get("user"),
+                columns.get(f"known/{task.name}"),
+            )
         )
         for task in chosen
     }

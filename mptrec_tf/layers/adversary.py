@@ -5,6 +5,7 @@ It removes from the shared representation h_0 what tells the tasks apart. Bai et
 https://arxiv.org/abs/2408.17214.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
@@ -71,7 +72,9 @@ class Discriminator(keras.layers.Layer):
         return super().get_config() | {"count": self.count}
 
 
-def assign_environments(losses: tf.Tensor, normalize: bool = False) -> tf.Tensor:
+def assign_environments(
+    losses: tf.Tensor, normalize: bool = False, partial: bool = False
+) -> tf.Tensor:
     """Returns each sample's environment: the task whose loss on it is smallest.
 
         z = argmin_k loss_k
@@ -80,6 +83,9 @@ def assign_environments(losses: tf.Tensor, normalize: bool = False) -> tf.Tensor
       losses: [K, B]. Each task's loss on each sample.
       normalize: bool. Rank each task's losses among the B samples first. Without it a task with
         rare positives has the smallest loss nearly everywhere.
+      partial: bool. Whether losses may be infinite, where a sample has no label for a task: it is
+        not in that task's environment, and ranks are shares of the task's labelled samples. A
+        sample without any label is in environment 0, and should count nowhere.
 
     Returns:
       [B] int32.
@@ -89,5 +95,11 @@ def assign_environments(losses: tf.Tensor, normalize: bool = False) -> tf.Tensor
       array([0, 1], dtype=int32)
     """
     if normalize:
-        losses = tf.argsort(tf.argsort(losses, axis=1, stable=True), axis=1, stable=True)
+        ranks = tf.argsort(tf.argsort(losses, axis=1, stable=True), axis=1, stable=True)
+        if partial:
+            labelled = tf.math.is_finite(losses)
+            counts = tf.reduce_sum(tf.cast(labelled, tf.float32), axis=1, keepdims=True)
+            shares = tf.math.divide_no_nan(tf.cast(ranks, tf.float32), counts)
+            ranks = tf.where(labelled, shares, np.inf)
+        losses = ranks
     return tf.argmin(losses, axis=0, output_type=tf.int32)

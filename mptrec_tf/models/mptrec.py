@@ -16,6 +16,7 @@ for Recommendation*, TOIS 2025, https://arxiv.org/abs/2408.17214; the symbols ar
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
@@ -207,7 +208,7 @@ class MPTRecTrainer(Trainer):
         """
         encoded = self.backbone.encode(inputs, training)
         outputs = self.backbone.predict_tasks(encoded, training)
-        weight = inputs.get(WEIGHT)
+        weight = self.weights_of(inputs)
         losses = self.losses_of(outputs, inputs)
         mean = mean_over_batch(losses, weight)
         shared_losses = task_losses(self.task_kinds, outputs.shared_logits, inputs[LABELS])
@@ -217,20 +218,23 @@ class MPTRecTrainer(Trainer):
         self.record("shared_loss", shared_mean)
         if self.loss_weights.adversarial_weight:
             loss += self.loss_weights.adversarial_weight * self._adversarial_loss(
-                encoded.shared[0], tf.stop_gradient(losses), inputs, weight
+                encoded.shared[0], tf.stop_gradient(losses), inputs
             )
         if training:
             self.steps_done.assign_add(1)
         return loss
 
-    def _adversarial_loss(self, shared, losses, inputs, weight) -> tf.Tensor:
+    def _adversarial_loss(self, shared, losses, inputs) -> tf.Tensor:
         progress = tf.minimum(tf.cast(self.steps_done, tf.float32) / self.plan.steps, 1.0)
         log_probabilities = self.discriminator(shared, strength=reversal_strength(progress))
         if self.loss_weights.assignment == "online":
-            environment = assign_environments(losses, self.loss_weights.normalize_losses)
+            environment = self._assign(losses, inputs[LABELS])
         else:
             environment = tf.gather(self.environments, inputs[ROW])
         truth = tf.one_hot(environment, len(self.tasks))
+        weight = inputs.get(WEIGHT)
+        if self._is_partial:  # rows without any label are in no environment
+            weight = tf.reduce_max(self.weights_of(inputs), axis=0)
         loss = mean_over_batch(-tf.reduce_sum(log_probabilities * truth, axis=1), weight)
         predicted = tf.argmax(log_probabilities, axis=1, output_type=tf.int32)
         self._means["discriminator/loss"].update_state(loss)
@@ -242,7 +246,20 @@ class MPTRecTrainer(Trainer):
     def sample_losses(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the loss of each prediction q_k on each sample, [K, B]."""
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs))
-        return self.losses_of(outputs, inputs)
+        losses = self.losses_of(outputs, inputs)
+        if self._is_partial:
+            losses = tf.where(tf.math.is_nan(tf.transpose(inputs[LABELS])), np.inf, losses)
+        return losses
+
+    def _assign(self, losses: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Returns the environments [B] for losses [K, B] and labels [B, K]."""
+        if self._is_partial:
+            losses = tf.where(tf.math.is_nan(tf.transpose(labels)), np.inf, losses)
+        return assign_environments(losses, self.loss_weights.normalize_losses, self._is_partial)
+
+    @property
+    def _is_partial(self) -> bool:
+        return any(task.is_partial for task in self.task_kinds)
 
     def end_epoch(
         self, epoch: int, batches: Callable[[], Iterable[Mapping[str, tf.Tensor]]]
@@ -261,6 +278,9 @@ class MPTRecTrainer(Trainer):
         """Updates every training row's environment.
 
         Args:
-          losses: [K, rows]. `sample_losses` of all training rows, in order of `row`.
+          losses: [K, rows]. `sample_losses` of all training rows, in order of `row`; infinite
+            where a row has no label for a task.
         """
-        self.environments.assign(assign_environments(losses, self.loss_weights.normalize_losses))
+        self.environments.assign(
+            assign_environments(losses, self.loss_weights.normalize_losses, self._is_partial)
+        )

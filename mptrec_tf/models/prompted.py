@@ -17,7 +17,7 @@ from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.heads.base import Head, stack_reports
 from mptrec_tf.models.heads.registry import HEADS, make_head
 from mptrec_tf.models.multitask import MultiTaskModel
-from mptrec_tf.models.task_outputs import task_losses, task_predictions
+from mptrec_tf.models.task_outputs import task_losses, task_predictions, task_weights
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
 
 # Keys of what `encode_once` returns.
@@ -182,7 +182,8 @@ class PromptedMPTRec(TrainedModel):
             logits = head(encoded, training=training).logits
             labels = inputs[LABELS][:, column : column + 1]
             losses = task_losses([self._tasks[name]], logits[tf.newaxis], labels)[0]
-            loss = mean_over_batch(losses, inputs.get(WEIGHT))
+            weight = task_weights([self._tasks[name]], labels, inputs.get(WEIGHT))
+            loss = tf.reshape(mean_over_batch(losses, weight), [])
             self._means[f"loss/{name}"].update_state(loss)
             total += loss
         return total

@@ -13,8 +13,11 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
     Args:
       tasks: K tasks, of one kind or of several.
       logits: [K, B].
-      labels: [B, K].
+      labels: [B, K]. Where a row has no label (NaN), its loss is finite and means nothing: see
+        `task_weights`.
     """
+    if any(task.is_partial for task in tasks):
+        labels = tf.where(tf.math.is_nan(labels), 0.0, labels)
     groups = _group_by_kind(tasks)
     if len(groups) == 1:
         return type(tasks[0]).losses(tasks, logits, labels)
@@ -27,6 +30,22 @@ def task_losses(tasks: Sequence[Task], logits: tf.Tensor, labels: tf.Tensor) -> 
         for kind, places in groups.items()
     ]
     return _restore_order(parts, groups.values())
+
+
+def task_weights(
+    tasks: Sequence[Task], labels: tf.Tensor, weight: tf.Tensor | None
+) -> tf.Tensor | None:
+    """Returns how much each sample counts: [K, B] if tasks may lack labels, otherwise `weight`.
+
+    Args:
+      tasks: K tasks.
+      labels: [B, K]; NaN in rows without a label, which count 0.
+      weight: Optional [B]. The samples' weights.
+    """
+    if not any(task.is_partial for task in tasks):
+        return weight
+    has_label = tf.transpose(tf.cast(~tf.math.is_nan(labels), tf.float32))
+    return has_label if weight is None else has_label * weight
 
 
 def task_predictions(tasks: Sequence[Task], logits: tf.Tensor) -> tf.Tensor:

@@ -17,15 +17,18 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
 from mptrec_tf.models.shapes import PlainLosses
-from mptrec_tf.models.task_outputs import task_losses, task_predictions
+from mptrec_tf.models.task_outputs import task_losses, task_predictions, task_weights
 
 
 def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    """Returns the mean over the last axis, weighted by `weight` [B] where it is given."""
+    """Returns the mean over the last axis; weighted, if there is a weight [B] or [K, B].
+
+    Where all weights are 0, the mean is 0.
+    """
     if weight is None:
         return tf.reduce_mean(values, axis=-1)
     total = tf.reduce_sum(values * weight, axis=-1)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+    return tf.math.divide_no_nan(total, tf.reduce_sum(weight, axis=-1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,13 +146,17 @@ class Trainer(TrainedModel):
           training: Whether this is a training step.
         """
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs, training), training)
-        mean = mean_over_batch(self.losses_of(outputs, inputs), inputs.get(WEIGHT))
+        mean = mean_over_batch(self.losses_of(outputs, inputs), self.weights_of(inputs))
         self.record("loss", mean)
         return tf.reduce_sum(mean)
 
     def losses_of(self, outputs: Logits, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the loss of each task on each sample, [K, B]."""
         return task_losses(self.task_kinds, outputs.logits, inputs[LABELS])
+
+    def weights_of(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+        """Returns the samples' weights: None, [B], or [K, B] if tasks may lack labels."""
+        return task_weights(self.task_kinds, inputs[LABELS], inputs.get(WEIGHT))
 
     def record(self, name: str, values: tf.Tensor) -> None:
         """Adds a batch's values [K] to the means that are logged as `<name>/<task>`."""

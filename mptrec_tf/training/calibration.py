@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.training.batches import Rows, evaluate_rows
 
@@ -21,9 +21,8 @@ def fit_calibration(
       tasks: The tasks in the order of the model's report and of the labels.
     """
     report, labels, weight = evaluate_rows(model, rows)
-    return [
-        task.calibration(predictions, labels_of_task, weight)
-        for task, predictions, labels_of_task in zip(
-            tasks, report["prediction"].T, labels.T, strict=True
-        )
-    ]
+    fitted = []
+    for i, task in enumerate(tasks):
+        of_task, *others = drop_unlabelled(labels[:, i], report["prediction"][:, i], weight)
+        fitted.append(task.calibration(others[0], of_task, others[1]))
+    return fitted

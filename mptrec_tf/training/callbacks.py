@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
@@ -69,7 +69,7 @@ class Validate(keras.callbacks.Callback):
             )
         scores = []
         for i, task in enumerate(self._tasks):
-            scores.append(task.score(labels[:, i], predictions[:, i], weight))
+            scores.append(task.score(*drop_unlabelled(labels[:, i], predictions[:, i], weight)))
             if np.isnan(scores[-1]):
                 raise InputError(
                     f"task {task.name!r} has {task.one_label} in the validation rows whose weight "

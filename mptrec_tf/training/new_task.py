@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
 from mptrec_tf.models.heads.base import Head
@@ -78,7 +78,7 @@ class Candidate:
 def choose_candidates(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
     """Returns the kinds of heads that "auto" tries, which depend on the model and on the labels."""
     [known], train = data.spec.select_tasks([task]), data.splits["train"]
-    informative = known.informative_rows(train["tasks"][task], train["rows"])
+    informative = known.informative_rows(train["tasks"][task], known.count_labelled(train))
     return list_candidates(MODELS.get(backbone.kind).offers, informative)
 
 
@@ -177,6 +177,8 @@ def _choose(
 ) -> tuple[Candidate, list[Candidate]]:
     heads = {kind: head for kind, head, *_ in trained}
     predicted, labels, weight = predict_heads(backbone, task, heads, validation)
+    labels, weight, *of_heads = drop_unlabelled(labels, weight, *predicted.values())
+    predicted = dict(zip(predicted, of_heads, strict=True))
     scores = {kind: task.score(labels, predicted[kind], weight) for kind in heads}
     best = max(scores, key=scores.get)
     candidates = []

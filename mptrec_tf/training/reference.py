@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.data.training_data import TrainingData, check_has_labels
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
@@ -96,14 +96,18 @@ def compare(
             "single": _predict_tasks(alone, tasks[-1:], own)[0],
         }
         for i, (task_of_row, (name, row)) in enumerate(zip(tasks, rows_of.items(), strict=True)):
-            for model, by_task in predicted.items():
-                if name in by_task:
-                    row[f"{model}_{split}"] = task_of_row.score(labels[:, i], by_task[name], weight)
-            for model in REFERENCES:
-                if name in predicted[model]:
-                    _, row[f"{model}_noise_{split}"] = task_of_row.score_difference(
-                        labels[:, i], predicted["mptrec"][name], predicted[model][name], weight
-                    )
+            by_model = {model: of[name] for model, of in predicted.items() if name in of}
+            own_labels, own_weight, *values = drop_unlabelled(
+                labels[:, i], weight, *by_model.values()
+            )
+            by_model = dict(zip(by_model, values, strict=True))
+            for model, values_of_model in by_model.items():
+                score = task_of_row.score(own_labels, values_of_model, own_weight)
+                row[f"{model}_{split}"] = score
+            for model in by_model.keys() & REFERENCES.keys():
+                _, row[f"{model}_noise_{split}"] = task_of_row.score_difference(
+                    own_labels, by_model["mptrec"], by_model[model], own_weight
+                )
     rows_of[task]["parameters"] = count_parameters(head.trainable_weights)
     return list(rows_of.values())
 
@@ -141,6 +145,6 @@ def score_backbone(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> 
     """Returns the score of each pre-trained task, whose labels are the first of the rows'."""
     predicted, labels, weight = _predict_tasks(model, tasks, rows)
     return {
-        task.name: task.score(labels[:, i], predicted[task.name], weight)
+        task.name: task.score(*drop_unlabelled(labels[:, i], predicted[task.name], weight))
         for i, task in enumerate(tasks)
     }

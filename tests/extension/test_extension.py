@@ -177,10 +177,13 @@ def test_the_backbone_names_its_model(run):
 
 def test_predictions_are_of_each_tasks_kind(predictions, block):
     assert set(predictions) == set(toys.TASK_NAMES)
+    bought = block.columns["buys"] == "yes"  # only these rows have a label of "returns"
     for task in ("buys", "returns"):
         assert ((predictions[task] > 0) & (predictions[task] < 1)).all()
         happens = block.columns[task] == "yes"
-        assert predictions[task][happens].mean() > predictions[task][~happens].mean() + 0.05
+        rows = bought if task == "returns" else np.ones_like(bought)
+        of_rows = predictions[task][rows]
+        assert of_rows[happens[rows]].mean() > of_rows[~happens[rows]].mean() + 0.05
     for task in ("visits", "calls"):
         counts = block.columns[task].astype(float)
         assert predictions[task].max() > 1.2
@@ -211,6 +214,8 @@ def test_evaluate_predict_and_compare(run, predictions, block, rows_file, tmp_pa
     expected = (counts * np.log(predictions["visits"]) - predictions["visits"]).mean()
     assert evaluated["visits"]["fit"] == pytest.approx(expected, rel=1e-5)
     assert 0.5 < evaluated["buys"]["auc"] < 1
+    assert evaluated["buys"]["rows"] == len(block)
+    assert evaluated["returns"]["rows"] == (block.columns["buys"] == "yes").sum() < len(block)
 
     output = tmp_path / "predictions.csv"
     run_program("predict", model, f"--input={rows_file}", f"--output={output}")
@@ -262,13 +267,16 @@ def test_both_pipelines(tmp_path):
         root=str(tmp_path),
         serving_dir=str(tmp_path / "saved_models" / "toy"),
         source=SourceConfig(dataset="toy"),
-        thresholds=Thresholds(least={"visits": -20.0}),
+        thresholds=Thresholds(least={"visits": -20.0, "returns": 0.0}),
     )
     pipelines = LocalPipelines(config, {"epochs": 2}, "line", "two_towers")
-    pipelines.pretrain(("buys", "visits"))
+    before = pipelines.pretrain(("returns", "visits")).load_metrics("candidate")
+    bought = next(read_split(toys.Toy(), "test")).columns["buys"] == "yes"
+    assert before["returns"]["example_count"] == bought.sum()
+    assert 0.5 < before["returns"]["calibration"] < 2
     results = pipelines.add_task("calls")
     scores = results.load_metrics("candidate")
     assert scores["calls"]["fit"] == pytest.approx(0, abs=20)
     pushed = LoadedModel(config.serving_dir)
-    assert set(pushed.spec.task_names) == {"buys", "visits", "calls"}
+    assert set(pushed.spec.task_names) == {"returns", "visits", "calls"}
     assert pushed.predict(next(read_split(toys.Toy(), "test")))["calls"].max() > 1

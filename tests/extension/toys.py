@@ -203,7 +203,7 @@ def make_spec(tasks=TASK_NAMES):
     """Returns the spec of the columns."""
     kinds = {
         "buys": BinaryTask("buys", "buys", ("yes",), ("no",)),
-        "returns": BinaryTask("returns", "returns", ("yes",), ("no",)),
+        "returns": BinaryTask("returns", "returns", ("yes",), ("no",), where={"buys": "yes"}),
         "visits": CountTask("visits", "visits"),
         "calls": CountTask("calls", "calls", most=60),
     }

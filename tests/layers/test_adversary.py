@@ -122,3 +122,16 @@ def test_environment_of_a_batch_of_one(normalize):
     environment = assign_environments(tf.constant([[0.5], [0.2], [0.9]]), normalize)
     # Alone, a row ranks first for every task.
     np.testing.assert_array_equal(environment, [0 if normalize else 1])
+
+
+def test_environments_of_samples_without_some_labels():
+    """Sample 1 has no label of task 0, sample 2 none of task 1, sample 3 none at all."""
+    losses = tf.constant([[0.9, np.inf, 0.8, np.inf], [0.1, 0.5, np.inf, np.inf]])
+    np.testing.assert_array_equal(assign_environments(losses, partial=True), [1, 1, 0, 0])
+    # Ranks among the labelled: task 0 has 1/2 and 0/2, task 1 has 0/2 and 1/2.
+    ranked = assign_environments(losses, normalize=True, partial=True)
+    np.testing.assert_array_equal(ranked, [1, 1, 0, 0])
+    # Shares of four labels and of two: 0, 1/4, 2/4, 3/4, and 0, 1/2.
+    losses = tf.constant([[0.1, 0.2, 0.3, 0.4], [np.inf, 0.1, 0.2, np.inf]])
+    ranked = assign_environments(losses, normalize=True, partial=True)
+    np.testing.assert_array_equal(ranked, [0, 1, 0, 0])

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Block
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+# Metadata of fields that preparation sets, by `Task.fit`; a spec does not have them.
+FITTED = {"fitted": True}
+REJECT, SKIP = _MISSING = ("reject", "skip")
 SHOWN_VALUES = 20  # most label values of a task in a table
 
 
@@ -46,6 +49,10 @@ class Task(abc.ABC):
     Attributes:
       name: str. The task's name in models, reports and served outputs.
       label: str. The raw column with the label.
+      where: Values by raw column, compared in their canonical form: the rows that hold one of
+        them in each column have a label, and others have none. Empty: all rows have one.
+      missing: str. A missing value of `label` is an error ("reject"), or the row has no label for
+        this task ("skip"); then files may lack the column, too.
 
     Example:
       @dataclasses.dataclass(frozen=True)
@@ -79,6 +86,17 @@ class Task(abc.ABC):
 
     name: str
     label: str
+    where: Mapping[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict, kw_only=True, hash=False
+    )
+    missing: str = dataclasses.field(default=REJECT, kw_only=True)
+
+    def __post_init__(self) -> None:
+        where = {}
+        for column, values in dict(self.where).items():
+            values = (values,) if isinstance(values, str | int | float) else values
+            where[column] = tuple(canonicalize(value) for value in values)
+        object.__setattr__(self, "where", where)
 
     # In a spec.
 
@@ -101,14 +119,44 @@ class Task(abc.ABC):
             yield f"task name {self.name!r} must be letters, digits and _ and begin with a letter"
         if self.name in taken_names:
             yield f"task {self.name!r} is listed twice"
+        if self.missing not in _MISSING:
+            yield (
+                f"task {self.name!r}: missing must be {' or '.join(_MISSING)}, not {self.missing!r}"
+            )
+        for column, values in self.where.items():
+            if column == self.label:
+                yield f"task {self.name!r}: where names its own label column {column!r}"
+            if not values:
+                yield f"task {self.name!r}: where gives no value of column {column!r}"
+
+    def fit(self, summary: Mapping[str, float]) -> "Task":
+        """Returns the task with the fields that the training rows decide, see `FITTED`.
+
+        Args:
+          summary: `summary` of the training rows.
+        """
+        del summary
+        return self
+
+    def label_rule(self) -> "Task":
+        """Returns the task with only the fields that decide its labels, to be compared."""
+        fitted = {f.name: f.default for f in dataclasses.fields(self) if "fitted" in f.metadata}
+        return dataclasses.replace(self, **fitted)
 
     def same_rule(self, other: "Task") -> bool:
-        """Whether another task has the same labels, and the same predictions from a logit."""
-        return self == other
+        """Whether another task has the same labels."""
+        return self.label_rule() == other.label_rule()
 
     def describe_label(self) -> str:
         """Returns the label's rule, for model cards."""
         return self.label
+
+    def describe_rows(self) -> str:
+        """Returns which rows have a label, as "clicked is 1"; empty if all have one."""
+        conditions = [f"{column} is {' or '.join(v)}" for column, v in self.where.items()]
+        if self.missing == SKIP:
+            conditions.append(f"{self.label} is not missing")
+        return " and ".join(conditions)
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the task as plain data, which `registry.task_from_plain` reads."""
@@ -129,9 +177,42 @@ class Task(abc.ABC):
         """Returns why a value that is not missing has no label, and which values have one."""
         return f"{value!r} makes no label for task {self.name!r}"
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether some rows may have no label for this task."""
+        return bool(self.where) or self.missing == SKIP
+
+    def is_missing_label(self, value: str, missing_values: Sequence[str]) -> bool:
+        """Whether a value of the label column counts as missing."""
+        return is_missing(canonicalize(value), missing_values)
+
+    def has_label(self, block: "Block", missing_values: Sequence[str]) -> np.ndarray:
+        """Returns which rows of a block should have a label, [n] bool; see `where` and `missing`.
+
+        Raises:
+          InputError: if a column of `where` is not there.
+        """
+        has = np.ones(len(block), bool)
+        for column, values in self.where.items():
+            has &= np.isin(block.canonical_text(column).astype(str), values)
+        if self.missing == SKIP and self.label not in block.columns:
+            return np.zeros(len(block), bool)
+        if self.missing == SKIP:
+            values, inverse = np.unique(block.text(self.label).astype(str), return_inverse=True)
+            missing = [self.is_missing_label(value, missing_values) for value in values]
+            has &= ~np.array(missing, bool)[inverse]
+        return has
+
+    def count_labelled(self, split: Mapping[str, Any]) -> int:
+        """Returns how many rows of a split have a label, from its description or survey."""
+        return split["tasks"][self.name].get("rows", split["rows"])
+
     def missing_remedy(self) -> str:
         """Returns what to do about a row without a label."""
-        return "leave such rows out, or change missing_values in the spec"
+        return (
+            "leave such rows out, give the task `missing: skip`, or change missing_values in the "
+            "spec"
+        )
 
     def labels(self, block: "Block", missing_values: Sequence[str]) -> np.ndarray:
         """Returns the labels of rows.
@@ -141,19 +222,23 @@ class Task(abc.ABC):
           missing_values: What counts as missing, see `DatasetSpec`.
 
         Returns:
-          [n] float32.
+          [n] float32; NaN in rows without a label, see `has_label`.
 
         Raises:
           InputError: for a value that is missing or has no label, with its place.
         """
-        raw = block.column(self.label)
-        values, inverse = np.unique(block.text(self.label).astype(str), return_inverse=True)
-        labels = np.array([self.label_of(v, missing_values) for v in values], np.float32)[inverse]
-        bad = np.flatnonzero(np.isnan(labels))
+        rows = np.flatnonzero(self.has_label(block, missing_values))
+        labels = np.full(len(block), np.nan, np.float32)
+        if not rows.size:
+            return labels
+        raw, text = block.column(self.label), block.text(self.label)[rows]
+        values, inverse = np.unique(text.astype(str), return_inverse=True)
+        labels[rows] = np.array([self.label_of(v, missing_values) for v in values])[inverse]
+        bad = rows[np.isnan(labels[rows])]
         if bad.size:
             value = str(raw[bad[0]])
             where = f"{block.where(bad[0])}, column {self.label!r}"
-            if is_missing(canonicalize(value), missing_values):
+            if self.is_missing_label(value, missing_values):
                 raise InputError(
                     f"{where}: {value!r} is a missing value, and task {self.name!r} needs a label "
                     f"in every row; {self.missing_remedy()}."
@@ -227,7 +312,7 @@ class Task(abc.ABC):
         counts = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
         table = [self.label_row(repr(v), f"{label:g}", n) for (v, label), n in counts.items()]
         rest = {
-            split: of["rows"] - sum(rows.get(split, 0) for rows in counts.values())
+            split: self.count_labelled(of) - sum(rows.get(split, 0) for rows in counts.values())
             for split, of in surveys.items()
         }
         return [*table, self.label_row("others", "", rest)] if any(rest.values()) else table
@@ -239,7 +324,8 @@ class Task(abc.ABC):
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
         """Yields warnings about the labels of some splits, a sentence each."""
         for split, survey in surveys.items():
-            reason = self.explain_one_label(survey["tasks"][self.name], survey["rows"])
+            rows = self.count_labelled(survey)
+            reason = self.explain_one_label(survey["tasks"][self.name], rows)
             if reason:
                 yield (
                     f"task {self.name!r}: {reason} in the {split} rows; check what column "
@@ -401,9 +487,28 @@ class Task(abc.ABC):
         config = {"name": self.score_key, "task": self.to_plain()}
         return (
             EvaluatorMetric("TaskScore", "components.evaluation.task_score", config),
-            EvaluatorMetric("ExampleCount"),
+            self.over_labelled("ExampleCount", "example_count"),
         )
+
+    def over_labelled(self, class_name: str, name: str) -> EvaluatorMetric:
+        """Returns a metric of TFX's own, or ours of that name if some rows have no label."""
+        if not self.is_partial:
+            return EvaluatorMetric(class_name)
+        return EvaluatorMetric("LabelledRows", "components.evaluation.labelled", {"name": name})
 
 
 def _plain(label: float) -> float | int:
     return int(label) if float(label).is_integer() else float(label)
+
+
+def drop_unlabelled(labels: np.ndarray, *others: np.ndarray | None) -> tuple:
+    """Returns labels [n] and what belongs to the same rows, without rows that have no label.
+
+    Example:
+      >>> drop_unlabelled(np.array([1.0, np.nan, 0.0]), np.array([0.9, 0.5, 0.2]), None)
+      (array([1., 0.]), array([0.9, 0.2]), None)
+    """
+    rows = ~np.isnan(labels)
+    if rows.all():
+        return labels, *others
+    return labels[rows], *(None if other is None else other[rows] for other in others)

@@ -58,6 +58,7 @@ class BinaryTask(Task):
     exact: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ("positive", "negative"):
             values = getattr(self, field)
             values = (values,) if isinstance(values, str | int | float) else values
@@ -86,9 +87,14 @@ class BinaryTask(Task):
         if both:
             yield f"{what}: {sorted(both)[0]!r} is both positive and negative"
 
-    def same_rule(self, other: Task) -> bool:
-        """Whether another task has the same labels; the order of its values does not matter."""
-        return _sorted(self) == (_sorted(other) if isinstance(other, BinaryTask) else other)
+    def label_rule(self) -> "BinaryTask":
+        """Returns the task without the known truth; the order of its values does not matter."""
+        return dataclasses.replace(
+            super().label_rule(),
+            known_probability=None,
+            positive=tuple(sorted(self.positive)),
+            negative=tuple(sorted(self.negative)),
+        )
 
     def describe_label(self) -> str:
         """Returns the rule of positives, for model cards."""
@@ -113,6 +119,11 @@ class BinaryTask(Task):
             return math.nan
         return float(number > self.above) if math.isfinite(number) else math.nan
 
+    def is_missing_label(self, value: str, missing_values: Sequence[str]) -> bool:
+        """Whether a value is missing; one that `positive` or `negative` lists never is."""
+        listed = self.form(value) in (*self.positive, *self.negative)
+        return not listed and super().is_missing_label(value, missing_values)
+
     def explain_no_label(self, value: str) -> str:
         """Returns that a value is neither positive nor negative, and which values are."""
         expected = (
@@ -128,8 +139,8 @@ class BinaryTask(Task):
     def missing_remedy(self) -> str:
         """Returns what to do about a row without a label."""
         return (
-            "leave such rows out, or list the value under positive or negative, or change "
-            "missing_values in the spec"
+            "leave such rows out, give the task `missing: skip`, list the value under positive or "
+            "negative, or change missing_values in the spec"
         )
 
     def survey(
@@ -200,7 +211,7 @@ class BinaryTask(Task):
             rest = {}
             for split, survey in surveys.items():
                 positives = survey["tasks"][self.name]["positives"]
-                total = positives if label else survey["rows"] - positives
+                total = positives if label else self.count_labelled(survey) - positives
                 same = (rows for (_, other), rows in shown.items() if other == label)
                 rest[split] = total - sum(rows.get(split, 0) for rows in same)
             if any(rest.values()):
@@ -210,7 +221,8 @@ class BinaryTask(Task):
     def label_warnings(self, surveys: Surveys) -> Iterator[str]:
         """Yields warnings about splits of one class, and about values similar to a positive one."""
         for split, survey in surveys.items():
-            rows, positives = survey["rows"], survey["tasks"][self.name]["positives"]
+            rows = self.count_labelled(survey)
+            positives = survey["tasks"][self.name]["positives"]
             if positives in (0, rows):
                 what = "none" if not positives else "each"
                 yield (
@@ -336,18 +348,12 @@ class BinaryTask(Task):
         config = {"name": self.score_key}
         return (
             EvaluatorMetric("ExactAuc", "components.evaluation.exact_auc", config),
-            EvaluatorMetric("Calibration"),
-            EvaluatorMetric("ExampleCount"),
+            self.over_labelled("Calibration", "calibration"),
+            self.over_labelled("ExampleCount", "example_count"),
         )
 
 
 _BECAME = {1: "positive", 0: "negative"}
-
-
-def _sorted(task: BinaryTask) -> BinaryTask:
-    return dataclasses.replace(
-        task, positive=tuple(sorted(task.positive)), negative=tuple(sorted(task.negative))
-    )
 
 
 def _is_similar(value: str, positive: str) -> bool:

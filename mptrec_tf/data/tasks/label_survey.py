@@ -16,12 +16,14 @@ class LabelSurvey:
     """Statistics of one task's labels.
 
     Attributes:
+      rows: int. Rows with a label.
       sums: Sums over rows, by name.
       values: Rows by (text, label); of very many, the most frequent.
       ranges: The smallest and the largest number of a group of values, by a key that the kind of
         task chooses.
     """
 
+    rows: int = 0
     sums: Counter = dataclasses.field(default_factory=Counter)
     values: Counter = dataclasses.field(default_factory=Counter)
     ranges: dict[float | str, tuple[float, float]] = dataclasses.field(default_factory=dict)
@@ -33,6 +35,7 @@ class LabelSurvey:
 
     def add(self, other: "LabelSurvey") -> None:
         """Adds the statistics of other rows."""
+        self.rows += other.rows
         self.sums.update(other.sums)
         self.values.update(other.values)
         drop_rarest(self.values)

@@ -9,7 +9,11 @@ from mptrec_tf.kinds import Registry
 DEFAULT = "binary"
 
 TASKS: Registry[type[Task]] = Registry(
-    "kind of task", {"binary": "mptrec_tf.data.tasks.binary:BinaryTask"}
+    "kind of task",
+    {
+        "binary": "mptrec_tf.data.tasks.binary:BinaryTask",
+        "regression": "mptrec_tf.data.tasks.regression:RegressionTask",
+    },
 )
 
 

@@ -78,7 +78,8 @@ def test_a_missing_label_is_not_negative(task, value):
         task.labels(block("1", "0", value), MISSING_VALUES)
     assert str(caught.value) == (
         f"rows.csv, line 4, column 'c': {value!r} is a missing value, and task 't' needs a label "
-        "in every row; leave such rows out, or list the value under positive or negative, or "
+        "in every row; leave such rows out, give the task `missing: skip`, list the value under "
+        "positive or negative, or "
         "change missing_values in the spec."
     )
 
