@@ -66,11 +66,10 @@ def _make_servable(backbone, kind: str, count: int, folder: str):
     from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
     from mptrec_tf.export.serving_model import save_model
     from mptrec_tf.models.heads.registry import HEADS, make_head
-    from mptrec_tf.models.heads.residual_shape import MOST_IDS
     from mptrec_tf.serving.server.servable import Servable
 
     transform = open_transform(backbone.transform_dir)
-    ranges = [r for r in get_id_ranges(backbone.spec, transform) if r[2] <= MOST_IDS]
+    ranges = get_id_ranges(backbone.spec, transform)
     label = dataclasses.replace(backbone.spec.tasks[0], label="a column that is not a feature")
     packages = []
     for number in range(count):

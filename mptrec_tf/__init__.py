@@ -9,6 +9,25 @@ import sys
 
 __version__ = "0.2.0"
 
+__all__ = [
+    "artifacts",
+    "bin",
+    "data",
+    "errors",
+    "evaluation",
+    "export",
+    "inference",
+    "keras",
+    "kinds",
+    "layers",
+    "models",
+    "progress",
+    "serving",
+    "settings",
+    "storage",
+    "training",
+]
+
 
 def _select_keras_2() -> None:
     """Makes `tf.keras` mean Keras 2, and rejects a process in which it already means Keras 3."""

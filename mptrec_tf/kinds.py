@@ -4,7 +4,7 @@ A kind is one module and one line in a registry; everything else looks it up by 
 registers a custom kind:
 
     from mptrec_tf.models.heads.registry import HEADS
-    HEADS.register(HeadKind("mine", ...))
+    HEADS.register("mine", HeadKind(MineConfig, MineHead))
 
 Modules that do so are named in the environment variable MPTREC_PLUGINS (comma-separated), or by a
 package's entry point in the group `mptrec_tf.kinds`. Every process imports them before its first

@@ -17,8 +17,8 @@ from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
+from pipelines.shared_steps import import_artifact, make_pipeline, make_serving_check
 
 
 def create_pipeline(config: AddTaskConfig) -> Pipeline:

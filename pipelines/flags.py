@@ -14,7 +14,7 @@ from mptrec_tf.bin import data_flags, defaults
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
-from mptrec_tf.training.configurations import NewTaskConfig, make_recipe
+from mptrec_tf.training.configurations import LARGEST_SEED, NewTaskConfig, make_recipe
 from pipelines.config import PipelineConfig, PretrainConfig
 from pipelines.defaults import STAGE_1
 
@@ -70,7 +70,9 @@ HEAD = flags.DEFINE_enum(
     [AUTO, *HEADS.names()],
     "The new task's head, see mptrec-add-task --help; auto: the best of them.",
 )
-SEED = flags.DEFINE_integer("seed", STAGE_1.seed, "Of the training.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed", STAGE_1.seed, "Of the training.", lower_bound=0, upper_bound=LARGEST_SEED
+)
 DOCKER = flags.DEFINE_bool(
     "docker",
     PipelineConfig.docker,

@@ -23,8 +23,8 @@ from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.common import import_artifact, make_pipeline, make_serving_check
 from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
+from pipelines.shared_steps import import_artifact, make_pipeline, make_serving_check
 
 
 def create_pipeline(config: PretrainConfig) -> Pipeline:

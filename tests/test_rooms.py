@@ -200,3 +200,31 @@ def test_imports_inside_functions_count_and_circles_are_found():
     assert find_imports(source, {"c.d": None}) == [(1, "a.b"), (3, "c.d"), (3, "c")]
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
     assert find_circles(graph) == [{"b", "c"}]
+
+
+def list_functions(path):
+    """(name, line, arguments but for self and cls) of every function of a module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            of = node.args
+            names = [a.arg for a in (*of.posonlyargs, *of.args, *of.kwonlyargs)]
+            yield node.name, node.lineno, [n for n in names if n not in ("self", "cls")]
+
+
+def test_no_function_takes_more_than_seven_arguments():
+    paths = [*MODULES.values(), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("tests/**/*.py")]
+    many = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in paths
+        for name, line, arguments in list_functions(path)
+        if len(arguments) > 7
+    ]
+    # Fixtures are no arguments that a caller gives, and TFX's metrics call with names of theirs.
+    assert not [place for place in many if " test_" not in place]
+
+
+def test_every_package_says_what_is_public():
+    packages = [path for path in MODULES.values() if path.name == "__init__.py"]
+    assert len(packages) > 20
+    silent = [p.relative_to(ROOT).as_posix() for p in packages if "__all__" not in p.read_text()]
+    assert not silent

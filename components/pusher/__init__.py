@@ -1,1 +1,3 @@
 """The pusher: writes the next version for TF Serving, if every validator blessed the model."""
+
+__all__ = ["component", "executor"]

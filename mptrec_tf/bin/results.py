@@ -104,7 +104,7 @@ def print_comparison_table(tasks: Sequence[Task], compared: Sequence[Mapping[str
     """
     if not compared:
         return
-    columns = {"mptrec": "frozen", "joint": "joint", "single": "alone"}
+    columns = {"frozen": "frozen", "joint": "joint", "single": "alone"}
     task, scores = tasks[-1].name, ", ".join(dict.fromkeys(task.score_name for task in tasks))
     rows = [
         {"task": row["task"]}

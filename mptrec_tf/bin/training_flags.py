@@ -4,7 +4,7 @@ from typing import Any
 
 from absl import flags
 
-from mptrec_tf.training.configurations import TrainingConfig
+from mptrec_tf.training.configurations import LARGEST_SEED, TrainingConfig
 
 # Defaults come from the configurations, or from the head's own recipe; `defaults` shows them.
 EPOCHS = flags.DEFINE_integer("epochs", None, "Train for at most this many epochs.", lower_bound=1)
@@ -21,7 +21,7 @@ SEED = flags.DEFINE_integer(
     TrainingConfig.seed,
     "Same seed, data and machine: the same result.",
     lower_bound=0,
-    upper_bound=2**31 - 1,
+    upper_bound=LARGEST_SEED,
 )
 CALIBRATE = flags.DEFINE_bool(
     "calibrate",

@@ -52,19 +52,13 @@ class HeadInputs(NamedTuple):
     """The inputs of new tasks' heads, for a batch.
 
     Attributes:
-      x: [B, D]. This and the next three are those of `Encoded`.
-      ids: [B, F].
-      shared: [S, B, H].
-      specific: [T, B, H].
+      encoded: The model's representations.
       prompts: [P, H]. The existing tasks' prompts; P is 0 for models that have none.
       logits: [K, B]. The existing tasks' logits.
       standard: The same values, standardised by the statistics of the training rows.
     """
 
-    x: tf.Tensor
-    ids: tf.Tensor
-    shared: tf.Tensor
-    specific: tf.Tensor
+    encoded: Encoded
     prompts: tf.Tensor
     logits: tf.Tensor
     standard: Standardized

@@ -201,7 +201,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
             _standardize_mean(self.standard_specific, encoded.specific),
             tf.transpose(self.standard_logits(logits)),
         )
-        return HeadInputs(*encoded, self.prompts_of_tasks(), logits, standard)
+        return HeadInputs(encoded, self.prompts_of_tasks(), logits, standard)
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Sets the means and deviations of the model's values over its training rows.

@@ -15,7 +15,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs
 from mptrec_tf.models.heads.base import Head, stack_reports
-from mptrec_tf.models.heads.registry import HEADS, make_head
+from mptrec_tf.models.heads.registry import DEFAULT, HEADS, make_head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.task_outputs import task_losses, task_predictions, task_weights
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
@@ -84,7 +84,7 @@ class PromptedMPTRec(TrainedModel):
           InputError: if the model has a task of this name already.
         """
         name = name or task.name
-        config = config or HEADS.get("prompt").make_shape()
+        config = config or HEADS.get(DEFAULT).make_shape()
         head = make_head(config, self.backbone.layout, name)
         self.attach(name, task, head)
         return head

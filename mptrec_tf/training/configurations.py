@@ -15,6 +15,7 @@ from mptrec_tf.models.shapes import OF_DATA, ModelShape
 from mptrec_tf.storage.plain import from_plain, to_plain, values_from_plain
 
 SCHEDULES = ("constant", "cosine")
+LARGEST_SEED = 2**31 - 1  # of TensorFlow's 64 bits, what NumPy and Python take, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,19 @@ class NewTaskConfig:
                 f"unknown head {self.head!r}; give {AUTO} or one of {', '.join(names)}."
             )
         check_fields(names if self.head == AUTO else (self.head,), self.shape)
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> "NewTaskConfig":
+        """Reads a configuration that `to_plain` wrote."""
+        shapes = [HEADS.get(kind).shape for kind in HEADS.names()]
+        by_field = {f.name: shape for shape in shapes for f in dataclasses.fields(shape)}
+        values = [
+            values_from_plain(by_field[name], {name: value})
+            for name, value in raw["shape"].items()
+            if name in by_field
+        ]
+        shape = dict(raw["shape"]) | {name: v for of in values for name, v in of.items()}
+        return cls(raw["head"], shape, dict(raw["training"]))
 
 
 def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:

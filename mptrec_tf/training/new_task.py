@@ -15,7 +15,6 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits, list_candidates
-from mptrec_tf.models.heads.residual_shape import MOST_IDS
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.registry import MODELS
@@ -164,7 +163,7 @@ def _make_shapes(
     ranges = ()
     if backbone.layout.ids:
         transform = open_transform(data.transform_dir)
-        ranges = tuple(r for r in get_id_ranges(data.spec, transform) if r[2] <= MOST_IDS)
+        ranges = tuple(get_id_ranges(data.spec, transform))
     check_fields(kinds, changes)
     return {kind: HEADS.get(kind).make_shape(ranges, **changes) for kind in kinds}
 

@@ -62,7 +62,7 @@ def compare(
       context: The directory of their runs' state, and whether to show progress.
 
     Returns:
-      A row for each task: `task`; its score on both `SPLITS` of the frozen model (`mptrec_test`),
+      A row for each task: `task`; its score on both `SPLITS` of the frozen model (`frozen_test`),
       of full joint training (`joint_test`), and of the new task alone (`single_test`); and the
       standard errors of the latter two's differences from the first (`joint_noise_test`).
 
@@ -91,7 +91,7 @@ def compare(
         rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
         frozen, labels, weight = _predict_tasks(backbone, tasks[:-1], rows)
         predicted = {
-            "mptrec": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
+            "frozen": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
             "joint": _predict_tasks(together, tasks, rows)[0],
             "single": _predict_tasks(alone, tasks[-1:], own)[0],
         }
@@ -106,7 +106,7 @@ def compare(
                 row[f"{model}_{split}"] = score
             for model in by_model.keys() & REFERENCES.keys():
                 _, row[f"{model}_noise_{split}"] = task_of_row.score_difference(
-                    own_labels, by_model["mptrec"], by_model[model], own_weight
+                    own_labels, by_model["frozen"], by_model[model], own_weight
                 )
     rows_of[task]["parameters"] = count_parameters(head.trainable_weights)
     return list(rows_of.values())
@@ -123,7 +123,7 @@ def describe_comparison(compared: Sequence[Mapping[str, Any]], tasks: Sequence[T
 
 
 def _format_verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
-    gain, noise = row[f"{model}_test"] - row["mptrec_test"], row[f"{model}_noise_test"]
+    gain, noise = row[f"{model}_test"] - row["frozen_test"], row[f"{model}_noise_test"]
     if math.isnan(gain):
         return f"cannot be judged: the test rows have {task.one_label}"
     error, what = f"standard error {noise:.4f}", f"test {task.score_name}"

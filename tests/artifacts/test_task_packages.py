@@ -16,7 +16,7 @@ from mptrec_tf.artifacts.task_packages import (
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.encoded import HeadInputs, Layout
+from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout
 from mptrec_tf.models.heads.prompt import PromptHead
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 from mptrec_tf.models.prompted import NewTask
@@ -61,15 +61,13 @@ def test_a_loaded_package_is_the_saved_one_bit_for_bit(backbone, tmp_path, atten
     for name, weight in named_weights(head).items():
         np.testing.assert_array_equal(weight, weights[name])
     layout = backbone.model.layout
-    inputs = HeadInputs(
+    encoded = Encoded(
         tf.random.normal((5, layout.input_width)),
         None,
         tf.random.normal((1, 5, layout.width)),
         tf.random.normal((2, 5, layout.width)),
-        backbone.model.prompts_of_tasks(),
-        None,
-        None,
     )
+    inputs = HeadInputs(encoded, backbone.model.prompts_of_tasks(), None, None)
     ours, theirs = head(inputs), loaded.head(inputs)
     np.testing.assert_array_equal(ours.logits, theirs.logits)
     np.testing.assert_array_equal(ours.report["gate"], theirs.report["gate"])

@@ -55,7 +55,11 @@ def test_what_a_model_offers_is_what_it_has(backbone, batch):
     for name, kind in MODELS.all().items():
         model = backbone(kind=name)
         inputs = model.head_inputs(model.encode(batch()))
-        has = {"shared": inputs.shared, "specific": inputs.specific, "prompts": inputs.prompts}
+        has = {
+            "shared": inputs.encoded.shared,
+            "specific": inputs.encoded.specific,
+            "prompts": inputs.prompts,
+        }
         assert kind.offers == {what for what, tensor in has.items() if tensor.shape[0]}
 
 

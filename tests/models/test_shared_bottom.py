@@ -93,9 +93,9 @@ def test_standardised_values_by_the_equations(bottom, batch):
     assert inputs.standard.specific.shape == (6, 4)
     np.testing.assert_array_equal(inputs.standard.specific, np.zeros((6, 4)))
     for b in range(6):
-        x = np.clip((inputs.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
+        x = np.clip((inputs.encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
         np.testing.assert_allclose(inputs.standard.x[b], x, rtol=1e-5, atol=1e-6)
-        h_0 = (inputs.shared.numpy()[0, b] - mean.shared[0]) / deviation.shared[0]
+        h_0 = (inputs.encoded.shared.numpy()[0, b] - mean.shared[0]) / deviation.shared[0]
         np.testing.assert_allclose(inputs.standard.shared[b], h_0, rtol=1e-5, atol=1e-6)
         logits = np.clip((inputs.logits.numpy()[:, b] - mean.logits) / deviation.logits, -5, 5)
         np.testing.assert_allclose(inputs.standard.logits[b], logits, rtol=1e-5, atol=1e-6)

@@ -172,9 +172,9 @@ def test_standardised_values_by_the_equations(single, batch):
     assert inputs.standard.shared.shape == (6, 4)
     np.testing.assert_array_equal(inputs.standard.shared, np.zeros((6, 4)))
     for b in range(6):
-        x = np.clip((inputs.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
+        x = np.clip((inputs.encoded.x.numpy()[b] - mean.x) / deviation.x, -5, 5)
         np.testing.assert_allclose(inputs.standard.x[b], x, rtol=1e-5, atol=1e-6)
-        h = (inputs.specific.numpy()[:, b] - mean.specific) / deviation.specific
+        h = (inputs.encoded.specific.numpy()[:, b] - mean.specific) / deviation.specific
         np.testing.assert_allclose(inputs.standard.specific[b], h.mean(0), rtol=1e-5, atol=1e-6)
         logits = np.clip((inputs.logits.numpy()[:, b] - mean.logits) / deviation.logits, -5, 5)
         np.testing.assert_allclose(inputs.standard.logits[b], logits, rtol=1e-5, atol=1e-6)

@@ -59,7 +59,7 @@ def pretrain(
     killed_in=None,
     shape=SHAPE,
     patience=9,
-    show_progress=False,
+    **context,
 ):
     def make_model():
         model = make_trainer(shape, train.count, steps=50)
@@ -78,7 +78,7 @@ def pretrain(
         tasks=tasks_of(shape),
         settings={"shape": dataclasses.asdict(shape)},
     )
-    model, results = loop.run(job, config, RunContext(str(directory), show_progress=show_progress))
+    model, results = loop.run(job, config, RunContext(str(directory), **context))
     weights = {k: v.numpy() for k, v in model.backbone.named_weights().items()}
     return weights, results["val_score_sum"]
 

@@ -228,17 +228,17 @@ def test_one_positive_among_the_validation_rows(few_labels, stored, data, tmp_pa
 
 def test_what_was_compared_is_said_in_words():
     compared = [
-        {"task": "click", "mptrec_test": 0.70, "joint_test": 0.7031, "joint_noise_test": 0.0012},
-        {"task": "like", "mptrec_test": 0.70, "joint_test": 0.7023, "joint_noise_test": 0.0012},
+        {"task": "click", "frozen_test": 0.70, "joint_test": 0.7031, "joint_noise_test": 0.0012},
+        {"task": "like", "frozen_test": 0.70, "joint_test": 0.7023, "joint_noise_test": 0.0012},
         {
             "task": "share",
-            "mptrec_test": 0.80,
+            "frozen_test": 0.80,
             "joint_test": 0.79,
             "joint_noise_test": 0.002,
             "single_test": 0.80,
             "single_noise_test": 0.0,
         },
-        {"task": "buy", "mptrec_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
+        {"task": "buy", "frozen_test": np.nan, "joint_test": np.nan, "joint_noise_test": np.nan},
     ]
     tasks = [BinaryTask(row["task"], row["task"], ("1",)) for row in compared]
     assert describe_comparison(compared, tasks) == [

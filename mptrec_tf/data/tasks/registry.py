@@ -5,6 +5,7 @@ from typing import Any
 
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.kinds import Registry
+from mptrec_tf.storage.plain import fields_from_plain
 
 DEFAULT = "binary"
 
@@ -24,5 +25,5 @@ def task_from_plain(raw: Mapping[str, Any]) -> Task:
       InputError: for an unknown kind.
       TypeError: for a field that the kind does not have.
     """
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-    return TASKS.get(fields.pop("kind", DEFAULT))(**fields)
+    fields = dict(raw)
+    return fields_from_plain(TASKS.get(fields.pop("kind", DEFAULT)), fields)

@@ -31,7 +31,8 @@ class HeadKind:
       layer: The subclass of `Head`, or its "module:name".
       bank: The class that serves trained heads of one shape, or its "module:name", see `PlainBank`.
       reads: The head's inputs that not every model offers, see `ModelKind.offers`.
-      id_ranges: bool. Whether the shape has a field `id_ranges`, which follows from the data.
+      most_ids: int. The shape's field `id_ranges` holds the data's features of at most so many
+        ids; 0 for shapes without that field.
       fields: Fields of the shape that this kind sets.
       recipe: The best fields of `TrainingConfig` for it, where they are not the defaults.
       least_labels: int. With fewer informative training rows (for a binary task, those of the
@@ -43,7 +44,7 @@ class HeadKind:
     layer: "type[Head] | str"
     bank: type | str = PLAIN_BANK
     reads: frozenset[str] = frozenset()
-    id_ranges: bool = False
+    most_ids: int = 0
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     least_labels: int = 0
@@ -53,14 +54,15 @@ class HeadKind:
         """Returns the shape of such a head.
 
         Args:
-          id_ranges: The id ranges of the model's small features.
+          id_ranges: The id ranges of the model's features.
           **changes: Fields that differ from the kind's own; those that the shape does not have are
             ignored.
         """
         known = {field.name for field in dataclasses.fields(self.shape)}
         changes = {name: value for name, value in changes.items() if name in known}
-        if self.id_ranges:
-            changes = {"id_ranges": id_ranges, **changes}
+        if self.most_ids:
+            small = tuple(ids for ids in id_ranges if ids[2] <= self.most_ids)
+            changes = {"id_ranges": small, **changes}
         return self.shape(**{**self.fields, **changes})
 
     def fits(self, offers: Collection[str]) -> bool:

@@ -71,9 +71,9 @@ class PromptHead(Head):
           training: Whether to drop units.
         """
         attention = self.attention(inputs)
-        mixed = tf.einsum("bk,kbh->bh", attention, inputs.specific)
-        gate = self.gate(inputs.x)
-        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), inputs.shared[0])
+        mixed = tf.einsum("bk,kbh->bh", attention, inputs.encoded.specific)
+        gate = self.gate(inputs.encoded.x)
+        fused = fuse(gate, self.prompt(mixed[tf.newaxis]), inputs.encoded.shared[0])
         logits = self.tower(fused, training=training)[0]
         if self.config.kl_weight and self.trainable:
             count = tf.cast(tf.shape(inputs.prompts)[0], tf.float32)
@@ -85,7 +85,7 @@ class PromptHead(Head):
 
     def attention(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns w [B, K], how much each existing task helps; each row sums to 1."""
-        x, prompts = inputs.x, inputs.prompts
+        x, prompts = inputs.encoded.x, inputs.prompts
         if self.config.attention == "fixed":
             scores = tf.zeros([1, tf.shape(prompts)[0]])
         elif self.config.attention == "task_similarity":
@@ -145,17 +145,17 @@ class PromptBank(tf.Module):
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
         """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
-        gate = self._gates(inputs.x)
+        gate = self._gates(inputs.encoded.x)
         if self._attention == "prompt":
-            scores = self._score(inputs.x)
+            scores = self._score(inputs.encoded.x)
         else:
             scores = self._shift + tf.zeros_like(gate)  # [K, N, B]
         # A softmax over the existing tasks.
         weights = apply_in_whole_vectors(tf.exp, scores - tf.reduce_max(scores, axis=0))
         weights *= gate / sum_in_order(weights, self._old_tasks)
         # [B, N, H], where products by row do most of the work.
-        aware = mix(weights, inputs.specific) * self._prompts
-        shared = tf.transpose(1 - gate)[..., tf.newaxis] @ inputs.shared[0][:, tf.newaxis]
+        aware = mix(weights, inputs.encoded.specific) * self._prompts
+        shared = tf.transpose(1 - gate)[..., tf.newaxis] @ inputs.encoded.shared[0][:, tf.newaxis]
         first = tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
         return self._towers(first)[: len(self.tasks)]
 

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 # Chooses the best of the heads that fit, on the validation rows.
+DEFAULT = "prompt"  # the paper's
 AUTO = "auto"
 HEADS: Registry[HeadKind] = Registry(
     "head", {**prompt_shape.KINDS, **residual_shape.KINDS, **tower_shape.KINDS}

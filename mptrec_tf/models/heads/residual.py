@@ -83,7 +83,7 @@ class ResidualHead(Head):
             tf.concat([fused, self.expert(x), logits[None]], axis=2), training=training
         )[0]
         if self.config.id_ranges:
-            logit += self.ids(inputs.ids)
+            logit += self.ids(inputs.encoded.ids)
         return HeadOutputs(logit, {"gate": gate[0, :, 0]})
 
     def rescale(self, scale: float, shift: float) -> None:
@@ -155,7 +155,7 @@ class ResidualBank(tf.Module):
         residual = tf.maximum(x[tf.newaxis] @ self._expert, self._low) @ self._residual
         outputs = self._towers(tf.add_n([shared, gate * (specific - shared), residual]))
         if self._id_ranges:
-            outputs += self._sum_id_weights(inputs.ids)
+            outputs += self._sum_id_weights(inputs.encoded.ids)
         return outputs[: len(self.tasks)]
 
     def _sum_id_weights(self, ids: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,7 @@ _LARGE = HeadKind(
     "mptrec_tf.models.heads.residual:ResidualHead",
     "mptrec_tf.models.heads.residual:ResidualBank",
     reads=frozenset({"shared", "specific"}),
-    id_ranges=True,
+    most_ids=MOST_IDS,
     recipe={
         "epochs": 15,
         "patience": 15,

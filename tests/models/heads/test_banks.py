@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.layers.stable_ops import apply_in_whole_vectors
-from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
+from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout, Standardized
 from mptrec_tf.models.heads.base import Head, HeadOutputs, PlainBank, make_banks
 from mptrec_tf.models.heads.kind import HeadKind
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
@@ -54,7 +54,8 @@ def make_inputs(rows, layout=LAYOUT):
     )
     ids = tf.constant(ids.T)
     shared = shared[tf.newaxis]
-    return HeadInputs(x, ids, shared, specific, prompts, logits, Standardized(*standard))
+    encoded = Encoded(x, ids, shared, specific)
+    return HeadInputs(encoded, prompts, logits, Standardized(*standard))
 
 
 @tf.function
@@ -179,7 +180,7 @@ class SumHead(Head):
         self.built = True
 
     def call(self, inputs, training=None):
-        total = self.config.factor * self.kernel * tf.reduce_sum(inputs.x, axis=1)
+        total = self.config.factor * self.kernel * tf.reduce_sum(inputs.encoded.x, axis=1)
         return HeadOutputs(total, {"total": total})
 
     def rescale(self, scale, shift):
@@ -199,17 +200,18 @@ def test_a_third_kind_has_a_plain_bank_and_no_other_kinds(one_more_kind, tmp_pat
     mine, prompt, tower = make_banks(heads, inputs.prompts.numpy())
     assert (mine.tasks, prompt.tasks, tower.tasks) == (("mine",), ("prompt",), ("tower",))
     assert type(mine) is type(tower) is PlainBank
-    np.testing.assert_allclose(mine(inputs)[0], 6 * inputs.x.numpy().sum(1), rtol=1e-5)
+    np.testing.assert_allclose(mine(inputs)[0], 6 * inputs.encoded.x.numpy().sum(1), rtol=1e-5)
     # As a part of a SavedModel.
     module = tf.Module()
     module.bank = mine
     features = tf.TensorSpec([None, LAYOUT.input_width])
     signature = tf.function(
-        lambda x: {"logits": mine(inputs._replace(x=x))}, input_signature=[features]
+        lambda x: {"logits": mine(inputs._replace(encoded=inputs.encoded._replace(x=x)))},
+        input_signature=[features],
     )
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
     loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    np.testing.assert_array_equal(loaded(x=inputs.x)["logits"], mine(inputs))
+    np.testing.assert_array_equal(loaded(x=inputs.encoded.x)["logits"], mine(inputs))
 
 
 def test_kinds_of_different_layers_with_shapes_of_one_class_are_rejected(one_more_kind):

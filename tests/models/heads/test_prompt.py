@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.models.encoded import HeadInputs, Layout
+from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout
 from mptrec_tf.models.heads.prompt import PromptHead
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS, PromptConfig
 
@@ -32,7 +32,8 @@ def make_inputs(rows):
         for shape in ((rows, D), (rows, H), (K, rows, H), (K, H))
     )
     # Neither ids nor logits nor standardised values are read.
-    return HeadInputs(x, None, shared[tf.newaxis], specific, prompts, None, None)
+    encoded = Encoded(x, None, shared[tf.newaxis], specific)
+    return HeadInputs(encoded, prompts, None, None)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -45,7 +46,7 @@ def test_equals_the_equations_of_stage_2(attention, rows):
     assert outputs.report["gate"].shape == (rows,)
     p_n = head.prompt.prompts.numpy()[0]
     for b in range(rows):
-        x = inputs.x.numpy()[b]
+        x = inputs.encoded.x.numpy()[b]
         if attention == "prompt":
             v = np.maximum(x @ head.query.hidden.numpy(), 0) @ head.query.output_kernel.numpy()
             v = (v - v.mean()) / np.sqrt(v.var() + 1e-5)
@@ -55,9 +56,9 @@ def test_equals_the_equations_of_stage_2(attention, rows):
             w = np.full(K, 1 / K)
         else:
             w = softmax(np.array([p_n @ p_k for p_k in inputs.prompts.numpy()]) / 2.0)
-        h_n = sum(w[k] * inputs.specific.numpy()[k, b] for k in range(K))
+        h_n = sum(w[k] * inputs.encoded.specific.numpy()[k, b] for k in range(K))
         gate = softmax(x @ head.gate.kernel.numpy())
-        h = gate[0] * (h_n * p_n) + gate[1] * inputs.shared.numpy()[0, b]
+        h = gate[0] * (h_n * p_n) + gate[1] * inputs.encoded.shared.numpy()[0, b]
         for i in range(3):
             h = h @ head.tower.kernels[i].numpy()[0] + head.tower.biases[i].numpy()[0, 0]
             h = np.maximum(h, 0) if i < 2 else h
@@ -71,8 +72,10 @@ def test_permuted_old_tasks_change_nothing(attention):
     head = make(attention=attention)
     inputs = make_inputs(6)
     order = [2, 0, 1]
+    specific = tf.gather(inputs.encoded.specific, order)
     permuted = inputs._replace(
-        specific=tf.gather(inputs.specific, order), prompts=tf.gather(inputs.prompts, order)
+        encoded=inputs.encoded._replace(specific=specific),
+        prompts=tf.gather(inputs.prompts, order),
     )
     np.testing.assert_allclose(head(permuted).logits, head(inputs).logits, rtol=1e-4, atol=1e-5)
     expected = head.attention(inputs).numpy()[:, order]
@@ -85,7 +88,8 @@ def three_to_one(kl_weight, log_ratio=1.0986123):
     head.prompt.prompts.assign([[1, 0, 0, 0]])
     inputs = make_inputs(6)
     prompts = tf.constant([[4.0 * log_ratio, 0, 0, 0], [0, 5.0, 0, 0]], tf.float32)
-    inputs = inputs._replace(specific=inputs.specific[:2], prompts=prompts)
+    encoded = inputs.encoded._replace(specific=inputs.encoded.specific[:2])
+    inputs = inputs._replace(encoded=encoded, prompts=prompts)
     head(inputs)
     return head, head.attention(inputs)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.encoded import HeadInputs, Layout, Standardized
+from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout, Standardized
 from mptrec_tf.models.heads.registry import (
     HEADS,
     make_head,
@@ -49,7 +49,7 @@ def make_inputs(rows):
     )
     ids = tf.constant(np.stack([rng.integers(0, 3, rows), rng.integers(5, 7, rows)], 1))
     # Only ids and standardised values are read.
-    return HeadInputs(None, ids, None, None, None, None, standard)
+    return HeadInputs(Encoded(None, ids, None, None), None, None, standard)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -67,7 +67,7 @@ def test_equals_the_equations(rows):
         for i in range(3):
             v = v @ w[f"tower/kernel_{i}"][0] + w[f"tower/bias_{i}"][0, 0]
             v = np.maximum(v, 0) if i < 2 else v
-        first, second = inputs.ids.numpy()[b]
+        first, second = inputs.encoded.ids.numpy()[b]
         own = w["ids/weights"][first] + w["ids/weights"][3 + second - 5]
         np.testing.assert_allclose(outputs.logits[b], v[0] + own, rtol=2e-3, atol=1e-3)
         np.testing.assert_allclose(outputs.report["gate"][b], g[0], rtol=1e-3)

@@ -10,7 +10,7 @@ from mptrec_tf.models.heads.tower import TowerHead
 from mptrec_tf.models.heads.tower_shape import TowerConfig
 
 INPUTS = HeadInputs(
-    *[None] * 6,
+    *[None] * 3,
     Standardized(tf.constant([[1.0, 2.0]]), tf.constant([[3.0]]), tf.constant([[-1.0]]), None),
 )
 
