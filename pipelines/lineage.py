@@ -286,7 +286,10 @@ def make_tree(lineage: Mapping[str, Any]):
         for split, labels in data["labels"].items():
             for what in dict.fromkeys(key for of in labels.values() for key in of):
                 counts = {task: of[what] for task, of in labels.items() if what in of}
-                text = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+                text = ", ".join(
+                    f"{task} {count:,.6g}" if isinstance(count, float) else f"{task} {count:,}"
+                    for task, count in counts.items()
+                )
                 under.add(f"{split} {what}: {text}")
         for key, value in training["inputs"].items():
             node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")

@@ -96,6 +96,7 @@ def main(_: list[str]) -> None:
             chosen.head,
             TrainingConfig(seed=training_flags.SEED.value),
             context.child("compared"),
+            backbone.spec.select_tasks(backbone.shape.tasks),
         )
     settings = {
         "training": to_plain(chosen.training),

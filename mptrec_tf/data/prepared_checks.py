@@ -137,6 +137,8 @@ class DataChecks:
         features = len(self._spec.features)
         for i, task in enumerate(self._spec.tasks):
             of_train, of_validation = ~np.isnan(train[:, i]), ~np.isnan(validation[:, i])
+            if not of_train.any() or not of_validation.any():
+                continue  # only a sample of the rows is checked
             bins = ((n, a[of_train], b[of_validation]) for n, a, b in self._bin_values())
             labels = train[of_train, i], validation[of_validation, i]
             yield from task.separating_features(bins, features, *labels)

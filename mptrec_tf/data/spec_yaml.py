@@ -102,10 +102,16 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             self.add_problem(_get_line(node), f"{key} must be {_CONDITIONS}")
             return {}
-        return {
-            column.value: self.read_value(values, _VALUES, f"{key}: {column.value}")
-            for column, values in node.value
-        }
+        conditions = {}
+        for column, values in node.value:
+            name = column.value if isinstance(column, yaml.ScalarNode) else ""
+            if not name:
+                self.add_problem(_get_line(column), f"{key} must be {_CONDITIONS}")
+            elif name in conditions:
+                self.add_problem(_get_line(column), f"{key} names column {name!r} twice")
+            else:
+                conditions[name] = self.read_value(values, _VALUES, f"{key}: {name}")
+        return conditions
 
     def read_feature(self, node: yaml.Node, cls: type) -> Any:
         """Reads a feature: a name alone, or a mapping of its fields."""

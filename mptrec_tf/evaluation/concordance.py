@@ -26,6 +26,8 @@ def concordance(
       >>> concordance(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.3, 0.2]))
       0.6666666666666666
     """
+    if not len(labels):
+        return math.nan
     right, pairs = _count_below(labels, predictions, weight)
     weight = np.ones(len(labels)) if weight is None else weight
     total = float(weight @ pairs)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mptrec_tf.data.labels import make_weights
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.tasks.base import drop_unlabelled
+from mptrec_tf.data.tasks.base import SKIP, drop_unlabelled
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 
@@ -88,7 +88,9 @@ class _Side:
                 f"{self._task.name!r}, which is not a finite number and cannot be compared."
             )
         self._predictions.append(predictions)
-        if self._task.label in block.columns:
+        task = self._task
+        has_label = task.label in block.columns or task.missing == SKIP
+        if has_label and set(task.where) <= set(block.columns):
             self._labels.append(self._task.labels(block, self._missing_values))
             has_weights = self._weight in block.columns
             ones = np.ones(len(block), np.float32)
@@ -104,7 +106,10 @@ class _Side:
         if len(self._labels) < len(self._predictions):
             return None
         labels, weights = np.concatenate(self._labels), np.concatenate(self._weights)
-        value = self._task.score(*drop_unlabelled(labels, self.predictions, weights))
+        labels, predictions, weights = drop_unlabelled(labels, self.predictions, weights)
+        if not weights.any():
+            return None
+        value = self._task.score(labels, predictions, weights)
         return value if np.isfinite(value) else None
 
 

@@ -61,18 +61,22 @@ def evaluate(
                 f"{task.name!r} (column {task.label!r}; rows where {task.describe_rows()}); leave "
                 "the task out, or give rows that have one."
             )
-    return {
-        task.name: task.metrics(
-            *drop_unlabelled(
-                columns[f"label/{task.name}"],
-                columns[f"prediction/{task.name}"],
-                columns.get("weight"),
-                columns.get("user"),
-                columns.get(f"known/{task.name}"),
-            )
+    metrics = {}
+    for task in chosen:
+        of_task = drop_unlabelled(
+            columns[f"label/{task.name}"],
+            columns[f"prediction/{task.name}"],
+            columns.get("weight"),
+            columns.get("user"),
+            columns.get(f"known/{task.name}"),
         )
-        for task in chosen
-    }
+        if of_task[2] is not None and not of_task[2].any():
+            raise InputError(
+                f"column {model.spec.weight!r} weighs all {split} rows 0 that have a label for "
+                f"task {task.name!r}; leave the task out, or give other weights."
+            )
+        metrics[task.name] = task.metrics(*of_task)
+    return metrics
 
 
 def select_evaluated_tasks(

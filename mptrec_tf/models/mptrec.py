@@ -233,8 +233,9 @@ class MPTRecTrainer(Trainer):
             environment = tf.gather(self.environments, inputs[ROW])
         truth = tf.one_hot(environment, len(self.tasks))
         weight = inputs.get(WEIGHT)
-        if self._is_partial:  # rows without any label are in no environment
-            weight = tf.reduce_max(self.weights_of(inputs), axis=0)
+        if self._is_partial:  # a row is in no environment of a task that it has no label of
+            by_task = tf.transpose(self.weights_of(inputs))
+            weight = tf.gather(by_task, environment, batch_dims=1)
         loss = mean_over_batch(-tf.reduce_sum(log_probabilities * truth, axis=1), weight)
         predicted = tf.argmax(log_probabilities, axis=1, output_type=tf.int32)
         self._means["discriminator/loss"].update_state(loss)

@@ -50,6 +50,7 @@ def compare(
     head: Head,
     training: TrainingConfig,
     context: RunContext,
+    old_tasks: Sequence[Task] = (),
 ) -> list[dict[str, Any]]:
     """Trains the reference points, and compares them with a new task's head.
 
@@ -60,6 +61,8 @@ def compare(
       head: Its head.
       training: The configuration of the reference points' training.
       context: The directory of their runs' state, and whether to show progress.
+      old_tasks: Optional. The old tasks as the backbone was trained on them: other data may have
+        fitted them otherwise, see `Task.fit`. Defaults to those of `data`.
 
     Returns:
       A row for each task: `task`; its score on both `SPLITS` of the frozen model (`frozen_test`),
@@ -89,7 +92,7 @@ def compare(
     tasks = data.spec.select_tasks([*old, task])
     for split in SPLITS:
         rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
-        frozen, labels, weight = _predict_tasks(backbone, tasks[:-1], rows)
+        frozen, labels, weight = _predict_tasks(backbone, old_tasks or tasks[:-1], rows)
         predicted = {
             "frozen": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
             "joint": _predict_tasks(together, tasks, rows)[0],

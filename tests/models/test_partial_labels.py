@@ -125,3 +125,19 @@ def test_a_new_task(backbone, batch):
     expected = model.compute_loss({**only, "labels": tf.constant(labels[rows])})
     assert loss.shape == ()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_the_first_environments_do_not_count_where_a_row_has_no_label(backbone, partial):
+    """Periodic assignment begins at random: only rows with a label of their environment count."""
+    model, plan = backbone(), Plan(10, len(LABELS))
+    trainer, without = (
+        MPTRecTrainer(model, tasks_of(model), MPTRecLosses(adversarial_weight=weight), plan)
+        for weight in (1.0, 0.0)
+    )
+    inputs = partial() | {"row": tf.range(len(LABELS))}
+    trainer.discriminator.kernel.assign(tf.zeros_like(trainer.discriminator.kernel))
+    trainer.discriminator.bias.assign(np.log([0.5, 0.25, 0.25]))
+    trainer.environments.assign([0, 0, 2, 2, 1, 0])  # rows 0, 4 and 5 have such a label
+    expected = (2 * np.log(2) + np.log(4)) / 3
+    found = trainer.compute_loss(inputs) - without.compute_loss(inputs)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

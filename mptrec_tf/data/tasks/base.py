@@ -17,7 +17,7 @@ import numpy as np
 
 from mptrec_tf.data.canonical import canonicalize, is_missing
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys, count_labels
+from mptrec_tf.data.tasks.label_survey import UNIT, LabelSurvey, Surveys, count_labels, to_exact
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.plain import fields_to_plain
 
@@ -95,7 +95,7 @@ class Task(abc.ABC):
         where = {}
         for column, values in dict(self.where).items():
             values = (values,) if isinstance(values, str | int | float) else values
-            where[column] = tuple(canonicalize(value) for value in values)
+            where[column] = tuple(sorted({canonicalize(value) for value in values}))
         object.__setattr__(self, "where", where)
 
     # In a spec.
@@ -233,7 +233,13 @@ class Task(abc.ABC):
             return labels
         raw, text = block.column(self.label), block.text(self.label)[rows]
         values, inverse = np.unique(text.astype(str), return_inverse=True)
-        labels[rows] = np.array([self.label_of(v, missing_values) for v in values])[inverse]
+        of_values = [
+            math.nan
+            if self.is_missing_label(v, missing_values)
+            else self.label_of(v, missing_values)
+            for v in values
+        ]
+        labels[rows] = np.array(of_values)[inverse]
         bad = rows[np.isnan(labels[rows])]
         if bad.size:
             value = str(raw[bad[0]])
@@ -259,14 +265,14 @@ class Task(abc.ABC):
         for value, rows in counted:
             label = self.label_of(value, missing_values)
             survey.values[canonicalize(value), label] += rows
-            survey.sums["sum"] += rows * label
+            survey.sums["sum"] += rows * to_exact(label)
             survey.widen("label", label, label)
         return survey
 
     def summary(self, survey: LabelSurvey) -> dict[str, float]:
         """Returns statistics of a split's labels for descriptions of data, numbers by name."""
         low, high = survey.ranges.get("label", (math.nan, math.nan))
-        return {"sum": survey.sums["sum"], "lowest": low, "highest": high}
+        return {"sum": survey.sums["sum"] / UNIT, "lowest": low, "highest": high}
 
     def summary_columns(self, summary: Mapping[str, float], rows: int) -> dict[str, float]:
         """Returns a split's row of a table of labels, by column.

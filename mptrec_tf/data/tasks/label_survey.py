@@ -7,6 +7,8 @@ from typing import Any
 
 # Most values that are counted; beyond twice as many, the rarest are dropped.
 MOST_VALUES = 1000
+# Sums of labels are whole numbers of 1 / UNIT: exact, whatever the order of the rows is.
+UNIT = 2**100
 # `Survey.to_dict` by split.
 Surveys = Mapping[str, Mapping[str, Any]]
 
@@ -41,6 +43,11 @@ class LabelSurvey:
         drop_rarest(self.values)
         for key, (low, high) in other.ranges.items():
             self.widen(key, low, high)
+
+
+def to_exact(label: float) -> int:
+    """Returns a label as a whole number of 1 / UNIT."""
+    return round(label * float(UNIT))
 
 
 def drop_rarest(counts: Counter) -> None:

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mptrec_tf.data.tasks.base import FITTED, Task
-from mptrec_tf.data.tasks.label_survey import LabelSurvey
+from mptrec_tf.data.tasks.label_survey import UNIT, LabelSurvey, to_exact
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 STANDARD, LOG = _SCALES = ("standard", "log")
 SQUARED, HUBER = _LOSSES = ("squared", "huber")
-# Sums of labels are kept as whole numbers of this fraction: then the order of rows does not matter.
-_FRACTION = 2.0**40
 _LARGEST = 80.0  # exponents; float32 ends at 88
 
 
@@ -77,7 +75,8 @@ class RegressionTask(Task):
         except ValueError:
             return math.nan
         fits = abs(number) < np.finfo(np.float32).max and (self.scale != LOG or number >= 0)
-        return number if fits else math.nan
+        # Python reads 1_000 as a number; no file means one by it.
+        return float(np.float32(number)) if fits and "_" not in value else math.nan
 
     def explain_no_label(self, value: str) -> str:
         """Returns that a value is not a number of the task's scale."""
@@ -91,23 +90,26 @@ class RegressionTask(Task):
         counted = list(counted)
         survey = super().survey(counted, missing_values)
         for value, rows in counted:
-            scaled = self._scale(self.label_of(value, missing_values))
-            survey.sums["scaled"] += rows * round(scaled * _FRACTION)
-            survey.sums["squares"] += rows * round(scaled * scaled * _FRACTION)
+            scaled = to_exact(self._scale(self.label_of(value, missing_values)))
+            survey.sums["scaled"] += rows * scaled
+            survey.sums["squares"] += rows * scaled**2
         return survey
 
     def summary(self, survey: LabelSurvey) -> dict[str, float]:
         """Returns sum and range of the labels, and mean and deviation of the scaled ones."""
-        rows = max(1, survey.rows)
-        mean = survey.sums["scaled"] / _FRACTION / rows
-        variance = survey.sums["squares"] / _FRACTION / rows - mean**2
-        scaled = {"scaled_mean": mean, "scaled_deviation": math.sqrt(max(0.0, variance))}
+        rows, total = max(1, survey.rows), survey.sums["scaled"]
+        variance = (rows * survey.sums["squares"] - total**2) / (rows * UNIT) ** 2
+        scaled = {"scaled_mean": total / (rows * UNIT), "scaled_deviation": math.sqrt(variance)}
         return super().summary(survey) | scaled
 
     def fit(self, summary: Mapping[str, float]) -> "RegressionTask":
         """Returns the task with mean and deviation of the training rows."""
         deviation = summary["scaled_deviation"] or 1.0
         return dataclasses.replace(self, mean=summary["scaled_mean"], deviation=deviation)
+
+    def label_rule(self) -> "RegressionTask":
+        """Returns the task without its fit and its loss, which make no label."""
+        return dataclasses.replace(super().label_rule(), loss=SQUARED)
 
     def _scale(self, label: Any) -> Any:
         return np.log1p(label) if self.scale == LOG else label

@@ -141,6 +141,8 @@ def test_a_spec_says_which_rows_have_a_label():
         ("skip", "clicked", "line 9: where must be `column: value` lines"),
         ("skip", "{bought: 1}", "line 5: task 'buy': where names its own label column 'bought'"),
         ("skip", "{clicked: []}", "line 5: task 'buy': where gives no value of column 'clicked'"),
+        ("skip", "{[clicked]: 1}", "line 9: where must be `column: value` lines"),
+        ("skip", "{clicked: 1, clicked: 2}", "line 9: where names column 'clicked' twice"),
         ("skip", "{clicked: {a: 1}}", "line 9: where: clicked must be a single value"),
     ],
 )

@@ -148,3 +148,41 @@ def test_a_spec():
 def test_a_bad_spec(fields, message):
     with pytest.raises(InputError, match=f"shop.yaml, line 4: {message}"):
         parse(SPEC.replace("FIELDS", fields), "shop.yaml")
+
+
+def test_a_number_that_counts_as_missing_is_no_label():
+    sentinel = block_of(["3", "-999", "1_000"])
+    task = RegressionTask("t", "seconds")
+    with pytest.raises(InputError, match=r"line 3, column 'seconds': '-999' is a missing value"):
+        task.labels(sentinel, ("-999",))
+    with pytest.raises(InputError, match="'1_000' is not a label"):
+        task.labels(sentinel, ())
+    task = RegressionTask("t", "seconds", missing="skip")
+    skipped = task.labels(block_of(["3", "-999"]), ("-999",))
+    np.testing.assert_array_equal(skipped, [3, np.nan])
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e7])
+def test_statistics_do_not_depend_on_the_unit(size):
+    task = RegressionTask("t", "seconds")
+    spec = DatasetSpec("shop", (Numeric("age"),), (task,))
+    values = np.array([1, 2, 2, 5], np.float32) * np.float32(size)
+    plain = survey_block(spec, block_of(list(map(str, values)))).to_dict(spec)
+    [fitted] = complete_spec(spec, plain).tasks
+    assert fitted.mean == pytest.approx(values.astype(float).mean(), rel=1e-12)
+    assert fitted.deviation == pytest.approx(values.astype(float).std(), rel=1e-9)
+
+
+def test_labels_that_are_all_the_same_have_no_deviation():
+    task = RegressionTask("t", "seconds")
+    spec = DatasetSpec("shop", (Numeric("age"),), (task,))
+    plain = survey_block(spec, block_of(["0.1"] * 3)).to_dict(spec)
+    assert plain["tasks"]["t"]["scaled_deviation"] == 0
+    assert complete_spec(spec, plain).tasks[0].deviation == 1
+
+
+def test_another_loss_makes_no_other_label():
+    where = {"where": {"c": ("2", "1")}}
+    task = RegressionTask("t", "seconds", loss="huber", **where)
+    assert task.same_rule(RegressionTask("t", "seconds", where={"c": ("1", "2")}))
+    assert not task.same_rule(RegressionTask("t", "seconds", scale="log", **where))
