@@ -140,12 +140,15 @@ def test_a_spec_of_several_kinds_is_read_and_written():
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        ("{name: t, label: y, kind: cout}", "unknown kind of task 'cout'; there are binary, count"),
+        (
+            "{name: t, label: y, kind: cout}",
+            "unknown kind of task 'cout'; there are binary, regression, count",
+        ),
         ("{name: t, label: y, kind: count, most: 0}", "task 't': most must be 1 or more, not 0"),
         ("{name: t, label: y, kind: count, most: x}", "most must be a whole number, not 'x'"),
         (
             "{name: t, label: y, kind: count, positive: 1}",
-            "unknown key 'positive' in a task; known: name, label, most, known_mean, kind",
+            "unknown key 'positive' in a task; known: name, label, where, missing, most, known_mean, kind",
         ),
     ],
 )
