@@ -148,7 +148,8 @@ def test_a_spec_of_several_kinds_is_read_and_written():
         ("{name: t, label: y, kind: count, most: x}", "most must be a whole number, not 'x'"),
         (
             "{name: t, label: y, kind: count, positive: 1}",
-            "unknown key 'positive' in a task; known: name, label, where, missing, most, known_mean, kind",
+            "unknown key 'positive' in a task; known: name, label, where, missing, most, "
+            "known_mean, kind",
         ),
     ],
 )
