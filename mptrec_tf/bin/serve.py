@@ -19,15 +19,12 @@ column) is rejected.
 
 import logging
 import sys
-from typing import TYPE_CHECKING
 
 from absl import flags
 
 from mptrec_tf.bin import model_server_flags, program
 from mptrec_tf.errors import InputError
-
-if TYPE_CHECKING:
-    from mptrec_tf.serving.server.process import ServerOptions
+from mptrec_tf.serving.server.options import LoadOptions, ServerOptions
 
 _MODEL_NAME = flags.DEFINE_string("model_name", "default", "The model's name in requests.")
 _MODEL_BASE_PATH = flags.DEFINE_string(
@@ -38,14 +35,16 @@ _MODEL_CONFIG_FILE = flags.DEFINE_string(
 )
 _CONFIG_POLL = flags.DEFINE_float(
     "model_config_file_poll_wait_seconds",
-    0.0,
+    ServerOptions.reread_seconds,
     "Seconds between readings of that file, so that a label can move; 0: it is read once.",
     0.0,
 )
-_PORT = flags.DEFINE_integer("port", 8500, "Port for gRPC; 0: no gRPC.", 0, 65535)
+_PORT = flags.DEFINE_integer("port", ServerOptions.port, "Port for gRPC; 0: no gRPC.", 0, 65535)
 _SOCKET_PATH = flags.DEFINE_string("grpc_socket_path", None, "A UNIX socket for gRPC, too.")
-_REST_API_PORT = flags.DEFINE_integer("rest_api_port", 8501, "Port for REST; 0: no REST.", 0, 65535)
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all.")
+_REST_API_PORT = flags.DEFINE_integer(
+    "rest_api_port", ServerOptions.rest_port, "Port for REST; 0: no REST.", 0, 65535
+)
+_HOST = flags.DEFINE_string("host", ServerOptions.host, "Address to listen on; 0.0.0.0: all.")
 _SSL_CONFIG_FILE = flags.DEFINE_string(
     "ssl_config_file",
     None,
@@ -55,27 +54,40 @@ _CHANNEL_ARGUMENTS = flags.DEFINE_string(
     "grpc_channel_arguments", "", "gRPC's own settings, as grpc.max_connection_age_ms=2000,..."
 )
 _CORS = flags.DEFINE_bool(
-    "rest_api_enable_cors_support", False, "Let pages of other origins send requests over REST."
+    "rest_api_enable_cors_support",
+    ServerOptions.cors,
+    "Let pages of other origins send requests over REST.",
 )
 _POLL = flags.DEFINE_float(
-    "file_system_poll_wait_seconds", 1.0, "Seconds between checks for versions; 0: one check.", 0.0
+    "file_system_poll_wait_seconds",
+    ServerOptions.poll_seconds,
+    "Seconds between checks for versions; 0: one check.",
+    0.0,
 )
 _RETRIES = flags.DEFINE_integer(
     "max_num_load_retries",
-    5,
+    LoadOptions.retries,
     "How often a broken version is tried again while its files do not change.",
     lower_bound=0,
 )
 _RETRY_MICROS = flags.DEFINE_integer(
-    "load_retry_interval_micros", 60_000_000, "Microseconds between these tries."
+    "load_retry_interval_micros",
+    round(LoadOptions.retry_seconds * 1e6),
+    "Microseconds between these tries.",
 )
-_ENABLE_BATCHING = flags.DEFINE_bool("enable_batching", True, "Merge waiting requests.")
+_ENABLE_BATCHING = flags.DEFINE_bool(
+    "enable_batching", ServerOptions.merge, "Merge waiting requests."
+)
 _BATCHING_FILE = flags.DEFINE_string(
     "batching_parameters_file", None, "max_batch_size and others (text proto)."
 )
-_TAGS = flags.DEFINE_list("saved_model_tags", ["serve"], "Tags of the graph that is loaded.")
+_TAGS = flags.DEFINE_list(
+    "saved_model_tags", list(LoadOptions.tags), "Tags of the graph that is loaded."
+)
 _WARM_UP = flags.DEFINE_bool(
-    "enable_model_warmup", True, "Serve a version only if its warm-up requests succeed."
+    "enable_model_warmup",
+    LoadOptions.warm_up,
+    "Serve a version only if its warm-up requests succeed.",
 )
 _WARM_UP_ITERATIONS = flags.DEFINE_integer(
     "num_request_iterations_for_warmup", 0, "How often each warm-up request is run; 0: once."
@@ -99,13 +111,22 @@ _MONITORING_FILE = flags.DEFINE_string(
     "monitoring_config_file", None, "Path of Prometheus' metrics, or none (text proto)."
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
-    "max_request_bytes", 16 << 20, "Larger requests are rejected.", lower_bound=1
+    "max_request_bytes",
+    ServerOptions.max_request_bytes,
+    "Larger requests are rejected.",
+    lower_bound=1,
 )
 _MAX_CONCURRENT = flags.DEFINE_integer(
-    "max_concurrent_requests", 256, "More at a time are rejected as unavailable.", lower_bound=1
+    "max_concurrent_requests",
+    ServerOptions.max_concurrent_requests,
+    "More at a time are rejected as unavailable.",
+    lower_bound=1,
 )
 _TIMEOUT_MS = flags.DEFINE_integer(
-    "rest_api_timeout_in_ms", 30_000, "Longest time for a request, gRPC's too.", lower_bound=1
+    "rest_api_timeout_in_ms",
+    round(ServerOptions.timeout * 1000),
+    "Longest time for a request, gRPC's too.",
+    lower_bound=1,
 )
 _VERSION = flags.DEFINE_bool("version", False, "Print the software's versions and end.")
 
@@ -172,11 +193,9 @@ def _check_flags() -> None:
         raise InputError("--batching_parameters_file goes with --enable_batching.")
 
 
-def _read_options() -> "ServerOptions":
+def _read_options() -> ServerOptions:
     from mptrec_tf.serving.server.batching_parameters import read_batching_parameters
     from mptrec_tf.serving.server.monitoring_config import read_metrics_path
-    from mptrec_tf.serving.server.process import ServerOptions
-    from mptrec_tf.serving.server.servable import LoadOptions
     from mptrec_tf.serving.server.session_config import make_session_config
     from mptrec_tf.serving.server.tls import read_ssl_config
 

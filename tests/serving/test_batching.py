@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.serving.server.batching import Batcher
-from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
+from mptrec_tf.serving.server.options import BatchingParameters
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
 

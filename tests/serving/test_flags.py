@@ -98,6 +98,14 @@ def test_help_lists_the_flags_that_have_an_effect():
     }
 
 
+def test_options_are_known_without_tensorflow():
+    code = "import sys, mptrec_tf.bin.serve as s; print(s.ServerOptions.port, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    port, *modules = done.stdout.split()
+    assert port == "8500"
+    assert not {"tensorflow", "grpc"} & set(modules)
+
+
 def test_channel_arguments_are_numbers_or_text():
     assert serve._parse_channel_arguments("") == {}
     assert serve._parse_channel_arguments("grpc.a=2000,grpc.b=x=y") == {

@@ -20,9 +20,9 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Version
+from mptrec_tf.serving.server.options import BatchingParameters
 from mptrec_tf.serving.server.request_error import (
     RequestError,
     from_tensorflow,

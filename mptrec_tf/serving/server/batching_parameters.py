@@ -1,27 +1,9 @@
-"""How requests are merged, and TF Serving's file that configures it."""
-
-import dataclasses
+"""TF Serving's file that configures how requests are merged."""
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
+from mptrec_tf.serving.server.options import BatchingParameters
 from mptrec_tf.serving.server.rebuilt_protos import build_message
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchingParameters:
-    """How requests are merged.
-
-    Attributes:
-      max_batch_size: int. Rows of a run; a larger request runs alone, whole.
-      batch_timeout: float. Seconds for which a run waits for more rows.
-      num_batch_threads: int. Runs at a time.
-      max_enqueued_requests: int. Requests that may wait; more are rejected as UNAVAILABLE.
-    """
-
-    max_batch_size: int = 512
-    batch_timeout: float = 0.0
-    num_batch_threads: int = 2
-    max_enqueued_requests: int = 1000
 
 
 def read_batching_parameters(path: str, defaults: BatchingParameters) -> BatchingParameters:

@@ -2,9 +2,8 @@
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.model_config import read_text_proto
+from mptrec_tf.serving.server.options import METRICS_PATH
 from mptrec_tf.serving.server.rebuilt_protos import build_message
-
-METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's default
 
 
 def read_metrics_path(path: str) -> str | None:

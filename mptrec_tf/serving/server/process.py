@@ -1,72 +1,23 @@
 """The server as a whole, from start to a graceful end."""
 
 import asyncio
-import dataclasses
 import logging
-import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-
-import grpc
+from collections.abc import Callable, Sequence
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.batching import Batcher
-from mptrec_tf.serving.server.batching_parameters import BatchingParameters
 from mptrec_tf.serving.server.grpc_service import GrpcService
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.models import Models
-from mptrec_tf.serving.server.monitoring_config import METRICS_PATH
+from mptrec_tf.serving.server.options import ServerOptions
 from mptrec_tf.serving.server.predicting import Predictor
 from mptrec_tf.serving.server.rest_service import RestService
-from mptrec_tf.serving.server.servable import LoadOptions
 
 _log = logging.getLogger("mptrec-serve")
 # Kubernetes kills a process 30 seconds after SIGTERM.
 _GRACE = 25.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ServerOptions:
-    """How to serve.
-
-    Attributes:
-      host: str. Address to listen on.
-      port: Port for gRPC; None for none, 0 for one that is free.
-      rest_port: Port for REST, likewise.
-      socket_path: A UNIX socket for gRPC, too; None for none.
-      credentials: For gRPC with TLS; None for none.
-      channel_arguments: gRPC's settings by name.
-      poll_seconds: float. Seconds between checks for new versions; 0 to check once.
-      reread_seconds: float. Seconds between readings of the configuration; 0 to read it once.
-      loading: How versions are loaded.
-      metrics_path: Where Prometheus' metrics are on the REST port; None for none.
-      cors: bool. Whether pages of other origins may send requests over REST.
-      batching: How requests are merged.
-      merge: bool. Whether they are merged.
-      max_request_bytes: int. Larger requests are rejected.
-      max_concurrent_requests: int. More at a time are rejected as UNAVAILABLE.
-      timeout: float. Seconds that a request may take.
-    """
-
-    host: str = "127.0.0.1"
-    port: int | None = 8500
-    rest_port: int | None = 8501
-    socket_path: str | None = None
-    credentials: grpc.ServerCredentials | None = None
-    channel_arguments: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
-    poll_seconds: float = 1.0
-    reread_seconds: float = 0.0
-    loading: LoadOptions = LoadOptions()  # noqa: RUF009 (frozen)
-    metrics_path: str | None = METRICS_PATH
-    cors: bool = False
-    batching: BatchingParameters = BatchingParameters(  # noqa: RUF009 (frozen)
-        num_batch_threads=os.cpu_count() or 2
-    )
-    merge: bool = True
-    max_request_bytes: int = 16 << 20
-    max_concurrent_requests: int = 256
-    timeout: float = 30.0
 
 
 class Server:

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import model_pb2
 
 from mptrec_tf.serving.server import json_tensors, listening
-from mptrec_tf.serving.server.monitoring_config import METRICS_PATH
+from mptrec_tf.serving.server.options import METRICS_PATH
 from mptrec_tf.serving.server.predicting import Predictor, internal
 from mptrec_tf.serving.server.request_error import RequestError, invalid, not_found
 

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.export.versions import WARMUP
 from mptrec_tf.serving.server import tensors
+from mptrec_tf.serving.server.options import LoadOptions
 from mptrec_tf.serving.server.request_error import RequestError
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
@@ -28,27 +29,6 @@ _INTERNAL = "__saved_model_init_op"
 
 class LoadError(Exception):
     """A version that cannot be loaded or fails its own warm-up requests."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadOptions:
-    """How versions are loaded.
-
-    Attributes:
-      tags: Of the SavedModel's graph that is loaded.
-      session: The session's configuration; None for TensorFlow's own.
-      warm_up: bool. Whether a version runs its warm-up requests before it is served.
-      warm_up_iterations: int. How often it runs each of them.
-      retries: int. How often a broken version is tried again while its files do not change.
-      retry_seconds: float. Between these tries, and no more often than versions are checked.
-    """
-
-    tags: Sequence[str] = ("serve",)
-    session: config_pb2.ConfigProto | None = None
-    warm_up: bool = True
-    warm_up_iterations: int = 1
-    retries: int = 5
-    retry_seconds: float = 60.0
 
 
 class Servable:
@@ -66,7 +46,7 @@ class Servable:
       LoadError: with the reason why it cannot be loaded.
     """
 
-    def __init__(self, path: str, options: LoadOptions = LoadOptions()):
+    def __init__(self, path: str, options: LoadOptions = LoadOptions()):  # noqa: B008 (frozen)
         self.path = path
         self._warm_up_iterations = options.warm_up_iterations
         graph = tf.Graph()
