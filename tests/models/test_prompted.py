@@ -61,16 +61,16 @@ def test_packed_rows_are_the_encoded_ones(backbone, batch, tasks, rows):
     direct = model.backbone.encode(inputs)
     actual = model.encode(once)
     for name in ("x", "shared", "specific"):
-        one, other = getattr(actual, name), getattr(direct, name)
+        one, other = getattr(actual.encoded, name), getattr(direct, name)
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, rtol=1e-6)
-    np.testing.assert_array_equal(actual.ids, inputs["categorical"])
+    np.testing.assert_array_equal(actual.encoded.ids, inputs["categorical"])
     # The old tasks' logits are stored with it.
     expected = model.backbone.predict_tasks(direct).logits
     np.testing.assert_allclose(actual.logits, expected, rtol=1e-4, atol=1e-5)
     # What was taken apart is what was packed, bit for bit.
     layout = model.backbone.layout
-    np.testing.assert_array_equal(layout.pack(*layout.unpack(packed, actual.ids)), packed)
+    np.testing.assert_array_equal(layout.pack(*layout.unpack(packed, actual.encoded.ids)), packed)
 
 
 @pytest.mark.parametrize("rows", [1, 6])
@@ -108,7 +108,7 @@ def test_report_of_a_batch(backbone, batch):
         inputs = model.encode_once(batch(rows))
         report = model.report(inputs)
         assert report["prediction"].shape == report["gate"].shape == (rows, 2)
-        encoded = model.encode(inputs)
+        encoded = model.encode(inputs).encoded
         for column, (name, head) in enumerate(model.heads.items()):
             np.testing.assert_allclose(
                 report["prediction"][:, column], model(inputs)[name], rtol=1e-5

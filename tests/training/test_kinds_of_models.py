@@ -134,7 +134,8 @@ def test_it_knows_its_training_rows(trained, data, kind):
     statistics = compute_statistics(model, rows)
     inputs = model.head_inputs(model.encode(rows.columns))
     for of, axis in (("x", 0), ("shared", 1), ("specific", 1), ("logits", 1)):
-        values = getattr(inputs, of).numpy().astype(np.float64)
+        values = getattr(inputs if of == "logits" else inputs.encoded, of).numpy()
+        values = values.astype(np.float64)
         mean, deviation = getattr(statistics.mean, of), getattr(statistics.deviation, of)
         assert mean.shape == deviation.shape == values.mean(axis).shape
         np.testing.assert_allclose(mean, values.mean(axis), atol=1e-5, err_msg=of)
@@ -196,10 +197,11 @@ def test_rows_are_encoded_once_for_new_tasks(trained, data, tmp_path, kind, memo
     [batch] = encoded.windows(None, 400)
     assert batch[REPRESENTATIONS].shape == (400, sum(model.layout.sizes))
     actual, expected = prompted.encode(batch), model.head_inputs(model.encode(rows.columns))
-    for name in ("x", "ids", "shared", "specific", "prompts", "logits"):
-        one, other = getattr(actual, name), getattr(expected, name)
+    actual_values = (*actual.encoded, actual.prompts, actual.logits)
+    expected_values = (*expected.encoded, expected.prompts, expected.logits)
+    for one, other in zip(actual_values, expected_values, strict=True):
         assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
     for one, other in zip(actual.standard, expected.standard, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 

@@ -33,7 +33,8 @@ def test_statistics_are_those_of_the_rows(backbone, data, memory_limit):
     rows = load_rows(data, "train", ("share",))
     inputs = backbone.head_inputs(backbone.encode(rows.columns))
     for of, axis in (("x", 0), ("shared", 1), ("specific", 1), ("logits", 1)):
-        values = getattr(inputs, of).numpy().astype(np.float64)
+        values = getattr(inputs if of == "logits" else inputs.encoded, of).numpy()
+        values = values.astype(np.float64)
         np.testing.assert_allclose(getattr(mean, of), values.mean(axis), atol=1e-6, err_msg=of)
         np.testing.assert_allclose(getattr(deviation, of), values.std(axis), atol=1e-6, err_msg=of)
 
