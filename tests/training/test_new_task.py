@@ -199,7 +199,7 @@ def test_reference_points(stored, data, tmp_path):
         context(stored, tmp_path / "compared"),
     )
     assert [row["task"] for row in rows] == ["click", "like", "share"]
-    expected = {f"{who}_{split}" for who in ("mptrec", "joint") for split in ("validation", "test")}
+    expected = {f"{who}_{split}" for who in ("frozen", "joint") for split in ("validation", "test")}
     for row in rows:
         assert expected <= row.keys()
         assert all(0 < row[key] < 1 for key in expected)
