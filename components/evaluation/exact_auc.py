@@ -15,6 +15,8 @@ import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from components.evaluation.rows import read_labelled_rows
+
 # The weight of the negatives and of the positives, by prediction.
 Counts = dict[float, list[float]]
 
@@ -65,17 +67,9 @@ class _Count(beam.CombineFn):
         return {}
 
     def add_input(self, accumulator: Counts, element: metric_types.StandardMetricInputs) -> Counts:
-        for label, prediction, weight in metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=self._eval_config,
-            model_name=self._key.model_name,
-            output_name=self._key.output_name,
-            example_weighted=self._key.example_weighted,
-        ):
-            if np.isnan(label.item()):  # a row without a label
-                continue
-            counts = accumulator.setdefault(float(prediction.item()), [0.0, 0.0])
-            counts[int(label.item() > 0.5)] += float(weight.item())
+        for label, prediction, weight in read_labelled_rows(element, self._key, self._eval_config):
+            counts = accumulator.setdefault(prediction, [0.0, 0.0])
+            counts[int(label > 0.5)] += weight
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Counts]) -> Counts:

@@ -10,6 +10,8 @@ import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from components.evaluation.rows import read_labelled_rows
+
 CALIBRATION, COUNT = NAMES = ("calibration", "example_count")
 
 
@@ -60,15 +62,8 @@ class _Sum(beam.CombineFn):
     def add_input(
         self, accumulator: np.ndarray, element: metric_types.StandardMetricInputs
     ) -> np.ndarray:
-        for label, prediction, weight in metric_util.to_label_prediction_example_weight(
-            element,
-            eval_config=self._eval_config,
-            model_name=self._key.model_name,
-            output_name=self._key.output_name,
-            example_weighted=self._key.example_weighted,
-        ):
-            if not np.isnan(label.item()):
-                accumulator += weight.item() * np.array([prediction.item(), label.item(), 1.0])
+        for label, prediction, weight in read_labelled_rows(element, self._key, self._eval_config):
+            accumulator += weight * np.array([prediction, label, 1.0])
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:

@@ -1,0 +1,21 @@
+"""The rows that metrics of one output count: those with a label."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+
+
+def read_labelled_rows(
+    element: metric_types.StandardMetricInputs, key: metric_types.MetricKey, eval_config
+) -> Iterator[tuple[float, float, float]]:
+    """Yields label, prediction and weight of the rows that have a label (another than NaN)."""
+    for label, prediction, weight in metric_util.to_label_prediction_example_weight(
+        element,
+        eval_config=eval_config,
+        model_name=key.model_name,
+        output_name=key.output_name,
+        example_weighted=key.example_weighted,
+    ):
+        if not np.isnan(label.item()):
+            yield label.item(), prediction.item(), weight.item()
