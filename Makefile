@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?=
 
 # make pipeline
-DATASET ?= synthetic
+DATASET ?= synthetic_logs
 DATA_DIR ?=
 SEED ?=
 OUTPUT ?= build/$(DATASET)

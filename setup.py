@@ -10,6 +10,7 @@ README = ROOT / "README.md"
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mptrec_tf/__init__.py").read_text("utf-8"))
 
 PROGRAMS = (
+    "describe",
     "prepare",
     "pretrain",
     "add_task",
@@ -17,6 +18,9 @@ PROGRAMS = (
     "evaluate",
     "predict",
     "compare",
+    "refresh",
+    "verify",
+    "benchmark",
     "serve",
 )
 
@@ -37,8 +41,10 @@ setup(
         "absl-py",
         "aiohttp>=3.9",
         "apache-beam",
+        "cryptography",
         "grpcio",
         "importlib-resources",  # tensorflow-datasets imports it and does not ask for it
+        "jinja2",
         "matplotlib",
         "numpy",
         "orjson",
@@ -48,9 +54,11 @@ setup(
         "pyyaml",
         "rich",
         "scikit-learn",
+        "scipy",
         # TensorBoard 2.16 imports pkg_resources, which setuptools 81 no longer has.
         "setuptools<81; python_version < '3.11'",
         "tensorboard",
+        "tabulate",
         "tenacity",
         "tensorflow>=2.16",
         "tensorflow-datasets>=4.9",

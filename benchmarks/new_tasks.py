@@ -78,7 +78,7 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     """Returns --head=auto's choice, and the test AUC of every head and of the task alone."""
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.evaluation.metrics import auc
-    from mptrec_tf.models.heads.registry import list_fitting
+    from mptrec_tf.models.heads.registry import HEADS, list_fitting
     from mptrec_tf.models.registry import MODELS
     from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
     from mptrec_tf.training.new_task import learn, predict_heads
@@ -110,13 +110,14 @@ def measure(stored, data, task: str, seed: int, raw: dict, encoded: dict, work: 
     chosen, candidates = train("auto")
     seconds = time.monotonic() - start
     tried = {candidate.kind for candidate in candidates}
-    every = candidates + [train(kind)[0] for kind in list_fitting(offers) if kind not in tried]
+    others = [kind for kind in list_fitting(offers) if HEADS.get(kind).candidate]
+    every = candidates + [train(kind)[0] for kind in others if kind not in tried]
     heads = {c.kind: c.head for c in every}
     by_head, labels, _ = predict_heads(stored.model, kind_of_task, heads, encoded["test"])
     test = {kind: auc(labels, values) for kind, values in by_head.items()}
     if _SINGLE.value:
         shutil.rmtree(work, ignore_errors=True)
-        config = make_single_config(stored.shape, task, TrainingConfig(seed=seed))
+        config = make_single_config(stored.shape, [task], TrainingConfig(seed=seed))
         alone, _ = pretrain(fewer, config, context, (raw["train"], raw["validation"]))
         test["single"] = score_backbone(alone, [kind_of_task], raw["test"])[task]
     shutil.rmtree(work, ignore_errors=True)

@@ -259,7 +259,7 @@ def measure(rows: Rows, remedy: Mapping[str, float], seed: int) -> dict[str, dic
     """Trains; returns the scores of the epochs with the best AUC and with the least log loss."""
     import tensorflow as tf
 
-    from mptrec_tf.data.features.base import InputShape
+    from mptrec_tf.data.features.input_shape import InputShape
     from mptrec_tf.data.packed import CATEGORICAL, LABELS, NUMERIC
     from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.keras import keras

@@ -25,7 +25,7 @@ def main(_) -> None:
     """Runs the benchmark."""
     import tensorflow as tf
 
-    from mptrec_tf.data.features.base import InputShape
+    from mptrec_tf.data.features.input_shape import InputShape
     from mptrec_tf.data.packed import LABELS
     from mptrec_tf.data.tasks.binary import BinaryTask
     from mptrec_tf.evaluation.report import print_table

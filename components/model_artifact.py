@@ -165,7 +165,7 @@ def _write_expected(uri: str, model: ServingModel, data: RawExamples) -> None:
 
 
 def read_expected(uri: str) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
-    """Returns serialized examples, and the predictions [n] by task that a server should return.
+    """Returns serialized examples, and the predictions by task that a server should return.
 
     Raises:
       InputError: if they are missing or damaged.

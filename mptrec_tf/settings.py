@@ -6,7 +6,7 @@ Imports no TensorFlow.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SETTING = "setting"
@@ -39,10 +39,15 @@ def setting(
     high: float | None = None,
     choices: Sequence[str] = (),
     training_only: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Returns a dataclass field with a default; the other arguments are those of `Setting`."""
+    """Returns a dataclass field with a default.
+
+    `more` is further metadata, such as `storage.plain.ADDED`; the other arguments are those of
+    `Setting`.
+    """
     metadata = {SETTING: Setting(help, low, high, tuple(choices), training_only)}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata | dict(more or {}))
 
 
 def get_setting(field: dataclasses.Field) -> Setting:

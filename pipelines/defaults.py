@@ -5,7 +5,7 @@ import dataclasses
 from mptrec_tf.training.configurations import TrainingConfig
 
 # The data set where flags name none.
-DATASET = "synthetic"
+DATASET = "synthetic_logs"
 
 # Pre-training: fewer epochs than `mptrec-pretrain` has by default.
 STAGE_1 = dataclasses.replace(TrainingConfig(), epochs=20)

@@ -10,7 +10,7 @@ from absl import flags
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.bin import data_flags, defaults
+from mptrec_tf.bin import data_flags, defaults, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
@@ -31,6 +31,13 @@ FILES = {
     )
     for split in ("train", "validation", "test")
 }
+ALL_FILES = flags.DEFINE_string(
+    "files",
+    None,
+    "Your own rows of all splits, instead of files for each: a file, a glob or tfds:NAME#SPLIT; "
+    "--split divides them.",
+)
+SPLIT, SPLIT_BY = split_flags.define_split_flags()
 SCHEMA = flags.DEFINE_string(
     "schema", None, "A curated schema (text proto). Default: inferred from the training rows."
 )
@@ -149,9 +156,15 @@ def read_training_fields() -> dict[str, int]:
 
 def make_absolute(path: str) -> str:
     """Returns an absolute path, which is valid in every process; remote paths already are."""
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+
+
+def locate_files(path: str) -> str:
+    """Returns an absolute path of files, whose / at the end says that it is a folder."""
     if path.startswith("tfds:"):
         return path
-    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+    slash = "/" if path.endswith("/") else ""
+    return make_absolute(path) + slash
 
 
 def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
@@ -193,10 +206,15 @@ def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceCon
             "give either --dataset (built in) or --spec (your own data); "
             f"received {'both' if spec else 'neither'}."
         )
-    files = {split: make_absolute(flag.value) for split, flag in FILES.items() if flag.value}
+    files = {split: locate_files(flag.value) for split, flag in FILES.items() if flag.value}
+    rule = split_flags.read_rule(SPLIT, SPLIT_BY, {**files, split_flags.FILES: ALL_FILES.value})
     if spec:
         data_flags.check_no_options()
+        if rule:
+            files = {split_flags.FILES: locate_files(ALL_FILES.value)}
+            return SourceConfig(spec=load(spec), files=files, split=rule)
         return SourceConfig(spec=load(spec), files=files)
-    if files:
-        raise InputError(f"--{next(iter(files))}_files goes with --spec, not with --dataset.")
+    if files or rule:
+        flag = "files" if rule else f"{next(iter(files))}_files"
+        raise InputError(f"--{flag} goes with --spec, not with --dataset.")
     return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.read_options())

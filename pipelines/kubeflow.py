@@ -60,7 +60,7 @@ def _check_reachable() -> None:
         )
     of_data = [f for f in data_flags.OPTIONS.values() if isinstance(f.value, str)]
     paths = (_SERVING_DIR, *of_data, pipeline_flags.SCHEMA)
-    for flag in (*paths, *pipeline_flags.FILES.values()):
+    for flag in (*paths, pipeline_flags.ALL_FILES, *pipeline_flags.FILES.values()):
         path = flag.value
         if path and "://" not in path and not os.path.isabs(path):
             raise InputError(

@@ -1,9 +1,11 @@
 r"""Both pipelines on this machine: pre-train a model and push it, then add a task to it.
 
-    python -m pipelines.local --dataset=synthetic --root=build/synthetic
+    python -m pipelines.local --dataset=synthetic_logs --root=build/synthetic_logs
     python -m pipelines.local --dataset=census_income --data_dir=DIR --root=build/census_income
     python -m pipelines.local --spec=my.yaml --train_files=... --validation_files=... \
         --test_files=... --tasks=click,like --new_task=purchase --root=ROOT
+    python -m pipelines.local --spec=my.yaml --files='rows/*.csv' --split_by=user_id \
+        --tasks=click,like --new_task=purchase --root=ROOT
     python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
 
 Defaults of --tasks and --new_task are those of a built-in data set. The newest version in the

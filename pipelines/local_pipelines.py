@@ -9,9 +9,10 @@ from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
+from components.example_gen.component import open_newest
 from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.report import print_table
+from mptrec_tf.evaluation.report import make_metric_tables, print_table
 from mptrec_tf.export.versions import check_base_path, list_version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_predictions
@@ -129,14 +130,23 @@ class LocalPipelines:
         """Evaluates the newest version outside the pipelines, and predicts some rows with it."""
         model = LoadedModel(self._find_newest())
         metrics = evaluate(model, self._open(), EVALUATION_SPLIT, self._list_labelled(model))
-        rows = [{"task": task, **values} for task, values in metrics.items()]
-        self._tables.append((f"{model.path} on the {EVALUATION_SPLIT} rows", rows))
+        calibrated = {task["name"]: task["calibration"] for task in model.card["tasks"]}
+        rows = [
+            {"task": task, "calibrated_by": calibrated[task], **values}
+            for task, values in metrics.items()
+        ]
+        kinds = {task.name: task.kind for task in model.spec.tasks}
+        title = f"{model.path} on the {EVALUATION_SPLIT} rows"
+        self._tables += make_metric_tables(rows, kinds, title)
         block = next(iter(read_split(self._open(), EVALUATION_SPLIT)))
         predictions = model.predict(block)
         rows = [
             {
                 "row": row + 1,
-                **{task: float(predictions[task][row]) for task in model.spec.task_names},
+                **{
+                    task.name: task.show_prediction(predictions[task.name][row])
+                    for task in model.spec.tasks
+                },
             }
             for row in range(min(_QUERY_ROWS, len(block)))
         ]
@@ -172,7 +182,7 @@ class LocalPipelines:
         tasks = self.config.source.make_spec().tasks
         rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        rejections = results.explain_rejection(rows, tasks)
+        rejections = results.explain_rejection(rows)
         if rejections:
             raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results
@@ -187,9 +197,7 @@ class LocalPipelines:
         return found[max(found)] if found else None
 
     def _open(self) -> Source:
-        source = self.config.source
-        base, patterns = source.patterns()
-        return source.open({split: f"{base}/{path}" for split, path in patterns.items()})
+        return open_newest(self.config.source)
 
     def _check_bits(self, before: str, tasks: Sequence[str]) -> None:
         """Compares the served versions again, outside the pipeline."""

@@ -80,7 +80,8 @@ class RunResults:
             rows.append(
                 {
                     "task": name,
-                    task.score_name: score,
+                    "measured_by": task.score_name,
+                    "score": score,
                     "threshold": least,
                     "production_before": before,
                     "production_after": score if pushed else before,
@@ -88,25 +89,20 @@ class RunResults:
             )
         return rows
 
-    def explain_rejection(
-        self, rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]
-    ) -> list[str]:
+    def explain_rejection(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was.
 
         Args:
           rows: What `make_score_rows` returned.
-          tasks: All tasks of the data.
         """
-        names = {task.name: task.score_name for task in tasks}
         properties = self.pushed.properties
         if properties["pushed"]:
             return []
         sentences = [
-            f"task {row['task']!r} has {name} {row[name]:.4f}, below its threshold "
-            f"{row['threshold']:.4f} by {row['threshold'] - row[name]:.4f}"
+            f"task {row['task']!r} has {row['measured_by']} {row['score']:.4f}, below its "
+            f"threshold {row['threshold']:.4f} by {row['threshold'] - row['score']:.4f}"
             for row in rows
-            for name in [names[row["task"]]]
-            if not row[name] >= row["threshold"]
+            if not row["score"] >= row["threshold"]
         ]
         rejected_by = properties["rejected_by"].split(",")
         if "evaluation" in rejected_by and not sentences:

@@ -1,13 +1,19 @@
 """Fixtures of several folders: rows, prepared rows, and models of them."""
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
+import gc
 import gzip
 import itertools
+import multiprocessing
 import os
 import pty
 import re
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +21,42 @@ import pytest
 
 import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 
+# Before TensorFlow, too: tests compile more than they compute.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# `tests` may well be another package's name where processes look for modules.
+sys.path.insert(0, str(Path(__file__).parent / "bin"))
+import beam_caches  # noqa: F401  (of this process)
+import forked_program
+
+# Graphs are made of very many objects, few of which are garbage: to look for it less often takes a
+# twelfth of the time.
+gc.set_threshold(*forked_program.COLLECT_AT)
+
+ROOT = Path(__file__).parents[1]
 SMALL_ROWS = 2000
+# Programs take five seconds to import these. Processes are forked from one that has them.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["mptrec_tf.bin.results", "mptrec_tf.export.serving_model"])
 
 
 # Folders and files whose tests share runs that take minutes.
-_TOGETHER = ("tests/bin/", "tests/components/", "tests/pipelines/test_[lr]")
+_TOGETHER = ("tests/bin/", "tests/pipelines/test_[lr]", "tests/components/", "tests/renewal/")
+# What else takes long. All this starts first, so that both processes end at about the same time.
+_LONG = (
+    "tests/extension/",
+    "tests/(serving|training|models|pipelines|benchmark)/",
+    "tests/test_",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Orders the tests by how long their files take; see `_LONG`."""
+
+    def place(item):
+        return [not re.match(these, item.nodeid) for these in (*_TOGETHER, *_LONG)]
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -27,12 +64,60 @@ def pytest_xdist_make_scheduler(config, log):
     """Gives each file to one process, and those that share long fixtures to the same one."""
     from xdist.scheduler import LoadFileScheduling
 
+    config.option.loadscopereorder = False  # by the number of tests
+
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
             return next((these for these in _TOGETHER if re.match(these, file)), file)
 
     return Together(config, log)
+
+
+def program(name, *flags, check=True, **environment):
+    """Runs a program of `mptrec_tf.bin`, or a module, as a user would, in a process of its own."""
+    environment = dict(os.environ) | {"COLUMNS": "200"} | environment
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/stdout", f"{folder}/stderr"]
+        process = _FORKS.Process(
+            target=forked_program.main, args=(name, flags, ROOT, *files, environment)
+        )
+        process.start()
+        process.join()
+        written = [Path(file).read_text() for file in files]
+    done = subprocess.CompletedProcess([name, *flags], process.exitcode, *written)
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def run_program():
+    return program
+
+
+@pytest.fixture(scope="session")
+def run_nested():
+    """Runs some of a file's tests in a process of its own, with other environment variables.
+
+    Returns its last line: how many passed.
+    """
+
+    def run(file, some, **environment):
+        # It is no worker of this run, whose variables would lead it to this run's directories.
+        rest = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        flags = ["-q", "-p", "no:cacheprovider", "-p", "no:warnings", "-k", some]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *flags, file],
+            env=rest | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout.splitlines()[-1]
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +150,27 @@ def run_on_terminal():
     return run
 
 
+@contextlib.contextmanager
+def train_without_xla():
+    from mptrec_tf.training import loop
+
+    compile_model = loop.compile_model
+
+    def compile_without_xla(model, config, steps):
+        model.fixed_shapes = False
+        compile_model(model, config, steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "compile_model", compile_without_xla)
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_xla():
+    """A context in which XLA does not compile steps, a third of the time of a short training."""
+    return train_without_xla
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Directory of the original Census-Income files."""
@@ -87,25 +193,41 @@ def small_census(shared_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def prepared_census(small_census, tmp_path_factory):
+def make_once(request, tmp_path_factory):
+    """Makes a directory in one of the test processes; the others wait for it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if hasattr(request.config, "workerinput") else folder
+
+    def make_once(name, make):
+        path = folder / name
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                make(staging := folder / f"{name}-{os.getpid()}")
+                staging.rename(path)
+        return path
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def prepared_census(small_census, make_once):
     """Directory of the small Census-Income data, prepared with the paper's tasks."""
     from mptrec_tf.data.prepare import prepare
     from mptrec_tf.data.sources.census_income import CensusIncome
 
-    folder = tmp_path_factory.mktemp("prepared_census") / "data"
-    prepare(CensusIncome(str(small_census)), str(folder))
-    return folder
+    source = CensusIncome(str(small_census))
+    return make_once("prepared_census", lambda folder: prepare(source, str(folder)))
 
 
 @pytest.fixture(scope="session")
-def prepared_synthetic(tmp_path_factory):
+def prepared_synthetic(make_once):
     """Directory of some synthetic rows, prepared with all four tasks."""
     from mptrec_tf.data.prepare import prepare
     from mptrec_tf.data.sources.synthetic import Synthetic
 
-    folder = tmp_path_factory.mktemp("prepared_synthetic") / "data"
-    prepare(Synthetic({"train": 1500, "validation": 400, "test": 400}), str(folder))
-    return folder
+    source = Synthetic({"train": 1500, "validation": 400, "test": 400})
+    return make_once("prepared_synthetic", lambda folder: prepare(source, str(folder)))
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +286,32 @@ def block():
     from mptrec_tf.data.sources.synthetic import Synthetic
 
     return next(read_split(Synthetic({"test": 300}), "test"))
+
+
+@pytest.fixture(scope="session")
+def key_files(tmp_path_factory):
+    """Paths of a private key that signs versions, and of its public key."""
+    from cryptography.hazmat.primitives import serialization as of
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    folder, key = tmp_path_factory.mktemp("keys"), ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(of.Encoding.PEM, of.PrivateFormat.PKCS8, of.NoEncryption())
+    public = key.public_key().public_bytes(of.Encoding.PEM, of.PublicFormat.SubjectPublicKeyInfo)
+    (folder / "private_key.pem").write_bytes(private)
+    (folder / "public_key.pem").write_bytes(public)
+    return str(folder / "private_key.pem"), str(folder / "public_key.pem")
+
+
+def flip(path, position=0):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="session")
+def flip_bit():
+    """Flips a bit of a file, by default of its first byte."""
+    return flip
 
 
 def rows_of(block, start, stop):

@@ -36,8 +36,8 @@ class CountTask(Task):
     known_mean: str | None = None
 
     @property
-    def known_column(self):
-        return self.known_mean
+    def known_columns(self):
+        return (self.known_mean,) if self.known_mean else ()
 
     def problems(self, taken_names):
         yield from super().problems(taken_names)
@@ -80,9 +80,10 @@ class CountTask(Task):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _registered():
+def _registered(without_xla):
     TASKS.register("count", CountTask)
-    yield
+    with without_xla():
+        yield
     TASKS.unregister("count")
 
 
@@ -142,14 +143,14 @@ def test_a_spec_of_several_kinds_is_read_and_written():
     [
         (
             "{name: t, label: y, kind: cout}",
-            "unknown kind of task 'cout'; there are binary, regression, count",
+            "unknown kind of task 'cout'; there are binary, classes, ordinal, regression, count",
         ),
         ("{name: t, label: y, kind: count, most: 0}", "task 't': most must be 1 or more, not 0"),
         ("{name: t, label: y, kind: count, most: x}", "most must be a whole number, not 'x'"),
         (
             "{name: t, label: y, kind: count, positive: 1}",
-            "unknown key 'positive' in a task; known: name, label, where, missing, most, "
-            "known_mean, kind",
+            "unknown key 'positive' in a task; known: name, label, where, missing, "
+            "weight, calibrate, most, known_mean, kind",
         ),
     ],
 )

@@ -16,7 +16,9 @@ ROOMS = (
     "artifacts",
     "export",
     "inference",
+    "renewal",
     "serving",
+    "benchmark",
     "bin",
 )
 PACKAGES = ("mptrec_tf", "components", "pipelines")

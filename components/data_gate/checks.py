@@ -11,13 +11,22 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.data_gate.config import GateConfig
-from mptrec_tf.data.features.base import TEXT
+from mptrec_tf.data.features.base import TEXT, TEXTS
 from mptrec_tf.data.raw_examples import label_column
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 
 _UNSEEN = anomalies_pb2.AnomalyInfo.Type.ENUM_TYPE_UNEXPECTED_STRING_VALUES
+_ANY_NUMBER = {
+    anomalies_pb2.AnomalyInfo.Type.Value(name)
+    for name in (
+        "FEATURE_TYPE_LOW_FRACTION_PRESENT",
+        "FEATURE_TYPE_NOT_PRESENT",
+        "FEATURE_TYPE_LOW_NUMBER_VALUES",
+        "FEATURE_TYPE_HIGH_NUMBER_VALUES",
+    )
+}
 _NO_INTEGER = anomalies_pb2.AnomalyInfo.Type.INT_TYPE_NOT_INT_STRING
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
@@ -64,7 +73,7 @@ def find_schema_problems(
     Columns that are not features are left out: `find_label_problems` checks labels.
     """
     problems = []
-    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
+    text = {name for name, kind in spec.column_types.items() if kind in (TEXT, TEXTS)}
     if anomalies.data_missing:
         problems.append(f"the {split} split has no rows")
     for name, info in sorted(anomalies.anomaly_info.items()):
@@ -73,6 +82,8 @@ def find_schema_problems(
         # Text of digits gets a domain of integers where a schema is inferred. Another text is a new
         # value, which `measure_drift` measures.
         ignored = {_UNSEEN, _NO_INTEGER} if name in text else {_UNSEEN}
+        if spec.raw_columns[name].values_per_row is None:
+            ignored |= _ANY_NUMBER  # rows may have fewer values than all training rows had, or more
         others = [reason for reason in info.reason if reason.type not in ignored]
         problems += [
             f"feature {name!r} of the {split} split: {reason.description.rstrip('.')}"
@@ -82,8 +93,10 @@ def find_schema_problems(
             continue
         share, examples = _measure_unseen(name, statistics, schema)
         if share > config.max_unseen_share:
+            single = spec.raw_columns[name].values_per_row == 1
+            what = "rows have values" if single else "values are some"
             problems.append(
-                f"feature {name!r}: {share:.1%} of the {split} rows have values that the schema "
+                f"feature {name!r}: {share:.1%} of the {split} {what} that the schema "
                 f"does not list ({', '.join(map(repr, examples))}), more than "
                 f"{config.max_unseen_share:.1%}; add them to the schema and pre-train again, "
                 "or fix the column"
@@ -103,7 +116,8 @@ def _measure_unseen(
     stats = _index_features(statistics)[name].string_stats
     counts = {b.label: b.sample_count for b in stats.rank_histogram.buckets}
     unseen = {label: count for label, count in counts.items() if label not in listed}
-    total = stats.common_stats.num_non_missing
+    common = stats.common_stats
+    total = common.tot_num_values or common.num_non_missing  # rows may have several values
     rest = total - sum(counts.values())
     listed_in_rest = len(listed - counts.keys()) * min(counts.values())
     count = sum(unseen.values()) + max(0, rest - listed_in_rest)
@@ -120,7 +134,8 @@ def measure_drift(
     """Returns how far each feature is from the backbone's training data.
 
     TensorFlow Data Validation's drift comparators measure it. A comparator that the schema already
-    has stays as it is.
+    has stays as it is. Of numbers, it compares those that are there; the drift is the difference of
+    the shares of missing ones, if that is larger.
 
     Returns:
       Rows with `feature`, `drift` and `limit`, the largest drift first.
@@ -134,7 +149,7 @@ def measure_drift(
             f"a drift limit is given for {unknown[0]!r}, which is not a feature of the data."
         )
     schema = copy.deepcopy(schema)
-    text = {name for name, kind in spec.column_types.items() if kind == TEXT}
+    text = {name for name, kind in spec.column_types.items() if kind in (TEXT, TEXTS)}
     known = {feature.name for feature in schema.feature}
     for name in spec.feature_names:
         if name not in known:
@@ -145,18 +160,36 @@ def measure_drift(
             comparator.infinity_norm.threshold = limit
         if name not in text and not comparator.HasField("jensen_shannon_divergence"):
             comparator.jensen_shannon_divergence.threshold = limit
+    # To the comparator missing numbers (NaN) differ from each other.
+    (statistics, missing), (baseline, missing_before) = map(
+        _separate_missing, (statistics, baseline)
+    )
     compared = tfdv.validate_statistics(statistics, schema, previous_statistics=baseline)
     rows = []
     for info in compared.drift_skew_info:
+        name = ".".join(info.path.step)
+        more_missing = abs(missing.get(name, 0.0) - missing_before.get(name, 0.0))
         for measurement in info.drift_measurements:
             rows.append(
                 {
-                    "feature": ".".join(info.path.step),
-                    "drift": measurement.value,
+                    "feature": name,
+                    "drift": max(measurement.value, more_missing),
                     "limit": measurement.threshold,
                 }
             )
     return sorted(rows, key=lambda row: row["drift"], reverse=True)
+
+
+def _separate_missing(statistics: Statistics) -> tuple[Statistics, dict[str, float]]:
+    """Returns statistics without missing numbers (NaN), and their share by feature."""
+    known, shares = copy.deepcopy(statistics), {}
+    for name, feature in _index_features(known).items():
+        for histogram in feature.num_stats.histograms:
+            total = feature.num_stats.common_stats.tot_num_values
+            if histogram.num_nan and total:
+                shares[name] = histogram.num_nan / total
+                histogram.num_nan = 0
+    return known, shares
 
 
 def find_drift_problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.data.raw_examples import label_column
+from mptrec_tf.data.labels import has_task_weights
+from mptrec_tf.data.raw_examples import label_column, weight_column
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.errors import InputError
@@ -58,10 +59,12 @@ def make_eval_config(
         model = config.model_specs.add(
             name=name, signature_name="serving_default", is_baseline=name == BASELINE
         )
-        if spec.weight:
+        if spec.weight and not has_task_weights(spec):
             model.example_weight_key = spec.weight
         for task in tasks:
             model.label_keys[task] = label_column(task)
+            if has_task_weights(spec):
+                model.example_weight_keys[task] = weight_column(spec, task)
     for task in selected:
         compared = baseline_tasks is not None and task.name in baseline_tasks
         metrics = config.metrics_specs.add(

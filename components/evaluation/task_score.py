@@ -17,8 +17,8 @@ Rows = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 class TaskScore(metric_types.Metric):
     """`Task.score` of an output, which training also uses, on all rows at once.
 
-    It holds three float32 per row in memory. A kind of task whose score needs less should have a
-    metric of its own.
+    It holds label, prediction and weight of each row in memory. A kind of task whose score needs
+    less should have a metric of its own.
 
     Args:
       name: Name of the metric.
@@ -69,9 +69,11 @@ class _Gather(beam.CombineFn):
             model_name=self._key.model_name,
             output_name=self._key.output_name,
             example_weighted=self._key.example_weighted,
+            flatten=False,  # a prediction may have several numbers
         ):
-            rows = drop_unlabelled(label.ravel(), prediction.ravel(), weight.ravel())
-            accumulator.append(rows)
+            label = label.ravel()
+            prediction = prediction.reshape(label.size, -1)
+            accumulator.append(drop_unlabelled(label, prediction, weight.ravel()))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Rows]) -> Rows:
@@ -87,6 +89,8 @@ class _Gather(beam.CombineFn):
         if not accumulator:
             return {self._key: float("nan")}
         [(labels, predictions, weight)] = self.compact(accumulator)
+        if predictions.shape[1] == 1:
+            predictions = predictions[:, 0]
         if not labels.size:
             return {self._key: float("nan")}
         task = task_from_plain(self._task)

@@ -1,13 +1,14 @@
 """A FileBasedExampleGen that reads any data set and labels it."""
 
 from google.protobuf import struct_pb2
+from tfx.components.example_gen import utils
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
 from components.example_gen.executor import SOURCE_KEY, Executor
 from components.example_gen.source import SourceConfig
-from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.block import SPLITS, Source
 
 
 class RawExampleGen(FileBasedExampleGen):
@@ -32,18 +33,31 @@ class RawExampleGen(FileBasedExampleGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, source: SourceConfig):
-        base, patterns = source.patterns()
+        base, config = _make_input(source)
         struct = struct_pb2.Struct()
         struct[SOURCE_KEY] = source.to_json()
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(struct)
         super().__init__(
             input_base=base,
-            input_config=example_gen_pb2.Input(
-                splits=[
-                    example_gen_pb2.Input.Split(name=split, pattern=patterns[split])
-                    for split in SPLITS
-                ]
-            ),
+            input_config=config,
             custom_config=custom_config,
         )
+
+
+def open_newest(source: SourceConfig) -> Source:
+    """Opens a data set outside a pipeline, with the newest span of its files.
+
+    Raises:
+      InputError: as `SourceConfig.open` does.
+    """
+    base, config = _make_input(source)
+    utils.calculate_splits_fingerprint_span_and_version(base, config.splits)  # fills in spans
+    return source.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in config.splits})
+
+
+def _make_input(source: SourceConfig) -> tuple[str, example_gen_pb2.Input]:
+    """Returns the directory of the files, and their patterns."""
+    base, patterns = source.patterns()
+    splits = [example_gen_pb2.Input.Split(name=s, pattern=patterns[s]) for s in SPLITS]
+    return base, example_gen_pb2.Input(splits=splits)

@@ -14,9 +14,11 @@ from tfx.types import artifact_utils
 from components.example_gen.source import SourceConfig
 from mptrec_tf.data.arrow import serialize_rows
 from mptrec_tf.data.label_checks import check_any_label, find_label_warnings
+from mptrec_tf.data.label_values import fit_label_values
 from mptrec_tf.data.prepare import complete_spec, find_user_error
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.reading import read_split, read_summary
+from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 
@@ -76,6 +78,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         self._source = config.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in splits})
         self._splits = [split.name for split in splits]
         try:
+            self._source = fit_label_values(self._source, self._directory, self._make_beam_pipeline)
             super().Do(input_dict, output_dict, exec_properties)
         except Exception as error:
             mistake = find_user_error(error)
@@ -102,8 +105,9 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         for sentence in find_label_warnings(spec, surveys):
             logging.warning("%s", sentence)
         spec = complete_spec(spec, surveys["train"])
-        save_description(self._directory, spec, surveys, digest.hexdigest())
-        examples.set_string_custom_property(FINGERPRINT_PROPERTY, digest.hexdigest())
+        fingerprint = digest.hexdigest()
+        save_description(self._directory, spec, surveys, fingerprint, describe_split(self._source))
+        examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)
         examples.set_string_custom_property("data_set", spec.name)
 
 

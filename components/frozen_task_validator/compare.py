@@ -68,16 +68,22 @@ def compare(
     for batch in read_serialized_examples(examples, split, _BATCH):
         mine, theirs = new(batch), old(batch)
         for task in present:
-            a, b = theirs[task], mine[task]
-            rows = np.flatnonzero(a.view(np.int32) != b.view(np.int32))
+            a, b = (of[task].reshape(len(batch), -1) for of in (theirs, mine))
+            if a.shape != b.shape:
+                counts[task] += len(batch)
+                continue
+            differs = a.view(np.int32) != b.view(np.int32)
+            rows = np.flatnonzero(differs.any(axis=1))
             counts[task] += len(rows)
+            # Of a prediction of several numbers, the first one that differs.
+            places = differs.argmax(axis=1)
             differing[task] += [
                 {
                     "task": task,
                     "row": first + int(row),
-                    "base": float(a[row]),
-                    "candidate": float(b[row]),
-                    "difference": float(b[row]) - float(a[row]),
+                    "base": float(a[row, places[row]]),
+                    "candidate": float(b[row, places[row]]),
+                    "difference": float(b[row, places[row]]) - float(a[row, places[row]]),
                 }
                 for row in rows[: max_rows - len(differing[task])]
             ]

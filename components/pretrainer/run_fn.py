@@ -1,5 +1,6 @@
 """The `run_fn` of the pre-trainer: raw examples and a preprocessing graph in, a model out."""
 
+import dataclasses
 import os
 
 import tensorflow as tf
@@ -37,5 +38,6 @@ def run_fn(fn_args: FnArgs) -> None:
         record = {**config.record(), **make_training_record(data, result)}
         directory = model_artifact.backbone_directory(uri)
         tf.io.gfile.makedirs(directory)
-        save_backbone(directory, model, data.spec, data.transform_dir, record)
+        spec = dataclasses.replace(data.spec, tasks=result.complete(data.spec.tasks))
+        save_backbone(directory, model, spec, data.transform_dir, record)
         model_artifact.write(uri, load_backbone(directory), (), data)

@@ -12,6 +12,7 @@ from mptrec_tf.artifacts.backbones import make_training_record
 from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_package
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
+from mptrec_tf.data.training_data import check_same_labels
 from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.run_context import RunContext
@@ -34,6 +35,8 @@ def run_fn(fn_args: FnArgs) -> None:
     [task] = data.spec.select_tasks([config.task])
     data.task_columns([task.name])
     check_addable(backbone, task)
+    # The pipeline's evaluator counts these labels.
+    check_same_labels([t for t in base.tasks_by_name.values() if t.name != task.name], data)
     uri = os.path.dirname(fn_args.serving_model_dir)
     with training_state(
         fn_args,
@@ -56,6 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
         }
         directory = model_artifact.package_directory(uri, task.name)
         tf.io.gfile.makedirs(directory)
+        [task] = chosen.result.complete([task])
         save_package(directory, task, chosen.head, backbone.fingerprint, record)
         others = [package for package in base.packages if package.task.name != task.name]
         packages = [*others, load_package(directory, backbone)]

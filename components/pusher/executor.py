@@ -10,6 +10,7 @@ from tfx.types import artifact_utils
 from components.blessing import find_rejections
 from components.model_artifact import serving_directory
 from mptrec_tf.errors import InputError
+from mptrec_tf.export.integrity import check_version, write_manifest
 from mptrec_tf.export.versions import (
     CARD,
     check_base_path,
@@ -47,8 +48,8 @@ class Executor(base_executor.BaseExecutor):
         """Pushes the model if all blessings accept it, and records the result in `pushed_model`.
 
         Raises:
-          InputError: if the newest version does not list its tasks, or the serving directory is a
-            version itself.
+          InputError: if a file of the model is not as it was written, the newest version does not
+            list its tasks, or the serving directory is a version itself.
         """
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -72,11 +73,15 @@ class Executor(base_executor.BaseExecutor):
                 )
             return
         if not directory or not _is_pushed_from(model.uri, directory):
+            source = serving_directory(model.uri)
+            digests = check_version(source)
             version, directory = choose_next_version(base)
             with create_directory(directory) as staging:
-                copy_directory(serving_directory(model.uri), staging)
+                copy_directory(source, staging)
                 content = {"model": model.uri, "model_id": model.id}
                 write_file(os.path.join(staging, PUSHED_FILE), json.dumps(content))
+                # The digests are the source's: they would show a damaged copy.
+                write_manifest(staging, digests)
         pushed.set_string_custom_property("pushed_destination", directory)
         pushed.set_string_custom_property("pushed_version", str(version))
 
@@ -98,7 +103,9 @@ def _read_tasks(version_directory: str) -> set[str]:
 
 
 def _is_pushed_from(model_uri: str, version_directory: str) -> bool:
+    """Whether a version is a copy of a model, and still as it was pushed."""
     try:
+        check_version(version_directory)
         return read_pushed_model(version_directory) == model_uri
     except InputError:
         return False

@@ -69,9 +69,12 @@ def _read_columns(directory: str, examples: list[bytes]) -> dict[str, np.ndarray
     """Returns the raw columns [n] of serialized examples, by input of the signature `columns`."""
     with tf.io.gfile.GFile(os.path.join(directory, CARD)) as file:
         card = json.load(file)
-    features = raw_feature_spec(from_plain(DatasetSpec, card["spec"]))
-    columns = tf.io.parse_example(examples, features)
-    arrays = {card["inputs"][name]: column.numpy() for name, column in columns.items()}
+    spec = from_plain(DatasetSpec, card["spec"])
+    columns = tf.io.parse_example(examples, raw_feature_spec(spec))
+    arrays = {
+        card["inputs"][name]: spec.raw_columns[name].make_request(column)
+        for name, column in columns.items()
+    }
     return {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}
 
 
@@ -82,7 +85,7 @@ def _compare_outputs(
 
     Args:
       outputs: As `call_signatures` wrote them.
-      expected: The trainer's predictions [n], by task.
+      expected: The trainer's predictions by task: [n], or [n, outputs] of several numbers.
     """
     problems = []
     for signature in ("serving_default", "columns"):

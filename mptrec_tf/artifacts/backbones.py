@@ -128,12 +128,15 @@ def save_without_weights(
 
 def _compute_fingerprint(model: MultiTaskModel, transform_dir: str, spec: DatasetSpec) -> str:
     weights = {name: weight.numpy() for name, weight in model.named_weights().items()}
+    # Only where there are any: older backbones keep their fingerprints.
+    knots = {t.name: t.knots for t in spec.select_tasks(model.shape.tasks) if t.knots}
     return backbone_fingerprint(
         weights,
         transform_dir,
         model.kind,
         json.dumps(to_plain(model.shape), indent=2),
         spec.features_json(),
+        *([json.dumps(knots)] if knots else []),
     )
 
 
@@ -165,7 +168,8 @@ def save_trained_backbone(
         )
     with save_run(directory, work) as staging:
         description = {**training, **make_training_record(data, result)}
-        save_backbone(staging, model, data.spec, data.transform_dir, description)
+        spec = dataclasses.replace(data.spec, tasks=result.complete(data.spec.tasks))
+        save_backbone(staging, model, spec, data.transform_dir, description)
     return load_backbone(directory)
 
 
@@ -213,6 +217,7 @@ def load_backbone(
     described = describe_backbone(directory)
     spec, expected = described.spec, described.fingerprint
     model = MODELS.get(described.model).make(described.shape)
+    model.set_tasks(spec.select_tasks(described.shape.tasks))
     if restore is None:
         weights = load_arrays(os.path.join(directory, _WEIGHTS))
         assign_weights(model.named_weights(), weights, directory)

@@ -124,7 +124,10 @@ def check_trained_on(package: PackageDescription, backbone: Any) -> None:
 
 
 def check_addable(backbone: Any, task: Task) -> None:
-    """Rejects a new task whose label is a feature of a backbone, or whose name the backbone has.
+    """Rejects a new task that does not fit a backbone.
+
+    Its label is a feature of the backbone, its name one of the backbone's tasks, or it is given a
+    task that the backbone does not have.
 
     Args:
       backbone: The backbone, loaded or described.
@@ -137,6 +140,12 @@ def check_addable(backbone: Any, task: Task) -> None:
         raise InputError(
             f"task {task.name!r} was pre-trained with backbone {backbone.directory}; "
             "a new task needs another name."
+        )
+    if task.given and task.given not in backbone.shape.tasks:
+        raise InputError(
+            f"task {task.name!r} is given {task.given!r}, which backbone {backbone.directory} does "
+            f"not predict (it predicts {', '.join(backbone.shape.tasks)}); pre-train both, or "
+            "leave given out."
         )
     others = {column: f"is the {what}" for column, what in task.other_columns().items()}
     for column, what in ({task.label: "makes the label"} | others).items():

@@ -104,7 +104,8 @@ def save_trained_package(
     """
     with save_run(directory, work) as staging:
         description = {**training, **make_training_record(data, result)}
-        save_package(staging, *new, backbone.fingerprint, description)
+        [task] = result.complete([new.task])
+        save_package(staging, task, new.head, backbone.fingerprint, description)
     return load_package(directory, backbone)
 
 
@@ -124,6 +125,6 @@ def load_package(directory: str, backbone: StoredBackbone) -> TaskPackage:
     task = described.task
     with explain_damage(directory, PACKAGE):
         config = shape_from_plain(described.head)
-    head = make_head(config, backbone.model.layout, task.name)
+    head = make_head(config, backbone.model.layout, task.name, task.logits)
     assign_weights(named_weights(head), load_arrays(os.path.join(directory, _WEIGHTS)), directory)
     return TaskPackage(directory, task, head, described.backbone, described.training)

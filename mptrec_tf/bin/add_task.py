@@ -26,8 +26,9 @@ _HEAD = flags.DEFINE_enum(
     NewTaskConfig.head,
     [AUTO, *HEADS.names()],
     "What is trained: the paper's prompt, its two simpler forms, a prompt with a small expert of "
-    "its own, or a tower alone, which fits every model. auto: trains those that fit the model best "
-    "and selects the smallest that is as good as the best of them on the validation rows.",
+    "its own, a tower alone, which fits every model, or one to compare with (docs/models.md). auto:"
+    " trains those that fit the model best and selects the smallest that is as good as the best of "
+    "them on the validation rows.",
 )
 _COMPARE = flags.DEFINE_bool(
     "compare",
@@ -48,7 +49,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.artifacts.manifests import check_addable, describe_backbone
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.data.spec import check_same_features
-    from mptrec_tf.data.training_data import check_has_labels
+    from mptrec_tf.data.training_data import check_has_labels, check_same_labels
     from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
@@ -62,6 +63,7 @@ def main(_: list[str]) -> None:
     )
     if _COMPARE.value:
         check_has_labels(described.shape.tasks, data)
+        check_same_labels(described.spec.select_tasks(described.shape.tasks), data)
     shape = shape_flags.read_fields(*_SHAPES)
     config = NewTaskConfig(_HEAD.value, shape, training_flags.read_training_fields())
     if config.head != AUTO:

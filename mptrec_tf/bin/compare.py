@@ -4,19 +4,25 @@
 
 Per task: whether the predictions are the same to the last bit, the largest difference and its row,
 the rank correlation, and each version's score (of a binary task, its AUC) where the rows have
-labels. The input is CSV with a header, or TFRecord of tf.Examples. With --require_identical the
+labels. The input is as that of mptrec-predict. With --require_identical the
 exit status is not 0 if one of these tasks differs, for scripts that deploy a version.
 """
 
 from absl import flags
 
-from mptrec_tf.bin import format_flags, output_files, program
+from mptrec_tf.bin import format_flags, output_files, program, split_flags
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
 
 _A = flags.DEFINE_string("a", None, "Directory that mptrec-export wrote, or one of its versions.")
 _B = flags.DEFINE_string("b", None, "The other one.")
-_INPUT = flags.DEFINE_string("input", None, "Raw rows: .csv, .csv.gz or TFRecord.")
+_INPUT = flags.DEFINE_string(
+    "input", None, "Raw rows: a file, glob or folder, as of mptrec-predict."
+)
+_SPLIT_OF = split_flags.define_split_of_flag()
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Rows to compare on, with --split_of."
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Write the comparison to this file as JSON; -: standard output."
 )
@@ -44,21 +50,34 @@ def main(_: list[str]) -> None:
     if all(described):
         _read_required_tasks(*described)
     check_files([_INPUT.value])
+    if _SPLIT_OF.value:
+        split_flags.read_rule_of(_SPLIT_OF.value)
+    elif _SPLIT.present:
+        raise InputError("--split goes with --split_of, which says how the rows were split.")
 
     # Imports that take seconds come after the checks of the flags.
-    from mptrec_tf.data.sources.tabular import estimate_file_rows, read_file
+    from mptrec_tf.data.sources.tabular import estimate_file_rows, list_shards, read_file
     from mptrec_tf.evaluation.report import print_table, to_json
     from mptrec_tf.inference.comparing import compare
     from mptrec_tf.inference.saved_model import LoadedModel
 
     output = _OUTPUT.value
+    shards = list_shards([_INPUT.value])
     if output:
-        output = output_files.prepare(output, {_INPUT.value: "the input"})
+        output = output_files.prepare(output, dict.fromkeys(shards, "the input"))
     a, b = LoadedModel(_A.value), LoadedModel(_B.value)
     required = _read_required_tasks(a.spec, b.spec)
     text_format = format_flags.read_text_format(a.spec.text_format)
-    with program.progress("comparing", estimate_file_rows(_INPUT.value)) as on_rows:
-        compared = compare(a, b, read_file(_INPUT.value, text_format), on_rows)
+    with program.progress("comparing", sum(map(estimate_file_rows, shards))) as on_rows:
+        lists = sorted({*a.spec.list_columns, *b.spec.list_columns})
+        blocks = (
+            of
+            for path in shards
+            for of in read_file(path, text_format, lists=lists, given=[_INPUT.value])
+        )
+        if _SPLIT_OF.value:
+            blocks = split_flags.select_rows(blocks, _SPLIT_OF.value, _SPLIT.value, a.spec)
+        compared = compare(a, b, blocks, on_rows)
     print_table(
         [{"task": task, **_format_row(values)} for task, values in compared.items()],
         f"{a.path} (a) and {b.path} (b) on {_INPUT.value}",

@@ -11,12 +11,14 @@ from absl import flags
 from mptrec_tf.bin import format_flags
 from mptrec_tf.data.sources import registry
 from mptrec_tf.data.sources.data_set import Option
-from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.errors import InputError
+from mptrec_tf.progress import report_progress
 from mptrec_tf.storage.file_systems import get_file_system
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
+    from mptrec_tf.data.sources.split_rule import SplitRule
 
 # The default tasks of the data sets, for help texts.
 DEFAULT_TASKS = "; ".join(
@@ -93,7 +95,7 @@ def define_files_flag(split: str) -> flags.FlagHolder:
     return flags.DEFINE_list(
         f"{split}_files",
         [],
-        f"Your own {split} rows: CSV or TFRecord files or globs, or tfds:NAME#SPLIT, by commas.",
+        f"Your own {split} rows: files, globs or folders, or tfds:NAME#SPLIT, by commas.",
     )
 
 
@@ -123,14 +125,15 @@ def read_spec(
         if given:
             split = next(iter(given))
             raise InputError(f"--{_files(split)} goes with --spec, not with --dataset.")
-        if format_flags.DELIMITER.present:
-            raise InputError("--delimiter goes with --spec, not with --dataset.")
+        for name in format_flags.list_given():
+            raise InputError(f"--{name} goes with --spec, not with --dataset.")
         check_options(DATASET.value)
         return registry.make_built_in_spec(DATASET.value, tasks or None)
     check_no_options()
     missing = [split for split in patterns if split not in given]
     if missing:
-        raise InputError(f"--spec needs --{_files(missing[0])} too.")
+        one = ", or one set of --files to split" if len(missing) == len(patterns) > 1 else ""
+        raise InputError(f"--spec needs --{_files(missing[0])} too{one}.")
     spec = load(SPEC.value)
     spec = dataclasses.replace(spec, text_format=format_flags.read_text_format(spec.text_format))
     for files in given.values():
@@ -138,14 +141,67 @@ def read_spec(
     return spec
 
 
+def read_spec_of(spec: DatasetSpec, patterns: Mapping[str, Sequence[str]], of: str) -> DatasetSpec:
+    """Returns the spec of a model for the rows in the flags; imports no TensorFlow.
+
+    Args:
+      spec: The model's features and tasks.
+      patterns: Files by split, for a user's own data.
+      of: What the spec is of, for messages.
+
+    Raises:
+      InputError: if the flags name neither files nor a built-in data set, or both, or one that
+        has other features or labels.
+    """
+    if SPEC.value:
+        raise InputError(f"features and labels are those of {of}; leave --spec out.")
+    if not DATASET.value:
+        check_no_options()
+        for split, files in patterns.items():
+            if not files:
+                one = ", or one set of --files to split" if len(patterns) > 1 else ""
+                raise InputError(f"give --{_files(split)}{one}, or a built-in --dataset.")
+            registry.check_files(files)
+        text_format = format_flags.read_text_format(spec.text_format)
+        return dataclasses.replace(spec, text_format=text_format)
+    built_in = read_spec(patterns, spec.task_names)
+    check_same_features(built_in, spec, f"data set {DATASET.value!r}", of)
+    for mine, theirs in zip(spec.tasks, built_in.select_tasks(spec.task_names), strict=True):
+        if mine != theirs:
+            raise InputError(
+                f"data set {DATASET.value!r} defines task {mine.name!r} in another way than {of}; "
+                "give the rows as files."
+            )
+    return built_in
+
+
+def open_source_of(
+    spec: DatasetSpec, patterns: Mapping[str, Sequence[str]], rule: SplitRule | None = None
+) -> Source:
+    """Opens the rows in the flags, with what `read_spec_of` returned.
+
+    Raises:
+      InputError: if they cannot be opened.
+    """
+    if DATASET.value:
+        return registry.open_source(DATASET.value, tasks=spec.task_names, **read_options())
+    from mptrec_tf.data.sources.tabular import Tabular
+
+    source = Tabular(spec, patterns)
+    return split_rows(source, rule) if rule else source
+
+
 def open_source(
-    patterns: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None
+    patterns: Mapping[str, Sequence[str]],
+    tasks: Sequence[str] | None = None,
+    rule: SplitRule | None = None,
 ) -> Source:
     """Opens the data set in the flags.
 
     Args:
       patterns: Files by split, for a user's own data.
       tasks: Names of the tasks of a built-in data set. Defaults to the data set's own.
+      rule: Splits the rows of a single set of files, `patterns["files"]`.
 
     Raises:
       InputError: as `read_spec` does, or if the data set cannot be opened.
@@ -154,5 +210,16 @@ def open_source(
     if SPEC.value:
         from mptrec_tf.data.sources.tabular import Tabular
 
-        return Tabular(spec, patterns)
+        source = Tabular(spec, patterns)
+        return split_rows(source, rule) if rule else source
     return registry.open_source(DATASET.value, tasks=tasks or None, **read_options())
+
+
+def split_rows(source: Source, rule: SplitRule) -> Source:
+    """Returns a source whose rows a rule splits; shows progress if all of them are read for it."""
+    from mptrec_tf.data.sources.split_rows import FILES, SplitRows
+
+    if not rule.time_column or rule.cuts:
+        return SplitRows(source, rule)
+    with report_progress("reading times", source.estimated_rows(FILES)) as on_rows:
+        return SplitRows(source, rule, on_rows)

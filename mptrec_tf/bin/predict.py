@@ -4,15 +4,15 @@ r"""Predicts tasks for raw rows, with an exported model.
     mptrec-predict --model=saved_models/mptrec --input='day1/*.csv,day2/*.csv' \
         --keep=user_id,item_id --tasks=buy --rejects=rejects.csv --output=-
 
-The input is CSV with a header, TFRecord of tf.Examples, or data sets of TensorFlow Datasets;
-columns that neither the model nor --keep needs are ignored. The output is CSV: the columns of
---keep, unchanged, then one with the prediction for each task; a line per row, in the order of the
-inputs.
+The input is files of any format that preparation reads (CSV, Parquet, Arrow, JSON lines, TFRecord
+of tf.Examples), or data sets of TensorFlow Datasets; columns that neither the model nor --keep
+needs are ignored. The output is CSV: the columns of --keep, unchanged, then one with the
+prediction for each task; a line per row, in the order of the inputs.
 
 A row that cannot be read ends the run, without an output. With --rejects such rows go to a CSV
-file: their file, line (or number of the record), reason and, if possible, the row itself. The
-output holds all others, and the exit status is 3 if any row was rejected. --output=- is standard
-output; tables and progress go to standard error then.
+file: their file, line (or number of the record or row), reason and, if possible, the row itself.
+The output holds all others, and the exit status is 3 if any row was rejected. --output=- is
+standard output; tables and progress go to standard error then.
 """
 
 import sys
@@ -30,7 +30,7 @@ _MODEL = flags.DEFINE_string(
 _INPUT = flags.DEFINE_list(
     "input",
     None,
-    "Raw rows: .csv, .csv.gz or TFRecord files or globs, or tfds:NAME#SPLIT, by commas.",
+    "Raw rows: files, globs or folders, or tfds:NAME#SPLIT, by commas.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "CSV file to write; -: standard output.")
 _KEEP = flags.DEFINE_list(
@@ -86,7 +86,8 @@ def main(_: list[str]) -> None:
                 open_rejects(output_files.prepare(_REJECTS.value, inputs))
             )
         on_bad_row = rejects.add if rejects else None
-        needed = (*model.column_types, *_KEEP.value)
+        optional = model.spec.optional_numbers - set(_KEEP.value)
+        needed = [c for c in (*model.column_types, *_KEEP.value) if c not in optional]
         on_rows = stack.enter_context(
             program.progress("predicting", source.estimated_rows("input"))
         )
@@ -95,7 +96,15 @@ def main(_: list[str]) -> None:
             (
                 block
                 for shard in shards
-                for block in read_file(shard, text_format, on_bad_row, needed)
+                for block in read_file(
+                    shard,
+                    text_format,
+                    on_bad_row,
+                    needed,
+                    lists=spec.list_columns,
+                    optional=sorted(optional),
+                    given=source.given,
+                )
             ),
             output,
             on_rows,

@@ -4,6 +4,8 @@ r"""Prepares a data set for training: packed features and labels, and the prepro
     mptrec-prepare --dataset=census_income --data_dir=DIR --output_dir=DATA
     mptrec-prepare --spec=my.yaml --train_files=a.csv --validation_files=b.csv \
         --test_files=c.csv --output_dir=DATA
+    mptrec-prepare --spec=my.yaml --files='rows/*.csv' --split=0.8,0.1,0.1 --split_by=user_id \
+        --output_dir=DATA
 
 It runs on Apache Beam: --runner and the runner's own flags are passed on, for Flink, Spark or
 Dataflow. Vocabularies and scales come from the training rows. For the data of a task that will be
@@ -14,7 +16,7 @@ import sys
 
 from absl import flags
 
-from mptrec_tf.bin import data_flags, program
+from mptrec_tf.bin import data_flags, program, split_flags
 from mptrec_tf.errors import InputError
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the prepared data.")
@@ -28,6 +30,10 @@ _BACKBONE = flags.DEFINE_string(
     "backbone", None, "Use this backbone's preprocessing instead of fitting a new one."
 )
 _FILES = {split: data_flags.define_files_flag(split) for split in ("train", "validation", "test")}
+_ALL_FILES = flags.DEFINE_list(
+    "files", [], "Your own rows of all splits, instead of files for each: --split divides them."
+)
+_SPLIT, _SPLIT_BY = split_flags.define_split_flags()
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(data_flags)
 
@@ -40,6 +46,11 @@ def main(beam_args: list[str]) -> None:
 
     check_absent(_OUTPUT_DIR.value)
     patterns = {split: flag.value for split, flag in _FILES.items()}
+    rule = split_flags.read_rule(
+        _SPLIT, _SPLIT_BY, {**patterns, split_flags.FILES: _ALL_FILES.value}
+    )
+    if rule:
+        patterns = {split_flags.FILES: _ALL_FILES.value}
     if data_flags.SPEC.value and _TASKS.value:
         raise InputError("--tasks goes with --dataset; with --spec, the spec lists the tasks.")
     spec = data_flags.read_spec(patterns, _TASKS.value)
@@ -56,7 +67,7 @@ def main(beam_args: list[str]) -> None:
     from mptrec_tf.evaluation.report import print_table
 
     check_beam_args(beam_args)
-    source = data_flags.open_source(patterns, _TASKS.value)
+    source = data_flags.open_source(patterns, _TASKS.value, rule)
     transform_dir = None
     if _BACKBONE.value:
         from mptrec_tf.artifacts.backbones import load_backbone
@@ -81,6 +92,8 @@ def main(beam_args: list[str]) -> None:
         f"Features ({splits})",
     )
     print_table(summarize_splits(data), f"Prepared in {data.directory}")
+    if data.split:
+        print(f"split: {data.split['text']}")
     counts = [
         kind.describe_count(features, shape.rows, checks.missing_ids[kind.section])
         for (kind, features), shape in zip(data.spec.by_kind().items(), data.inputs, strict=True)

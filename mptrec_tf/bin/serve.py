@@ -19,12 +19,16 @@ column) is rejected.
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from mptrec_tf.bin import model_server_flags, program
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.server.options import LoadOptions, ServerOptions
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
 _MODEL_NAME = flags.DEFINE_string("model_name", "default", "The model's name in requests.")
 _MODEL_BASE_PATH = flags.DEFINE_string(
@@ -110,6 +114,12 @@ _GPU = flags.DEFINE_float(
 _MONITORING_FILE = flags.DEFINE_string(
     "monitoring_config_file", None, "Path of Prometheus' metrics, or none (text proto)."
 )
+_PUBLIC_KEY = flags.DEFINE_string(
+    "public_key",
+    None,
+    "Serve only versions that its private key signed, see mptrec-export --sign_key (PEM). TF "
+    "Serving has no such flag.",
+)
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
     "max_request_bytes",
     ServerOptions.max_request_bytes,
@@ -139,7 +149,11 @@ def main(_: list[str]) -> None:
     for note in model_server_flags.describe_unused():
         _print_note(note)
     _check_flags()
+    from mptrec_tf.export.signing import read_public_key
 
+    public_key = read_public_key(_PUBLIC_KEY.value) if _PUBLIC_KEY.value else None
+
+    # Imports that take seconds come after the checks of the flags.
     import asyncio
 
     from mptrec_tf.export.versions import check_base_path
@@ -158,7 +172,7 @@ def main(_: list[str]) -> None:
     else:
         check_base_path(_MODEL_BASE_PATH.value)
         configs = [ModelConfig(_MODEL_NAME.value, _MODEL_BASE_PATH.value)]
-    options = _read_options()
+    options = _read_options(public_key)
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("mptrec-serve").setLevel(logging.INFO)
 
@@ -193,7 +207,7 @@ def _check_flags() -> None:
         raise InputError("--batching_parameters_file goes with --enable_batching.")
 
 
-def _read_options() -> ServerOptions:
+def _read_options(public_key: "ed25519.Ed25519PublicKey | None") -> ServerOptions:
     from mptrec_tf.serving.server.batching_parameters import read_batching_parameters
     from mptrec_tf.serving.server.monitoring_config import read_metrics_path
     from mptrec_tf.serving.server.session_config import make_session_config
@@ -231,6 +245,7 @@ def _read_options() -> ServerOptions:
             warm_up_iterations=max(1, _WARM_UP_ITERATIONS.value),
             retries=_RETRIES.value,
             retry_seconds=max(0, _RETRY_MICROS.value) / 1e6,
+            public_key=public_key,
         ),
         metrics_path=metrics_path,
         cors=_CORS.value,

@@ -26,7 +26,7 @@ SEED = flags.DEFINE_integer(
 CALIBRATE = flags.DEFINE_bool(
     "calibrate",
     None,
-    "Scale and shift the logits of the best epoch to fit the validation rows; AUCs stay.",
+    "Fit the best epoch's predictions to the validation rows, by each task's `calibrate`.",
 )
 
 

@@ -2,12 +2,15 @@
 
 __all__ = [
     "canonical",
+    "describing",
     "features",
+    "list_values",
     "packed",
     "prepare",
     "prepared",
     "prepared_checks",
     "raw_examples",
+    "sampling",
     "sources",
     "spec",
     "spec_yaml",

@@ -14,6 +14,7 @@ and thus in every SavedModel. A test checks that the two agree.
 """
 
 import functools
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -83,6 +84,18 @@ def make_missing_pattern(missing_values: Iterable[str]) -> str:
     """Returns a pattern that matches empty text and all canonical forms that count as missing."""
     forms = sorted({"", *map(canonicalize, missing_values)})
     return f"^(?:{'|'.join(''.join(map(_ignore_case, form)) for form in forms)})$"
+
+
+@functools.cache
+def missing_numbers(missing_values: tuple[str, ...]) -> tuple[float, ...]:
+    """Returns the finite numbers among the texts that count as missing, as -999, ascending."""
+    numbers = set()
+    for value in missing_values:
+        try:
+            numbers.add(float(value))
+        except ValueError:
+            continue
+    return tuple(sorted(number for number in numbers if math.isfinite(number)))
 
 
 def make_changing_pattern(missing_values: Iterable[str]) -> str:

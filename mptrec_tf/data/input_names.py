@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 # A signature like `columns` with the spec's own names. Versions have it if these differ.
 SPEC_COLUMNS = "spec_columns"
+# Name of the first dimension of inputs that take lists.
+LISTS = "lists"
 
 
 def make_input_names(columns: Iterable[str]) -> dict[str, str]:

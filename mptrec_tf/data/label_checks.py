@@ -24,7 +24,7 @@ def check_any_label(spec: DatasetSpec, surveys: Surveys) -> None:
                 raise InputError(
                     f"no {split} row of data set {spec.name!r} has a label for task "
                     f"{task.name!r} (column {task.label!r}{rows}); give rows that have one, or "
-                    "remove the task from the spec."
+                    "leave the task out: of the spec, or by --retire of mptrec-refresh."
                 )
 
 

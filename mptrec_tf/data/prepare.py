@@ -26,10 +26,11 @@ from tfx_bsl.tfxio import tensor_representation_util
 
 from mptrec_tf.data import reading
 from mptrec_tf.data.arrow import make_lists, read_raw_features, serialize_rows
-from mptrec_tf.data.features.base import NUMBER, TEXT
+from mptrec_tf.data.features.base import NUMBER, NUMBERS, TEXT, TEXTS
 from mptrec_tf.data.label_checks import check_any_label
-from mptrec_tf.data.labels import make_weights
-from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.label_values import fit_label_values
+from mptrec_tf.data.labels import has_task_weights, make_task_weights, make_weights
+from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.prepared import (
     PreparedData,
     examples_prefix,
@@ -38,6 +39,7 @@ from mptrec_tf.data.prepared import (
 )
 from mptrec_tf.data.reading import read_split, read_summary
 from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.transform.graph import (
     get_input_shapes,
@@ -92,6 +94,9 @@ def prepare(
         run = uuid.uuid4().hex[:8]
         reading.on_rows[run] = on_rows
         try:
+            source = fit_label_values(
+                source, staging, lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
+            )
             _run(run, source, staging, transform_dir, beam_args)
         except Exception as error:
             user_error = find_user_error(error)
@@ -103,7 +108,8 @@ def prepare(
         surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
         check_any_label(source.spec, surveys)
         shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))
-        save_description(staging, complete_spec(source.spec, surveys["train"]), shapes, surveys)
+        spec = complete_spec(source.spec, surveys["train"])
+        save_description(staging, spec, shapes, surveys, describe_split(source))
     return PreparedData(output_dir)
 
 
@@ -194,7 +200,8 @@ def _run(
 
 def _make_raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
     """Returns how TensorFlow Transform reads the features of a `make_record_batch`."""
-    values = {TEXT: pa.large_binary(), NUMBER: pa.float32()}
+    values = dict.fromkeys((TEXT, TEXTS), pa.large_binary())
+    values |= dict.fromkeys((NUMBER, NUMBERS), pa.float32())
     kinds = {name: values[feature.raw_type(spec)] for name, feature in spec.raw_columns.items()}
     kinds |= dict(_list_passthrough(spec))
     fields = [(name, pa.large_list(kind)) for name, kind in kinds.items()]
@@ -210,11 +217,17 @@ def _make_raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.Tens
 def _list_passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
     """Returns names and types of the columns that bypass the preprocessing graph."""
     columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
+    columns += [TASK_WEIGHTS] if has_task_weights(spec) else []
     return [(_BYPASS + name, pa.float32()) for name in columns]
 
 
-def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
-    """Checks n raw rows and returns them as Arrow columns: features, labels and weight.
+def make_record_batch(spec: DatasetSpec, block: Block, split: str = SPLITS[0]) -> pa.RecordBatch:
+    """Checks n raw rows and returns them as Arrow columns: features, labels and weights.
+
+    Args:
+      spec: The data set's spec.
+      block: The rows.
+      split: The split that they belong to.
 
     Raises:
       InputError: for a missing column or a value that the spec does not allow, with its place.
@@ -225,8 +238,11 @@ def make_record_batch(spec: DatasetSpec, block: Block) -> pa.RecordBatch:
     arrays[_BYPASS + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
         arrays[_BYPASS + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
+    if has_task_weights(spec):
+        weights = make_task_weights(spec, block, labels, sampled=split == SPLITS[0])
+        arrays[_BYPASS + TASK_WEIGHTS] = make_lists(pa.array(weights.ravel()), weights.shape[1])
     if spec.user_id:
-        block.column(spec.user_id)  # checks it for grouped metrics, which read the raw rows
+        block.check_single(spec.user_id)  # checks it for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
 
 

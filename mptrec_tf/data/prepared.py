@@ -1,8 +1,8 @@
 """Reads what `mptrec-prepare` wrote: packed examples, the spec, and the preprocessing graph.
 
     <directory>/
-      data.json            the spec, the shapes of packed features, rows and labels by split, and a
-                           survey of the raw rows
+      data.json            the spec, the shapes of packed features, rows and labels by split, a
+                           survey of the raw rows, and how rows were split if a rule did it
       transform/           the preprocessing graph (TensorFlow Transform's output)
       train-*.tfrecord     packed examples; validation-* and test-* likewise
 
@@ -16,8 +16,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.label_survey import LEFT_OUT
 from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, check_splits
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
@@ -45,6 +46,7 @@ def save_description(
     spec: DatasetSpec,
     inputs: Sequence[InputShape],
     surveys: Mapping[str, Mapping[str, Any]],
+    split: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the description that `PreparedData` reads.
 
@@ -53,12 +55,14 @@ def save_description(
       spec: The data set's spec.
       inputs: The shapes of the features of each kind.
       surveys: `Survey.to_dict` by split.
+      split: How a rule split the rows, see `SplitRows.describe_split`.
     """
     content = {
         "spec": to_plain(spec),
         "inputs": to_plain(inputs),
         "splits": {s: {k: of[k] for k in SPLIT_FIELDS} for s, of in surveys.items()},
         "survey": surveys,
+        **({"split": split} if split else {}),
     }
     write_file(f"{directory}/{_DESCRIPTION}", json.dumps(content, indent=2))
 
@@ -68,6 +72,9 @@ class PreparedData(TrainingData):
 
     Args:
       directory: An output directory of `mptrec-prepare`.
+
+    Attributes:
+      split: How a rule split the rows, see `SplitRows.describe_split`; None if splits were given.
 
     Raises:
       InputError: if the directory does not hold prepared data.
@@ -90,6 +97,7 @@ class PreparedData(TrainingData):
             self.inputs = from_plain(tuple[InputShape, ...], content["inputs"])
             self.splits = check_splits(content["splits"])
             self.survey = content["survey"]
+            self.split: Mapping[str, Any] | None = content.get("split")
 
     def files(self, split: str) -> list[str]:
         """Returns the split's TFRecord files, sorted."""
@@ -115,6 +123,7 @@ def summarize_splits(data: PreparedData) -> list[dict[str, Any]]:
             "split": split,
             "rows": task.count_labelled(counts),
             **task.summary_columns(counts["tasks"][task.name], task.count_labelled(counts)),
+            **{k: v for k, v in counts["tasks"][task.name].items() if k == LEFT_OUT},
         }
         for task in data.spec.tasks
         for split, counts in data.splits.items()

@@ -32,7 +32,7 @@ _NEARLY_ALL = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class _Sample:
-    """The first rows of a split: their hashes [n], features [n, ...] by kind, labels [n, T]."""
+    """The first rows of a split: their hashes [n], packed features by name, labels [n, T]."""
 
     hashes: np.ndarray
     features: Mapping[str, np.ndarray]
@@ -77,12 +77,12 @@ class DataChecks:
         self.unknown = {split: self._share_unknown(of) for split, of in self._samples.items()}
 
     def _share_unknown(self, sample: _Sample) -> dict[str, float]:
-        """Returns the share of rows with the id for unknown values, by feature that has one."""
+        """Returns the share of values with the id for unknown ones, by feature that has it."""
         shares = {}
         for at in self._columns:
             if at.size and at.feature.has_unknown:
-                last = at.first + at.size - 1
-                shares[at.feature.name] = float(np.mean(at.values(sample) == last))
+                known = at.first + at.size - at.feature.unknown_ids
+                shares[at.feature.name] = float(np.mean(at.values(sample) >= known))
         return shares
 
     def warnings(self) -> list[str]:
@@ -147,7 +147,7 @@ class DataChecks:
         """Yields each feature's values as small integers, of training and of validation rows."""
         train, validation = self._samples["train"], self._samples["validation"]
         for at in self._columns:
-            fitted, other = at.values(train), at.values(validation)
+            fitted, other = at.row_values(train), at.row_values(validation)
             if at.size:
                 yield at.feature.name, fitted - at.first, other - at.first
             elif not at.has_ids:
@@ -182,18 +182,20 @@ class _Column:
     size: int = 0
 
     def values(self, sample: _Sample) -> np.ndarray:
-        """Returns the column's values [n]."""
-        return sample.features[self.feature.section][:, self.column]
+        """Returns all values of the column: [n], unless rows may have several."""
+        return self.feature.packed_values(sample.features, self.column)
+
+    def row_values(self, sample: _Sample) -> np.ndarray:
+        """Returns a value of each row [n]; the first one where rows may have several."""
+        return self.feature.packed_values(sample.features, self.column, first=True)
 
 
 def _list_columns(
     kind: type[Feature], features: Sequence[Feature], ranges: Sequence[tuple[int, int, int]]
 ) -> Iterator[_Column]:
-    """Yields the columns of a packed tensor; each feature has equally many consecutive ones."""
+    """Yields the columns of a packed tensor."""
     of_ids = {column: (first, size) for column, first, size in ranges}
-    count = kind.columns(features)
-    for column in range(count):
-        feature = features[column * len(features) // count]
+    for column, feature in enumerate(kind.column_features(features)):
         yield _Column(feature, column, kind.dtype == "int64", *of_ids.get(column, ()))
 
 
@@ -205,7 +207,7 @@ def _read_sample(data: PreparedData, split: str, on_rows: Callable[[int], Any]) 
         tf.data.TFRecordDataset(data.files(split))
         .take(most)
         .batch(_READ_ROWS)
-        .map(lambda s: {**data.parse(s), "hash": tf.strings.to_hash_bucket_fast(s, 2**62)})
+        .map(lambda s: {**_parse(data, s), "hash": tf.strings.to_hash_bucket_fast(s, 2**62)})
         .prefetch(1)
     )
     parts: dict[str, list[np.ndarray]] = {}
@@ -214,8 +216,13 @@ def _read_sample(data: PreparedData, split: str, on_rows: Callable[[int], Any]) 
             parts.setdefault(name, []).append(values)
         on_rows(len(batch["hash"]))
     columns = {name: np.concatenate(values) for name, values in parts.items()}
-    features = {kind.section: columns[kind.section] for kind in spec.by_kind()}
+    features = {name: columns[name] for kind in spec.by_kind() for name in kind.packed_names()}
     return _Sample(columns["hash"], features, columns[LABELS])
+
+
+def _parse(data: PreparedData, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses examples [B]; of what varies from row to row the values of all rows."""
+    return {name: getattr(of, "flat_values", of) for name, of in data.parse(serialized).items()}
 
 
 def _find_edges(values: np.ndarray) -> np.ndarray:

@@ -20,14 +20,17 @@ def make_feature_rows(data: PreparedData, checks: DataChecks) -> list[dict[str, 
         kinds.setdefault(feature.name, []).append(feature.short_kind)
     table = []
     for name, kind in kinds.items():
+        unknown = [checks.unknown[split].get(name) for split in splits]
+        shown = "" if None in unknown else _join_cells(f"{u:.1%}" for u in unknown)
+        cells = {"feature": name, "kind": " and ".join(kind), "unknown": shown}
+        if name not in data.spec.feature_names:  # it is made of several columns
+            table.append(cells | {"missing": "", "distinct": ""})
+            continue
         of = [data.survey[split]["columns"][name] for split in splits]
         rows = [data.survey[split]["rows"] for split in splits]
-        unknown = [checks.unknown[split].get(name) for split in splits]
         table.append(
-            {
-                "feature": name,
-                "kind": " and ".join(kind),
-                "unknown": "" if None in unknown else _join_cells(f"{u:.1%}" for u in unknown),
+            cells
+            | {
                 "missing": _join_cells(
                     f"{o['missing'] / n:.1%}" for o, n in zip(of, rows, strict=True)
                 ),

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mptrec_tf.data.canonical import MISSING_VALUES
-from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
+from mptrec_tf.data.features.base import NUMBER, NUMBERS, TEXT, TEXTS, Feature
 from mptrec_tf.data.features.registry import FEATURES
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import PROBABILITY, Task, conditional_name
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError, did_you_mean
@@ -111,26 +111,47 @@ class DatasetSpec:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of all feature columns in the order of the features; each once."""
-        return tuple(dict.fromkeys(f.name for f in self.features))
+        return tuple(dict.fromkeys(f.name for f in self.sources))
+
+    @functools.cached_property
+    def sources(self) -> tuple[Feature, ...]:
+        """The features through which the features read their columns, see `Feature.sources`."""
+        return tuple(source for feature in self.features for source in feature.sources())
 
     @functools.cached_property
     def column_types(self) -> Mapping[str, str]:
-        """The type of each feature column, "text" or "number", which all of its features read."""
+        """The type of each feature column ("text", ...), which all of its features read."""
         types: dict[str, list[str]] = {}
-        for feature in self.features:
+        for feature in self.sources:
             before = types.get(feature.name, feature.reads)
             types[feature.name] = [kind for kind in before if kind in feature.reads]
         return {name: kinds[0] for name, kinds in types.items() if kinds}
 
     @functools.cached_property
     def raw_columns(self) -> Mapping[str, Feature]:
-        """By raw column, the feature that decides how it is read; texts first, then numbers."""
+        """By raw column, the feature that decides how it is read; in the order of the types."""
         columns: dict[str, Feature] = {}
-        for kind in (TEXT, NUMBER):
-            for feature in self.features:
+        for kind in (TEXT, NUMBER, TEXTS, NUMBERS):
+            for feature in self.sources:
                 if feature.reads[0] == kind == self.column_types[feature.name]:
                     columns.setdefault(feature.name, feature)
         return columns
+
+    @functools.cached_property
+    def optional_numbers(self) -> frozenset[str]:
+        """The number columns that may lack a value: those all of whose features take that."""
+        strict = {f.name for f in self.sources if not f.takes_missing}
+        numbers = {name for name, kind in self.column_types.items() if kind == NUMBER}
+        return frozenset(numbers - strict)
+
+    def missing_of(self, column: str) -> tuple[str, ...] | None:
+        """Returns what counts as missing in a number column; None if it needs every value."""
+        return self.missing_values if column in self.optional_numbers else None
+
+    @property
+    def list_columns(self) -> tuple[str, ...]:
+        """The raw columns that hold several values in a row."""
+        return tuple(n for n, feature in self.raw_columns.items() if feature.values_per_row != 1)
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -154,6 +175,17 @@ class DatasetSpec:
             if names.count(name) > 1:
                 raise InputError(f"task {name!r} is named twice in {','.join(names)!r}.")
         return tuple(known[name] for name in names)
+
+    def chain(self, name: str) -> tuple[str, ...]:
+        """Returns the names of the tasks that a task is given, the first of all first, and its own.
+
+        Example:
+          >>> tasks = (BinaryTask("buy", "b", "1", given="click"), BinaryTask("click", "c", "1"))
+          >>> DatasetSpec("shop", (Categorical("city"),), tasks).chain("buy")
+          ('click', 'buy')
+        """
+        [task] = self.select_tasks([name])
+        return (*(self.chain(task.given) if task.given else ()), name)
 
     def features_json(self) -> str:
         """Returns only the features, as JSON that is equal if and only if preprocessing is."""
@@ -224,19 +256,57 @@ def _find_problems(spec: DatasetSpec) -> list[tuple[Any, str]]:
     problems += [(spec.text_format, sentence) for sentence in spec.text_format.problems()]
     seen: set[tuple[type, str]] = set()
     for feature in spec.features:
-        problems += [(feature, sentence) for sentence in _find_column_problems(spec, feature)]
+        problems += [
+            (feature, sentence)
+            for source in feature.sources()
+            for sentence in _find_column_problems(spec, source)
+        ]
         # A column may be both a category and a number.
         if (type(feature), feature.name) in seen:
             problems.append((feature, f"feature {feature.name!r} is listed twice"))
         seen.add((type(feature), feature.name))
     for feature in spec.features:
-        if feature.name in spec.column_types:
+        if all(source.name in spec.column_types for source in feature.sources()):
             problems += [(feature, sentence) for sentence in feature.problems(spec)]
     names: set[str] = set()
     for task in spec.tasks:
         problems += [(task, text) for text in task.problems(names)]
         names.add(task.name)
+        if task.weight and task.weight == spec.weight:
+            text = f"column {task.weight!r} weighs the rows of all tasks already"
+            problems.append((task, f"task {task.name!r}: {text}; leave out its own weight"))
+    sampled = [task for task in spec.tasks if task.kept_share < 1]
+    for task in sampled[1:]:
+        text = f"only one task may leave out training rows, and {sampled[0].name!r} does already"
+        problems.append((task, f"task {task.name!r}: {text}"))
+    if not problems:
+        problems = [(task, text) for task in spec.tasks for text in _find_given(spec, task)]
     return problems
+
+
+def _find_given(spec: DatasetSpec, task: Task) -> Iterator[str]:
+    """Yields a sentence if what a task is given is no task that has a probability before it."""
+    by_name, chain = {of.name: of for of in spec.tasks}, [task.name]
+    while (given := by_name[chain[-1]].given) is not None:
+        what = f"task {chain[-1]!r}: given names {given!r}"
+        if given in chain:
+            yield f"{what}, which is given {chain[-1]!r} itself ({' <- '.join([*chain, given])})"
+            return
+        if given not in by_name:
+            if chain[-1] == task.name:  # otherwise said of that task
+                known = ", ".join(name for name in by_name if name != task.name) or "no other"
+                yield f"{what}, which is no task of the spec; there is {known}"
+            return
+        if by_name[given].output != PROBABILITY:
+            yield f"{what}, whose prediction is no probability"
+            return
+        if chain[-1] == task.name and conditional_name(task) in by_name:
+            yield f"{what}, so that no other task can be named {conditional_name(task)!r}"
+            return
+        if by_name[given].logit_correction:
+            yield f"{what}, which has positive_weight or sample_negatives: leave these out"
+            return
+        chain.append(given)
 
 
 def _find_column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
@@ -245,7 +315,14 @@ def _find_column_problems(spec: DatasetSpec, feature: Feature) -> Iterator[str]:
     if not name or _LINE_OR_TAB.search(name):
         yield f"feature name {name!r} must be text without line ends and tabs"
     if name not in spec.column_types:
-        yield f"column {name!r} is text for one of its features and a number for another"
+        reads = {other.reads[0] for other in spec.features if other.name == name}
+        if reads <= {TEXT, NUMBER}:
+            yield f"column {name!r} is text for one of its features and a number for another"
+        else:
+            yield (
+                f"column {name!r} holds one value in a row for one of its features and several "
+                "for another; list it under one of them"
+            )
     for task in spec.tasks:
         if task.label == name:
             yield (

@@ -23,7 +23,8 @@ _VALUES, _ONE_VALUE, _TEXTS = "a value or a list of them", "a single value", "a 
 _OF_TYPE = {str: _TEXT, int: _WHOLE, float: _NUMBER, bool: _TRUTH, tuple[str, ...]: _VALUES}
 _OF_TYPE[Mapping[str, tuple[str, ...]]] = _CONDITIONS
 _TEXTS_OF_SPEC = {"name": _TEXT, "user_id": _TEXT, "weight": _TEXT, "missing_values": _TEXTS}
-_FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS}
+_FORMAT = {"delimiter": _TEXT, "escape": _TEXT, "header": _TEXTS, "quote": _TEXT}
+_FORMAT |= {"encoding": _TEXT, "decimal": _TEXT, "skip_rows": _WHOLE}
 _TASKS = "tasks"
 
 

@@ -12,15 +12,24 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 
-from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
-from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.features.base import NUMBER, NUMBERS, TEXT, TEXTS, Feature
+from mptrec_tf.data.labels import make_weights
+from mptrec_tf.data.sampling import find_sampled_task
+from mptrec_tf.data.sources.block import Block, count_texts
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.data.tasks.label_survey import LabelSurvey, drop_rarest
+from mptrec_tf.data.tasks.label_survey import (
+    LEFT_OUT,
+    UNIT,
+    WEIGHT,
+    LabelSurvey,
+    drop_rarest,
+    to_exact,
+)
 
 # Hashes from which distinct values are estimated: exact up to this number, then within about 3%.
 _SKETCH = 4096
-_NATURAL_TYPES = {TEXT: "bytes", NUMBER: "float"}
+_NATURAL_TYPES = {TEXT: "bytes", NUMBER: "float", TEXTS: "bytes", NUMBERS: "float"}
 _TYPES = {"O": "bytes", "U": "bytes", "i": "int64", "f": "float"}
 
 
@@ -33,12 +42,14 @@ class ColumnSurvey:
       hashes: The smallest hashes of all distinct values, ascending.
       counts: Rows by value, for numbers; of many values, the most frequent.
       types: Types in tf.Examples other than the feature's own.
+      list_counts: Of a column with several values in a row, see `ListSurvey`.
     """
 
     missing: int = 0
     hashes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint64))
     counts: Counter = dataclasses.field(default_factory=Counter)
     types: frozenset[str] = frozenset()
+    list_counts: Counter = dataclasses.field(default_factory=Counter)
 
     def add(self, other: "ColumnSurvey") -> None:
         """Adds the statistics of other rows."""
@@ -47,6 +58,8 @@ class ColumnSurvey:
         self.counts.update(other.counts)
         drop_rarest(self.counts)
         self.types |= other.types
+        for name, count in other.list_counts.items():
+            self.list_counts[name] += count
 
     @property
     def distinct(self) -> int:
@@ -93,6 +106,7 @@ class Survey:
                     "distinct": column.distinct,
                     "most_frequent": _find_most_frequent(column.counts),
                     "types": sorted(column.types),
+                    **column.list_counts,
                 }
                 for name, column in self.columns.items()
             },
@@ -101,7 +115,9 @@ class Survey:
     def _summarize(self, task: Task) -> dict[str, float]:
         labels = self._labels_of(task.name)
         rows = {"rows": labels.rows} if task.is_partial else {}
-        return rows | task.summary(labels)
+        left_out = {k: labels.sums[k] for k in (LEFT_OUT,) if k in labels.sums}
+        weight = {WEIGHT: labels.sums[WEIGHT] / UNIT} if task.weight else {}
+        return rows | task.summary(labels) | left_out | weight
 
     def _labels_of(self, task: str) -> LabelSurvey:
         return self.labels.get(task, LabelSurvey())
@@ -112,40 +128,68 @@ def survey_block(spec: DatasetSpec, block: Block) -> Survey:
     survey = Survey(rows=len(block))
     for task in spec.tasks:
         has_label = task.has_label(block, spec.missing_values)
-        text = block.text(task.label)[has_label] if has_label.any() else np.zeros(0, object)
-        labels = task.survey(_count_values(text), spec.missing_values)
-        labels.rows = len(text)
+        labelled = block if has_label.all() else block.rows(has_label)
+        values = labelled.count_values(task.label) if len(labelled) else []
+        labels = task.survey(values, spec.missing_values)
+        labels.rows = len(labelled)
+        if task.weight and len(labelled):
+            weights = make_weights(task.weight, labelled)
+            labels.sums[WEIGHT] += sum(to_exact(weight) for weight in weights.tolist())
         survey.labels[task.name] = labels
     for name in spec.feature_names:
         feature = spec.raw_columns[name]
-        if feature.raw_type(spec) == TEXT:
-            column = _survey_text(block.text(name), feature, spec.missing_values)
+        if feature.values_per_row != 1:
+            lists = feature.survey_lists(spec, block)
+            column = _survey_text(count_texts(lists.values), feature, spec.missing_values)
+            column.missing, column.list_counts = lists.missing, Counter(lists.counts)
+        elif feature.raw_type(spec) == TEXT:
+            column = _survey_text(block.count_values(name), feature, spec.missing_values)
         else:
-            column = _survey_numbers(block.numbers(name))
-        if block.is_examples:
+            column = _survey_numbers(block.numbers(name, spec.missing_of(name)))
+        if block.is_examples and name in block.columns:
             natural = _NATURAL_TYPES[feature.raw_type(spec)]
-            column.types = _list_types(block.column(name)) - {natural}
+            column.types = _find_types(block, spec, name) - {natural}
         survey.columns[name] = column
     return survey
+
+
+def survey_left_out(spec: DatasetSpec, left_out: np.ndarray) -> Survey:
+    """Returns how many training rows were left out, for [n] bool."""
+    survey = LabelSurvey()
+    survey.sums[LEFT_OUT] = int(left_out.sum())
+    return Survey(labels={find_sampled_task(spec).name: survey})
+
+
+def _find_types(block: Block, spec: DatasetSpec, name: str) -> frozenset[str]:
+    """Returns the types in tf.Examples of a column, without values that records may lack."""
+    if name in block.arrow:
+        return frozenset({_TYPES["O"]})
+    if name in block.lists:
+        values = block.lists[name].flatten()
+        return (
+            _list_types(values[:1].to_numpy(zero_copy_only=False)) if len(values) else frozenset()
+        )
+    if name not in spec.optional_numbers or block.sparse is None:
+        return _list_types(block.column(name))
+    values = block.sparse(name)
+    present = values[[value is not None for value in values]] if values.dtype == object else values
+    return _list_types(present)
 
 
 def _list_types(values: np.ndarray) -> frozenset[str]:
     """Returns the types in tf.Examples of values [n]."""
     if values.dtype != object:
         return frozenset({_TYPES[values.dtype.kind]})
+    if any(isinstance(value, list) for value in values):
+        values = [item for value in values for item in value]
     return frozenset(_TYPES[np.dtype(kind).kind] for kind in set(map(type, values)))
 
 
-def _count_values(values: np.ndarray) -> Iterable[tuple[str, int]]:
-    codes, distinct = pd.factorize(values)
-    return zip(distinct, np.bincount(codes, minlength=len(distinct)).tolist(), strict=True)
-
-
 def _survey_text(
-    values: np.ndarray, feature: Feature, missing_values: Sequence[str]
+    counts: Iterable[tuple[str, int]], feature: Feature, missing_values: Sequence[str]
 ) -> ColumnSurvey:
     column, forms = ColumnSurvey(), []
-    for value, rows in _count_values(values):
+    for value, rows in counts:
         form = feature.counted_form(value, missing_values)
         if form is None:
             column.missing += rows
@@ -158,9 +202,11 @@ def _survey_text(
 
 
 def _survey_numbers(values: np.ndarray) -> ColumnSurvey:
-    distinct, rows = np.unique(values, return_counts=True)
+    missing = np.isnan(values)
+    distinct, rows = np.unique(values[~missing], return_counts=True)
     counts = Counter(dict(zip(distinct.tolist(), rows.tolist(), strict=True)))
-    return ColumnSurvey(hashes=_select_smallest(pd.util.hash_array(distinct)), counts=counts)
+    hashes = _select_smallest(pd.util.hash_array(distinct))
+    return ColumnSurvey(int(missing.sum()), hashes, counts)
 
 
 def _select_smallest(hashes: np.ndarray) -> np.ndarray:

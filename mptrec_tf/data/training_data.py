@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ class TrainingData(Protocol):
                         f"task {task.name!r} has {task.one_label} in the {split} split: {reason} "
                         f"of {self.directory} (label column {task.label!r}); {task.label_hint}."
                     )
+                if task.weight and not of["tasks"][task.name]["weight"]:
+                    raise InputError(
+                        f"column {task.weight!r} weighs all {split} rows of {self.directory} 0 "
+                        f"that have a label for task {task.name!r}; give other weights."
+                    )
         return [self.spec.task_names.index(name) for name in tasks]
 
 
@@ -101,3 +107,23 @@ def check_has_labels(old_tasks: Sequence[str], data: TrainingData) -> None:
             f"{data.directory} has no labels of {', '.join(missing)}, which joint training with "
             "the old tasks needs; leave out --compare, or prepare data with them."
         )
+
+
+def check_same_labels(tasks: Sequence[Task], data: TrainingData) -> None:
+    """Rejects data whose training rows gave a model's tasks other labels, such as more classes.
+
+    Args:
+      tasks: The tasks as the model was trained on them. Those that the data lack are left out.
+      data: Labelled rows.
+
+    Raises:
+      InputError: naming the first task.
+    """
+    theirs = {task.name: task for task in data.spec.tasks}
+    for task in tasks:
+        if task.name in theirs and not task.same_labels(theirs[task.name]):
+            raise InputError(
+                f"task {task.name!r}: the training rows of {data.directory} have other label "
+                f"values in column {task.label!r} than those that the model was trained on; list "
+                "the same ones in both specs, and prepare the data again."
+            )

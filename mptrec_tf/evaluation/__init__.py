@@ -1,10 +1,24 @@
 """Evaluation: metrics of predictions and labels, calibration, and reports.
 
+classes       `one_against_rest`, `fit_temperature`, ...
 concordance   `concordance`, `concordance_difference`: the AUC of labels that are numbers
+isotonic      `fit_probabilities`, `fit_numbers`
+levels        `level_losses`, `invert_expected`: the proportional-odds model
 linear_fit    `fit_line`
 metrics       `auc`, `grouped_auc`, `log_loss`, ...
+near_identity `fit_near_identity`, of scale and shifts
 platt         `fit_scale_and_shift`
 report        `to_json`, `print_table`
 """
 
-__all__ = ["concordance", "linear_fit", "metrics", "platt", "report"]
+__all__ = [
+    "classes",
+    "concordance",
+    "isotonic",
+    "levels",
+    "linear_fit",
+    "metrics",
+    "near_identity",
+    "platt",
+    "report",
+]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import least_squares
 
-from mptrec_tf.evaluation.platt import LEAST_SCALE
+from mptrec_tf.evaluation.near_identity import LEAST_SCALE, scale_weight
 
 
 def fit_line(
@@ -27,8 +27,7 @@ def fit_line(
       >>> round(scale, 2), round(shift, 2)
       (2.0, 1.0)
     """
-    weight = np.ones(len(inputs)) if weight is None else np.asarray(weight, np.float64)
-    weight = weight / weight[weight > 0].mean()
+    weight = scale_weight(weight, len(inputs))
     start = np.array([1.0, 0.0])
     size = np.sqrt(np.concatenate([weight, [1.0, 1.0]]))
 

@@ -7,16 +7,18 @@ they change neither the order of rows nor AUCs.
 """
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-# A smaller scale would make all predictions equal, and lose the order of rows and the AUC.
-LEAST_SCALE = 0.01
+from mptrec_tf.evaluation.near_identity import fit_near_identity, scale_weight
+
 _NEAREST = 1e-7  # to 0 and 1; closer probabilities have no logit in float32
 
 
 def fit_scale_and_shift(
-    probabilities: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None = None,
+    given: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Fits the scale and the shift of logits to labels.
 
@@ -30,6 +32,8 @@ def fit_scale_and_shift(
       probabilities: [n].
       labels: [n], each 0 or 1.
       weight: Optional [n]. Weights of rows; they are scaled so that the mean of those above 0 is 1.
+      given: Optional [n]. Probabilities that those of the rows are multiplied by, and that stay as
+        they are; see `models.entire_space`.
 
     Returns:
       Scale and shift: the calibrated logit is `scale * logit + shift`.
@@ -41,24 +45,22 @@ def fit_scale_and_shift(
       True
     """
     z = logit(np.clip(np.asarray(probabilities, np.float64), _NEAREST, 1 - _NEAREST))
-    weight = np.ones(len(z)) if weight is None else np.asarray(weight, np.float64)
-    weight = weight / weight[weight > 0].mean()
+    weight = scale_weight(weight, len(z))
     inputs = np.stack([z, np.ones_like(z)], axis=1)
-    start = np.array([1.0, 0.0])
+
+    factor = 1.0 if given is None else np.clip(np.asarray(given, np.float64), _NEAREST, 1.0)
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
         logits = inputs @ at
-        entropy = np.logaddexp(0.0, logits) - labels * logits
-        value = weight @ entropy + ((at - start) ** 2).sum() / 2
-        return value, inputs.T @ (weight * (expit(logits) - labels)) + at - start
+        if given is None:
+            entropy, gradient = np.logaddexp(0.0, logits) - labels * logits, expit(logits) - labels
+        else:
+            # -(y log(g q) + (1 - y) log(1 - g q)), and its derivative by the logit of q.
+            q, rest = expit(logits), expit(-logits)
+            of_rest = (1.0 - factor) + factor * rest
+            entropy = np.where(labels > 0, np.logaddexp(0.0, -logits), -np.log(of_rest))
+            gradient = np.where(labels > 0, -rest, factor * q * rest / of_rest)
+        return weight @ entropy, inputs.T @ (weight * gradient)
 
-    result = minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(LEAST_SCALE, None), (None, None)],
-        options={"ftol": 1e-12, "gtol": 1e-9},
-    )
-    scale, shift = result.x
+    scale, shift = fit_near_identity(loss)
     return float(scale), float(shift)

@@ -43,6 +43,32 @@ def print_table(
     console.print(table)
 
 
+def make_metric_tables(
+    rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], title: str
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Returns a title and rows for each kind of task, whose metrics are its own.
+
+    The best possible value of a metric, where it is known, follows the metric.
+
+    Args:
+      rows: A task's name under `task`, and its metrics.
+      kinds: The kind of each task.
+      title: The title; the kind is added if there are several.
+    """
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        paired: dict[str, Any] = {}
+        for name, value in row.items():
+            if name.removeprefix("best_") in paired:
+                continue
+            paired[name] = value
+            if f"best_{name}" in row:
+                paired[f"best_{name}"] = row[f"best_{name}"]
+        by_kind.setdefault(kinds[row["task"]], []).append(paired)
+    several = len(by_kind) > 1
+    return [(f"{title}: {kind}" if several else title, of) for kind, of in by_kind.items()]
+
+
 def _format_cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"

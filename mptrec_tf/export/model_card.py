@@ -13,7 +13,7 @@ from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.features.registry import FEATURES
 from mptrec_tf.data.input_names import make_input_names
 from mptrec_tf.data.packed import raw_feature_spec
-from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.data.tasks.base import ISOTONIC, NONE, PLATT, Task
 from mptrec_tf.data.tasks.registry import task_from_plain
 from mptrec_tf.data.transform.graph import open_transform
 from mptrec_tf.evaluation.report import to_json
@@ -68,9 +68,18 @@ def _describe_task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[s
     return {
         "name": task.name,
         "kind": kind,
+        "calibration": _find_calibration(task, training),
         "metrics": _select_metrics(task.name, training),
         "training": training,
+        **({"outputs": list(task.output_names)} if task.output_names else {}),
     }
+
+
+def _find_calibration(task: Task, training: Mapping[str, Any]) -> str:
+    """Returns what was fitted to the validation rows, in the words of `Task.calibrate`."""
+    if task.knots:
+        return ISOTONIC
+    return PLATT if task.name in training.get("calibration", {}) else NONE
 
 
 def _select_metrics(task: str, training: Mapping[str, Any]) -> dict[str, float]:
@@ -102,7 +111,7 @@ def format_markdown(card: Mapping[str, Any]) -> str:
         dict.fromkeys(name for task in card["tasks"] for name in _read_training_rows(task)[1])
     )
     columns = ["task", "kind", "label", *(f"validation {score}" for score in scores)]
-    columns += ["training rows", *known, "own parameters"]
+    columns += ["calibration", "training rows", *known, "own parameters"]
     lines = [
         f"# Model card: {spec['name']}",
         "",
@@ -125,6 +134,7 @@ def format_markdown(card: Mapping[str, Any]) -> str:
             task["kind"],
             " where ".join(filter(None, (of.describe_label(), of.describe_rows()))),
             *(_format_number(score if of.score_name == name else None) for name in scores),
+            task["calibration"],
             "" if rows is None else f"{rows:,}",
             *(_format_statistic(labels[name]) if name in labels else "" for name in known),
             f"{task['parameters']:,}" if "parameters" in task else "",
@@ -133,8 +143,10 @@ def format_markdown(card: Mapping[str, Any]) -> str:
     lines += ["", "## Features", "", "| column | input | type | domain |", "|---|---|---|---|"]
     for feature in card["features"]:
         name = feature["name"]
+        # A feature of several columns has no input of its own.
+        inputs = card["inputs"].get(name, "")
         domain = FEATURES.get(feature["kind"]).describe_domain(feature["domain"])
-        lines.append(_format_row((name, card["inputs"][name], feature["type"], domain)))
+        lines.append(_format_row((name, inputs, feature["type"], domain)))
     return "\n".join(lines) + "\n"
 
 

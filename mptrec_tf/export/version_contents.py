@@ -13,6 +13,7 @@ from mptrec_tf.artifacts.manifests import (
 )
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.export.integrity import check_version
 from mptrec_tf.export.versions import (
     CARD,
     check_base_path,
@@ -78,7 +79,7 @@ def describe_parts(version: str) -> tuple[BackboneDescription, list[PackageDescr
 
 
 def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
-    """Rejects a path that holds no exported model, or tasks that the model does not have.
+    """Rejects a path without an exported model, a changed model, or tasks that it does not have.
 
     Args:
       path: A version's directory, or a base path, whose newest version is used.
@@ -88,9 +89,11 @@ def check_model(path: str, tasks: Sequence[str] = ()) -> DatasetSpec | None:
       The spec in the version's model card; None if that is damaged, which loading reports.
 
     Raises:
-      InputError: naming the path or the task.
+      InputError: naming the path, the file that is not as it was written, or the task.
     """
-    spec = read_card_spec(find_newest_version(path))
+    version = find_newest_version(path)
+    check_version(version)
+    spec = read_card_spec(version)
     if spec:
         spec.select_tasks(tasks)
     return spec

@@ -9,8 +9,9 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.storage.file_systems import explain_failure, get_file_system
 
 CARD = "assets.extra/model_card.json"
-
 CARD_TO_READ = "assets.extra/model_card.md"
+MANIFEST = "assets.extra/manifest.json"  # see `integrity`
+SIGNATURE = "assets.extra/manifest.sig"
 WARMUP = "assets.extra/tf_serving_warmup_requests"  # TF Serving's own name for it
 
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
@@ -97,8 +98,12 @@ def choose_next_version(base_path: str) -> tuple[int, str]:
 
 
 def is_version(path: str) -> bool:
-    """Whether a directory holds a SavedModel, as a version does and a base path does not."""
-    return any(get_file_system(path).exists(os.path.join(path, name)) for name in _GRAPHS)
+    """Whether a directory holds a SavedModel, as a version does and a base path does not.
+
+    A manifest is enough: it lists the graph, if that is missing.
+    """
+    names = (*_GRAPHS, MANIFEST)
+    return any(get_file_system(path).exists(os.path.join(path, name)) for name in names)
 
 
 def check_base_path(path: str) -> None:

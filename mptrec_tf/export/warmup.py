@@ -28,7 +28,7 @@ def write_warmup(directory: str, spec: DatasetSpec) -> None:
         for request in _make_requests(spec):
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request)
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def _make_requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
@@ -40,15 +40,16 @@ def _make_requests(spec: DatasetSpec) -> Iterator[predict_pb2.PredictRequest]:
         if feature.dtype == tf.string:
             example.features.feature[name].bytes_list.value.append(b"")
         else:
-            example.features.feature[name].float_list.value.append(0.0)
-    serialized = example.SerializeToString()
+            zeros = np.zeros(feature.shape).ravel().tolist()
+            example.features.feature[name].float_list.value.extend(zeros)
+    serialized = example.SerializeToString(deterministic=True)
     sizes = [2**k for k in range(LARGEST_BATCH.bit_length())]
     for rows in sizes:
         examples = {"examples": np.array([serialized] * rows, object)}
         columns = {
             names[name]: np.array([b""] * rows, object)
             if feature.dtype == tf.string
-            else np.zeros(rows, feature.dtype.as_numpy_dtype)
+            else np.zeros([rows, *feature.shape], feature.dtype.as_numpy_dtype)
             for name, feature in features.items()
         }
         for signature, inputs in (

@@ -1,12 +1,13 @@
 """Compares the predictions of two versions of a model for the same rows."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mptrec_tf.data.labels import make_weights
+from mptrec_tf.data.labels import make_own_weights, make_weights
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.tasks.base import SKIP, drop_unlabelled
 from mptrec_tf.errors import InputError
@@ -30,8 +31,10 @@ def compare(
     Returns:
       For a task of both: `rows`, `identical` (bit for bit), `differing` rows, the `largest`
       difference and `where` it is, `rank_correlation` (Spearman's; None if a model predicts the
-      same for all rows), and the scores if there are labels that allow one: `auc_a` and `auc_b`, or
-      the name of the score of the task's kind. For a task of one model: `only_in` ("a" or "b").
+      same for all rows; of predictions with several numbers, the least), and the scores if there
+      are labels that allow one: `auc_a` and `auc_b`, or the name of the score of the task's kind.
+      Two predictions of other classes have no `largest` (NaN). For a task of one model: `only_in`
+      ("a" or "b").
 
     Raises:
       InputError: if the models share no task, there are no rows, rows do not fit a model, or a
@@ -72,7 +75,7 @@ class _Side:
 
     def __init__(self, model: LoadedModel, name: str) -> None:
         [self._task] = model.spec.select_tasks([name])
-        self.score_key = self._task.score_key
+        self.score_key, self.output_names = self._task.score_key, self._task.output_names
         self._weight, self._path = model.spec.weight, model.path
         self._missing_values = model.spec.missing_values
         self._predictions: list[np.ndarray] = []
@@ -81,7 +84,7 @@ class _Side:
 
     def add(self, block: Block, predictions: np.ndarray) -> None:
         """Adds the predictions for a block."""
-        bad = np.flatnonzero(~np.isfinite(predictions))
+        bad = np.flatnonzero(~np.isfinite(predictions.reshape(len(block), -1)).all(axis=1))
         if bad.size:
             raise InputError(
                 f"{block.where(bad[0])}: {self._path} predicts {predictions[bad[0]]} for task "
@@ -90,15 +93,18 @@ class _Side:
         self._predictions.append(predictions)
         task = self._task
         has_label = task.label in block.columns or task.missing == SKIP
-        if has_label and set(task.where) <= set(block.columns):
+        if has_label and all(column in block.columns for column in task.where):
             self._labels.append(self._task.labels(block, self._missing_values))
-            has_weights = self._weight in block.columns
-            ones = np.ones(len(block), np.float32)
-            self._weights.append(make_weights(self._weight, block) if has_weights else ones)
+            weights = np.ones(len(block), np.float32)
+            if self._weight in block.columns:
+                weights = make_weights(self._weight, block)
+            if task.weight in block.columns:
+                weights = weights * make_own_weights(task, block, self._labels[-1])
+            self._weights.append(weights)
 
     @property
     def predictions(self) -> np.ndarray:
-        """All predictions, [n]."""
+        """All predictions: [n], or [n, outputs] if they have several numbers."""
         return np.concatenate(self._predictions)
 
     def score(self) -> float | None:
@@ -119,30 +125,51 @@ class _Pair:
     def __init__(self, a: _Side, b: _Side) -> None:
         self._a, self._b = a, b
         self._largest, self._where = 0.0, None
+        # Of predictions with several numbers, those of one name are compared.
+        self._is_incomparable = set(a.output_names) != set(b.output_names)
+        self._order = slice(None)
+        if a.output_names != b.output_names and not self._is_incomparable:
+            self._order = [b.output_names.index(name) for name in a.output_names]
 
     def add(self, block: Block, a: np.ndarray, b: np.ndarray) -> None:
         """Adds the predictions of both for a block."""
         self._a.add(block, a)
         self._b.add(block, b)
+        if self._is_incomparable:
+            return
         # A difference of float32 values is exact in float64.
-        difference = np.abs(b.astype(np.float64) - a.astype(np.float64))
+        a, b = (values.astype(np.float64).reshape(len(block), -1) for values in (a, b))
+        difference = np.abs(b[:, self._order] - a).max(axis=1)
         row = int(np.argmax(difference))
         if difference[row] > self._largest:
             self._largest, self._where = float(difference[row]), block.where(row)
 
     def measure_differences(self) -> dict[str, Any]:
         """Returns the differences, see `compare`."""
-        a, b = self._a.predictions, self._b.predictions
-        return {
-            "rows": len(a),
-            "identical": bool(np.array_equal(a, b)),
-            "differing": int(np.count_nonzero(a != b)),
-            "largest": self._largest,
-            "where": self._where,
-            "rank_correlation": _correlate_ranks(a, b),
+        scores = {
             f"{self._a.score_key}_a": self._a.score(),
             f"{self._b.score_key}_b": self._b.score(),
         }
+        a, b = (of.predictions.reshape(len(of.predictions), -1) for of in (self._a, self._b))
+        if self._is_incomparable:
+            different = {"largest": math.nan, "where": None, "rank_correlation": None}
+            return {"rows": len(a), "identical": False, "differing": len(a), **different, **scores}
+        b = b[:, self._order]
+        return {
+            "rows": len(a),
+            "identical": bool(np.array_equal(a, b)),
+            "differing": int(np.count_nonzero((a != b).any(axis=1))),
+            "largest": self._largest,
+            "where": self._where,
+            "rank_correlation": _correlate_columns(a, b),
+            **scores,
+        }
+
+
+def _correlate_columns(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Returns the least rank correlation of columns [n, m]; None if there is none."""
+    of_columns = [_correlate_ranks(*pair) for pair in zip(a.T, b.T, strict=True)]
+    return min((value for value in of_columns if value is not None), default=None)
 
 
 def _correlate_ranks(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import IO
 
-from mptrec_tf.data.sources.bad_rows import NOT_A_NUMBER, BadRow
+from mptrec_tf.data.sources.bad_rows import NOT_A_LIST, NOT_A_NUMBER, BadRow
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.inference import csv_lines
 from mptrec_tf.inference.saved_model import LoadedModel
@@ -17,7 +17,7 @@ _MOST_PENDING = 50_000
 
 
 class Rejects:
-    """Writes rejected rows as CSV: their file, line (or number of the record), reason and text.
+    """Writes rejected rows as CSV: their file, line (or record or row), reason and text.
 
     Args:
       file: An open file.
@@ -53,15 +53,14 @@ class Rejects:
     def reject_non_numbers(self, model: LoadedModel, block: Block) -> Block:
         """Adds the rows of a block that lack a number that a model needs; returns the others."""
         reasons: dict[int, list[str]] = {}
-        for name in model.number_columns:
-            for row in block.not_numbers(name).tolist():
-                value = str(block.column(name)[row])
-                reasons.setdefault(row, []).append(
-                    f"column {name!r}: {value!r} is not a finite number"
-                )
+        for feature in model.spec.raw_columns.values():
+            for row, reason in feature.bad_rows(model.spec, block):
+                reasons.setdefault(row, []).append(reason)
         for row, row_reasons in reasons.items():
             place = (block.source, int(block.lines[row]))
-            self.add(BadRow(*place, NOT_A_NUMBER, "; ".join(row_reasons), _format_row(block, row)))
+            numbers = all(reason.endswith("finite number") for reason in row_reasons)
+            kind = NOT_A_NUMBER if numbers else NOT_A_LIST
+            self.add(BadRow(*place, kind, "; ".join(row_reasons), _format_row(block, row)))
         return block.rows([row for row in range(len(block)) if row not in reasons])
 
 
@@ -70,9 +69,9 @@ def _format_row(block: Block, row: int) -> str:
     if block.values:
         return csv_lines.format_line(block.values[row], block.delimiter).removesuffix("\n")
     values = {name: column[row] for name, column in block.columns.items()}
-    if block.unit == "line":
+    if block.unit == "line" and block.sparse is None:  # of text, not of JSON
         return csv_lines.format_line(map(str, values.values())).removesuffix("\n")
-    plain = {name: v.item() if hasattr(v, "item") else v for name, v in values.items()}
+    plain = {name: v.tolist() if hasattr(v, "tolist") else v for name, v in values.items()}
     return json.dumps(plain, ensure_ascii=False)
 
 

@@ -60,13 +60,10 @@ class LoadedModel:
         signature = self._columns.structured_input_signature[1]
         return {column: signature[name].dtype for column, name in self._inputs.items()}
 
-    @property
-    def number_columns(self) -> list[str]:
-        """The raw columns that hold numbers."""
-        return [name for name, dtype in self.column_types.items() if dtype != tf.string]
-
     def predict(self, block: Block) -> dict[str, np.ndarray]:
-        """Returns the predictions [n] of every task for n raw rows.
+        """Returns the predictions of every task for n raw rows.
+
+        They are [n], or [n, outputs] of a task whose predictions have several numbers.
 
         Raises:
           InputError: for a column that is missing, or holds a value that is not a number where one
@@ -74,7 +71,7 @@ class LoadedModel:
         """
         request = {}
         for name, dtype in self.column_types.items():
-            values = block.text(name) if dtype == tf.string else block.numbers(name)
+            values = self.spec.raw_columns[name].read_request(self.spec, block)
             request[self._inputs[name]] = tf.constant(values, dtype)
         outputs = self._columns(**request)
         return {name: predictions.numpy() for name, predictions in outputs.items()}

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.labels import make_weights
+from mptrec_tf.data.labels import describe_weights, make_own_weights, make_weights
+from mptrec_tf.data.list_values import read_lists
 from mptrec_tf.data.sources.block import Block, Source, read_split
 from mptrec_tf.data.tasks.base import Task, drop_unlabelled
 from mptrec_tf.errors import InputError
@@ -46,7 +47,7 @@ def evaluate(
     chosen = select_evaluated_tasks(model, source, tasks)
     collected: dict[str, list[np.ndarray]] = {}
     for block in filter(len, read_split(source, split)):
-        for key, values in _collect_columns(model, chosen, block).items():
+        for key, values in collect_columns(model, chosen, block).items():
             collected.setdefault(key, []).append(values)
         on_rows(len(block))
     if not collected:
@@ -66,13 +67,13 @@ def evaluate(
         of_task = drop_unlabelled(
             columns[f"label/{task.name}"],
             columns[f"prediction/{task.name}"],
-            columns.get("weight"),
+            columns.get(f"weight/{task.name}", columns.get("weight")),
             columns.get("user"),
             columns.get(f"known/{task.name}"),
         )
         if of_task[2] is not None and not of_task[2].any():
             raise InputError(
-                f"column {model.spec.weight!r} weighs all {split} rows 0 that have a label for "
+                f"{describe_weights(model.spec, task)} all {split} rows 0 that have a label for "
                 f"task {task.name!r}; leave the task out, or give other weights."
             )
         metrics[task.name] = task.metrics(*of_task)
@@ -164,20 +165,34 @@ def same_predictions(
     return True
 
 
-def _collect_columns(
+def collect_columns(
     model: LoadedModel, tasks: Sequence[Task], block: Block
 ) -> dict[str, np.ndarray]:
+    """Returns what metrics need of a block's rows, [n] or [n, outputs] each.
+
+    Returns:
+      `label/TASK` and `prediction/TASK`; where they are there `weight/TASK`, `known/TASK`, and of
+      all tasks `user` and `weight`.
+
+    Raises:
+      InputError: for rows that do not fit the model or a label's rule.
+    """
     columns = {}
     predictions = model.predict(block)
     for task in tasks:
         columns[f"label/{task.name}"] = task.labels(block, model.spec.missing_values)
         columns[f"prediction/{task.name}"] = predictions[task.name]
-        if task.known_column:
-            columns[f"known/{task.name}"] = block.numbers(task.known_column)
+        if task.known_columns:
+            known = np.stack([block.numbers(column) for column in task.known_columns], axis=1)
+            columns[f"known/{task.name}"] = known if known.shape[1] > 1 else known[:, 0]
     if model.spec.user_id:
         columns["user"] = block.canonical_text(model.spec.user_id)
     if model.spec.weight:
         columns["weight"] = make_weights(model.spec.weight, block)
+    for task in tasks:
+        if task.weight:
+            own = make_own_weights(task, block, columns[f"label/{task.name}"])
+            columns[f"weight/{task.name}"] = own * columns.get("weight", np.float32(1))
     return columns
 
 
@@ -193,6 +208,8 @@ def predict_file(
 ) -> dict[str, dict[str, float | int]]:
     """Writes the predictions of rows as CSV: a column per task, a line per row, in order.
 
+    A task whose predictions have several numbers has a column for each: "rating:5".
+
     The file appears when all rows are in it. Numbers have nine digits, which read back as the same
     float32.
 
@@ -207,7 +224,8 @@ def predict_file(
         error.
 
     Returns:
-      Rows, and smallest, mean and largest prediction, by task; NaN if all rows were rejected.
+      Rows, and smallest, mean and largest prediction, by task (or column, if it has several); NaN
+      if all rows were rejected.
 
     Raises:
       InputError: for an unknown task, a column to keep that is missing or named like a task, rows
@@ -218,7 +236,8 @@ def predict_file(
           summary = predict_file(model, read_split(source, "test"), "predictions.csv")
           summary["click"]["mean"]
     """
-    names = [task.name for task in model.spec.select_tasks(tasks or model.spec.task_names)]
+    selected = model.spec.select_tasks(tasks or model.spec.task_names)
+    names = [n for t in selected for n in t.prediction_columns(np.zeros((1, t.outputs)))]
     check_keep(keep, names)
     # Not written before the first rows: the output may be a pipe.
     header = csv_lines.format_line([*keep, *names])
@@ -227,9 +246,10 @@ def predict_file(
     with create_file(output) as file:
         for block in filter(len, blocks):
             good, predictions = _predict(model, block, rejects)
-            copied = [map(csv_lines.format_field, _read_column(good, name)) for name in keep]
+            copied = [map(csv_lines.format_field, _read_column(good, name, model)) for name in keep]
             if len(good):
-                columns = np.stack([predictions[name] for name in names])
+                by_task = [task.prediction_columns(predictions[task.name]) for task in selected]
+                columns = np.stack([column for of in by_task for column in of.values()])
                 numbers = ([f"{value:.9g}" for value in column] for column in columns.tolist())
                 file.write(header + csv_lines.format_lines([*copied, *numbers]))
                 header = ""
@@ -268,7 +288,7 @@ def check_keep(keep: Sequence[str], tasks: Sequence[str]) -> None:
             )
 
 
-def _read_column(block: Block, name: str) -> np.ndarray:
+def _read_column(block: Block, name: str, model: LoadedModel) -> Iterable[str]:
     if name not in block.columns:
         by_lower = {column.lower(): column for column in block.columns}
         near = [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower)]
@@ -276,7 +296,16 @@ def _read_column(block: Block, name: str) -> np.ndarray:
             f"do you mean {' or '.join(near)}?" if near else f"it has {', '.join(block.columns)}."
         )
         raise InputError(f"{block.source} has no column {name!r} to keep; {hint}")
-    return block.text(name)
+    if name not in model.spec.list_columns:
+        block.check_single(name)
+        return block.raw(name) if name in block.written else block.text(name)
+    values = block.raw(name)
+    if all(isinstance(value, str) for value in values):
+        return values
+    separator = getattr(model.spec.raw_columns[name], "separator", " ")
+    lists = read_lists(block, name, separator)
+    ends = np.cumsum(lists.lengths)[:-1]
+    return [separator.join(of) for of in np.split(lists.values, ends)]
 
 
 def _predict(

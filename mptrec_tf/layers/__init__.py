@@ -7,7 +7,11 @@ Tasks and experts are a dimension, not a Python loop. Layers of many tasks work 
     gates         `GateBank`, `fuse`
     prompts       `TaskPrompts`, `InstanceQuery`
     adversary     `Discriminator`, `reverse_gradient`, `assign_environments`
-    embedding     `PackedEmbedding`
+    embedding     `PackedEmbedding`; `EmbeddingTables` of several widths in `embedding_tables`; of
+                  several values in a row `PooledEmbedding` (pooled_embedding) and
+                  `SequenceEmbedding` (sequence_embedding)
+    low_rank      `LowRankExperts`, small changes of a bank that is frozen
+    masks         subnets of a bank; `transfer` between tasks
     statistics    `Standardize`, `IdWeights`
 
 Import them from their modules: this package imports none, so that `choices`, which flags read,
@@ -19,8 +23,14 @@ __all__ = [
     "banks",
     "choices",
     "embedding",
+    "embedding_tables",
     "gates",
+    "low_rank",
+    "masks",
+    "pooled_embedding",
     "prompts",
+    "sequence_embedding",
     "stable_ops",
     "statistics",
+    "transfer",
 ]

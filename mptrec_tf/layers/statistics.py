@@ -82,6 +82,7 @@ class IdWeights(keras.layers.Layer):
     Args:
       ranges: (column, first id, number of ids) of each of these features: its column in a row's
         ids, and the ids that it has.
+      outputs: int. n, how many sums there are, each of weights of its own. Defaults to 1.
 
     Example:
       >>> weights = IdWeights([(0, 0, 4), (2, 10, 3)])  # features 0 and 2, of 4 and 3 ids
@@ -89,25 +90,28 @@ class IdWeights(keras.layers.Layer):
       array([0.], dtype=float32)
     """
 
-    def __init__(self, ranges: Sequence[tuple[int, int, int]], **kwargs):
+    def __init__(self, ranges: Sequence[tuple[int, int, int]], outputs: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.ranges = tuple(map(tuple, ranges))
+        self.outputs = outputs
 
     def build(self, input_shape) -> None:
-        """Creates the weights [V], all 0."""
+        """Creates the weights [V], or [V, n] for several sums, all 0."""
         sizes = [size for _, _, size in self.ranges]
-        self.id_weights = self.add_weight("weights", (sum(sizes),), initializer="zeros")
+        shape = (sum(sizes),) if self.outputs == 1 else (sum(sizes), self.outputs)
+        self.id_weights = self.add_weight("weights", shape, initializer="zeros")
         super().build(input_shape)
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns [B] for ids [B, F]."""
+        """Returns [B], or [B, n] for several sums, for ids [B, F]."""
         places = locate_ids(ids, self.ranges)
         # A product makes the gradient dense; XLA is slow with a sparse one.
         return tf.reduce_sum(tf.gather(1.0 * self.id_weights, places), axis=1)
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
-        return super().get_config() | {"ranges": self.ranges}
+        several = {} if self.outputs == 1 else {"outputs": self.outputs}
+        return super().get_config() | {"ranges": self.ranges} | several
 
 
 def locate_ids(ids: tf.Tensor, ranges: Sequence[tuple[int, int, int]]) -> tf.Tensor:

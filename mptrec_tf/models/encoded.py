@@ -4,7 +4,9 @@ Existing tasks read `Encoded`. Heads read `HeadInputs`, which adds the existing 
 the standardised values. Stage 2 computes the expensive part once for each row, and stores it side
 by side in the order of `Layout`:
 
-    | x [D] | shared [S * H] | specific [T * H] | logits [K] |
+    | x [D] | shared [S * H] | specific [T * H] | logits [L] |
+
+L is K, the number of tasks, unless tasks have several logits.
 """
 
 import dataclasses
@@ -12,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+from mptrec_tf.storage.plain import added
 
 
 class Encoded(NamedTuple):
@@ -30,6 +34,18 @@ class Encoded(NamedTuple):
     specific: tf.Tensor
 
 
+class InputExperts(NamedTuple):
+    """The weights of a model's experts that read x, for heads that change what these compute.
+
+    Attributes:
+      kernels: [E, in, out] of each layer.
+      biases: [E, 1, out] of each layer.
+    """
+
+    kernels: tuple[tf.Tensor, ...]
+    biases: tuple[tf.Tensor, ...]
+
+
 class Standardized(NamedTuple):
     """A model's representations and logits of a batch, standardised by its training rows.
 
@@ -39,7 +55,7 @@ class Standardized(NamedTuple):
       x: [B, D]. In [-5, 5].
       shared: [B, H]. The mean over `Encoded.shared`.
       specific: [B, H]. The mean over `Encoded.specific`; zeros where there are none.
-      logits: [B, K]. In [-5, 5].
+      logits: [B, L]. In [-5, 5].
     """
 
     x: tf.Tensor
@@ -54,14 +70,16 @@ class HeadInputs(NamedTuple):
     Attributes:
       encoded: The model's representations.
       prompts: [P, H]. The existing tasks' prompts; P is 0 for models that have none.
-      logits: [K, B]. The existing tasks' logits.
+      logits: [L, B]. The existing tasks' logits.
       standard: The same values, standardised by the statistics of the training rows.
+      experts: The weights of the experts that read x; None for models that have none.
     """
 
     encoded: Encoded
     prompts: tf.Tensor
     logits: tf.Tensor
     standard: Standardized
+    experts: InputExperts | None = None
 
 
 class Moments(NamedTuple):
@@ -71,7 +89,7 @@ class Moments(NamedTuple):
       x: [D].
       shared: [S, H].
       specific: [T, H].
-      logits: [K].
+      logits: [L].
     """
 
     x: np.ndarray
@@ -98,6 +116,9 @@ class Layout:
       width: int. H.
       tasks: int. K.
       ids: int. F.
+      more_logits: int. L - K, the logits of the tasks beyond one for each.
+      experts: int. E, how many experts read x, see `InputExperts`.
+      expert_units: The layers of each of these.
     """
 
     input_width: int
@@ -106,12 +127,20 @@ class Layout:
     width: int
     tasks: int
     ids: int
+    more_logits: int = 0
+    experts: int = added(0)
+    expert_units: tuple[int, ...] = added(())
+
+    @property
+    def logits(self) -> int:
+        """L, the number of logits of all tasks."""
+        return self.tasks + self.more_logits
 
     @property
     def sizes(self) -> list[int]:
         """How many numbers each part has in a stored row."""
         hidden = [self.shared * self.width, self.specific * self.width]
-        return [self.input_width, *hidden, self.tasks]
+        return [self.input_width, *hidden, self.logits]
 
     @property
     def row_bytes(self) -> int:
@@ -119,15 +148,16 @@ class Layout:
         return 4 * sum(self.sizes) + 8 * self.ids
 
     def pack(self, encoded: Encoded, logits: tf.Tensor) -> tf.Tensor:
-        """Concatenates the representations of a batch and logits [K, B] to [B, sum of sizes]."""
+        """Concatenates the representations of a batch and logits [L, B] to [B, sum of sizes]."""
         shared = tf.unstack(encoded.shared, num=self.shared)
         specific = tf.unstack(encoded.specific, num=self.specific)
         return tf.concat([encoded.x, *shared, *specific, tf.transpose(logits)], axis=1)
 
     def unpack(self, packed: tf.Tensor, ids: tf.Tensor) -> tuple[Encoded, tf.Tensor]:
-        """Splits what `pack` returned; returns the representations and the logits [K, B]."""
+        """Splits what `pack` returned; returns the representations and the logits [L, B]."""
         hidden = self.shared + self.specific
-        x, h, logits = tf.split(packed, [self.input_width, hidden * self.width, self.tasks], axis=1)
+        sizes = [self.input_width, hidden * self.width, self.logits]
+        x, h, logits = tf.split(packed, sizes, axis=1)
         # The number of rows cannot be -1, as there may be no representations.
         h = tf.reshape(h, [tf.shape(packed)[0], hidden, self.width])
         h = tf.transpose(h, [1, 0, 2])

@@ -19,17 +19,18 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
+from mptrec_tf.data.packed import LABELS, ROW, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.adversary import Discriminator, assign_environments, reversal_strength
-from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.layers.banks import ExpertBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.models.encoded import Encoded
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.shapes import MPTRecLosses, MPTRecShape
 from mptrec_tf.models.task_outputs import task_losses
+from mptrec_tf.models.towers import make_towers
 from mptrec_tf.models.trainer import Plan, Trainer, mean_over_batch
 from mptrec_tf.models.weights import count_parameters
 
@@ -38,8 +39,8 @@ class TaskOutputs(NamedTuple):
     """The outputs of the pre-trained tasks for a batch.
 
     Attributes:
-      logits: [K, B]. Logits of q_k, the predictions.
-      shared_logits: [K, B]. Logits of g_k, each tower on h_0 alone.
+      logits: [L, B]. Logits of q_k, the predictions.
+      shared_logits: [L, B]. Logits of g_k, each tower on h_0 alone.
       gates: [K, B, 2]. Weights of (specific, shared).
     """
 
@@ -59,7 +60,7 @@ class MPTRec(MultiTaskModel):
       shape: The shape.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
       >>> model = MPTRec(shape)
       >>> model({"categorical": tf.zeros([3, 5], tf.int64)}).shape  # logits [B, K]
@@ -77,10 +78,8 @@ class MPTRec(MultiTaskModel):
         )
         self.prompts = TaskPrompts(tasks, name="prompts")
         self.gates = GateBank(tasks, name="gates")
-        self.towers = TowerBank(
-            tasks, shape.tower_units, shape.tower_dropout, shape.l2_dense, name="towers"
-        )
-        self.finish(shared=1, specific=tasks)
+        self.towers = make_towers(shape)
+        self.finish(shared=1, specific=tasks, experts=self.experts)
 
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features: h_0 shared, h_1 .. h_K specific."""
@@ -213,7 +212,7 @@ class MPTRecTrainer(Trainer):
         mean = mean_over_batch(losses, weight)
         shared_losses = task_losses(self.task_kinds, outputs.shared_logits, inputs[LABELS])
         shared_mean = mean_over_batch(shared_losses, weight)
-        loss = tf.reduce_sum(mean) + self.loss_weights.gen_weight * tf.reduce_sum(shared_mean)
+        loss = self.sum_tasks(mean) + self.sum_tasks(shared_mean, self.loss_weights.gen_weight)
         self.record("loss", mean)
         self.record("shared_loss", shared_mean)
         if self.loss_weights.adversarial_weight:
@@ -233,7 +232,8 @@ class MPTRecTrainer(Trainer):
             environment = tf.gather(self.environments, inputs[ROW])
         truth = tf.one_hot(environment, len(self.tasks))
         weight = inputs.get(WEIGHT)
-        if self._is_partial:  # a row is in no environment of a task that it has no label of
+        # A row is in no environment of a task that it has no label of.
+        if self._is_partial or TASK_WEIGHTS in inputs:
             by_task = tf.transpose(self.weights_of(inputs))
             weight = tf.gather(by_task, environment, batch_dims=1)
         loss = mean_over_batch(-tf.reduce_sum(log_probabilities * truth, axis=1), weight)
@@ -271,6 +271,7 @@ class MPTRecTrainer(Trainer):
           epoch: Its number, counted from 0.
           batches: Function that returns all training rows in their stored order.
         """
+        super().end_epoch(epoch, batches)
         losses = self.loss_weights
         if self._is_periodic(losses) and (epoch + 1) % losses.cluster_every == 0:
             self.update_environments(tf.concat([self.sample_losses(b) for b in batches()], axis=1))

@@ -12,13 +12,28 @@ from typing import ClassVar, Protocol
 
 import tensorflow as tf
 
-from mptrec_tf.data.features.base import Embedding
-from mptrec_tf.data.features.registry import feature_layers, input_width, packed_signature
+from mptrec_tf.data.features.input_shape import Embedding, InputShape
+from mptrec_tf.data.features.registry import FEATURES, feature_layers, input_width, make_zeros
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
+from mptrec_tf.layers.banks import ExpertBank
 from mptrec_tf.layers.statistics import Standardize
-from mptrec_tf.models.encoded import Encoded, HeadInputs, Layout, Standardized, Statistics
+from mptrec_tf.models.encoded import (
+    Encoded,
+    HeadInputs,
+    InputExperts,
+    Layout,
+    Standardized,
+    Statistics,
+)
 from mptrec_tf.models.shapes import ModelShape
-from mptrec_tf.models.weights import collect_fixed_weights, count_parameters, named_weights
+from mptrec_tf.models.task_outputs import task_predictions, unstack_predictions
+from mptrec_tf.models.weights import (
+    Untracked,
+    collect_fixed_weights,
+    count_parameters,
+    named_weights,
+)
 from mptrec_tf.storage.plain import from_plain, to_plain
 
 # Standardised features and logits are clipped to [-LIMIT, LIMIT].
@@ -29,7 +44,8 @@ class Logits(Protocol):
     """The least that `predict_tasks` returns.
 
     Attributes:
-      logits: [K, B]. Each task's kind turns them into its prediction.
+      logits: [L, B], the tasks' logits in their order. Each task's kind turns its own into its
+        prediction. L is K unless tasks have several logits, see `ModelShape.task_logits`.
     """
 
     logits: tf.Tensor
@@ -56,7 +72,9 @@ class MultiTaskModel(keras.Model, abc.ABC):
               def __init__(self, shape, **kwargs):
                   super().__init__(shape, **kwargs)
                   self.first = keras.layers.Dense(shape.width, name="first")
-                  self.last = TowerBank(len(shape.tasks), shape.tower_units, name="last")
+                  self.last = TowerBank(
+                      len(shape.tasks), shape.tower_units, logits=shape.task_logits, name="last"
+                  )
                   self.finish(shared=1, specific=0)
 
               def encode(self, features, training=None):
@@ -84,26 +102,35 @@ class MultiTaskModel(keras.Model, abc.ABC):
     def __init__(self, shape: ModelShape, tables: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.shape = shape
+        self.tables = tables
+        self._tasks: Untracked = Untracked(())
         width = tables * shape.embedding_width
-        self.part_widths = [input_width([of], width) for of in shape.inputs]
+        inputs = [of.widen(tables) for of in shape.inputs]
+        self.part_widths = [input_width([of], width) for of in inputs]
         self.input_width = sum(self.part_widths)
         layers = feature_layers(
-            shape.inputs, Embedding(width, shape.l2_embedding, shape.l2_embedding_over)
+            inputs, Embedding(width, shape.l2_embedding, shape.l2_embedding_over, tables)
         )
         # By kind of feature. Numbers go into x unchanged, and have no layer.
         self.embeddings = {kind: layer for kind, layer in layers.items() if layer is not None}
 
-    def finish(self, shared: int, specific: int) -> None:
+    def finish(self, shared: int, specific: int, experts: ExpertBank | None = None) -> None:
         """Creates the parts that all models share, and all weights, after a model's own layers.
 
         Args:
           shared: S, how many shared representations `encode` returns.
           specific: T, how many specific ones.
+          experts: Optional. Experts that read x, which heads can change for their task.
         """
         shape = self.shape
         tasks = len(shape.tasks)
-        ids = sum(of.columns for of in shape.inputs if of.rows)
-        self.layout = Layout(self.input_width, shared, specific, shape.width, tasks, ids)
+        ids = sum(of.columns for of in shape.inputs if _has_single_ids(of))
+        more = shape.logits - tasks
+        self._input_experts = Untracked(experts)
+        of_experts = (experts.count, experts.units) if experts else ()
+        self.layout = Layout(
+            self.input_width, shared, specific, shape.width, tasks, ids, more, *of_experts
+        )
         self.standard_x = Standardize(1e-6, LIMIT, name="standard_x")
         self.standard_shared = Standardize(1e-4, name="standard_shared")
         self.standard_specific = Standardize(1e-4, name="standard_specific")
@@ -111,17 +138,22 @@ class MultiTaskModel(keras.Model, abc.ABC):
         self.standard_x.build((None, self.input_width))
         self.standard_shared.build((shared, None, shape.width))
         self.standard_specific.build((specific, None, shape.width))
-        self.standard_logits.build((tasks, None))
+        self.standard_logits.build((shape.logits, None))
         # One call creates all weights, so that they can be listed and loaded before any data.
-        signature = packed_signature(shape.inputs)
-        self({kind: tf.zeros([1, n], dtype) for kind, (n, dtype) in signature.items()})
+        logits = self(make_zeros(shape.inputs, 1))
+        if logits.shape[1] != shape.logits:
+            raise ValueError(
+                f"predict_tasks of model {self.kind!r} should return {shape.logits} logits for the "
+                f"tasks {', '.join(shape.tasks)}: see `ModelShape.task_logits`. "
+                f"Received: {logits.shape[1]}."
+            )
 
     @abc.abstractmethod
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features.
 
         Args:
-          features: Packed tensors [B, n] by kind of feature, see `packed`.
+          features: Packed tensors by name, [B, n] for most kinds of features, see `packed`.
           training: Whether to drop units.
         """
 
@@ -131,7 +163,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Rescales the weights so that each task's logit becomes `scale * logit + shift`, [K] each.
+        """Rescales the weights so that each logit becomes `scale * logit + shift`, [L] each.
 
         Representations do not change.
         """
@@ -174,13 +206,16 @@ class MultiTaskModel(keras.Model, abc.ABC):
         return outputs
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns x [B, D], the embedded features and the numbers, and all packed ids [B, F]."""
+        """Returns x [B, D], the embedded features and the numbers, and all packed ids [B, F].
+
+        Ids of which a row may have any number are in x alone.
+        """
         parts, ids = [], []
         for of in self.shape.inputs:
-            packed = features[of.kind]
+            packed = FEATURES.get(of.kind).layer_inputs(features)
             layer = self.embeddings.get(of.kind)
             parts.append(packed if layer is None else layer(packed))
-            if of.rows:
+            if _has_single_ids(of):
                 ids.append(packed)
         x = tf.concat(parts, axis=1)
         none = tf.zeros([tf.shape(x)[0], 0], tf.int64)
@@ -191,7 +226,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
 
         Args:
           encoded: What `encode` returned.
-          logits: Optional [K, B] of the model's own tasks, where they were computed already.
+          logits: Optional [L, B] of the model's own tasks, where they were computed already.
         """
         if logits is None:
             logits = self.predict_tasks(encoded).logits
@@ -201,7 +236,36 @@ class MultiTaskModel(keras.Model, abc.ABC):
             _standardize_mean(self.standard_specific, encoded.specific),
             tf.transpose(self.standard_logits(logits)),
         )
-        return HeadInputs(encoded, self.prompts_of_tasks(), logits, standard)
+        experts = self._input_experts.value
+        if experts is not None:
+            experts = InputExperts(tuple(experts.kernels), tuple(experts.biases))
+        return HeadInputs(encoded, self.prompts_of_tasks(), logits, standard, experts)
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """Sets the model's own tasks, as they were trained, for `predict_given`."""
+        self._tasks = Untracked(tuple(tasks))
+
+    def predict_given(self, tasks: Sequence[Task], logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the predictions [B] of own tasks that new tasks are given, by name.
+
+        Args:
+          tasks: New tasks.
+          logits: [L, B] of the model's own tasks.
+
+        Raises:
+          ValueError: if a new task is given one that the model does not have.
+        """
+        own, wanted = self._tasks.value, {task.given for task in tasks if task.given}
+        if not wanted:
+            return {}
+        unknown = wanted - {task.name for task in own}
+        if unknown:
+            raise ValueError(
+                f"the model should have the task {sorted(unknown)[0]!r}, which a new task is "
+                f"given; see `set_tasks`. It has: {[task.name for task in own]}."
+            )
+        predictions = unstack_predictions(own, task_predictions(own, logits))
+        return {name: predictions[name] for name in sorted(wanted)}
 
     def set_statistics(self, statistics: Statistics) -> None:
         """Sets the means and deviations of the model's values over its training rows.
@@ -214,7 +278,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
             getattr(self, f"standard_{part}").set_statistics(mean, deviation)
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Returns the logits [B, K] of the model's own tasks."""
+        """Returns the logits [B, L] of the model's own tasks."""
         return tf.transpose(self.predict_tasks(self.encode(features, training), training).logits)
 
     @property
@@ -240,6 +304,11 @@ class MultiTaskModel(keras.Model, abc.ABC):
     def from_config(cls, config: dict, custom_objects: Mapping | None = None) -> "MultiTaskModel":
         """Creates a model of the shape that `get_config` returned."""
         return cls(from_plain(cls.shape_type, config["shape"]))
+
+
+def _has_single_ids(of: InputShape) -> bool:
+    """Whether each column of a kind's packed tensor holds one id."""
+    return bool(of.rows) and not FEATURES.get(of.kind).packed_parts
 
 
 def _standardize_mean(layer: Standardize, values: tf.Tensor) -> tf.Tensor:

@@ -9,15 +9,22 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs
-from mptrec_tf.models.heads.base import Head, stack_reports
+from mptrec_tf.models.heads.base import Head, HeadOutputs, stack_reports
 from mptrec_tf.models.heads.registry import DEFAULT, HEADS, make_head
 from mptrec_tf.models.multitask import MultiTaskModel
-from mptrec_tf.models.task_outputs import task_losses, task_predictions, task_weights
+from mptrec_tf.models.task_outputs import (
+    conditional_predictions,
+    list_factors,
+    multiply_predictions,
+    task_losses,
+    task_predictions,
+    task_weights,
+)
 from mptrec_tf.models.trainer import TrainedModel, mean_over_batch
 
 # Keys of what `encode_once` returns.
@@ -41,7 +48,7 @@ class PromptedMPTRec(TrainedModel):
       new_tasks: Optional tasks with trained heads, by name. Others are added by `add_task`.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> from mptrec_tf.data.tasks.binary import BinaryTask
       >>> from mptrec_tf.models.mptrec import MPTRec
       >>> from mptrec_tf.models.shapes import MPTRecShape
@@ -85,7 +92,7 @@ class PromptedMPTRec(TrainedModel):
         """
         name = name or task.name
         config = config or HEADS.get(DEFAULT).make_shape()
-        head = make_head(config, self.backbone.layout, name)
+        head = make_head(config, self.backbone.layout, name, task.logits)
         self.attach(name, task, head)
         return head
 
@@ -158,31 +165,53 @@ class PromptedMPTRec(TrainedModel):
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """Returns the predictions [B] of the new tasks by name."""
+        """Returns the predictions of the new tasks by name: [B], or [B, outputs] of several."""
         encoded = self.encode(inputs)
-        return {
-            name: self._predict(name, head(encoded, training=training).logits)
+        known = self._predict_given(encoded)
+        predictions = {
+            name: self._predict(name, head(encoded, training=training), known)
             for name, head in self.heads.items()
         }
+        return {k: v[0] if v.shape[0] == 1 else tf.transpose(v) for k, v in predictions.items()}
 
-    def _predict(self, name: str, logits: tf.Tensor) -> tf.Tensor:
-        return task_predictions([self._tasks[name]], logits[tf.newaxis])[0]
+    def _predict_given(self, encoded: HeadInputs) -> dict[str, tf.Tensor]:
+        return self.backbone.predict_given(list(self._tasks.values()), encoded.logits)
+
+    def _predict(
+        self, name: str, outputs: HeadOutputs, known: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Returns the predictions [outputs, B] of a task."""
+        return task_predictions([self._tasks[name]], self._logits(name, outputs), known)
+
+    def _logits(self, name: str, outputs: HeadOutputs) -> tf.Tensor:
+        """Returns the logits [n, B] of a task."""
+        logits, wanted = outputs.rows, self._tasks[name].logits
+        if logits.shape[0] != wanted:
+            raise ValueError(
+                f"{type(self.heads[name]).__name__} should return {wanted} logits for task "
+                f"{name!r}: see `Head.logits`. Received: {logits.shape[0]}."
+            )
+        return logits
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Returns the sum of the new tasks' losses, without the L2 and KL terms.
 
         Args:
           inputs: What `encode_once` returned (or packed features), `labels` [B, N] with a column
-            for each new task in order, optionally `weight` [B].
+            for each new task in order, optionally `weight` [B] or `task_weights` [B, N].
           training: Whether this is a training step.
         """
         encoded = self.encode(inputs)
+        known = self._predict_given(encoded)
         total = tf.constant(0.0)
         for column, (name, head) in enumerate(self.heads.items()):
-            logits = head(encoded, training=training).logits
+            logits = self._logits(name, head(encoded, training=training))
             labels = inputs[LABELS][:, column : column + 1]
-            losses = task_losses([self._tasks[name]], logits[tf.newaxis], labels)[0]
-            weight = task_weights([self._tasks[name]], labels, inputs.get(WEIGHT))
+            losses = task_losses([self._tasks[name]], logits, labels, known)[0]
+            weights = inputs.get(TASK_WEIGHTS)
+            if weights is not None:
+                weights = weights[:, column : column + 1]
+            weight = task_weights([self._tasks[name]], labels, inputs.get(WEIGHT), weights)
             loss = tf.reshape(mean_over_batch(losses, weight), [])
             self._means[f"loss/{name}"].update_state(loss)
             total += loss
@@ -192,8 +221,9 @@ class PromptedMPTRec(TrainedModel):
         """Returns per-sample values of a batch.
 
         Returns:
-          `prediction` [B, N] of the new tasks, and what their heads report, [B, N] each by name:
-          NaN for a head that does not report it. See `HeadOutputs`.
+          `prediction` [B, O] of the new tasks, side by side (O = N if each is one number, see
+          `split_predictions`), and what their heads report, [B, N] each by name: NaN for a head
+          that does not report it. See `HeadOutputs`.
         """
         return self._report(inputs, tuple(self.heads.values()))
 
@@ -202,10 +232,12 @@ class PromptedMPTRec(TrainedModel):
         # The heads are an argument so that other heads are traced again.
         encoded = self.encode(inputs)
         outputs = [head(encoded) for head in heads]
-        predictions = [
-            self._predict(name, o.logits) for name, o in zip(self.heads, outputs, strict=True)
-        ]
+        named = list(zip(self.heads, outputs, strict=True))
+        rows = [conditional_predictions([self._tasks[n]], self._logits(n, o)) for n, o in named]
+        tasks, conditional = list(self._tasks.values()), tf.concat(rows, axis=0)
+        known = self._predict_given(encoded)
         return {
-            "prediction": tf.stack(predictions, axis=1),
+            "prediction": tf.transpose(multiply_predictions(tasks, conditional, known)),
+            **list_factors(tasks, conditional, known),
             **stack_reports(outputs),
         }

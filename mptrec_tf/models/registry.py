@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.kinds import Registry, load
-from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
+from mptrec_tf.models.shapes import (
+    AITMLosses,
+    MMoEShape,
+    ModelShape,
+    MPTRecLosses,
+    MPTRecShape,
+    PlainLosses,
+    PLEShape,
+    SparseSharingLosses,
+)
 from mptrec_tf.storage.plain import from_plain
 
 if TYPE_CHECKING:
@@ -14,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "mptrec"
 _TRAINER = "mptrec_tf.models.trainer:Trainer"
+_BOTH = frozenset({"shared", "specific"})
+_EXPERTS = frozenset({"experts"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +37,14 @@ class ModelKind:
       shape: Dataclass of its shape, `ModelShape` or a subclass. Imports no TensorFlow.
       losses: Dataclass of its loss weights. Imports no TensorFlow.
       trainer: The subclass of `Trainer` that pre-trains it, or its "module:name".
-      offers: What heads of new tasks can read of it: "shared", "specific", "prompts".
+      offers: What heads of new tasks can read of it: "shared", "specific", "prompts"; "experts",
+        for heads that change what experts compute of x.
+      begin: Optional function, or its "module:name", that is called before the training where
+        trainings of its own come first: from the `loop.Job` of the training, the shape, the losses,
+        the `TrainingConfig` and the `RunContext` to the job that is run.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> kind = MODELS.get("shared_bottom")
       >>> model = kind.make(kind.shape(("click",), (InputShape("categorical", 5, rows=1000),)))
       >>> type(model).__name__
@@ -41,6 +56,7 @@ class ModelKind:
     losses: type = PlainLosses
     trainer: "type[Trainer] | str" = _TRAINER
     offers: frozenset[str] = frozenset({"shared"})
+    begin: Any = None
 
     @property
     def model_class(self) -> "type[MultiTaskModel]":
@@ -72,9 +88,26 @@ MODELS: Registry[ModelKind] = Registry(
             MPTRecShape,
             MPTRecLosses,
             "mptrec_tf.models.mptrec:MPTRecTrainer",
-            frozenset({"shared", "specific", "prompts"}),
+            frozenset({"shared", "specific", "prompts", "experts"}),
         ),
         "single": ModelKind("mptrec_tf.models.single:Single", offers=frozenset({"specific"})),
-        "shared_bottom": ModelKind("mptrec_tf.models.shared_bottom:SharedBottom"),
+        "shared_bottom": ModelKind(
+            "mptrec_tf.models.shared_bottom:SharedBottom", offers=frozenset({"shared", "experts"})
+        ),
+        "mmoe": ModelKind("mptrec_tf.models.mmoe:MMoE", MMoEShape, offers=_BOTH | _EXPERTS),
+        "ple": ModelKind("mptrec_tf.models.ple:PLE", PLEShape, offers=_BOTH | _EXPERTS),
+        "stem": ModelKind("mptrec_tf.models.stem:STEM", offers=_BOTH),
+        "aitm": ModelKind(
+            "mptrec_tf.models.aitm:AITM",
+            losses=AITMLosses,
+            trainer="mptrec_tf.models.aitm:AITMTrainer",
+            offers=frozenset({"specific", "experts"}),
+        ),
+        "sparse_sharing": ModelKind(
+            "mptrec_tf.models.sparse_sharing:SparseSharing",
+            losses=SparseSharingLosses,
+            offers=frozenset({"specific"}),
+            begin="mptrec_tf.training.subnets:find_subnets",
+        ),
     },
 )

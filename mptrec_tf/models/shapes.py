@@ -6,9 +6,11 @@ Imports no TensorFlow, as programs' flags take their defaults, choices and help 
 import dataclasses
 from typing import Any
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.layers.choices import L2_OVER
+from mptrec_tf.models.loss_weights import EQUAL
 from mptrec_tf.settings import setting
+from mptrec_tf.storage.plain import ADDED, added
 
 FUSIONS = ("full", "share_only", "specific_only")
 ASSIGNMENTS = ("periodic", "online")
@@ -29,6 +31,7 @@ class ModelShape:
       l2_embedding: float. L2 of the embeddings.
       l2_embedding_over: "table" or "batch", see `PackedEmbedding`.
       l2_dense: float. L2 of the weights of experts and towers.
+      task_logits: How many logits each task has; empty if each has one.
 
     Example:
       >>> shape = ModelShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
@@ -53,10 +56,23 @@ class ModelShape:
         choices=L2_OVER,
     )
     l2_dense: float = setting(3e-5, "L2 of the weights of experts and towers.", low=0.0)
+    task_logits: tuple[int, ...] = added((), kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ValueError("tasks should name at least one task. Received none.")
+        if set(self.task_logits) == {1}:
+            object.__setattr__(self, "task_logits", ())
+        if self.task_logits and len(self.task_logits) != len(self.tasks):
+            raise ValueError(
+                f"task_logits should be a number for each of {len(self.tasks)} tasks. "
+                f"Received: {self.task_logits}."
+            )
+
+    @property
+    def logits(self) -> int:
+        """L, the number of logits of all tasks."""
+        return sum(self.task_logits) or len(self.tasks)
 
     @property
     def width(self) -> int:
@@ -65,7 +81,7 @@ class ModelShape:
 
 
 # Fields of a shape that follow from the tasks and the data.
-OF_DATA = ("tasks", "inputs")
+OF_DATA = ("tasks", "inputs", "task_logits")
 
 
 def select_free_fields(shape: ModelShape) -> dict[str, Any]:
@@ -99,12 +115,63 @@ class MPTRecShape(ModelShape):
 
 
 @dataclasses.dataclass(frozen=True)
-class PlainLosses:
-    """The unweighted sum of the tasks' losses."""
+class MMoEShape(ModelShape):
+    """The shape of MMoE.
+
+    Attributes:
+      expert_count: int. E, the number of experts; 0: one more than there are tasks.
+    """
+
+    expert_count: int = setting(
+        0, "Experts that all tasks share; 0: one more than there are tasks.", low=0
+    )
+
+    @property
+    def experts(self) -> int:
+        """E."""
+        return self.expert_count or len(self.tasks) + 1
 
 
 @dataclasses.dataclass(frozen=True)
-class MPTRecLosses:
+class PLEShape(ModelShape):
+    """The shape of PLE.
+
+    Attributes:
+      levels: int. Extraction networks, one on the other; 1 is CGC.
+      shared_experts: int. m_s, of each level.
+      specific_experts: int. m_k, of each level and task.
+    """
+
+    levels: int = setting(1, "Levels of experts and gates; 1 is CGC.", low=1)
+    shared_experts: int = setting(1, "Experts of each level that all tasks share.", low=1)
+    specific_experts: int = setting(1, "Experts of each level and task.", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("levels", "shared_experts", "specific_experts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} should be 1 or more. Received: {getattr(self, name)}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlainLosses:
+    """The sum of the tasks' losses.
+
+    Attributes:
+      loss_weights: What each task's loss is multiplied by, see `loss_weights`: "equal", a name
+        in `LOSS_WEIGHTS`, or a number for each task by commas.
+    """
+
+    loss_weights: str = setting(
+        EQUAL,
+        "What each task's loss counts: numbers by commas, in the order of --tasks, such as 1,0.5; "
+        "or equal, uncertainty, dwa, pcgrad.",
+        more=ADDED,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MPTRecLosses(PlainLosses):
     """The loss weights of MPT-Rec's stage 1, see `mptrec`. The defaults are the paper's.
 
     Attributes:
@@ -141,3 +208,40 @@ class MPTRecLosses:
             )
         if self.cluster_every < 1:
             raise ValueError(f"cluster_every should be 1 or more. Received: {self.cluster_every}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class AITMLosses(PlainLosses):
+    """The loss weights of AITM. The default is the paper's.
+
+    Attributes:
+      constraint_weight: float. Weight of the calibrator, which expects of no row that a task is
+        likelier than the one before it; 0 where tasks are no steps of one way.
+    """
+
+    constraint_weight: float = setting(
+        0.6,
+        "Weight of the term that expects each task to be no likelier than the one before it in "
+        "--tasks; 0 where tasks are no sequence such as click, buy.",
+        low=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseSharingLosses(PlainLosses):
+    """How Sparse-Sharing finds its subnets, before it is trained.
+
+    Attributes:
+      prune_rounds: int. Trainings of each task alone, each on the subnet that is left; the first is
+        on the whole network.
+      prune_epochs: int. Epochs of each.
+      prune_share: float. The share of the weights left that each round removes.
+    """
+
+    prune_rounds: int = setting(
+        5, "Trainings that find the tasks' subnets; each but the first is on a smaller one.", low=1
+    )
+    prune_epochs: int = setting(1, "Epochs of each of them.", low=1)
+    prune_share: float = setting(
+        0.2, "Share of the weights left that each of them removes.", low=0.01, high=0.99
+    )

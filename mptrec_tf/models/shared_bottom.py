@@ -7,31 +7,20 @@ Caruana, *Multitask Learning*, Machine Learning 28, 1997,
 https://doi.org/10.1023/A:1007379606734.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.banks import ExpertBank, TowerBank
+from mptrec_tf.layers.banks import ExpertBank
 from mptrec_tf.models.encoded import Encoded
-from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.shapes import ModelShape
+from mptrec_tf.models.towers import TowerModel, TowerOutputs, make_towers
 from mptrec_tf.models.weights import count_parameters
 
 
-class TowerOutputs(NamedTuple):
-    """The outputs of towers for a batch.
-
-    Attributes:
-      logits: [K, B].
-    """
-
-    logits: tf.Tensor
-
-
 @keras.utils.register_keras_serializable("mptrec_tf")
-class SharedBottom(MultiTaskModel):
+class SharedBottom(TowerModel):
     """Embedding, one expert, and a tower for each task.
 
     Heads of new tasks read x, the shared representation h_0, and the tasks' logits.
@@ -40,7 +29,7 @@ class SharedBottom(MultiTaskModel):
       shape: The shape; `expert_units` are the layers of the bottom.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> model = SharedBottom(
       ...     ModelShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
       ... )
@@ -55,14 +44,8 @@ class SharedBottom(MultiTaskModel):
         self.experts = ExpertBank(
             1, shape.expert_units, shape.expert_dropout, shape.l2_dense, name="experts"
         )
-        self.towers = TowerBank(
-            len(shape.tasks),
-            shape.tower_units,
-            shape.tower_dropout,
-            shape.l2_dense,
-            name="towers",
-        )
-        self.finish(shared=1, specific=0)
+        self.towers = make_towers(shape)
+        self.finish(shared=1, specific=0, experts=self.experts)
 
     def encode(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> Encoded:
         """Returns the representations of packed features: h_0, which all tasks share."""
@@ -75,10 +58,6 @@ class SharedBottom(MultiTaskModel):
         batch, width = tf.unstack(tf.shape(encoded.shared)[1:])
         shared = tf.broadcast_to(encoded.shared, [len(self.shape.tasks), batch, width])
         return TowerOutputs(self.towers(shared, training=training))
-
-    def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        """Rescales the towers so that each task's logit becomes `scale * logit + shift`."""
-        self.towers.rescale(scale, shift)
 
     def joint_parameters(self, new_tasks: int = 1) -> int:
         """Returns how many parameters the tasks and `new_tasks` more would train together."""

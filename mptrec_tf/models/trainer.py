@@ -2,7 +2,8 @@
 
     loss = sum_k mean over the batch of the loss of task k + L2 terms
 
-A kind of model whose loss is more than this sum has a subclass of `Trainer`.
+where each task may have a weight, see `loss_balance`. A kind of model whose loss is more than this
+sum has a subclass of `Trainer`.
 """
 
 import dataclasses
@@ -12,12 +13,22 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.features.registry import has_fixed_shapes
+from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
+from mptrec_tf.models.loss_balance import make_balance
+from mptrec_tf.models.loss_weights import EQUAL
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
 from mptrec_tf.models.shapes import PlainLosses
-from mptrec_tf.models.task_outputs import task_losses, task_predictions, task_weights
+from mptrec_tf.models.task_outputs import (
+    conditional_predictions,
+    list_factors,
+    multiply_predictions,
+    task_losses,
+    task_predictions,
+    task_weights,
+)
 
 
 def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
@@ -66,7 +77,10 @@ class TrainedModel(tfrs.Model):
         return super().train_step(inputs)
 
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns per-sample values [B, K] of a batch by name: `prediction` and others."""
+        """Returns per-sample values [B, K] of a batch by name: `prediction` and others.
+
+        `prediction` is [B, O], with the numbers of each task's prediction side by side.
+        """
         raise NotImplementedError
 
     def end_epoch(
@@ -90,7 +104,7 @@ class Trainer(TrainedModel):
       plan: The planned length of the training.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> from mptrec_tf.data.tasks.binary import BinaryTask
       >>> from mptrec_tf.models.shapes import ModelShape
       >>> from mptrec_tf.models.shared_bottom import SharedBottom
@@ -119,8 +133,10 @@ class Trainer(TrainedModel):
             )
         self.loss_weights = losses or PlainLosses()
         self.plan = plan
+        self.balance = make_balance(getattr(losses, "loss_weights", EQUAL), self.tasks)
         # XLA needs to know how many rows of the table a step updates.
-        self.fixed_shapes = model.shape.l2_embedding_over == "table"
+        of_table = model.shape.l2_embedding_over == "table"
+        self.fixed_shapes = of_table and has_fixed_shapes(model.shape.inputs)
         self._means = {name: keras.metrics.Mean(name) for name in self.mean_names()}
 
     @classmethod
@@ -134,7 +150,7 @@ class Trainer(TrainedModel):
         return [f"loss/{task}" for task in self.tasks]
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Returns the predictions [B, K]."""
+        """Returns the predictions [B, O], O = K if each is one number."""
         logits = self.backbone(features, training=training)
         return tf.transpose(task_predictions(self.task_kinds, tf.transpose(logits)))
 
@@ -142,21 +158,87 @@ class Trainer(TrainedModel):
         """Returns the loss of a batch, without the L2 terms, which Keras adds.
 
         Args:
-          inputs: Packed features, `labels` [B, K], optionally `weight` [B].
+          inputs: Packed features, `labels` [B, K], optionally `weight` [B] or
+            `task_weights` [B, K].
           training: Whether this is a training step.
         """
         outputs = self.backbone.predict_tasks(self.backbone.encode(inputs, training), training)
         mean = mean_over_batch(self.losses_of(outputs, inputs), self.weights_of(inputs))
         self.record("loss", mean)
-        return tf.reduce_sum(mean)
+        return self.sum_tasks(mean)
+
+    def sum_tasks(self, losses: tf.Tensor, factor: float | None = None) -> tf.Tensor:
+        """Returns `factor` times the sum of the tasks' losses [K], weighed as is asked for.
+
+        All of a loss that belongs to single tasks goes through here. Where the tasks' gradients are
+        computed one by one, it is put aside for that, and 0 is returned.
+        """
+        if self.balance is not None and self.balance.separate:
+            self._put_aside.append(losses if factor is None else factor * losses)
+            return tf.zeros([])
+        add = tf.reduce_sum if self.balance is None else self.balance.sum_tasks
+        return add(losses) if factor is None else factor * add(losses)
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Trains on a batch; returns the logs."""
+        if self.balance is None or not self.balance.separate:
+            return super().train_step(inputs)
+        self._put_aside = []
+        with tf.GradientTape(persistent=True) as tape:
+            rest = self.compute_loss(inputs, training=True)
+            of_tasks = tf.unstack(tf.add_n(self._put_aside), num=len(self.tasks))
+            regularization = tf.add_n([tf.zeros([]), *self.losses])
+            rest += regularization
+        self._put_aside = []
+        # One backward pass for each task is what such a way to weigh losses costs.
+        gradients = [self._flat_gradient(tape, loss) for loss in of_tasks]
+        joined = self.balance.join_gradients(tf.stack(gradients))
+        flat = tf.split(
+            joined + self._flat_gradient(tape, rest), [v.shape.num_elements() for v in self._free]
+        )
+        shaped = [tf.reshape(g, v.shape) for g, v in zip(flat, self._free, strict=True)]
+        self.optimizer.apply_gradients(zip(shaped, self._free, strict=True))
+        total = tf.add_n([rest, *of_tasks])
+        logs = {metric.name: metric.result() for metric in self.metrics}
+        return logs | {
+            "loss": total - regularization,
+            "regularization_loss": regularization,
+            "total_loss": total,
+        }
+
+    @property
+    def _free(self) -> list[tf.Variable]:
+        return self.trainable_variables
+
+    def _flat_gradient(self, tape: tf.GradientTape, loss: tf.Tensor) -> tf.Tensor:
+        """Returns the gradient of a loss for all trainable numbers, [P]."""
+        gradients = tape.gradient(
+            loss, self._free, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+
+    def end_epoch(
+        self, epoch: int, batches: Callable[[], Iterable[Mapping[str, tf.Tensor]]]
+    ) -> None:
+        """Updates the weights of the tasks' losses by the epoch's mean losses.
+
+        Args:
+          epoch: Its number, counted from 0.
+          batches: Function that returns all training rows in their stored order.
+        """
+        if self.balance is not None:
+            means = [self._means[f"loss/{task}"].result() for task in self.tasks]
+            self.balance.end_epoch(tf.stack(means))
 
     def losses_of(self, outputs: Logits, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the loss of each task on each sample, [K, B]."""
         return task_losses(self.task_kinds, outputs.logits, inputs[LABELS])
 
     def weights_of(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
-        """Returns the samples' weights: None, [B], or [K, B] if tasks may lack labels."""
-        return task_weights(self.task_kinds, inputs[LABELS], inputs.get(WEIGHT))
+        """Returns the samples' weights: None, [B], or [K, B] if they differ from task to task."""
+        weights = inputs.get(WEIGHT), inputs.get(TASK_WEIGHTS)
+        return task_weights(self.task_kinds, inputs[LABELS], *weights)
 
     def record(self, name: str, values: tf.Tensor) -> None:
         """Adds a batch's values [K] to the means that are logged as `<name>/<task>`."""
@@ -165,8 +247,12 @@ class Trainer(TrainedModel):
 
     @tf.function(autograph=False)
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns `prediction` [B, K] of a batch, and the values of the model's own `report`."""
+        """Returns `prediction` [B, O] of a batch, and the values of the model's own `report`."""
         encoded = self.backbone.encode(inputs)
         outputs = self.backbone.predict_tasks(encoded)
-        predictions = tf.transpose(task_predictions(self.task_kinds, outputs.logits))
-        return {"prediction": predictions, **self.backbone.report(encoded, outputs)}
+        conditional = conditional_predictions(self.task_kinds, outputs.logits)
+        return {
+            "prediction": tf.transpose(multiply_predictions(self.task_kinds, conditional)),
+            **list_factors(self.task_kinds, conditional),
+            **self.backbone.report(encoded, outputs),
+        }

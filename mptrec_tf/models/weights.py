@@ -1,9 +1,10 @@
 """The weights of models: their names, their number, and which are never trained."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
@@ -34,6 +35,14 @@ def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
                 raise ValueError(f"two weights should not share a name. Received: {name!r}.")
             named[name] = weight
     return dict(sorted(named.items()))
+
+
+def set_named_weights(
+    module: keras.layers.Layer, values: Mapping[str, np.ndarray | tf.Tensor]
+) -> None:
+    """Sets all weights of a model to values by their names, see `named_weights`."""
+    for name, weight in named_weights(module).items():
+        weight.assign(values[name])
 
 
 def print_trainable_parameters(model: keras.Model) -> str:

@@ -11,7 +11,7 @@ from mptrec_tf.errors import InputError
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is on a file system that only TensorFlow can read, such as gs://."""
+    """Whether a path is a URI, such as gs://, which Python alone cannot read."""
     return "://" in path
 
 

@@ -4,6 +4,9 @@ Tuples become lists and come back as tuples; nested dataclasses become mappings.
 restore are read from the annotations of the fields. A class whose plain form depends on more than
 its fields (a kind) defines `to_plain` and a class method `from_plain`, which may call
 `fields_to_plain` and `fields_from_plain`.
+
+A field that is added to a class that is stored, and whose fingerprint is, is made by `added`: while
+it has its default, the plain form is as it was without it.
 """
 
 import dataclasses
@@ -14,6 +17,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# Metadata of fields that the plain form leaves out while they have their default, see `added`.
+ADDED = {"added": True}
+
+
+def added(default: Any, kw_only: bool = False) -> Any:
+    """Returns a dataclass field that the plain form leaves out while it has its default.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Column:
+        ...     name: str
+        ...     width: int | None = added(None)
+        >>> to_plain(Column("a")), to_plain(Column("a", 8))
+        ({'name': 'a'}, {'name': 'a', 'width': 8})
+    """
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=ADDED)
 
 
 def to_plain(value: Any) -> Any:
@@ -46,7 +65,12 @@ def to_plain(value: Any) -> Any:
 
 def fields_to_plain(value: Any) -> dict[str, Any]:
     """Returns a dataclass's fields as plain data by name, without calling its `to_plain`."""
-    return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    plain = {}
+    for field in dataclasses.fields(value):
+        of = getattr(value, field.name)
+        if field.init and not (field.metadata.keys() >= ADDED.keys() and of == field.default):
+            plain[field.name] = to_plain(of)
+    return plain
 
 
 def from_plain(kind: type[T], raw: Any) -> T:

@@ -24,4 +24,5 @@ __all__ = [
     "representations",
     "run_context",
     "statistics",
+    "subnets",
 ]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, ROW, WEIGHT, count_packed_bytes
+from mptrec_tf.data.labels import has_task_weights
+from mptrec_tf.data.packed import LABELS, ROW, TASK_WEIGHTS, WEIGHT, count_packed_bytes
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.run_context import MEMORY_LIMIT
@@ -47,7 +48,7 @@ class Rows:
 
 def make_memory_rows(columns: Columns) -> Rows:
     """Returns rows whose columns [n, ...] are held in memory; adds `row`, each row's number."""
-    count = int(next(iter(columns.values())).shape[0])
+    count = int(_count(columns))
     columns = {**columns, ROW: tf.range(count)}
     return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns)
 
@@ -76,7 +77,8 @@ def load_rows(
     @tf.autograph.experimental.do_not_convert
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = data.parse(serialized)
-        return {**parsed, LABELS: tf.gather(parsed[LABELS], labels, axis=1)}
+        by_task = (name for name in (LABELS, TASK_WEIGHTS) if name in parsed)
+        return parsed | {name: tf.gather(parsed[name], labels, axis=1) for name in by_task}
 
     def windows(seed: tf.Tensor | None, size: int) -> tf.data.Dataset:
         names = tf.constant(files)
@@ -88,7 +90,8 @@ def load_rows(
     def parse_with_key(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {**parse(serialized), _KEY: tf.strings.to_hash_bucket_fast(serialized, 2**62)}
 
-    row_bytes = count_packed_bytes(data.spec) + 4 * (len(tasks) + bool(data.spec.weight))
+    by_task = len(tasks) * (2 if has_task_weights(data.spec) else 1)
+    row_bytes = count_packed_bytes(data.spec) + 4 * (by_task + bool(data.spec.weight))
     streamed = count * row_bytes > memory_limit
     try:
         if streamed:
@@ -161,13 +164,21 @@ def make_training_batches(
 
 
 def _shuffle(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
-    count = tf.shape(next(iter(window.values())), tf.int64)[0]
+    count = _count(window)
     order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
     # Gathering whole batches is about ten times faster than slicing and batching single rows.
     return tf.data.Dataset.range(-(-count // batch_size)).map(
         lambda i: _gather(window, order[i * batch_size : (i + 1) * batch_size]),
         num_parallel_calls=2,
     )
+
+
+def _count(columns: Columns) -> tf.Tensor:
+    """Returns the number of rows, int64."""
+    column = next(iter(columns.values()))
+    if isinstance(column, tf.RaggedTensor):
+        return tf.cast(column.nrows(), tf.int64)
+    return tf.shape(column, tf.int64)[0]
 
 
 def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -180,15 +191,17 @@ def evaluate_rows(
     """Returns a model's `report` of all rows, with their labels and weights.
 
     Returns:
-      The report's values [n, ...] by name, labels [n, T], and weights [n] if rows have them.
+      The report's values [n, ...] by name, labels [n, T], and weights if rows have them: [n], or
+      [n, T] where tasks weigh rows differently (see `labels.weights_of_task`).
     """
+    kept = (LABELS, WEIGHT, TASK_WEIGHTS)
     batches = [
-        {**model.report(batch), **{k: batch[k] for k in (LABELS, WEIGHT) if k in batch}}
+        {**model.report(batch), **{k: batch[k] for k in kept if k in batch}}
         for batch in make_ordered_batches(rows)
     ]
     report = {k: np.concatenate([np.asarray(b[k]) for b in batches]) for k in batches[0]}
     labels, weight = report.pop(LABELS), report.pop(WEIGHT, None)
-    return report, labels, weight
+    return report, labels, report.pop(TASK_WEIGHTS, weight)
 
 
 def make_ordered_batches(rows: Rows, batch_size: int = PREDICTION_BATCH) -> tf.data.Dataset:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mptrec_tf.data.labels import weights_of_task
 from mptrec_tf.data.tasks.base import Task, drop_unlabelled
+from mptrec_tf.data.tasks.slices import split_predictions
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.progress import EpochProgress
@@ -68,8 +70,10 @@ class Validate(keras.callbacks.Callback):
                 "use a smaller --learning_rate."
             )
         scores = []
+        of_tasks = split_predictions(self._tasks, predictions)
         for i, task in enumerate(self._tasks):
-            scores.append(task.score(*drop_unlabelled(labels[:, i], predictions[:, i], weight)))
+            weights = weights_of_task(weight, i)
+            scores.append(task.score(*drop_unlabelled(labels[:, i], of_tasks[i], weights)))
             if np.isnan(scores[-1]):
                 raise InputError(
                     f"task {task.name!r} has {task.one_label} in the validation rows whose weight "

@@ -10,6 +10,7 @@ from typing import Any
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
+from mptrec_tf.models.loss_weights import EQUAL, parse_loss_weights
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.models.shapes import OF_DATA, ModelShape
 from mptrec_tf.storage.plain import from_plain, to_plain, values_from_plain
@@ -32,7 +33,7 @@ class TrainingConfig:
       warmup_steps: int. With "cosine": steps in which the learning rate rises from 0; at most a
         tenth of all steps.
       calibrate: bool. Fit the predictions of the best epoch to the validation rows, see
-        `calibration`; False is the paper's.
+        `calibration`, in the way that each task names; False, for no task, is the paper's.
 
     Example:
       >>> TrainingConfig(epochs=15, learning_rate=2e-3, schedule="cosine").patience
@@ -78,15 +79,27 @@ class PretrainingConfig:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
     def make_shape(self, data: TrainingData) -> ModelShape:
-        """Returns the model's shape for prepared data."""
+        """Returns the model's shape for prepared data.
+
+        Raises:
+          InputError: for an unknown task, or one that is given another that is not pre-trained.
+        """
+        tasks = data.spec.select_tasks(self.tasks)
+        for task in tasks:
+            if task.given and task.given not in self.tasks:
+                raise InputError(
+                    f"task {task.name!r} is given {task.given!r}, so both have to be pre-trained: "
+                    f"--tasks={','.join((task.given, *self.tasks))}."
+                )
         return MODELS.get(self.model).shape(
-            tasks=tuple(task.name for task in data.spec.select_tasks(self.tasks)),
+            tasks=tuple(task.name for task in tasks),
             inputs=data.inputs,
+            task_logits=tuple(task.logits for task in tasks),
             **self.shape,
         )
 
     def check_fields(self) -> None:
-        """Rejects fields that the model's shape and losses do not have.
+        """Rejects fields that the model's shape and losses do not have, and bad loss weights.
 
         Raises:
           InputError: naming the first such field.
@@ -97,6 +110,7 @@ class PretrainingConfig:
             unknown = sorted(set(given) - fields)
             if unknown:
                 raise InputError(f"model {self.model!r} has no {unknown[0]}; leave it out.")
+        parse_loss_weights(self.losses.get("loss_weights", EQUAL), self.tasks)
 
     def make_losses(self) -> Any:
         """Returns the weights of the model's losses."""

@@ -1,15 +1,18 @@
 """The training loop of both stages: compile, resume, fit with callbacks, restore the best epoch."""
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
+from mptrec_tf.models.weights import set_named_weights
 from mptrec_tf.storage.directories import exclusive_lock
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.batches import Rows, make_training_batches
@@ -39,6 +42,7 @@ class Training:
       steps: int. Steps of this process.
       settings: All settings that the run depended on.
       calibration: Scale and shift of each calibrated task's logits, by task.
+      knots: The monotone map of each task that has one, by task; see `Task.knots`.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -47,11 +51,21 @@ class Training:
     steps: int
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     calibration: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    knots: Mapping[str, tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:
         """Logs of the best epoch."""
         return self.history[self.best_epoch]
+
+    def complete(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        """Returns tasks with the maps that were fitted to their predictions."""
+        return tuple(
+            dataclasses.replace(task, knots=self.knots[task.name])
+            if task.name in self.knots
+            else task
+            for task in tasks
+        )
 
 
 def seed_everything(seed: int) -> None:
@@ -71,6 +85,20 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
         jit_compile=model.fixed_shapes,
     )
+
+
+@contextlib.contextmanager
+def _step_traced_once(model: keras.Model) -> Iterator[None]:
+    """Makes a step a function while `fit` runs, whose loop over steps traces its body twice."""
+    if tf.distribute.has_strategy():  # in its replicas no function may update weights
+        yield
+        return
+    # Not by setting an attribute, which would be part of the model's checkpoints.
+    vars(model)["train_step"] = tf.function(model.train_step, autograph=False)
+    try:
+        yield
+    finally:
+        del vars(model)["train_step"]
 
 
 def _make_learning_rate(config: TrainingConfig, steps: int):
@@ -114,6 +142,16 @@ class Job:
     tasks: Sequence[Task]
     settings: Mapping[str, Any]
 
+    def start_from(self, values: Mapping[str, np.ndarray]) -> "Job":
+        """Returns the training of the same model from some weights, by their names."""
+
+        def make_model() -> TrainedModel:
+            model = self.make_model()
+            set_named_weights(model.backbone, values)
+            return model
+
+        return dataclasses.replace(self, make_model=make_model)
+
 
 def run(
     job: Job, config: TrainingConfig, context: RunContext
@@ -140,7 +178,7 @@ def run(
     weights_by_log = job.select_weights(model)
     bests = {log: KeepBest(w, config.patience, log) for log, w in weights_by_log.items()}
     progress = SaveProgress(context.directory, model, list(bests.values()), settings)
-    with exclusive_lock(context.directory):
+    with exclusive_lock(context.directory), _step_traced_once(model):
         first = progress.resume()
         if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
             bars = []

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mptrec_tf.data.labels import weights_of_task
 from mptrec_tf.data.tasks.base import Task, drop_unlabelled
+from mptrec_tf.data.tasks.slices import split_predictions
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.graph import get_id_ranges, open_transform
 from mptrec_tf.models.heads.base import Head
@@ -197,11 +199,13 @@ def predict_heads(
     """Returns the predictions of one task's heads for rows, encoded or not, and the rows' labels.
 
     Returns:
-      Predictions [n] by the names of `heads`, labels [n], and weights [n] if there are any.
+      Predictions by the names of `heads` ([n], or [n, outputs] if they have several numbers),
+      labels [n], and weights [n] if there are any.
     """
     # A head may have the name of one of the backbone's tasks.
     new = {f"{name}/": NewTask(task, head) for name, head in heads.items()}
     model = PromptedMPTRec(backbone, new)
     report, labels, weight = evaluate_rows(model, rows)
-    by_name = {name: report["prediction"][:, i] for i, name in enumerate(heads)}
-    return by_name, labels[:, 0], weight
+    of_heads = split_predictions([task] * len(heads), report["prediction"])
+    by_name = dict(zip(heads, of_heads, strict=True))
+    return by_name, labels[:, 0], weights_of_task(weight, 0)

@@ -1,17 +1,19 @@
 """Stage 1 as a run: prepared data in, a pre-trained model out."""
 
 import dataclasses
+from collections.abc import Callable
 
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.errors import InputError
+from mptrec_tf.kinds import load
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.trainer import Plan
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows, load_rows
-from mptrec_tf.training.calibration import UNCHANGED, fit_calibration
+from mptrec_tf.training.calibration import calibrate_model, list_rescaling
 from mptrec_tf.training.callbacks import SCORE_SUM
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.run_context import RunContext
@@ -23,14 +25,19 @@ def pretrain(
     config: PretrainingConfig,
     context: RunContext,
     rows: tuple[Rows, Rows] | None = None,
+    begin: Callable[..., loop.Job] | None = None,
 ) -> tuple[MultiTaskModel, loop.Training]:
     """Pre-trains a model, restores its best epoch, calibrates it, and sets its statistics.
+
+    Maps of isotonic calibration are no part of the model, which does not know them: see
+    `Training.knots`.
 
     Args:
       data: The prepared data.
       config: The model and its training.
       context: The directory of the run's state, and whether to show progress.
       rows: Optional training and validation rows of these tasks, if they are loaded already.
+      begin: Optional. What comes before this training, as `ModelKind.begin`; defaults to that.
 
     Returns:
       The model, and the results of the training.
@@ -89,13 +96,18 @@ def pretrain(
             "losses": to_plain(losses),
         },
     )
+    begin = begin or (kind.begin and load(kind.begin))
+    if begin:
+        job = begin(job, shape, losses, training, context)
     trainer, results = loop.run(job, training, context)
     model, result = trainer.backbone, results[SCORE_SUM]
+    corrections = [(1.0, task.logit_correction) for task in tasks]
+    if any(shift for _, shift in corrections):
+        model.rescale(*list_rescaling(tasks, corrections))
     if training.calibrate:
-        fitted = fit_calibration(trainer, validation, tasks)
-        model.rescale(*zip(*(of or UNCHANGED for of in fitted), strict=True))
-        by_task = {name: of for name, of in zip(shape.tasks, fitted, strict=True) if of}
-        result = dataclasses.replace(result, calibration=by_task)
+        scales, knots = calibrate_model(trainer, validation, tasks)
+        result = dataclasses.replace(result, calibration=scales, knots=knots)
+    model.set_tasks(result.complete(tasks))
     title = context.title if context.show_progress else None
     model.set_statistics(compute_statistics(model, train, title))
     return model, result

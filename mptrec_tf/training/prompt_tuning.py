@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS
+from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models.heads.base import Head
@@ -18,7 +18,7 @@ from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
 from mptrec_tf.training.batches import Rows
-from mptrec_tf.training.calibration import fit_calibration
+from mptrec_tf.training.calibration import fit_calibration, fit_knots, rescale_head
 from mptrec_tf.training.callbacks import load_state
 from mptrec_tf.training.configurations import TrainingConfig
 from mptrec_tf.training.representations import encode_task
@@ -83,12 +83,19 @@ def tune(
     )
     _, results = loop.run(job, training, context)
     trained = {k: _select_logs(results[t.score_log], t.name, task) for k, t in named.items()}
+    for one in named.values():
+        if one.logit_correction:
+            rescale_head(model.heads[one.name], (1.0, one.logit_correction))
     if training.calibrate:
         fitted = fit_calibration(model, job.validation, job.tasks)
         for (kind, one), by in zip(named.items(), fitted, strict=True):
             if by is not None:
-                model.heads[one.name].rescale(*by)
+                rescale_head(model.heads[one.name], by)
                 trained[kind] = dataclasses.replace(trained[kind], calibration={task: by})
+        fitted = fit_knots(model, job.validation, job.tasks)
+        for kind, knots in zip(named, fitted, strict=True):
+            if knots:
+                trained[kind] = dataclasses.replace(trained[kind], knots={task: knots})
     return {kind: (model.heads[one.name], trained[kind]) for kind, one in named.items()}
 
 
@@ -131,12 +138,13 @@ def _make_settings(
 
 
 def _repeat_labels(rows: Rows, count: int) -> Rows:
-    """Repeats each row's label for every head."""
+    """Repeats each row's label, and its weight for the task, for every head."""
     if count == 1:
         return rows
 
     def repeat(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**columns, LABELS: tf.repeat(columns[LABELS], count, axis=1)}
+        by_task = (name for name in (LABELS, TASK_WEIGHTS) if name in columns)
+        return {**columns, **{k: tf.repeat(columns[k], count, axis=1) for k in by_task}}
 
     return Rows(
         rows.count,

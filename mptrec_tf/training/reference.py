@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mptrec_tf.data.labels import weights_of_task
 from mptrec_tf.data.tasks.base import Task, drop_unlabelled
-from mptrec_tf.data.training_data import TrainingData, check_has_labels
+from mptrec_tf.data.tasks.slices import split_predictions
+from mptrec_tf.data.training_data import TrainingData, check_has_labels, check_same_labels
 from mptrec_tf.models.heads.base import Head
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
@@ -28,11 +30,19 @@ REFERENCES = {"joint": "joint training", "single": "a model of its own"}
 _NOISE = 1.96
 
 
-def make_single_config(shape: ModelShape, task: str, training: TrainingConfig) -> PretrainingConfig:
-    """Returns the configuration of a task alone: a separate network of the same widths."""
+def make_single_config(
+    shape: ModelShape, tasks: Sequence[str], training: TrainingConfig
+) -> PretrainingConfig:
+    """Returns the configuration of a separate network of the same widths for each task.
+
+    Args:
+      shape: The shape of another model.
+      tasks: A task, after those that it is given; see `DatasetSpec.chain`.
+      training: How long and how fast.
+    """
     fields = {field.name for field in dataclasses.fields(MODELS.get("single").shape)}
     same = {k: v for k, v in select_free_fields(shape).items() if k in fields}
-    return PretrainingConfig((task,), "single", same, training=training)
+    return PretrainingConfig(tuple(tasks), "single", same, training=training)
 
 
 def make_joint_config(
@@ -84,24 +94,29 @@ def compare(
     """
     old = backbone.shape.tasks
     check_has_labels(old, data)
+    check_same_labels(old_tasks, data)
     joint = make_joint_config(backbone, task, training)
-    together, _ = pretrain(data, joint, context.child("joint", title="joint"))
-    single = make_single_config(backbone.shape, task, training)
-    alone, _ = pretrain(data, single, context.child("single", title="alone"))
+    together, of_joint = pretrain(data, joint, context.child("joint", title="joint"))
+    chain = data.spec.chain(task)
+    single = make_single_config(backbone.shape, chain, training)
+    alone, of_single = pretrain(data, single, context.child("single", title="alone"))
     rows_of: dict[str, dict[str, Any]] = {name: {"task": name} for name in (*old, task)}
     tasks = data.spec.select_tasks([*old, task])
     for split in SPLITS:
         rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
         frozen, labels, weight = _predict_tasks(backbone, old_tasks or tasks[:-1], rows)
+        of_chain = own if len(chain) == 1 else load_rows(data, split, chain)
+        completed = of_single.complete(data.spec.select_tasks(chain))
+        of_chain, *_ = _predict_tasks(alone, completed, of_chain)
         predicted = {
             "frozen": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
-            "joint": _predict_tasks(together, tasks, rows)[0],
-            "single": _predict_tasks(alone, tasks[-1:], own)[0],
+            "joint": _predict_tasks(together, of_joint.complete(tasks), rows)[0],
+            "single": {task: of_chain[task]},
         }
         for i, (task_of_row, (name, row)) in enumerate(zip(tasks, rows_of.items(), strict=True)):
             by_model = {model: of[name] for model, of in predicted.items() if name in of}
             own_labels, own_weight, *values = drop_unlabelled(
-                labels[:, i], weight, *by_model.values()
+                labels[:, i], weights_of_task(weight, i), *by_model.values()
             )
             by_model = dict(zip(by_model, values, strict=True))
             for model, values_of_model in by_model.items():
@@ -138,16 +153,21 @@ def _format_verdict(row: Mapping[str, Any], model: str, task: Task) -> str:
 def _predict_tasks(
     model: MultiTaskModel, tasks: Sequence[Task], rows: Rows
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Returns predictions [n] by pre-trained task, labels [n, T] and, if any, weights [n]."""
+    """Returns predictions by pre-trained task, and labels and weights as `evaluate_rows`.
+
+    Predictions are [n], or [n, outputs] if they have several numbers.
+    """
     report, labels, weight = evaluate_rows(Trainer(model, tasks), rows)
-    predicted = report["prediction"]
-    return {task.name: predicted[:, i] for i, task in enumerate(tasks)}, labels, weight
+    predicted = split_predictions(tasks, report["prediction"])
+    return {task.name: of for task, of in zip(tasks, predicted, strict=True)}, labels, weight
 
 
 def score_backbone(model: MultiTaskModel, tasks: Sequence[Task], rows: Rows) -> dict[str, float]:
     """Returns the score of each pre-trained task, whose labels are the first of the rows'."""
     predicted, labels, weight = _predict_tasks(model, tasks, rows)
     return {
-        task.name: task.score(*drop_unlabelled(labels[:, i], predicted[task.name], weight))
+        task.name: task.score(
+            *drop_unlabelled(labels[:, i], predicted[task.name], weights_of_task(weight, i))
+        )
         for i, task in enumerate(tasks)
     }

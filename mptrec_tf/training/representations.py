@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, WEIGHT
+from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.prompted import PromptedMPTRec
@@ -61,7 +61,7 @@ def encode_rows(
 
 
 def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
-    labels = {name: batch[name] for name in (LABELS, WEIGHT) if name in batch}
+    labels = {name: batch[name] for name in (LABELS, WEIGHT, TASK_WEIGHTS) if name in batch}
     return {**model.encode_once(batch), **labels}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 
-from mptrec_tf.data.packed import LABELS, ROW, WEIGHT
+from mptrec_tf.data.packed import LABELS, ROW, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.encoded import Statistics
 from mptrec_tf.models.multitask import MultiTaskModel
@@ -38,7 +38,8 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
         progress = report_progress(f"{title}   statistics of the training rows", rows.count)
     with progress as on_rows:
         for batch in make_ordered_batches(rows):
-            features = {k: v for k, v in batch.items() if k not in (LABELS, ROW, WEIGHT)}
+            others = (LABELS, ROW, WEIGHT, TASK_WEIGHTS)
+            features = {k: v for k, v in batch.items() if k not in others}
             values = packed(features).numpy().astype(np.float64)
             weight = batch[WEIGHT].numpy().astype(np.float64) if WEIGHT in batch else None
             if weight is None or weight.any():

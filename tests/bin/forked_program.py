@@ -1,15 +1,43 @@
 """Runs a program in a forked process: a module of its own, since every process imports it."""
 
+import gc
 import os
 import runpy
 import sys
 
+# Garbage is collected after so many new objects: 700, 10, 10 by default.
+COLLECT_AT = (100_000, 50, 50)
 
-def main(name, flags, root, stdout, stderr):
-    """Runs `mptrec_tf.bin.<name>` in `root` as `python -m` would; its output goes to files."""
+
+def main(name, flags, root, stdout, stderr, environment):
+    """Runs a module in `root` as `python -m` would; its output goes to files.
+
+    Args:
+      name: The module, or a program of `mptrec_tf.bin`.
+      flags: Its flags.
+      root: The working directory.
+      stdout: File of its standard output.
+      stderr: File of its standard error.
+      environment: All its variables.
+    """
+    module = name if "." in name else f"mptrec_tf.bin.{name}"
+    gc.set_threshold(*COLLECT_AT)
     for file, number in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(root)
-    os.environ["COLUMNS"] = "200"
-    sys.argv = [f"{root}/mptrec_tf/bin/{name}.py", *flags]
-    runpy.run_module(f"mptrec_tf.bin.{name}", run_name="__main__", alter_sys=True)
+    os.environ.clear()  # those of the process that this one was forked from
+    os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    sys.argv = [f"{root}/{module.replace('.', '/')}.py", *flags]
+    if name in ("prepare", "pipelines.local") and "NO_BEAM_CACHES" not in environment:
+        import beam_caches  # noqa: F401
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def pretrain(pipelines, tasks, output):
+    """Runs the pre-training pipeline; what it writes goes to a file."""
+    for number in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    import beam_caches  # noqa: F401
+
+    pipelines.pretrain(tasks)

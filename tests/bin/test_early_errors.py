@@ -3,18 +3,24 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.sources.registry import make_built_in_spec
+from mptrec_tf.data.spec_yaml import parse
+from mptrec_tf.export.integrity import write_manifest
 from mptrec_tf.models.shapes import MPTRecShape
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ("prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare", "serve")
+PROGRAMS = (
+    *("describe", "prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare"),
+    *("verify", "serve", "benchmark"),
+)
 SPEC = make_built_in_spec("synthetic")
 TOO_EARLY = "TensorFlow is imported too early"
 
@@ -66,7 +72,7 @@ def describe(directory, name, **content):
 
 
 @pytest.fixture
-def paths(tmp_path):
+def paths(tmp_path, key_files):
     """A user's directories, with their descriptions only."""
     spec = json.loads(SPEC.to_json())
     positives = {"click": 40, "like": 30, "share": 20, "purchase": 100}
@@ -93,6 +99,10 @@ def paths(tmp_path):
         parts = "assets.extra/parts/tasks/share/task.json"
         describe(model / version, parts, **package, task=by_name["share"])
         (model / version / "saved_model.pb").write_bytes(b"")
+    changed = shutil.copytree(model, tmp_path / "changed")
+    for version in ("1", "2"):
+        write_manifest(str(changed / version))
+    (changed / "2" / "saved_model.pb").write_bytes(b"c")
     (tmp_path / "rows.csv").write_text("hour\n1\n")
     data = {
         "spec": spec,
@@ -111,9 +121,11 @@ def paths(tmp_path):
             task=by_name["purchase"],
         ),
         "model": model,
+        "changed": changed,
         "rows": tmp_path / "rows.csv",
         "new": tmp_path / "new",
         "none": tmp_path / "none",
+        **dict(zip(("private_key", "public_key"), key_files, strict=True)),
     }
 
 
@@ -161,6 +173,32 @@ MISTAKES = [
     ("compare", "--a={model} --b={none} --input={rows}", "none holds no exported model"),
     ("compare", "--a={model}/1 --b={model}/2 --input={none}", "no file matches"),
     ("pipelines.lineage", "--model={none}", "none holds no exported model"),
+    # Versions that are not as they were written.
+    (
+        "export",
+        "--add={other} --output_dir={changed}",
+        "changed/2/saved_model.pb was changed after",
+    ),
+    ("export", "--replace={share} --output_dir={changed}", "/2/saved_model.pb was changed after"),
+    ("export", "--remove=share --output_dir={changed}", "/2/saved_model.pb was changed after"),
+    ("compare", "--a={changed}/1 --b={changed} --input={rows}", "/2/saved_model.pb was changed"),
+    ("predict", "--model={changed} --input={rows} --output={new}", "/2/saved_model.pb was changed"),
+    ("evaluate", "--model={changed} --dataset=synthetic", "/2/saved_model.pb was changed after"),
+    ("verify", "--model={changed}", "changed/2/saved_model.pb was changed after"),
+    ("verify", "--model={model}", "model/1 has no manifest (assets.extra/manifest.json)"),
+    ("verify", "--model={none}", "none holds no exported model"),
+    # Keys.
+    ("verify", "--model={changed}/1 --public_key={rows}", "rows.csv holds no public key"),
+    ("verify", "--model={changed}/1 --public_key={public_key}", "changed/1 is not signed"),
+    ("serve", "--model_base_path={model} --public_key={rows}", "rows.csv holds no public key"),
+    ("export", "--backbone={none} --output_dir={new} --sign_key={rows}", "holds no private key"),
+    (
+        "export",
+        "--remove=share --from_version=1 --output_dir={changed} --sign_key={private_key}",
+        "changed/1 is not signed",
+    ),
+    ("export", "--output_dir={changed} --sign_key={private_key}", "/2/saved_model.pb was changed"),
+    ("export", "--output_dir={new} --sign_key={private_key}", "new holds no version: there is non"),
     # Misspelled names.
     (
         "prepare",
@@ -224,6 +262,72 @@ MISTAKES = [
     ("export", "--backbone={backbone} --tasks={other} --output_dir={new}", "fingerprint 4567"),
     ("export", "--add={share} --output_dir={model}", "replace it instead"),
     ("prepare", "--spec={rows} --tasks=click --output_dir={new}", "--tasks goes with --dataset"),
+    # Files to describe.
+    ("describe", "", "give the files to look at by --files."),
+    ("describe", "--files={none}", "no file matches"),
+    ("describe", "--files={rows} --output={rows}", "rows.csv already exists"),
+    ("describe", "--files={rows} --output={none}/spec.yaml", "there is no directory"),
+    ("describe", "--files={rows} --delimiter=ab", "delimiter must be a single character"),
+    ("describe", "--files={rows} --encoding=utf8x", "--encoding 'utf8x' is none that Python knows"),
+    ("describe", "--files={rows} --decimal=;", "--decimal must be a comma or a point, not ';'."),
+    ("describe", "--files={rows} --quote=ab", "--quote must be a single character"),
+    ("describe", "--files={rows} --header=a,a", "--header names column 'a' twice."),
+    ("describe", "--files={rows}", "rows.csv has no column of two values and more"),
+    # Rows that a rule splits.
+    (
+        "prepare",
+        "--spec={rows} --files={rows} --split=0.8,0.1 --output_dir={new}",
+        "--split=0.8,0.1: 0.8,0.1 is not three shares; give three for train, validation and test",
+    ),
+    (
+        "prepare",
+        "--spec={rows} --files={rows} --split=80,10,10 --output_dir={new}",
+        "the shares 80,10,10 sum to 100, not to 1",
+    ),
+    (
+        "prepare",
+        "--spec={rows} --files={rows} --split=most,a,few --output_dir={new}",
+        "--split=most,a,few is not a list of numbers; give shares such as 0.8,0.1,0.1.",
+    ),
+    (
+        "prepare",
+        "--spec={rows} --files={rows} --split_by=time: --output_dir={new}",
+        "--split_by=time:: the column's name is missing.",
+    ),
+    (
+        "prepare",
+        "--spec={rows} --files={rows} --test_files={rows} --output_dir={new}",
+        "give either --files, whose rows are split, or --test_files and its likes; received both.",
+    ),
+    (
+        "prepare",
+        "--spec={rows} --split_by=user --train_files={rows} --output_dir={new}",
+        "--split_by goes with --files, whose rows it splits.",
+    ),
+    ("prepare", "--dataset=synthetic --files={rows} --output_dir={new}", "--files goes with --sp"),
+    ("prepare", "--spec={rows} --output_dir={new}", "too, or one set of --files to split."),
+    (
+        "evaluate",
+        "--model={model} --dataset=synthetic --split_of={data}",
+        "--split_of goes with --spec and --files, not with --dataset.",
+    ),
+    (
+        "compare",
+        "--a={model} --b={model} --input={rows} --split_of={data}",
+        "data: these data were prepared from files for each split; give the files of one split",
+    ),
+    ("compare", "--a={model} --b={model} --input={rows} --split=test", "--split goes with --spl"),
+    (
+        "benchmark",
+        "--dataset=synthetic --models=mptrek --output_dir={new}",
+        "did you mean 'mptrec'",
+    ),
+    ("benchmark", "--dataset=synthetic --heads=promt --output_dir={new}", "mean 'prompt'?"),
+    ("benchmark", "--dataset=synthetic --seeds=1,x --output_dir={new}", "'x' is no seed"),
+    ("benchmark", "--dataset=synthetic --new_tasks=buy --output_dir={new}", "unknown task 'buy'"),
+    ("benchmark", "--dataset=synthetic --output_dir={data}", "not the output directory of a bench"),
+    ("benchmark", "--output_dir={none} --render_only", "not the output directory of a benchmark"),
+    ("benchmark", "--output_dir={new}", "give either --dataset (built in) or --spec"),
 ]
 
 
@@ -245,6 +349,53 @@ def test_a_spec_file_is_read_first(run_rejected, paths, tmp_path):
 def test_correct_flags_pass_on_to_tensorflow(run, paths):
     flags = "--data={data} --tasks=click,like --output_dir={new}"
     assert TOO_EARLY in run("pretrain", *flags.format(**paths).split()).stderr
+
+
+def test_text_is_described_without_tensorflow(run, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("city,clicked\n" + "Bern,1\nThun,0\nBasel,0\n" * 9)
+    done = run("describe", f"--files={rows}")
+    assert done.returncode == 0, done.stderr
+    # The spec alone is on standard output; what is for a person's eyes is not.
+    assert parse(done.stdout, "spec.yaml").feature_names == ("city",)
+    assert "all 27 rows of 1 file" in done.stderr
+    output = tmp_path / "spec.yaml"
+    done = run("describe", f"--files={rows}", f"--output={output}")
+    assert f"written to {output}: check it, then mptrec-prepare --spec={output}" in done.stdout
+    assert "city" in done.stdout.splitlines()[4]
+    assert parse(output.read_text(), "spec.yaml").task_names == ("clicked",)
+
+
+def test_versions_are_verified_with_little_installed(run, paths):
+    done = run("verify", f"--model={paths['changed']}/1")
+    assert done.stdout == f"{paths['changed']}/1: 4 files are as they were written\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    shutil.rmtree(paths["changed"] / "2")
+    assert run("verify", f"--model={paths['changed']}").stdout == done.stdout
+    (paths["changed"] / "1" / "saved_model.pb").unlink()
+    done = run("verify", f"--model={paths['changed']}/1")
+    assert "changed/1/saved_model.pb is missing, but assets.extra/manifest.json" in done.stderr
+    done = run("export", f"--output_dir={paths['model']}", f"--sign_key={paths['private_key']}")
+    assert done.stdout == f"signed {paths['model']}/2\n"
+    assert f"{paths['model']}/2 has no manifest" in done.stderr
+    key = f"--public_key={paths['public_key']}"
+    done = run("verify", f"--model={paths['model']}/2", key)
+    assert done.stdout == f"{paths['model']}/2: 4 files are as they were written, and signed\n"
+    # What the image of the deployment's init container installs.
+    code = f"""
+import sys
+from absl import flags
+from mptrec_tf.bin import verify
+flags.FLAGS(["verify", "--model={paths["model"]}/2", {key!r}])
+verify.main([])
+places = [getattr(of, "__file__", None) or "" for of in sys.modules.values()]
+print(*{{of.split("site-packages/")[1] for of in places if "site-packages/" in of}}, sep="\\n")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    needed = {path.split("/")[0].split(".")[0] for path in done.stdout.splitlines()[1:]}
+    assert needed - {"_distutils_hack"} == {"absl", "cryptography", "_cffi_backend"}
 
 
 @pytest.mark.parametrize("program", [*PROGRAMS, "pipelines.lineage"])

@@ -10,6 +10,7 @@ import pytest
 
 from mptrec_tf.bin import defaults
 from mptrec_tf.models.heads.registry import HEADS
+from mptrec_tf.models.loss_weights import LOSS_WEIGHTS
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig, make_recipe
 
@@ -57,19 +58,23 @@ def test_pretrain_shows_what_the_configurations_hold():
             continue
         shown.add(name)
         # All models have the same default, or no such field.
-        first, *others = default(text).split("; ")
-        assert set(holding.values()) == {first}, name
-        without = [model for model in kinds if model not in holding]
-        assert others == ([f"{', '.join(without)}: none"] if without else []), name
+        assert len(set(holding.values())) == 1, name
+        without = {model: "none" for model in kinds if model not in holding}
+        by_kind = {model: (holding | without)[model] for model in kinds}
+        assert default(text) == defaults.join_kinds(by_kind), name
     assert shown == texts.keys() - {"data", "tasks", "output_dir", "version"}
     mptrec = kinds["mptrec"]
     for configuration in (mptrec.shape, mptrec.losses, TrainingConfig):
         for field in dataclasses.fields(configuration):
             if field.name in texts and field.default is not dataclasses.MISSING:
                 assert default(texts[field.name]).split("; ")[0] == as_given(field.default)
+    assert default(texts["levels"]).endswith("; ple: 1")
     assert default(texts["epochs"]) == "30"
     assert default(texts["expert_units"]) == "256,128"
-    assert default(texts["gen_weight"]) == "0.9; single, shared_bottom: none"
+    others = ", ".join(name for name in kinds if name != "mptrec")
+    assert default(texts["gen_weight"]) == f"0.9; {others}: none"
+    assert default(texts["loss_weights"]) == "equal"
+    assert set(LOSS_WEIGHTS.names()) <= set(re.findall(r"\w+", texts["loss_weights"]))
 
 
 def test_add_task_shows_what_holds_for_each_kind_of_head():
@@ -94,10 +99,21 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
         assert read == {kind: holding.get(kind, "none") for kind in HEADS.names()}, name
     assert shown == {
         *("epochs", "patience", "batch_size", "learning_rate", "seed", "calibrate"),
-        *("tower_units", "tower_dropout", "l2_dense", "tau", "kl_weight"),
+        *(
+            "tower_units",
+            "tower_dropout",
+            "l2_dense",
+            "tau",
+            "kl_weight",
+            "own_units",
+            "rank",
+            "own_width",
+        ),
     }
-    assert default(texts["epochs"]) == "30; residual, residual_small: 15"
-    assert default(texts["tower_dropout"]) == "0.0; residual: 0.2; residual_small: 0.1"
+    assert default(texts["epochs"]) == "30; residual, residual_small, own_embedding: 15"
+    assert (
+        default(texts["tower_dropout"]) == "0.0; residual, own_embedding: 0.2; residual_small: 0.1"
+    )
     assert default(texts["seed"]) == "1"
 
 

@@ -8,14 +8,9 @@ import sys
 import time
 
 import numpy as np
-import pytest
 
-
-@pytest.fixture(scope="module")
-def data(run_program, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("killed") / "data"
-    run_program("prepare", "--dataset=synthetic", "--rows=4000", f"--output_dir={folder}")
-    return folder
+# XLA optimizes as it does for users; elsewhere tests do without.
+XLA = {"XLA_FLAGS": ""}
 
 
 def flags(data, output):
@@ -30,13 +25,15 @@ def flags(data, output):
     ]
 
 
-def test_sigkill_in_the_middle(run_program, data, tmp_path):
-    run_program("pretrain", *flags(data, tmp_path / "whole"))
+def test_sigkill_in_the_middle(run_program, prepared_synthetic, tmp_path):
+    data = prepared_synthetic
+    run_program("pretrain", *flags(data, tmp_path / "whole"), **XLA)
     output = tmp_path / "killed"
     state = tmp_path / "killed.training" / "state.json"
     process = subprocess.Popen(
         [sys.executable, "-m", "mptrec_tf.bin.pretrain", *flags(data, output)],
         stderr=subprocess.DEVNULL,
+        env=os.environ | XLA,
     )
     while not (state.exists() and len(json.loads(state.read_text())["history"]) >= 3):
         assert process.poll() is None, "the run ended before it was killed"
@@ -47,7 +44,7 @@ def test_sigkill_in_the_middle(run_program, data, tmp_path):
     done = len(json.loads(state.read_text())["history"])
     assert 3 <= done < 16
 
-    log = run_program("pretrain", *flags(data, output)).stderr
+    log = run_program("pretrain", *flags(data, output), **XLA).stderr
     assert f"epoch  {done:>2} " not in log  # it continued, and did not start again
     assert not (tmp_path / "killed.training").exists()
     with (

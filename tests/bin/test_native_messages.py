@@ -112,12 +112,10 @@ def test_logs_of_python_go_where_they_went():
 
 
 @pytest.fixture(scope="module")
-def pretraining(run_program, tmp_path_factory):
+def pretraining(prepared_synthetic, tmp_path_factory):
     """A function that returns the command of a short pre-training."""
     folder = tmp_path_factory.mktemp("native_messages")
-    data = folder / "data"
-    run_program("prepare", "--dataset=synthetic", "--rows=1000", f"--output_dir={data}")
-    flags = [f"--data={data}", "--tasks=click,like", "--epochs=2"]
+    flags = [f"--data={prepared_synthetic}", "--tasks=click,like", "--epochs=2"]
 
     def command(name):
         output = f"--output_dir={folder / name}"

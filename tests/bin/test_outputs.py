@@ -10,13 +10,6 @@ import sys
 import pytest
 
 
-@pytest.fixture(scope="module")
-def synthetic_runs(runs):
-    if "synthetic" not in str(runs.folder):
-        pytest.skip("shown on synthetic rows")
-    return runs
-
-
 def predict_flags(runs, *more):
     return [f"--model={runs.model / '3'}", f"--input={runs.rows}", *more]
 

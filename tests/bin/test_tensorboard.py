@@ -11,14 +11,9 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture(scope="module")
-def backbone(run_program, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("watched")
-    data = f"--data={folder / 'data'}"
-    run_program("prepare", "--dataset=synthetic", "--rows=600", f"--output_dir={folder / 'data'}")
-    flags = ("--tasks=click,like", "--epochs=2", f"--output_dir={folder / 'backbone'}")
-    run_program("pretrain", data, *flags)
-    return folder / "backbone"
+@pytest.fixture
+def backbone(synthetic_runs):
+    return synthetic_runs.backbone
 
 
 def wait_for(seconds, read, process, log):

@@ -135,7 +135,7 @@ def transform_graph(artifacts, examples, schema, synthetic):
 
 
 @pytest.fixture(scope="session")
-def pretrain(transform_graph, schema):
+def pretrain(transform_graph, schema, without_xla):
     """Runs the pre-trainer on click and like for two epochs."""
 
     def pretrain(folder, examples, **changes):
@@ -144,19 +144,20 @@ def pretrain(transform_graph, schema):
 
         training = TrainingConfig(epochs=2, batch_size=128, seed=4)
         fields = {"tasks": OLD, "shape": SHAPE, "training": training}
-        return run(
-            Pretrainer,
-            folder,
-            {"examples": examples, "transform_graph": transform_graph, "schema": schema},
-            config=PretrainingConfig(**fields | changes),
-            state_dir=f"{folder.parent}/unfinished",
-        )
+        with without_xla():
+            return run(
+                Pretrainer,
+                folder,
+                {"examples": examples, "transform_graph": transform_graph, "schema": schema},
+                config=PretrainingConfig(**fields | changes),
+                state_dir=f"{folder.parent}/unfinished",
+            )
 
     return pretrain
 
 
 @pytest.fixture(scope="session")
-def tune():
+def tune(without_xla):
     """Runs the prompt tuner for two epochs."""
 
     def tune(folder, examples, base_model, task, **training):
@@ -166,15 +167,15 @@ def tune():
 
         # Fast enough that the second of two epochs is better than the first.
         fields = {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "seed": 5}
-        return run(
-            PromptTuner,
-            folder,
-            {"examples": examples, "base_model": base_model},
-            config=PromptTunerConfig(
-                task, NewTaskConfig("prompt", {"tower_units": (4,)}, fields | training)
-            ),
-            state_dir=f"{folder.parent}/unfinished",
-        )
+        how = NewTaskConfig("prompt", {"tower_units": (4,)}, fields | training)
+        with without_xla():
+            return run(
+                PromptTuner,
+                folder,
+                {"examples": examples, "base_model": base_model},
+                config=PromptTunerConfig(task, how),
+                state_dir=f"{folder.parent}/unfinished",
+            )
 
     return tune
 

@@ -1,9 +1,12 @@
 import json
+import math
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
+from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.types import standard_artifacts
 from tfx.v1.components import ExampleValidator
@@ -17,8 +20,10 @@ from components.data_gate.checks import (
 from components.data_gate.component import DataGate
 from components.data_gate.config import GateConfig
 from components.report import read_report
+from mptrec_tf.data.features.bags import Bag
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.features.vectors import Vector
 from mptrec_tf.data.raw_examples import save_description
 from mptrec_tf.data.sources.block import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
@@ -205,6 +210,22 @@ def test_drift_of_numbers_is_a_divergence(good, gate_schema):
     assert problem.startswith("feature 'price' drifted by ")
 
 
+def test_missing_numbers_drift_by_their_share(good, gate_schema):
+    def with_missing(every, first=0.0):
+        prices = [[math.nan if i % every == 0 else first + i] for i in range(100)]
+        batch = pa.record_batch([pa.array(prices, pa.list_(pa.float32()))], ["price"])
+        return generate_statistics_in_memory(batch)
+
+    half, fifth = with_missing(2), with_missing(5)
+    before = half.SerializeToString()
+    for others, drift in ((half, 0.0), (fifth, 0.3), (good, 0.5)):
+        found = measure_drift_by_feature(others, half, gate_schema)["price"]["drift"]
+        assert found == pytest.approx(drift, abs=0.03)
+    far = measure_drift_by_feature(with_missing(2, first=1000.0), half, gate_schema)
+    assert far["price"]["drift"] == pytest.approx(1, abs=0.01)
+    assert half.SerializeToString() == before
+
+
 def test_a_feature_may_have_a_limit_of_its_own(good, gate_schema):
     other = make_statistics(color=list_colors(red=45, blue=55))
     for limit, rejected in ((0.14, 1), (0.16, 0)):
@@ -332,3 +353,49 @@ def test_the_gate_lets_the_synthetic_rows_pass(
     assert [row["rows"] for row in report["splits"]] == [1200, 200, 400]
     assert len(report["drift"]) == 10
     assert max(row["drift"] for row in report["drift"]) == pytest.approx(0, abs=1e-6)
+
+
+TAGS = DatasetSpec("tags", (Bag("tags"), Vector("place", 2)), SPEC.tasks)
+
+
+def make_list_statistics(tags, places=None):
+    places = [[0.5, float(i)] for i in range(len(tags))] if places is None else places
+    encoded = [[tag.encode() for tag in of] or None for of in tags]
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(encoded, pa.large_list(pa.binary())), pa.array(places, pa.list_(pa.float32()))],
+        ["tags", "place"],
+    )
+    return generate_statistics_in_memory(batch, tfdv.StatsOptions())
+
+
+def find_list_problems(statistics, schema, **config):
+    anomalies = tfdv.validate_statistics(statistics, schema)
+    return find_schema_problems(
+        anomalies, statistics, schema, "validation", TAGS, GateConfig(**config)
+    )
+
+
+def test_rows_may_have_any_number_of_values_of_a_bag():
+    schema = tfdv.infer_schema(make_list_statistics([["a"], ["a", "b"]] * 50))
+    rows = make_list_statistics([["a"], [], ["b", "a", "b", "a"]] * 20)
+    assert find_list_problems(rows, schema) == []
+    # 20 of 120 values; counted by rows the share would be larger.
+    new = make_list_statistics([["a"], ["b", "a", "b", "a", "c"]] * 20)
+    assert find_list_problems(new, schema, max_unseen_share=0.17) == []
+    [problem] = find_list_problems(new, schema, max_unseen_share=0.16)
+    assert problem.startswith("feature 'tags': 16.7% of the validation values are some that the ")
+
+
+def test_the_drift_of_a_bag_is_that_of_its_values():
+    before = make_list_statistics([["a", "b"], ["a"]] * 20)
+    after = make_list_statistics([["b", "b", "a"], []] * 20)
+    rows = measure_drift(after, before, tfdv.infer_schema(before), TAGS, GateConfig())
+    [tags] = [row["drift"] for row in rows if row["feature"] == "tags"]
+    assert tags == pytest.approx(1 / 3)
+
+
+def test_a_vector_of_another_size_does_not_fit_the_schema():
+    schema = tfdv.infer_schema(make_list_statistics([["a"], ["a", "b"]]))
+    rows = make_list_statistics([["a"], ["b"]], [[1.0, 2.0], [1.0]])
+    [problem] = find_list_problems(rows, schema)
+    assert problem.startswith("feature 'place' of the validation split")

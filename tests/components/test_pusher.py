@@ -9,8 +9,10 @@ from tfx.types import standard_artifacts
 from components.blessing import bless, find_rejections
 from components.pusher import executor
 from components.pusher.component import Pusher
-from components.pusher.executor import read_pushed_model
+from components.pusher.executor import PUSHED_FILE, read_pushed_model
 from mptrec_tf.errors import InputError
+from mptrec_tf.export.integrity import check_version
+from mptrec_tf.export.versions import MANIFEST
 
 
 class DiskFullError(OSError):
@@ -81,8 +83,14 @@ def test_versions_count(push, base, model, grown, both):
             "pushed_version": f"{version}",
         }
         files = hash_files(base / f"{version}")
-        assert files.pop("assets.extra/pushed.json")
-        assert files == serving_files(candidate)
+        pushed = {"assets.extra/pushed.json": files.pop("assets.extra/pushed.json")}
+        # The manifest of the copy has this file, too.
+        source = f"{candidate.uri}/Format-Serving"
+        digests = check_version(source, required=True) | pushed
+        assert check_version(f"{base}/{version}", required=True) == digests
+        expected = serving_files(candidate)
+        assert files.pop(MANIFEST) != expected.pop(MANIFEST)
+        assert files == expected
         assert read_pushed_model(f"{base}/{version}") == candidate.uri
     assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3"]
 
@@ -115,6 +123,39 @@ def test_the_same_model_is_not_pushed_twice(push, base, model, grown):
     assert push(grown)["pushed_version"] == "2"
     # An earlier model is another one than the newest.
     assert push(model, may_drop_tasks=True)["pushed_version"] == "3"
+
+
+def test_a_changed_model_is_not_pushed(push, base, model, copy_artifact, tmp_path, flip_bit):
+    push(model)
+    before = hash_files(base)
+    changed = copy_artifact(model, tmp_path / "changed")
+    vocabulary = min((tmp_path / "changed" / "Format-Serving" / "assets").iterdir())
+    flip_bit(vocabulary)
+    with pytest.raises(InputError, match=f"{vocabulary} was changed after"):
+        push(changed)
+    assert hash_files(base) == before
+    # A pushed version that was changed is not the model any more.
+    flip_bit(base / "1" / "saved_model.pb")
+    assert push(model)["pushed_version"] == "2"
+
+
+def test_what_changes_while_it_is_copied_is_noticed(push, base, model, flip_bit, monkeypatch):
+    copy = executor.copy_directory
+
+    def damage(source, target):
+        copy(source, target)
+        flip_bit(Path(target) / "saved_model.pb")
+
+    monkeypatch.setattr(executor, "copy_directory", damage)
+    push(model)
+    with pytest.raises(InputError, match=r"1/saved_model\.pb was changed"):
+        check_version(f"{base}/1")
+
+
+def test_a_pushed_version_is_changed_by_mptrec_export(push, base, grown, run_program):
+    push(grown)
+    run_program("export", "--remove=share", f"--output_dir={base}")
+    assert PUSHED_FILE not in check_version(f"{base}/2", required=True)
 
 
 @pytest.mark.parametrize("name", ["evaluation", "frozen_tasks", "serving"])

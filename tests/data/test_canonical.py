@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.canonical import MISSING, MISSING_VALUES, canonicalize, is_missing
-from mptrec_tf.data.sources.block import format_numbers as number_text_in_numpy
+from mptrec_tf.data.sources.number_text import format_numbers as number_text_in_numpy
 from mptrec_tf.data.transform.canonical_graph import canonicalize_text, format_numbers
 
 

@@ -1,5 +1,6 @@
 """Raw columns out of tf.Examples whose features are int64, float or bytes."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.example_decoding import ExampleParser
+from mptrec_tf.data.features.bags import Bag
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.features.sequences import ValueSequence
+from mptrec_tf.data.features.vectors import Vector
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 
@@ -171,3 +175,45 @@ def test_a_saved_graph_gives_the_same(tmp_path):
             np.testing.assert_array_equal(columns[name], expected[name])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)exactly one value.*price"):
         served(examples=tf.constant([rows[0], example(city="a", both=1)]))
+
+
+LISTS = DatasetSpec(
+    "lists",
+    (Categorical("city"), Bag("tags"), ValueSequence("seen", last=2), Vector("place", 2)),
+    NATURAL.tasks,
+)
+
+
+@pytest.mark.parametrize("types", [{}, {"tags": "int64"}])
+def test_several_values_in_a_row(types):
+    place = feature(0.5, 2.0)
+    rows = [
+        example(city="a", tags=feature("x", "y", "z"), seen=feature("u"), place=place),
+        example(city="b", seen=feature("v", "w"), place=place),
+        example(city="c", tags=tf.train.Feature(), place=feature(-1.5, 0.0)),
+    ]
+    spec = dataclasses.replace(LISTS, example_types=types)
+    columns = ExampleParser(spec)(tf.constant(rows))
+    assert columns["city"].numpy().tolist() == [b"a", b"b", b"c"]
+    ragged = {n: tf.RaggedTensor.from_sparse(columns[n]).to_list() for n in ("tags", "seen")}
+    assert ragged == {"tags": [[b"x", b"y", b"z"], [], []], "seen": [[b"u"], [b"v", b"w"], []]}
+    assert columns["place"].numpy().tolist() == [[0.5, 2], [0.5, 2], [-1.5, 0]]
+
+
+def test_several_values_of_any_type():
+    spec = dataclasses.replace(LISTS, example_types={"tags": "int64"})
+    values = {"city": 7, "seen": feature(0.25, 3.0), "place": feature(1, 2)}
+    rows = [
+        example(**values, tags=feature(3, -(2**62))),
+        example(**values, tags=feature(0.1, 4.0)),
+        example(**values | {"place": feature("1.5", "2")}, tags=feature("x")),
+    ]
+    columns = ExampleParser(spec)(tf.constant(rows))
+    assert tf.RaggedTensor.from_sparse(columns["tags"]).to_list() == [
+        [b"3", str(-(2**62)).encode()],
+        [b"0.1", b"4"],
+        [b"x"],
+    ]
+    assert columns["place"].numpy().tolist() == [[1, 2], [1, 2], [1.5, 2]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="2 values of the feature place"):
+        ExampleParser(spec)(tf.constant([example(**values | {"place": feature(1.0)})]))

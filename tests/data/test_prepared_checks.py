@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.features.base import InputShape
 from mptrec_tf.data.features.categorical import Categorical
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
 from mptrec_tf.data.prepared_checks import DataChecks, _find_edges

@@ -10,6 +10,7 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.registry import task_from_plain
+from mptrec_tf.data.tasks.regression import RegressionTask
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -156,6 +157,33 @@ def test_select_tasks_rejects_a_task_named_twice():
             "task name 'a b' must be letters, digits",
         ),
         ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
+        (
+            {"tasks": (BinaryTask("t", "l", "1", given="view"),)},
+            "task 't': given names 'view', which is no task of the spec; there is no other",
+        ),
+        (
+            {"tasks": (BinaryTask("t", "l", "1", given="t"),)},
+            "task 't': given names 't', which is given 't' itself",
+        ),
+        (
+            {
+                "tasks": (
+                    BinaryTask("a", "l", "1", given="b"),
+                    BinaryTask("b", "m", "1", given="c"),
+                    BinaryTask("c", "n", "1", given="a"),
+                )
+            },
+            "task 'c': given names 'a', which is given 'c' itself",
+        ),
+        (
+            {
+                "tasks": (
+                    BinaryTask("t", "l", "1", given="watch"),
+                    RegressionTask("watch", "s"),
+                )
+            },
+            "task 't': given names 'watch', whose prediction is no probability",
+        ),
         ({"tasks": (BinaryTask("t", "l"),)}, "task 't': state what counts as positive"),
         (
             {"tasks": (BinaryTask("t", "l", positive="1", above=1),)},

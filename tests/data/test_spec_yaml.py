@@ -156,7 +156,8 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         """)
     assert problems == [
         "my.yaml, line 2: unknown key 'colour' in the spec; known: name, categorical, numeric, "
-        "tasks, user_id, weight, missing_values, delimiter, escape, header.",
+        "buckets, times, ages, crosses, bags, sequences, vectors, tasks, user_id, weight, "
+        "missing_values, delimiter, escape, header, quote, encoding, decimal, skip_rows.",
         "my.yaml, line 5: min_count must be a whole number, not 'many'.",
         "my.yaml, line 6: column 'bought' is the label of task 'buy', so it cannot be a "
         "feature; remove it from the features.",
@@ -164,7 +165,7 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         "my.yaml, line 9: scale must be text.",
         "my.yaml, line 10: 'height': scale must be one of min_max, standard, log, not 'zscore'.",
         "my.yaml, line 11: feature 'height' is listed twice.",
-        "my.yaml, line 11: unknown key 'unit' in a numeric feature; known: name, scale.",
+        "my.yaml, line 11: unknown key 'unit' in a numeric feature; known: name, scale, missing.",
         "my.yaml, line 14: above must be a number, not 'high'.",
         "my.yaml, line 14: task name 'a b' must be letters, digits and _ and begin with a letter.",
         "my.yaml, line 15: a task needs name.",

@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from mptrec_tf.data.tasks.binary import BinaryTask
-from mptrec_tf.evaluation.report import print_table, to_json
+from mptrec_tf.evaluation.report import make_metric_tables, print_table, to_json
 
 TASK = BinaryTask("buy", "bought", positive="1")
 LABELS = np.array([0, 1, 1, 0])
@@ -31,3 +31,19 @@ def test_table_shows_every_column_and_a_dash_for_what_is_missing(capsys):
     assert "0.7500" in printed
     assert "1,200" in printed
     assert printed.count(" - ") == 2
+
+
+def test_tasks_of_a_kind_share_a_table_with_the_best_values_beside_their_metrics():
+    rows = [
+        {"task": "a", "auc": 0.7, "ece": 0.1, "best_auc": 0.8},
+        {"task": "b", "rmse": 3.0, "best_rmse": 2.0},
+        {"task": "c", "auc": 0.6},
+    ]
+    kinds = {"a": "binary", "b": "regression", "c": "binary"}
+    assert make_metric_tables(rows, kinds, "m") == [
+        ("m: binary", [rows[0], rows[2]]),
+        ("m: regression", [rows[1]]),
+    ]
+    [(title, [row])] = make_metric_tables(rows[:1], kinds, "m")
+    assert title == "m"
+    assert list(row) == ["task", "auc", "best_auc", "ece"]

@@ -21,7 +21,7 @@ from mptrec_tf.training.statistics import compute_statistics
 OLD = ("click", "like")
 
 
-@pytest.fixture(scope="module", params=["single", "shared_bottom"])
+@pytest.fixture(scope="module", params=[name for name in MODELS.names() if name != "mptrec"])
 def backbone(request, prepared_synthetic, tmp_path_factory):
     """A small backbone of a kind, as it begins."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -60,8 +60,13 @@ def test_what_it_has_is_encoded(backbone, path):
     examples = tf.constant([example.SerializeToString()] * 3)
     encoded = tf.saved_model.load(path).signatures["encode"](examples=examples)
     shapes = {name: tuple(value.shape) for name, value in encoded.items()}
-    own = {"specific": (3, 2, 8)} if backbone.model.kind == "single" else {"shared": (3, 8)}
-    assert shapes == {"x": (3, layout.input_width)} | own
+    expected = {"x": (3, layout.input_width)}
+    if layout.shared:
+        expected["shared"] = (3, 8) if layout.shared == 1 else (3, layout.shared, 8)
+    if layout.specific:
+        expected["specific"] = (3, 2, 8)
+    assert shapes == expected
+    assert MODELS.get(backbone.model.kind).offers - {"experts"} == shapes.keys() - {"x"}
 
 
 def test_the_next_version_can_be_made_of_it(backbone, path):

@@ -12,12 +12,15 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import load_package, save_package
+from mptrec_tf.data.packed import request_specs
+from mptrec_tf.data.transform.graph import Preprocessing, get_id_ranges, open_transform
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import apply_changes, load_parts
 from mptrec_tf.export.warmup import LARGEST_BATCH
 from mptrec_tf.keras import keras
 from mptrec_tf.models.heads.registry import HEADS, make_head
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,10 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
     keras.utils.set_random_seed(seed)
     [task] = backbone.spec.select_tasks(["share"])
     task = type(task)(**{**vars(task), "name": name})
-    head = make_head(HEADS.get(kind).make_shape(), backbone.model.layout, name)
+    ranges = tuple(get_id_ranges(backbone.spec, open_transform(backbone.transform_dir)))
+    head = make_head(HEADS.get(kind).make_shape(ranges), backbone.model.layout, name)
+    for weight in head.trainable_weights:  # some are 0 at first
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
     folder = folder / f"{name}-{seed}"
     folder.mkdir()
     save_package(str(folder), task, head, backbone.fingerprint, training or {"seed": seed})
@@ -41,9 +47,9 @@ def make_package(backbone, folder, name, kind="fixed", seed=1, training=None):
 def packages(backbone, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packages")
     return {
-        "one": make_package(backbone, folder, "one"),
+        "one": make_package(backbone, folder, "one", "lora"),
         "two": make_package(backbone, folder, "two", "prompt"),
-        "three": make_package(backbone, folder, "three", "residual_small"),
+        "three": make_package(backbone, folder, "three", "own_embedding"),
         "newer two": make_package(backbone, folder, "two", "prompt", seed=2),
     }
 
@@ -64,24 +70,37 @@ def base(backbone, packages, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def predictions(base, backbone):
-    """Each version's predictions of some rows, by task."""
+def columns(backbone):
+    """Some rows."""
     rng = np.random.default_rng(3)
+    return {
+        name: tf.constant(
+            [str(v) for v in rng.integers(30, size=50)]
+            if spec.dtype == tf.string
+            else rng.random(50),
+            spec.dtype,
+        )
+        for name, spec in request_specs(backbone.spec).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def predictions(base, columns):
+    """Each version's predictions of some rows, by task."""
     actual = {}
     for version in (1, 2, 3, 4):
         signature = tf.saved_model.load(f"{base}/{version}").signatures["columns"]
-        if not actual:
-            columns = {
-                name: tf.constant(
-                    [str(v) for v in rng.integers(30, size=50)]
-                    if spec.dtype == tf.string
-                    else rng.random(50),
-                    spec.dtype,
-                )
-                for name, spec in signature.structured_input_signature[1].items()
-            }
         actual[version] = {task: value.numpy() for task, value in signature(**columns).items()}
     return actual
+
+
+def test_heads_predict_the_same_when_they_are_served(predictions, columns, packages, backbone):
+    features = Preprocessing(backbone.transform_dir)(columns)
+    heads = {name: NewTask(packages[name].task, packages[name].head) for name in packages}
+    del heads["newer two"]
+    for name, expected in PromptedMPTRec(backbone.model, heads)(features).items():
+        np.testing.assert_allclose(predictions[2][name], expected, rtol=1e-4, atol=2e-6)
+        assert np.std(expected) > 1e-3
 
 
 def test_tasks_come_and_go_and_change_no_bit_of_the_others(predictions):
@@ -208,7 +227,7 @@ def test_the_card_lists_features_with_type_and_domain(base, backbone):
     assert set(hour["domain"]["values"]) <= {str(h) for h in range(24)}
     assert hour["domain"]["known_values"] == len(hour["domain"]["values"])
     added = {task["name"]: task for task in card["tasks"] if task["kind"] == "added"}
-    assert added["three"]["head"]["type"] == "residual"
+    assert added["three"]["head"]["type"] == "own_embedding"
     assert added["three"]["training"] == {"seed": 1}
     assert added["three"]["parameters"] > 0
 
@@ -232,6 +251,6 @@ def test_metrics_of_the_best_epoch_are_in_the_card(backbone, packages, tmp_path)
     package = make_package(backbone, tmp_path, "four", training=training)
     card = make_model_card(backbone, [package])
     assert card["tasks"][-1]["metrics"] == {"val_auc": 0.75, "loss": 0.1}
-    assert "| four | added | shares is 1 | 0.7500 | 1,234 | 56 |" in format_markdown(card).replace(
-        f"{package.task.label} is", "shares is"
-    )
+    assert "| four | added | shares is 1 | 0.7500 | none | 1,234 | 56 |" in format_markdown(
+        card
+    ).replace(f"{package.task.label} is", "shares is")

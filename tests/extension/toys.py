@@ -13,10 +13,13 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 
 import tensorflow as tf  # isort: skip
 
+from mptrec_tf.data.features.bags import Bag
 from mptrec_tf.data.features.base import NUMBER, Feature
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.features.registry import FEATURES
+from mptrec_tf.data.features.sequences import ValueSequence
+from mptrec_tf.data.features.vectors import Vector
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.data_set import DataSet
 from mptrec_tf.data.sources.registry import DATASETS
@@ -33,7 +36,7 @@ from mptrec_tf.models.heads.registry import HEADS, HeadKind
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS, ModelKind
 from mptrec_tf.models.shapes import ModelShape
-from mptrec_tf.models.shared_bottom import TowerOutputs
+from mptrec_tf.models.towers import TowerOutputs
 from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.settings import setting
 
@@ -57,8 +60,9 @@ class TwoTowers(MultiTaskModel):
         super().__init__(shape, **kwargs)
         tasks = len(shape.tasks)
         self.experts = ExpertBank(1, shape.expert_units, name="experts")
-        self.first = TowerBank(tasks, shape.tower_units, name="first")
-        self.second = TowerBank(tasks, shape.tower_units, name="second")
+        several = {"logits": shape.task_logits}
+        self.first = TowerBank(tasks, shape.tower_units, **several, name="first")
+        self.second = TowerBank(tasks, shape.tower_units, **several, name="second")
         self.finish(shared=1, specific=0)
 
     def encode(self, features, training=None):
@@ -106,16 +110,16 @@ class LineHead(Head):
     def __init__(self, config, layout, **kwargs):
         super().__init__(config, layout, **kwargs)
         self.line = keras.layers.Dense(
-            1, kernel_regularizer=keras.regularizers.L2(config.l2_line), name="line"
+            self.logits, kernel_regularizer=keras.regularizers.L2(config.l2_line), name="line"
         )
         self.line.build((None, layout.input_width + layout.width))
         self.built = True
 
     def call(self, inputs, training=None):
-        """Returns the logits."""
+        """Returns the logits, [1, B] or more."""
         del training
         x = tf.concat([inputs.standard.x, inputs.standard.shared], axis=1)
-        return HeadOutputs(self.line(x)[:, 0], {})
+        return HeadOutputs(tf.transpose(self.line(x)), {})
 
     def rescale(self, scale, shift):
         """Scales the line."""
@@ -209,7 +213,14 @@ def make_spec(tasks=TASK_NAMES):
     }
     return DatasetSpec(
         name="toy",
-        features=(Categorical("city"), Numeric("age", "standard"), Hour("time of day")),
+        features=(
+            Categorical("city"),
+            Numeric("age", "standard"),
+            Hour("time of day"),
+            Bag("own words", weights=True, most=3),
+            ValueSequence("cities", attend_to="city", separator=" "),
+            Vector("place", 3),
+        ),
         tasks=tuple(kinds[name] for name in tasks),
     )
 
@@ -249,9 +260,26 @@ class Toy:
             "city": np.array([f"city {c}" for c in city], object),
             "age": age,
             "time of day": hour,
+            **_make_lists(rows, random),
             **{name: values.astype(str).astype(object) for name, values in happens.items()},
         }
         yield Block(columns, f"toy {shard}", np.arange(1, rows + 1), "row")
+
+
+def _make_lists(rows, random):
+    """Columns with several values in a row, which none of the labels depend on."""
+
+    def draw(make, separator):
+        counts = random.integers(5, size=rows)
+        texts = [separator.join(make(i) for i in random.integers(6, size=n)) for n in counts]
+        return np.array(texts, object)
+
+    places = random.normal(size=(rows, 3)).round(3)
+    return {
+        "own words": draw(lambda i: f"w{i}:{0.5 + i}", "|"),
+        "cities": draw("city_{}".format, " "),
+        "place": np.array([" ".join(map(str, of)) for of in places], object),
+    }
 
 
 KINDS = (

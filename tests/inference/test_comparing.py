@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.columns import Columns
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
@@ -57,6 +59,19 @@ def test_differences_by_hand():
     assert result["rank_correlation"] == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
     # Pairs of a positive (2nd, 4th) and a negative (1st, 3rd) in the right order: 3 of 4, 4 of 4.
     assert (result["auc_a"], result["auc_b"]) == (0.75, 1.0)
+
+
+def test_a_column_of_a_task_may_begin_in_a_later_block():
+    """As in JSON lines, whose blocks have it without naming it."""
+    a, b = (make_model(name, [[0.1, 0.2, 0.3]]) for name in "ab")
+    for model in (a, b):
+        tasks = (dataclasses.replace(model.spec.tasks[0], where={"shown": ("yes",)}),)
+        model.spec = dataclasses.replace(model.spec, tasks=tasks)
+    values = {"buy_label": ["0", "1", "0"], "shown": ["yes", "yes", "no"]}
+    make = lambda name: np.array(values[name], object)  # noqa: E731
+    columns = Columns(["buy_label"], make, lambda name: name == "shown")
+    result = compare(a, b, [Block(columns, "rows.jsonl", np.arange(3))])["buy"]
+    assert (result["auc_a"], result["auc_b"]) == (1.0, 1.0)
 
 
 def test_equal_values_share_their_rank():

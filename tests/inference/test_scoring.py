@@ -4,11 +4,17 @@ import json
 import os
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from mptrec_tf.data.features.bags import Bag
 from mptrec_tf.data.sources.bad_rows import NOT_A_NUMBER, BadRow
 from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.tabular import read_file
+from mptrec_tf.data.sources.text_columns import TextRows
+from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.rejects import open_rejects
 from mptrec_tf.inference.scoring import evaluate, predict_file
@@ -198,6 +204,24 @@ def test_columns_to_keep_come_first_and_unchanged(model, block, blocks, tmp_path
     assert [row[3] for row in rows] == expected
 
 
+def test_numbers_to_keep_have_their_decimal_comma(model, block, tmp_path):
+    prices = [str(value).replace(".", ",") for value in block.columns["item_price"]]
+    more = dataclasses.replace(block, written={"item_price": pa.array(prices)})
+    predict_file(model, [more], str(tmp_path / "p.csv"), keep=["item_price"])
+    assert [row[0] for row in read_rows(tmp_path / "p.csv")[1:]] == prices
+
+
+def test_lists_to_keep(model, block, tmp_path):
+    """Those of a column that holds lists are joined; elsewhere they are errors."""
+    tags = np.array([["a", "b"], "c||d"] * 150, object)
+    more = dataclasses.replace(block, columns={**block.columns, "tags": tags})
+    with pytest.raises(InputError, match=r"column 'tags': \['a', 'b'\] is a list, where each row"):
+        predict_file(model, [more], str(tmp_path / "p.csv"), keep=["tags"])
+    with_tags = weighted(model, features=(*model.spec.features, Bag("tags")))
+    predict_file(with_tags, [more], str(tmp_path / "p.csv"), keep=["tags"])
+    assert [row[0] for row in read_rows(tmp_path / "p.csv")[1:3]] == ["a|b", "c|d"]
+
+
 def test_tasks_are_chosen_and_ordered(model, block, tmp_path):
     output = str(tmp_path / "p.csv")
     summary = predict_file(model, [block], output, tasks=["share", "click"])
@@ -277,19 +301,47 @@ def test_a_rejected_row_is_written_as_it_was(model, with_bad_rows, tmp_path):
     wanted = {name: str(column[3]) for name, column in with_bad_rows.columns.items()}
     for unit, parse in (("line", lambda text: next(csv.reader([text]))), ("record", json.loads)):
         block = dataclasses.replace(with_bad_rows, unit=unit)
+        if unit == "record":
+            vectors = np.fromiter([np.arange(2)] * len(block), object)
+            block = dataclasses.replace(block, columns={**block.columns, "vector": vectors})
         with open_rejects(str(tmp_path / "r.csv")) as rejects:
             predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
         written = parse(read_rows(tmp_path / "r.csv")[1][3])
         if unit == "line":
             assert written == list(wanted.values())
         else:
+            assert written.pop("vector") == [0, 1]
             assert {name: str(value) for name, value in written.items()} == wanted
+
+
+def test_typed_rows_are_rejected_one_by_one(model, block, tmp_path):
+    """A null where a number is needed, and text that is not UTF-8, among rows of Parquet."""
+    count, names = 20, [*model.column_types]
+    table = pa.table({name: pa.array(block.columns[name][:count]) for name in names})
+    prices = [None, *block.columns["item_price"][1:count]]
+    table = table.set_column(names.index("item_price"), "item_price", pa.array(prices))
+    devices = [str(v).encode() for v in block.columns["device"][:count]]
+    devices[7] = b"\xff"
+    table = table.set_column(names.index("device"), "device", pa.array(devices))
+    table = table.append_column("unused", pa.array([{"a": 1}] * count))
+    path = f"{tmp_path}/rows.parquet"
+    pq.write_table(table, path, row_group_size=5)
+    with open_rejects(str(tmp_path / "r.csv")) as rejects:
+        blocks = read_file(path, TextFormat(), rejects.add, names)
+        predict_file(model, blocks, str(tmp_path / "p.csv"), rejects=rejects)
+    good = [row for row in range(count) if row not in (0, 7)]
+    written = np.array([row[0] for row in read_rows(tmp_path / "p.csv")[1:]], np.float32)
+    np.testing.assert_allclose(written, model.predict(block.rows(good))["click"], rtol=1e-5)
+    first, second = read_rows(tmp_path / "r.csv")[1:]
+    assert first[:3] == [path, "1", "column 'item_price': '' is not a finite number"]
+    assert second[:3] == [path, "8", "column 'device' is not UTF-8 text (invalid start byte)"]
+    assert json.loads(first[3])["device"] == block.columns["device"][0]
 
 
 def test_a_rejected_row_of_a_text_file_has_all_its_columns(model, with_bad_rows, tmp_path):
     """Also those of no name, and between them what stood there."""
-    values = [["x", "a;b", "1,5", ' "q"']] * len(with_bad_rows)
-    block = dataclasses.replace(with_bad_rows, values=values, delimiter=";")
+    columns = [pa.array([v] * len(with_bad_rows)) for v in ("x", "a;b", "1,5", ' "q"')]
+    block = dataclasses.replace(with_bad_rows, values=TextRows(columns), delimiter=";")
     with open_rejects(str(tmp_path / "r.csv")) as rejects:
         predict_file(model, [block], str(tmp_path / "p.csv"), rejects=rejects)
     assert read_rows(tmp_path / "r.csv")[1][3] == 'x;"a;b";1,5;" ""q"""'

@@ -1,9 +1,6 @@
 """What `stable_ops` promises of each release of TensorFlow: one that changes it fails here."""
 
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -100,15 +97,7 @@ def test_no_width_and_number_of_heads_changes_a_mixture(width, count):
         np.testing.assert_array_equal(mixed(weights[:, :some], specific), whole[:, :some])
 
 
-def test_the_bits_stay_without_onednn():
+def test_the_bits_stay_without_onednn(run_nested):
     """TF Serving and TensorFlow multiply in another way where oneDNN is off, as on some CPUs."""
-    flags = ["-q", "-p", "no:cacheprovider", "-k", "not without_onednn"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *flags, __file__],
-        env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout
+    passed = run_nested(__file__, "not without_onednn", TF_ENABLE_ONEDNN_OPTS="0")
+    assert passed.startswith("31 passed")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.keras import keras
 from mptrec_tf.models.registry import MODELS

@@ -5,16 +5,31 @@ import json
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.trainer import Trainer
 
-KINDS = ("mptrec", "single", "shared_bottom")
-PLAIN = KINDS[1:]  # whose loss is the sum of their tasks'
+KINDS = (
+    *("mptrec", "single", "shared_bottom"),
+    *("mmoe", "ple", "stem", "aitm", "sparse_sharing"),
+)
+PLAIN = tuple(kind for kind in KINDS if kind != "mptrec")  # trained by `Trainer`
+PLE = {"levels": 2, "specific_experts": 2, "shared_experts": 3}
 
 
 def test_no_kind_is_left_out():
     assert MODELS.names() == KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_may_have_several_logits(backbone, batch, kind):
+    model = backbone(kind=kind, task_logits=(1, 3, 1))
+    before = model(batch()).numpy()
+    assert before.shape == (6, 5)
+    scale, shift = np.array([1.0, 2.0, 0.5, 1.0, 1.0]), np.array([0.0, 0.5, -1.0, 0.0, 2.0])
+    model.rescale(scale, shift)
+    np.testing.assert_allclose(model(batch()), before * scale + shift, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,19 +45,20 @@ def test_rescaled_tasks_say_scale_times_logit_plus_shift(backbone, batch, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_l2_terms_by_hand(backbone, batch, kind):
-    model = backbone(kind=kind, l2_embedding=0.5, l2_dense=0.25)
+    levels = {"levels": 2} if kind == "ple" else {}
+    model = backbone(kind=kind, l2_embedding=0.5, l2_dense=0.25, **levels)
     model(batch())
     w = {name: (weight.numpy() ** 2).sum() for name, weight in model.named_weights().items()}
-    expected = [
-        0.25 * w["embedding/table"],
-        0.125 * (w["experts/kernel_0"] + w["experts/kernel_1"]),
-        0.125 * (w["towers/kernel_0"] + w["towers/kernel_1"]),
-    ]
-    np.testing.assert_allclose(sorted(model.losses), sorted(expected), rtol=1e-5)
+    dense = [v for name, v in w.items() if "/kernel_" in name]
+    assert len(dense) == {"ple": 6, "aitm": 6}.get(kind, 4)  # two levels; two passes
+    expected = 0.25 * w["embedding/table"] + 0.125 * sum(dense)
+    np.testing.assert_allclose(sum(model.losses), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes"), [(kind, {}) for kind in KINDS] + [("mptrec", {"fusion": "specific_only"})]
+    ("kind", "changes"),
+    [(kind, {}) for kind in KINDS]
+    + [("mptrec", {"fusion": "specific_only"}), ("mmoe", {"expert_count": 2}), ("ple", PLE)],
 )
 def test_a_model_survives_its_config(backbone, batch, kind, changes):
     model = backbone(kind=kind, tower_dropout=0.1, **changes)
@@ -70,7 +86,7 @@ def test_loss_is_the_sum_over_tasks(backbone, batch, plain_bce, tasks_of, kind, 
         np.testing.assert_allclose(actual[f"loss/{task}"], value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("kind", PLAIN[:-1])
 def test_report_holds_the_predictions_alone(backbone, batch, tasks_of, kind):
     model = backbone(kind=kind)
     trainer = Trainer(model, tasks_of(model))
@@ -78,3 +94,44 @@ def test_report_holds_the_predictions_alone(backbone, batch, tasks_of, kind):
     assert set(report) == {"prediction"}
     logits = model(batch()).numpy().astype(np.float64)
     np.testing.assert_allclose(report["prediction"], 1 / (1 + np.exp(-logits)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_do_not_depend_on_their_batch(backbone, batch, kind):
+    model, inputs = backbone(kind=kind), batch()
+    alone = {name: value[2:3] for name, value in inputs.items()}
+    np.testing.assert_allclose(model(alone)[0], model(inputs)[2], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [(kind, {}) for kind in KINDS] + [("mmoe", {"expert_count": 2}), ("ple", PLE)],
+)
+@pytest.mark.parametrize("tasks", ["a", "ab"])
+def test_joint_parameters_are_those_of_a_model_of_more_tasks(shape, kind, changes, tasks):
+    def make(names):
+        return MODELS.get(kind).make(shape(names, kind=kind, **changes))
+
+    def count(model):
+        discriminator = (model.shape.width + 1) * len(model.shape.tasks)
+        return sum(int(np.prod(w.shape)) for w in model.parameters) + (
+            discriminator if kind == "mptrec" else 0
+        )
+
+    model = make(tasks)
+    assert model.joint_parameters(0) == count(model)
+    assert model.joint_parameters(1) == count(make(tasks + "x"))
+    assert model.joint_parameters(2) == count(make(tasks + "xy"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_that_is_trained_has_a_gradient(backbone, batch, tasks_of, kind):
+    model, inputs = backbone(kind=kind), batch()
+    trainer = Trainer(model, tasks_of(model))
+    with tf.GradientTape() as tape:
+        loss = trainer.compute_loss(inputs, training=True)
+    for weight, gradient in zip(
+        model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True
+    ):
+        assert gradient is not None, weight.name
+        assert np.abs(tf.convert_to_tensor(gradient)).sum() > 0, weight.name

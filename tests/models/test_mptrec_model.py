@@ -41,7 +41,9 @@ def test_shapes(backbone, batch, rows):
     outputs = model.predict_tasks(encoded)
     assert model.input_width == 3 * 2 + 2
     assert model.shape.width == 4
-    assert model.layout == Layout(input_width=8, shared=1, specific=3, width=4, tasks=3, ids=3)
+    assert model.layout == Layout(
+        input_width=8, shared=1, specific=3, width=4, tasks=3, ids=3, experts=4, expert_units=(5, 4)
+    )
     assert encoded.x.shape == (rows, 8)
     assert encoded.ids.shape == (rows, 3)
     assert encoded.ids.dtype == tf.int64

@@ -9,23 +9,47 @@ import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import pytest
 
 from mptrec_tf.errors import InputError
+from mptrec_tf.models.aitm import AITM, AITMTrainer
+from mptrec_tf.models.mmoe import MMoE
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
+from mptrec_tf.models.ple import PLE
 from mptrec_tf.models.registry import DEFAULT, MODELS, ModelKind
-from mptrec_tf.models.shapes import ModelShape, MPTRecLosses, MPTRecShape, PlainLosses
+from mptrec_tf.models.shapes import (
+    AITMLosses,
+    MMoEShape,
+    ModelShape,
+    MPTRecLosses,
+    MPTRecShape,
+    PlainLosses,
+    PLEShape,
+    SparseSharingLosses,
+)
 from mptrec_tf.models.shared_bottom import SharedBottom
 from mptrec_tf.models.single import Single
+from mptrec_tf.models.sparse_sharing import SparseSharing
+from mptrec_tf.models.stem import STEM
 from mptrec_tf.models.trainer import Plan, Trainer
 from mptrec_tf.training.configurations import PretrainingConfig
 
+NAMES = (
+    *("mptrec", "single", "shared_bottom"),
+    *("mmoe", "ple", "stem", "aitm", "sparse_sharing"),
+)
+
 
 def test_the_projects_own():
-    assert MODELS.names() == ("mptrec", "single", "shared_bottom")
+    assert MODELS.names() == NAMES
     assert DEFAULT == "mptrec"
     actual = {name: (kind.shape, kind.losses, kind.offers) for name, kind in MODELS.all().items()}
     assert actual == {
-        "mptrec": (MPTRecShape, MPTRecLosses, {"shared", "specific", "prompts"}),
+        "mptrec": (MPTRecShape, MPTRecLosses, {"shared", "specific", "prompts", "experts"}),
         "single": (ModelShape, PlainLosses, {"specific"}),
-        "shared_bottom": (ModelShape, PlainLosses, {"shared"}),
+        "shared_bottom": (ModelShape, PlainLosses, {"shared", "experts"}),
+        "mmoe": (MMoEShape, PlainLosses, {"shared", "specific", "experts"}),
+        "ple": (PLEShape, PlainLosses, {"shared", "specific", "experts"}),
+        "stem": (ModelShape, PlainLosses, {"shared", "specific"}),
+        "aitm": (ModelShape, AITMLosses, {"specific", "experts"}),
+        "sparse_sharing": (ModelShape, SparseSharingLosses, {"specific"}),
     }
 
 
@@ -35,6 +59,11 @@ def test_the_projects_own():
         ("mptrec", MPTRec, MPTRecTrainer),
         ("single", Single, Trainer),
         ("shared_bottom", SharedBottom, Trainer),
+        ("mmoe", MMoE, Trainer),
+        ("ple", PLE, Trainer),
+        ("stem", STEM, Trainer),
+        ("aitm", AITM, AITMTrainer),
+        ("sparse_sharing", SparseSharing, Trainer),
     ],
 )
 def test_a_kind_makes_its_model_and_its_trainer(shape, tasks_of, name, model, trainer):
@@ -60,10 +89,12 @@ def test_what_a_model_offers_is_what_it_has(backbone, batch):
             "specific": inputs.encoded.specific,
             "prompts": inputs.prompts,
         }
-        assert kind.offers == {what for what, tensor in has.items() if tensor.shape[0]}
+        offers = {what for what, tensor in has.items() if tensor.shape[0]}
+        offers |= {"experts"} if inputs.experts else set()
+        assert kind.offers == offers
 
 
-@pytest.mark.parametrize("name", ["mptrec", "single", "shared_bottom"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_shape_is_read_from_plain_data(shape, name):
     one = shape(kind=name, l2_dense=0.25)
     plain = json.loads(json.dumps(dataclasses.asdict(one)))
@@ -84,7 +115,7 @@ def test_an_unknown_kind_is_named():
     with pytest.raises(InputError) as rejection:
         MODELS.get("singel")
     assert str(rejection.value) == (
-        "unknown model 'singel'; there are mptrec, single, shared_bottom; did you mean 'single'?"
+        f"unknown model 'singel'; there are {', '.join(NAMES)}; did you mean 'single'?"
     )
 
 
@@ -114,7 +145,7 @@ def mine(monkeypatch):
 
 
 def test_a_kind_of_ones_own(mine, shape, backbone, batch, tasks_of):
-    assert MODELS.names() == ("mptrec", "single", "shared_bottom", "mine")
+    assert MODELS.names() == (*NAMES, "mine")
     assert MODELS.get("mine") is mine
     assert (mine.shape, mine.offers) == (ModelShape, {"shared"})
     model = backbone(kind="mine")
@@ -138,7 +169,7 @@ def test_names_and_shapes_are_known_without_tensorflow():
     script = (
         "import sys; from mptrec_tf.models.registry import MODELS; MODELS.all();"
         "from mptrec_tf.training.configurations import PretrainingConfig;"
-        "PretrainingConfig(('a',), 'single').check_fields(); assert 'tensorflow' not in sys.modules"
+        "PretrainingConfig(('a',), 'single').check_fields(); sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -54,8 +54,9 @@ def test_equals_a_loop_over_rows_and_tasks(bottom, batch, plain_bottom, tasks, r
 
 
 def test_its_layout(bottom):
-    assert bottom().layout == Layout(8, shared=1, specific=0, width=4, tasks=3, ids=3)
-    assert MODELS.get("shared_bottom").offers == {"shared"}
+    expected = Layout(8, 1, 0, width=4, tasks=3, ids=3, experts=1, expert_units=(5, 4))
+    assert bottom().layout == expected
+    assert MODELS.get("shared_bottom").offers == {"shared", "experts"}
 
 
 @pytest.mark.parametrize("without", ["categorical", "numeric"])

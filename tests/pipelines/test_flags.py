@@ -1,4 +1,4 @@
-"""Flags of the pipelines' programs: their defaults."""
+"""Flags of the pipelines' programs: their defaults, and what the local one does with them."""
 
 import json
 import subprocess
@@ -9,15 +9,18 @@ import pytest
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
+from mptrec_tf.data.sources.registry import DATASETS
+from mptrec_tf.models.registry import DEFAULT
 from mptrec_tf.training.configurations import NewTaskConfig
 from pipelines.config import PIPELINES, PipelineConfig, PretrainConfig
-from pipelines.defaults import STAGE_1
+from pipelines.defaults import DATASET, STAGE_1
 
 ROOT = Path(__file__).parents[2]
 # In a process of its own: programs share names of flags.
 CODE = """
 import json, sys
 from pipelines import kubeflow
+from pipelines.flags import locate_files
 from absl import flags
 
 slow = {"tensorflow", "tfx", "apache_beam", "tensorflow_transform"} & set(sys.modules)
@@ -26,17 +29,65 @@ print(json.dumps({
     "slow": sorted(slow),
     "defaults": {name: known[name].default for name in known},
     "help": {name: known[name].help for name in known},
+    "files": list(map(locate_files, ("/d/{SPAN}/", "gs://d/", "/d/a.csv", "tfds:a#train"))),
     "pipeline": list(known["pipeline"].parser.enum_values),
 }))
 """
 
 
+# The local program with pipelines that only tell what is asked of them.
+LOCAL = """
+import json, sys, types
+from absl import flags
+from absl.testing import flagsaver
+from pipelines import local
+
+
+class Pipelines:
+    def __init__(self, config, training, head, model):
+        calls.append([config.root, config.serving_dir, config.source.dataset])
+        calls.append([dict(training), head, model])
+
+    def pretrain(self, *arguments):
+        calls.append(["pretrain", *arguments])
+
+    def add_task(self, *arguments):
+        calls.append(["add_task", *arguments])
+
+    def query(self):
+        calls.append(["query"])
+
+    def print_tables(self):
+        calls.append(["print_tables"])
+
+
+sys.modules["pipelines.local_pipelines"] = types.SimpleNamespace(LocalPipelines=Pipelines)
+every = []
+for given in json.load(sys.stdin):
+    with flagsaver.flagsaver():
+        calls = []
+        local.main(flags.FLAGS(["local", *given], known_only=True)[1:])
+        every.append(calls)
+print(json.dumps(every))
+"""
+
+
+def run(code, given=None):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def flags():
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
+    return run(CODE)
 
 
 def test_nothing_slow_is_imported_for_flags(flags):
@@ -53,3 +104,31 @@ def test_defaults_are_those_of_the_configurations(flags):
     assert defaults["may_drop_tasks"] == PretrainConfig.may_drop_tasks
     assert f"Others: {GateConfig().max_drift}." in flags["help"]["max_drift"]
     assert flags["pipeline"] == list(PIPELINES)
+
+
+def test_files_stay_folders(flags):
+    assert flags["files"] == ["/d/{SPAN}/", "gs://d/", "/d/a.csv", "tfds:a#train"]
+
+
+def test_what_the_local_program_runs():
+    chosen = ["--run=add_task", "--dataset=synthetic", "--tasks=click", "--new_task=like"]
+    chosen += ["--patience=3", "--head=prompt", "--root=/r", "--serving_dir=/s"]
+    bare, both, one = run(LOCAL, [[], ["--run=both"], chosen])
+    of = DATASETS.get(DATASET)
+    root = str(ROOT / "build" / DATASET)
+    assert bare == both
+    assert bare == [
+        [root, f"{root}/saved_models/mptrec", DATASET],
+        [bare[1][0], NewTaskConfig().head, DEFAULT],
+        ["pretrain", [task for task in of.tasks if task != of.new_task], None, False],
+        ["add_task", of.new_task, None],
+        ["query"],
+        ["print_tables"],
+    ]
+    assert one == [
+        ["/r", "/s", "synthetic"],
+        [bare[1][0] | {"patience": 3}, "prompt", DEFAULT],
+        ["add_task", "like", None],
+        ["query"],
+        ["print_tables"],
+    ]

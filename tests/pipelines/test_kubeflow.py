@@ -14,6 +14,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.example_gen.source import SourceConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import read_description
+from mptrec_tf.data.sources.split_rule import SplitRule
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.configurations import PretrainingConfig
 from pipelines import add_task, pretrain
@@ -206,40 +207,8 @@ def test_a_container_does_its_work_as_the_cluster_starts_it(tmp_path):
     assert read_description(examples.uri)["splits"]["train"]["rows"] == 200
 
 
-def run_program(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.kubeflow", f"--image={IMAGE}", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_program_with_all_its_flags(tmp_path):
-    output = tmp_path / "add_task.json"
-    done = run_program(
-        "--pipeline=add_task",
-        "--dataset=synthetic",
-        "--rows=1000",
-        "--production_tasks=click,like",
-        "--new_task=share",
-        "--pipeline_root=gs://bucket/root/",
-        "--serving_dir=/models/mptrec/",
-        "--least_auc=share=0.61",
-        "--margin=0.02",
-        "--max_drift=item_price=0.3",
-        "--slices=device+hour,user_city",
-        "--epochs=7",
-        "--patience=3",
-        "--seed=4",
-        "--nocache",
-        "--direct_num_workers=2",
-        f"--output={output}",
-    )
-    assert done.returncode == 0, done.stderr
-    job = json.loads(output.read_text())
-    spec = parse_spec(job["pipelineSpec"])
+def test_the_program_with_all_its_flags(compiled):
+    spec, job = compiled["all"]
     assert set(spec.root.dag.tasks) == ADD_TASK_COMPONENTS
     assert {c["image"] for c in find_containers(spec).values()} == {IMAGE}
     assert all("--direct_num_workers=2" in c["args"] for c in find_containers(spec).values())
@@ -279,13 +248,24 @@ def test_the_program_with_all_its_flags(tmp_path):
     assert {"feature_keys": ["device", "hour"]} in evaluation["slicing_specs"]
 
 
-def test_the_program_compares_a_pre_training_where_production_has_tasks(tmp_path):
-    flags = pretrain_flags(tmp_path, "--tasks=click,like", "--production_tasks=click,share")
-    done = run_program(*flags, "--margin=0.02")
-    assert done.returncode == 0, done.stderr
-    spec = parse_spec(json.loads((tmp_path / "job.json").read_text())["pipelineSpec"])
-    task = spec.root.dag.tasks["ProductionModel"].inputs.parameters["artifact_uri"]
-    assert task.component_input_parameter == "production_model"
+def test_the_program_passes_a_rule_on(compiled):
+    parameters = compiled["rule"][0].root.dag.tasks["RawExampleGen"].inputs.parameters
+    given = {
+        name: parameters[name].runtime_value.constant_value.string_value
+        for name in ("custom_config", "input_config", "input_base")
+    }
+    custom = json.loads(given["custom_config"])["custom_config"]
+    config = SourceConfig.from_json(custom["value"]["source"])
+    assert config.split == SplitRule((0.6, 0.2, 0.2), "time:at")
+    assert given["input_base"] == "gs://b/rows/"
+    patterns = {of["name"]: of["pattern"] for of in json.loads(given["input_config"])["splits"]}
+    assert patterns == dict.fromkeys(("train", "validation", "test"), "*.csv")
+
+
+def test_the_program_compares_a_pre_training_where_production_has_tasks(compiled):
+    model = compiled["compared"][0].root.dag.tasks["ProductionModel"].inputs
+    given = model.parameters["artifact_uri"]
+    assert given.component_input_parameter == "production_model"
 
 
 REJECTED = [
@@ -294,6 +274,11 @@ REJECTED = [
     (["--serving_dir=models"], "--serving_dir=models is relative to this machine's working"),
     (["--data_dir=data"], "--data_dir=data is relative to this machine's working"),
     (["--train_files=train/*.csv"], "--train_files=train/*.csv is relative to this"),
+    (["--files=rows/*.csv"], "--files=rows/*.csv is relative to this"),
+    (["--files=/data/*.csv"], "--files goes with --spec, not with --dataset"),
+    (["--split_by=user"], "--split_by goes with --files, whose rows it splits."),
+    (["--files=/d/*.csv", "--split=0.5,0.5,0.5"], "--split=0.5,0.5,0.5: the shares 0.5,0.5,0.5"),
+    (["--files=/d/*.csv", "--test_files=/t.csv"], "or --test_files and its likes; received both"),
     (["--schema=schema.pbtxt"], "--schema=schema.pbtxt is relative to this machine's"),
     (["--tasks=click,clack"], "unknown task 'clack'"),
     (["--tasks="], "pretrain needs --tasks"),
@@ -310,23 +295,42 @@ REJECTED = [
     (["--no_flag=1"], "unknown flag --no_flag"),
     (["--output=job.txt"], "job.txt ends neither in .json (a job) nor in .yaml"),
 ]
+ALL_FLAGS = [
+    f"--image={IMAGE}",
+    "--pipeline=add_task",
+    "--dataset=synthetic",
+    "--rows=1000",
+    "--production_tasks=click,like",
+    "--new_task=share",
+    "--pipeline_root=gs://bucket/root/",
+    "--serving_dir=/models/mptrec/",
+    "--least_auc=share=0.61",
+    "--margin=0.02",
+    "--max_drift=item_price=0.3",
+    "--slices=device+hour,user_city",
+    "--epochs=7",
+    "--patience=3",
+    "--seed=4",
+    "--nocache",
+    "--direct_num_workers=2",
+]
 # All in one process, as most of a start is spent on imports.
 RUN_ALL = """
 import json, sys
 from absl import flags
 from absl.testing import flagsaver
 from mptrec_tf.errors import InputError
-from mptrec_tf.data.raw_examples import read_description
 from pipelines import kubeflow
 
+messages = []
 for given in json.load(sys.stdin):
     with flagsaver.flagsaver():
         rest = flags.FLAGS(["kubeflow", *given], known_only=True)
         try:
-            kubeflow.main(rest[1:])
-            print("accepted")
+            messages.append(kubeflow.main(rest[1:]))
         except InputError as error:
-            print(error)
+            messages.append(str(error))
+print(json.dumps(messages))
 """
 
 
@@ -336,32 +340,58 @@ def pretrain_flags(folder, *flags):
     return [*common, *flags]
 
 
+ACCEPTED = ("rule", "compared", "all")
+
+
 @pytest.fixture(scope="module")
-def messages(tmp_path_factory):
-    """The program's messages for all rejected flags, and the folder of its output."""
-    folder = tmp_path_factory.mktemp("rejected")
-    given = [pretrain_flags(folder, *flags) for flags, _ in REJECTED]
+def folders(tmp_path_factory):
+    """Of the program's outputs."""
+    return {what: tmp_path_factory.mktemp(what) for what in ("rejected", *ACCEPTED)}
+
+
+@pytest.fixture(scope="module")
+def messages(folders, tmp_path_factory):
+    """The program's messages for all rejected flags, and then None for each that it accepts."""
+    shop = tmp_path_factory.mktemp("shop") / "shop.yaml"
+    shop.write_text(
+        "{name: shop, numeric: [x], tasks: [{name: click, label: clicked, positive: 1}]}"
+    )
+    rule = ("--files=gs://b/rows/*.csv", "--split_by=time:at", "--split=0.6,0.2,0.2")
+    tasks = ("--tasks=click,like", "--production_tasks=click,share", "--margin=0.02")
+    given = [pretrain_flags(folders["rejected"], *flags) for flags, _ in REJECTED]
+    own = pretrain_flags(folders["rule"], f"--spec={shop}", *rule)
+    given.append([flag for flag in own if not flag.startswith("--dataset")])
+    given.append(pretrain_flags(folders["compared"], *tasks))
+    given.append([*ALL_FLAGS, f"--output={folders['all'] / 'job.json'}"])
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL],
         cwd=ROOT,
         input=json.dumps(given),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return done.stdout.splitlines(), folder
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def compiled(messages, folders):
+    """The PipelineSpecs that the program compiled, and the jobs."""
+    assert messages[len(REJECTED) :] == [None] * len(ACCEPTED)
+    jobs = {what: json.loads((folders[what] / "job.json").read_text()) for what in ACCEPTED}
+    return {what: (parse_spec(job["pipelineSpec"]), job) for what, job in jobs.items()}
 
 
 @pytest.mark.parametrize("case", range(len(REJECTED)), ids=[" ".join(f) for f, _ in REJECTED])
-def test_rejections(messages, case):
-    sentences, folder = messages
-    assert len(sentences) == len(REJECTED)
-    assert REJECTED[case][1] in sentences[case]
-    assert not list(folder.iterdir())
+def test_rejections(messages, folders, case):
+    assert REJECTED[case][1] in messages[case]
+    assert not list(folders["rejected"].iterdir())
 
 
-def test_a_rejection_ends_the_program_with_a_sentence(tmp_path):
-    done = run_program(*pretrain_flags(tmp_path, "--pipeline_root=root"))
+def test_a_rejection_ends_the_program_with_a_sentence(run_program, tmp_path):
+    flags = pretrain_flags(tmp_path, "--pipeline_root=root")
+    done = run_program("pipelines.kubeflow", *flags, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "mptrec-kubeflow: error: --pipeline_root=root is not an object store"
@@ -371,8 +401,13 @@ def test_a_rejection_ends_the_program_with_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("module", ["pipelines.compiling", "components.pusher.executor"])
-def test_a_module_can_be_imported_before_anything_else(module):
+def test_a_module_can_be_imported_before_anything_else(tmp_path, module):
+    """Keras 2 is selected before it imports TensorFlow, which takes no time here."""
+    (tmp_path / "tensorflow").mkdir()
+    code = "import os; raise ImportError('legacy: ' + os.getenv('TF_USE_LEGACY_KERAS', 'no'))"
+    (tmp_path / "tensorflow" / "__init__.py").write_text(code)
     environment = {name: v for name, v in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    environment["PYTHONPATH"] = str(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", f"import {module}"],
         cwd=ROOT,
@@ -381,4 +416,4 @@ def test_a_module_can_be_imported_before_anything_else(module):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("ImportError: legacy: 1\n")

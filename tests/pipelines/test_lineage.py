@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,6 @@ from components import model_artifact
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
 from pipelines.lineage import find_metadata, make_tree, trace_model
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -104,22 +100,10 @@ def test_the_tree_shows_a_rejection_and_a_task_without_auc(lineage):
     assert "share -" in capture.get()
 
 
-def test_the_program_prints_it_and_writes_it(lineage, three_runs, tmp_path):
+def test_the_program_prints_it_and_writes_it(lineage, three_runs, run_program, tmp_path):
     output = tmp_path / "lineage.json"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pipelines.lineage",
-            f"--model={three_runs.config.serving_dir}",
-            f"--output={output}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    model = f"--model={three_runs.config.serving_dir}"
+    done = run_program("pipelines.lineage", model, f"--output={output}")
     assert lineage["backbone"]["fingerprint"] in done.stdout
     written = json.loads(output.read_text())
     assert written == lineage
@@ -183,14 +167,8 @@ def test_what_made_it_is_gone(lineage, three_runs, tmp_path, part, message):
         (["--model=nowhere", "--output=no/such/file.json"], "there is no directory no/such"),
     ],
 )
-def test_the_program_rejects_flags_in_a_sentence(flags, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.lineage", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_program_rejects_flags_in_a_sentence(run_program, flags, message):
+    done = run_program("pipelines.lineage", *flags, check=False)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,14 +2,7 @@
 
 import csv
 import itertools
-import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,18 +22,13 @@ from pipelines.config import ADD_TASK, PRETRAIN
 from pipelines.metadata import Metadata
 from pipelines.results import compute_trained_share
 
-ROOT = Path(__file__).parents[2]
+# Of a backbone that two tests need: the second one finds its training in the cache.
+UNTRAINED = {"epochs": 1, "learning_rate": 1e-9}
 
 
 @pytest.fixture
 def source(rows):
     return open_source("synthetic", rows=rows)
-
-
-def read_last_states(pipelines, name):
-    """Returns the state of each component in a pipeline's last run."""
-    last = Metadata(pipelines.config.metadata_path).read_last_run(name)
-    return {e.node: e.state for e in last.values()}
 
 
 def write_user_files(source, folder, change):
@@ -81,28 +69,45 @@ def test_metrics_are_those_of_the_evaluation_program(three_runs, source):
             assert metrics["example_count"] == expected[task]["rows"]
 
 
-def test_an_unchanged_run_is_cached_and_pushes_nothing(three_runs, production):
+def test_the_program_adds_a_task_and_predicts_with_it(three_runs):
+    version = f"{three_runs.config.serving_dir}/3"
+    for text in (
+        "click, like, share: the predictions of",
+        "mptrec-add-task: test rows",
+        "What was trained",
+        f"{version} on the test rows",
+        "Predictions of ",
+        f"in production: {version} ",
+    ):
+        assert text in three_runs.program
+
+
+def test_an_unchanged_run_is_cached_and_pushes_nothing(
+    three_runs, read_last_states, change, production, capsys
+):
     three_runs.add_task("purchase")  # compares the candidate with itself, as it is in production
     assert list_versions(production) == [1, 2, 3]
-    three_runs.add_task("purchase")
+    again = change(three_runs)
+    again.add_task("purchase")
     states = read_last_states(three_runs, ADD_TASK)
     assert len(states) == 13
     assert set(states.values()) == {"cached"}
+    again.print_tables()
+    assert "9 of 13 were cached" in capsys.readouterr().out  # the other four are imported
 
 
 def test_a_pre_training_threshold_that_is_not_met(three_runs, change, production):
-    pipelines = change(three_runs, least={"like": 0.99})
+    pipelines = change(three_runs, training=three_runs.pretraining, least={"like": 0.99})
     message = r"mptrec-pretrain pushed nothing: task 'like' has AUC 0\.\d{4}, below its threshold"
     with pytest.raises(InputError, match=message):
         pipelines.pretrain(("click", "like"))
 
 
 def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
-    three_runs, change, production, capsys
+    three_runs, change, read_last_states, production, capsys
 ):
-    untrained = {"epochs": 1, "learning_rate": 1e-9}
     tasks = ("click", "like")
-    pipelines = change(three_runs, training=untrained, least=dict.fromkeys(tasks, 0.0), margin=0.01)
+    pipelines = change(three_runs, training=UNTRAINED, least=dict.fromkeys(tasks, 0.0), margin=0.01)
     now = three_runs.results[2].load_metrics("candidate")
     least = min(now[task]["auc"] for task in tasks) - 0.01
     assert least > 0.51  # or nothing could be worse
@@ -212,17 +217,6 @@ def test_a_base_model_is_joined_and_production_still_compared_with(three_runs, t
     assert (empty.base_model, empty.model, empty.tasks) == (first, first, ("click", "like"))
 
 
-def test_another_backbone_than_in_production_is_rejected_before_work(
-    three_runs, make_pipelines, tmp_path
-):
-    other = make_pipelines(tmp_path / "root", training={"seed": 7, "epochs": 1})
-    uri = other.pretrain(("click", "like")).artifact("Pretrainer", "model").uri
-    with pytest.raises(InputError, match="a task joins the backbone in production"):
-        production_model.find(
-            three_runs.config.serving_dir, "share", three_runs.config.metadata_path, uri
-        )
-
-
 def test_a_task_joins_a_named_model_where_nothing_is_served(
     three_runs, change, production, tmp_path
 ):
@@ -237,11 +231,18 @@ def test_a_task_that_was_pre_trained(three_runs, production):
         three_runs.add_task("click")
 
 
-def test_a_new_backbone_does_not_drop_tasks_from_production(three_runs, change, production):
+def test_a_new_backbone_does_not_drop_tasks_from_production_nor_is_joined(
+    three_runs, change, production
+):
     message = "pushed nothing: the new model lacks purchase, share, which version 3 in production"
-    pipelines = change(three_runs, training={"seed": 2, "epochs": 1}, margin=1.0)
+    tasks = ("click", "like")
+    pipelines = change(three_runs, training=UNTRAINED, least=dict.fromkeys(tasks, 0.0), margin=1.0)
     with pytest.raises(InputError, match=message):
-        pipelines.pretrain(("click", "like"))
+        pipelines.pretrain(tasks)
+    metadata = Metadata(pipelines.config.metadata_path)
+    [other] = metadata.read_outputs(metadata.read_last_run(PRETRAIN)["Pretrainer"])["model"]
+    with pytest.raises(InputError, match="a task joins the backbone in production"):
+        production_model.find(production, "share", pipelines.config.metadata_path, other.uri)
 
 
 def test_nothing_in_production(make_pipelines, tmp_path):
@@ -249,36 +250,13 @@ def test_nothing_in_production(make_pipelines, tmp_path):
         make_pipelines(tmp_path / "root").add_task("purchase")
 
 
-def test_a_killed_pipeline_continues_where_it_was(make_pipelines, rows, tmp_path):
-    source = SourceConfig(
-        dataset="synthetic", tasks=("click", "like", "purchase"), options={"rows": rows}
-    )
-    pipelines = make_pipelines(
-        tmp_path / "root", source=source, training={"epochs": 30, "patience": 30, "seed": 1}
-    )
-    flags = ["--run=pretrain", "--tasks=click,like", "--new_task=purchase", f"--rows={rows}"]
-    flags += [f"--root={pipelines.config.root}", "--epochs=30", "--patience=30"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.local", *flags],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (states := list(Path(pipelines.config.root).glob("unfinished/*/state.json"))):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    first = read_last_states(pipelines, PRETRAIN)
-    assert first.pop("Pretrainer") == "running"
-    assert set(first.values()) == {"complete"}
-    killed_after = len(json.loads(states[0].read_text())["history"])
-    assert 1 <= killed_after < 30
-
-    results = pipelines.pretrain(("click", "like"))
-    second = read_last_states(pipelines, PRETRAIN)
-    assert {node for node, state in second.items() if state == "cached"} == set(first)
-    training = model_artifact.load(results.artifact("Pretrainer", "model").uri).backbone.training
-    assert len(training["history"]) == 30
-    assert not list(Path(pipelines.config.root, "unfinished").iterdir())
-    assert os.listdir(pipelines.config.serving_dir) == ["1"]
+def test_a_killed_pipeline_continues_where_it_was(three_runs):
+    killed, continued, epochs, left = three_runs.killed
+    assert killed["Pretrainer"] == "running"
+    before = set(killed) - {"Pretrainer"}
+    assert {killed[node] for node in before} == {"complete"}
+    assert 1 <= epochs < 30
+    assert {node for node, state in continued.items() if state == "cached"} == before
+    uri = three_runs.results[0].artifact("Pretrainer", "model").uri
+    assert len(model_artifact.load(uri).backbone.training["history"]) == 30
+    assert not left

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import kubernetes_validate
-import mptrec_tf  # noqa: F401  (first: it selects Keras 2)
+import mptrec_tf  # first: it selects Keras 2
 import pytest
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -173,21 +173,24 @@ def test_nothing_is_root_or_can_write(pod, container, compose):
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["securityContext"]["runAsUser"] > 0
     assert not pod["automountServiceAccountToken"]
-    own = container["securityContext"]
-    assert own["readOnlyRootFilesystem"]
-    assert not own["allowPrivilegeEscalation"]
-    assert own["capabilities"] == {"drop": ["ALL"]}
-    writable = {m["name"] for m in container["volumeMounts"] if not m.get("readOnly")}
-    assert writable == {v["name"] for v in pod["volumes"] if "emptyDir" in v}
-    assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    for each in (container, *pod["initContainers"]):
+        own = each["securityContext"]
+        assert own["readOnlyRootFilesystem"]
+        assert not own["allowPrivilegeEscalation"]
+        assert own["capabilities"] == {"drop": ["ALL"]}
+        writable = {m["name"] for m in each["volumeMounts"] if not m.get("readOnly")}
+        scratch = {v["name"] for v in pod["volumes"] if "emptyDir" in v}
+        assert writable == (scratch if each is container else set())
+        assert each["resources"]["limits"].keys() == {"cpu", "memory"}
     for service in compose["services"].values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-    serving = compose["services"]["serving"]
-    assert not serving["user"].startswith("0")
-    assert all(volume.endswith(":ro") for volume in serving["volumes"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    for name in ("serving", "verify"):
+        service = compose["services"][name]
+        assert not service["user"].startswith("0")
+        assert all(volume.endswith(":ro") for volume in service["volumes"])
 
 
 def test_compose_and_kubernetes_start_the_same_server(container, compose):
@@ -208,6 +211,44 @@ def test_compose_and_kubernetes_start_the_same_server(container, compose):
     assert config.base_path in mounted
     targets = {volume.split(":")[1] for volume in serving["volumes"]}
     assert {"/config", config.base_path} <= targets
+
+
+def test_versions_are_verified_before_they_are_served(deployment, compose):
+    [init] = deployment["spec"]["template"]["spec"]["initContainers"]
+    verify = compose["services"]["verify"]
+    [condition] = compose["services"]["serving"]["depends_on"].values()
+    assert condition == {"condition": "service_completed_successfully"}
+    assert init["image"] == verify["image"] == f"mptrec-verify:{mptrec_tf.__version__}"
+    [config] = read_model_config(str(FOLDER / "models.config"))
+    assert init["args"] == verify["command"] == [f"--model={config.base_path}"]
+    assert {m["mountPath"] for m in init["volumeMounts"]} == {config.base_path, "/config"}
+    assert {volume.split(":")[1] for volume in verify["volumes"]} == {config.base_path, "/config"}
+    image = (FOLDER / "verify.Dockerfile").read_text()
+    assert verify["build"] == {"context": "..", "dockerfile": "saved_models/verify.Dockerfile"}
+    assert f"-t {init['image']} ." in image
+    assert 'ENTRYPOINT ["mptrec-verify"]' in image
+    for source in " ".join(re.findall(r"COPY (.*) \S+\n", image)).split():
+        assert (FOLDER.parent / source).exists()
+    # tests/bin/test_early_errors.py shows that it imports no others.
+    [names] = re.findall(r"grep -E '\^\((.*)\)=='", image)
+    lock = (FOLDER.parent / "requirements" / "stack-b.txt").read_text()
+    for name in names.split("|"):
+        assert re.search(f"^{name}==", lock, re.MULTILINE), name
+
+
+def test_signed_versions_need_one_line_more():
+    """The line is in both files, as a comment."""
+    for path in (FOLDER / "docker-compose.yaml", FOLDER / "kubernetes" / "deployment.yaml"):
+        text = path.read_text()
+        assert text.count("# - --public_key=") == 1
+        content = yaml.safe_load(text.replace("# - --public_key=", "- --public_key="))
+        if path.stem == "deployment":
+            kubernetes_validate.validate(content, KUBERNETES, strict=True)
+            [verify] = content["spec"]["template"]["spec"]["initContainers"]
+            given = verify["args"]
+        else:
+            given = content["services"]["verify"]["command"]
+        assert given[1:] == ["--public_key=/config/public_key.pem"]
 
 
 def test_the_image_is_as_new_as_the_tensorflow_that_exports(container):

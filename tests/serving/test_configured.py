@@ -528,11 +528,11 @@ def test_other_codes_are_not_retried(fake, code):
     [
         {"a": [0.25, 0.5], "b": [0.75]},
         {"a": [0.25, 0.5], "b": [0.75, 1.0, 0.5]},
-        {"a": [0.25, 0.5], "b": [[0.75], [1.0]]},
+        {"a": [0.25, 0.5], "b": [[[0.75]], [[1.0]]]},
         {"a": [0.25, 0.5], "b": [0.75, float("nan")]},
         {"a": [0.25, 0.5], "b": [0.75, float("inf")]},
     ],
-    ids=["missing row", "extra row", "matrix", "NaN", "infinite"],
+    ids=["missing row", "extra row", "more dimensions", "NaN", "infinite"],
 )
 def test_a_response_that_does_not_fit_the_rows_is_named(fake, response):
     with pytest.raises(ServingError, match="for 'b'; expected 2 finite numbers") as raised:

@@ -96,6 +96,7 @@ def test_help_lists_the_flags_that_have_an_effect():
         "host",
         "max_concurrent_requests",
         "max_request_bytes",
+        "public_key",
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.rows import to_request_arrays
+from mptrec_tf.serving.client.values import LISTS_KIND, make_kind
 
 # Columns like Census-Income's, and their names in the signature.
 NAMES = {
@@ -346,3 +347,73 @@ def test_rows_of_another_kind_are_named():
     for rows in ("x", 3, None, pd.Series([1]), {1, 2}):
         with pytest.raises(InputError, match="rows should be a list of dicts, a DataFrame or"):
             arrays(rows)
+
+
+def lists(values, kind=LISTS_KIND):
+    return to_request_arrays({"a": values}, {"a": kind}, None)[0]["a"].tolist()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [["x", "y|z"], "x|y", [], None, [1, 2.5, True, None]],
+        (("x", "y|z"), "x|y", (), np.nan, (1, 2.5, True, None)),
+        pd.Series([np.array(["x", "y|z"]), "x|y", [], pd.NA, [1, 2.5, True, pd.NA]]),
+        np.fromiter([["x", b"y|z"], "x|y", [], None, [1, 2.5, True, None]], object, 5),
+    ],
+)
+def test_lists_become_texts(values):
+    assert lists(values) == [b"\x1fx\x1fy|z", b"x|y", b"", b"", b"\x1f1\x1f2.5\x1fTrue\x1f"]
+
+
+def test_a_list_of_one_list_is_for_all_rows():
+    types = {"a": LISTS_KIND, "b": "DT_FLOAT"}
+    by_input, count = to_request_arrays({"a": [["x", "y"]], "b": [1, 2, 3]}, types, None)
+    assert (by_input["a"].tolist(), count) == ([b"\x1fx\x1fy"], 3)
+    by_input, _ = to_request_arrays({"a": "x|y", "b": [1, 2, 3]}, types, None)
+    assert by_input["a"].tolist() == [b"x|y"]
+
+
+def test_what_lists_cannot_hold():
+    with pytest.raises(InputError, match=r"row 2, column 'a': \['x'\] is not text"):
+        lists(["x", ["y", ["x"]]])
+    with pytest.raises(InputError, match="column 'a' holds lists; give one value for each row"):
+        text([["x", "y"], ["z"]])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1, 2.5], ("3", 4)],
+        np.array([[1, 2.5], [3, 4]]),
+        pd.Series([np.array([1, 2.5]), [3, 4]]),
+        ["1 2.5", "[3, 4]"],
+    ],
+)
+def test_vectors(values):
+    assert lists(values, "DT_FLOAT[2]") == [[1, 2.5], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0], "should hold 2 numbers, received 1"),
+        ([1.0, 2.0, 3.0], "should hold 2 numbers, received 3"),
+        (1.0, "should hold 2 numbers, received 1.0"),
+        (None, "should hold 2 numbers, received None"),
+        ("1 2 3", "should hold 2 numbers, received 3"),
+        ([1.0, np.nan], ": nan is not a finite number"),
+        ([1.0, 1e99], ": the number is too large"),
+        (["x", 1], ": 'x' is not a finite number"),
+    ],
+)
+def test_a_vector_that_does_not_fit(value, message):
+    with pytest.raises(InputError, match=f"row 2, column 'a'.*{message}"):
+        lists([[1.0, 2.0], value], "DT_FLOAT[2]")
+
+
+def test_kinds_of_inputs():
+    assert make_kind("DT_STRING", [(-1, "")]) == "DT_STRING"
+    assert make_kind("DT_STRING", [(-1, "lists")]) == LISTS_KIND
+    assert make_kind("DT_FLOAT", [(-1, ""), (64, "")]) == "DT_FLOAT[64]"
+    assert make_kind("DT_FLOAT", []) == "DT_FLOAT"

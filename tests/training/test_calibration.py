@@ -11,12 +11,13 @@ import tensorflow_transform as tft
 from scipy.special import expit, logit
 
 from mptrec_tf.artifacts.backbones import load_backbone
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.packed import CATEGORICAL, LABELS
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.transform.graph import get_id_ranges
 from mptrec_tf.evaluation.metrics import auc, calibration_ratio, log_loss
-from mptrec_tf.evaluation.platt import LEAST_SCALE, fit_scale_and_shift
+from mptrec_tf.evaluation.near_identity import LEAST_SCALE
+from mptrec_tf.evaluation.platt import fit_scale_and_shift
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.trainer import Trainer
@@ -45,6 +46,19 @@ def test_scale_and_shift_by_hand():
     # Odds of 1 : 9 and 1 : 1 were promised; twice as much came, of both.
     scale, shift = fit_scale_and_shift(*shares((1 / 10, 2 / 11), (1 / 2, 2 / 3)))
     assert (scale, shift) == (pytest.approx(1, abs=1e-3), pytest.approx(np.log(2), abs=1e-3))
+
+
+def test_a_factor_stays_as_it_is():
+    # Half of the clicks, 2 in 10, were said to buy: 1 in 10. Of the rows 1 in 20 bought, which is
+    # a quarter of the clicks, odds of 1 : 3. In the other group a tenth of 5 in 10 clicks: 1 : 9.
+    given = np.repeat([0.2, 0.5], 10_000)
+    probabilities, labels = shares((0.5, 0.05), (0.2, 0.05))
+    scale, shift = fit_scale_and_shift(probabilities, labels, given=given)
+    # Odds of 1 : 1 and 1 : 4 were predicted.
+    assert expit(shift) == pytest.approx(1 / 4, abs=1e-3)
+    assert expit(scale * np.log(1 / 4) + shift) == pytest.approx(1 / 10, abs=1e-3)
+    same = fit_scale_and_shift(probabilities, labels, given=np.ones_like(given))
+    np.testing.assert_allclose(same, fit_scale_and_shift(probabilities, labels), atol=1e-4)
 
 
 def test_calibrated_predictions_do_not_change():

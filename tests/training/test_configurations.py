@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
+from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import (
     ModelShape,
     MPTRecLosses,
@@ -85,8 +86,32 @@ def test_a_shape_fits_the_data(prepared_synthetic):
         ),
         (
             PretrainingConfig(("a",), "mptrek"),
-            "unknown model 'mptrek'; there are mptrec, single, shared_bottom; did you mean "
+            f"unknown model 'mptrek'; there are {', '.join(MODELS.names())}; did you mean "
             "'mptrec'?",
+        ),
+        (PretrainingConfig(("a", "b"), "ple", {"levels": 2}, {"loss_weights": "1,0.5"}), None),
+        (PretrainingConfig(("a", "b"), losses={"loss_weights": "pcgrad"}), None),
+        (PretrainingConfig(("a", "b"), losses={"loss_weights": "equal"}), None),
+        (
+            PretrainingConfig(("a", "b"), losses={"loss_weights": "1"}),
+            "loss_weights '1' are 1 and tasks are 2 (a, b); give a number for each task.",
+        ),
+        (
+            PretrainingConfig(("a", "b"), losses={"loss_weights": "1,-2"}),
+            "loss_weights must be 0 or more, and not all 0, not '1,-2'; give other numbers.",
+        ),
+        (
+            PretrainingConfig(("a", "b"), losses={"loss_weights": "nan,1"}),
+            "loss_weights must be 0 or more, and not all 0, not 'nan,1'; give other numbers.",
+        ),
+        (
+            PretrainingConfig(("a", "b"), losses={"loss_weights": "0,0"}),
+            "loss_weights must be 0 or more, and not all 0, not '0,0'; give other numbers.",
+        ),
+        (
+            PretrainingConfig(("a", "b"), losses={"loss_weights": "pcgrat"}),
+            "loss_weights are numbers by commas, or one of equal, uncertainty, dwa, pcgrad, not "
+            "'pcgrat'; did you mean 'pcgrad'?",
         ),
     ],
 )
@@ -120,6 +145,8 @@ def test_what_is_saved_of_the_settings():
         },
     }
     assert PretrainingConfig(("a",), "single").record()["losses"] == {}
+    weighed = PretrainingConfig(("a",), "single", losses={"loss_weights": "dwa"})
+    assert weighed.record()["losses"] == {"loss_weights": "dwa"}
 
 
 # Reference points of a new task.
@@ -144,7 +171,7 @@ def test_fields_that_do_not_follow_from_the_data():
 
 def test_a_task_alone_has_a_network_of_the_same_widths():
     training = TrainingConfig(seed=7)
-    config = make_single_config(SHAPE, "c", training)
+    config = make_single_config(SHAPE, ["c"], training)
     config.check_fields()
     assert (config.tasks, config.model, config.training) == (("c",), "single", training)
     assert config.shape["expert_units"] == (12, 8)
@@ -152,10 +179,8 @@ def test_a_task_alone_has_a_network_of_the_same_widths():
     assert "fusion" not in config.shape
 
 
-@pytest.mark.parametrize("kind", ["mptrec", "single", "shared_bottom"])
+@pytest.mark.parametrize("kind", MODELS.names())
 def test_joint_training_is_of_the_same_kind_and_shape(kind):
-    from mptrec_tf.models.registry import MODELS
-
     fields = {"expert_units": (12, 8), "l2_dense": 0.5}
     model = MODELS.get(kind).make(MODELS.get(kind).shape(("a", "b"), INPUTS, **fields))
     config = make_joint_config(model, "c", TrainingConfig(seed=7))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
@@ -35,6 +35,11 @@ class Killed(MPTRecTrainer):
     """Ends at the end of an epoch, before that is saved."""
 
     killed_in = None
+    traced = 0
+
+    def train_step(self, inputs):
+        Killed.traced += 1
+        return super().train_step(inputs)
 
     def end_epoch(self, epoch, batches):
         if epoch == self.killed_in:
@@ -90,8 +95,20 @@ def assert_same(weights, others):
 
 
 @pytest.fixture(scope="module")
-def whole(train, validation, tmp_path_factory):
-    return pretrain(train, validation, tmp_path_factory.mktemp("whole"))
+def finished(tmp_path_factory):
+    """Directory of the run of `whole`."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def whole(train, validation, finished):
+    """Weights, what the training did, and how often its step was traced."""
+    Killed.traced = 0
+    return *pretrain(train, validation, finished), Killed.traced
+
+
+def test_a_step_is_traced_once(whole):
+    assert whole[2] == 1
 
 
 def test_same_seed_gives_the_same_weights_to_the_last_bit(whole, train, validation, tmp_path):
@@ -134,17 +151,15 @@ def test_a_killed_run_ends_like_one_that_was_not_killed(train, validation, tmp_p
     assert result.steps == 2 * 10  # two epochs were left
 
 
-def test_a_finished_run_that_is_started_again_trains_no_more(whole, train, validation, tmp_path):
-    pretrain(train, validation, tmp_path)
-    weights, result = pretrain(train, validation, tmp_path)
+def test_a_finished_run_that_is_started_again_trains_no_more(whole, train, validation, finished):
+    weights, result = pretrain(train, validation, finished)
     assert result.steps == 0
     assert_same(weights, whole[0])
 
 
-def test_a_run_with_other_settings_is_not_continued(train, validation, tmp_path):
-    pretrain(train, validation, tmp_path, epochs=2)
+def test_a_run_with_other_settings_is_not_continued(whole, train, validation, finished):
     with pytest.raises(InputError, match=r"unfinished run with other settings \(epochs\)"):
-        pretrain(train, validation, tmp_path, epochs=3)
+        pretrain(train, validation, finished, epochs=6)
 
 
 def test_a_directory_that_cannot_be_written_is_named(train, validation, tmp_path):
@@ -169,12 +184,12 @@ def test_the_terminal_is_released_when_training_fails(train, validation, tmp_pat
     assert len(stopped) == 1
 
 
-def test_one_epochs_state_is_stored(train, validation, tmp_path):
-    _, result = pretrain(train, validation, tmp_path, epochs=3)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert [n for n in names if n.startswith("best-")] == [f"best-{result.best_epoch:04d}.npz"]
+def test_one_epochs_state_is_stored(whole, finished):
+    names = sorted(path.name for path in finished.iterdir())
+    best = whole[1].best_epoch
+    assert [n for n in names if n.startswith("best-")] == [f"best-{best:04d}.npz"]
     assert [n for n in names if n.startswith("epoch-") and n.endswith(".index")] == [
-        "epoch-0002.index"
+        "epoch-0004.index"
     ]
 
 
@@ -256,10 +271,10 @@ def test_a_task_may_be_named_sum(train, validation, tmp_path):
     )
 
 
-def test_two_runs_cannot_use_one_directory(train, validation, tmp_path):
+def test_two_runs_cannot_use_one_directory(whole, train, validation, finished):
     with (
-        exclusive_lock(str(tmp_path)),
+        exclusive_lock(str(finished)),
         pytest.raises(InputError, match="another process is at work in"),
     ):
-        pretrain(train, validation, tmp_path, epochs=1)
-    pretrain(train, validation, tmp_path, epochs=1)
+        pretrain(train, validation, finished)
+    assert_same(pretrain(train, validation, finished)[0], whole[0])

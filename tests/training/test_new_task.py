@@ -15,6 +15,8 @@ from mptrec_tf.models.heads.kind import HeadKind
 from mptrec_tf.models.heads.prompt_shape import ATTENTIONS
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.models.prompted import PromptedMPTRec
+from mptrec_tf.models.weights import named_weights
+from mptrec_tf.training import new_task
 from mptrec_tf.training.batches import load_rows, make_memory_rows
 from mptrec_tf.training.configurations import NewTaskConfig, TrainingConfig
 from mptrec_tf.training.new_task import choose_candidates, learn
@@ -55,7 +57,9 @@ def learn_share(stored, data, directory, memory_limit=MEMORY_LIMIT, **training):
 
 def with_few_labels(patch):
     """Whatever the labels, auto tries the paper's heads: three are trained sooner than five."""
-    patch.setattr(HeadKind, "is_candidate", lambda kind, labels: not kind.least_labels)
+    patch.setattr(
+        HeadKind, "is_candidate", lambda kind, labels: kind.candidate and not kind.least_labels
+    )
 
 
 @pytest.fixture
@@ -73,11 +77,11 @@ def papers_heads(stored, data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def every_head(stored, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HeadKind, "is_candidate", lambda kind, labels: labels > 0)
+        patch.setattr(HeadKind, "is_candidate", lambda kind, labels: kind.candidate)
         return learn_share(stored, data, tmp_path_factory.mktemp("auto"))
 
 
-def test_every_kind_is_tried_and_the_smallest_good_one_is_chosen(every_head):
+def test_every_candidate_is_tried_and_the_smallest_good_one_is_chosen(every_head):
     chosen, candidates = every_head
     assert {c.kind for c in candidates} == set(KINDS)
     sizes = [c.parameters for c in candidates]
@@ -100,7 +104,7 @@ def test_the_heads_have_their_best_epochs_weights(every_head, data):
         assert c.score == pytest.approx(max(curve), abs=5 * pair)
 
 
-def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path):
+def test_a_head_learns_beside_others_what_it_learns_alone(with_xla, stored, data, tmp_path):
     shapes = {kind: HEADS.get(kind).make_shape() for kind in ("fixed", "task_similarity")}
 
     def trained(kinds, folder):
@@ -120,6 +124,25 @@ def test_a_head_learns_beside_others_what_it_learns_alone(stored, data, tmp_path
     assert [*result.history[0]] == [*other.history[0]]
     for weight, again in zip(alone.weights, beside.weights, strict=True):
         np.testing.assert_allclose(weight, again, rtol=1e-3, atol=1e-5)
+
+
+def test_heads_that_auto_does_not_try_are_trained_alike(stored, data, tmp_path):
+    kinds = ("gate_tower", "own_expert", "lora", "own_embedding")
+    shapes = new_task._make_shapes(kinds, stored.model, data, {})
+
+    def train():
+        training = TrainingConfig(epochs=2, batch_size=128, learning_rate=5e-3)
+        return tune(stored.model, data, "share", shapes, training, context(stored, tmp_path))
+
+    trained, again = train(), train()
+    for kind in kinds:
+        (head, result), (same, other) = trained[kind], again[kind]
+        assert result.history[1]["loss/share"] < result.history[0]["loss/share"], kind
+        assert (result.steps, other.steps) == (2 * 12, 0)
+        weights, restored = named_weights(head), named_weights(same)
+        assert weights.keys() == restored.keys()
+        for name, weight in weights.items():
+            np.testing.assert_array_equal(weight, restored[name], err_msg=f"{kind} {name}")
 
 
 def test_recipes_of_their_own(every_head):

@@ -14,17 +14,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mptrec_tf.data.canonical import canonicalize, is_missing
+from mptrec_tf.data.features.input_shape import Embedding, InputShape, Table
+from mptrec_tf.data.features.packed_tensors import PackedTensors
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import tensorflow as tf
     import tensorflow_transform as tft
 
+    from mptrec_tf.data.list_values import ListSurvey
     from mptrec_tf.data.sources.block import Block
     from mptrec_tf.data.spec import DatasetSpec
     from mptrec_tf.keras import keras
 
 TEXT, NUMBER = "text", "number"
+# Raw columns whose rows hold several of them.
+TEXTS, NUMBERS = "texts", "numbers"
 _canonical = functools.lru_cache(maxsize=1 << 17)(canonicalize)
 # Names that specs, packed batches and surveys use for other things.
 _RESERVED = frozenset(
@@ -34,45 +40,19 @@ _RESERVED = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class InputShape:
-    """Describes the features of one kind to a model.
-
-    Attributes:
-      kind: str. The section, which is also the packed tensor's name.
-      columns: int. n, of the packed tensor [B, n].
-      rows: int. Number of ids (from 0) in the packed tensor; 0: it holds no ids.
-    """
-
-    kind: str
-    columns: int
-    rows: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedding:
-    """A model's settings for embeddings.
-
-    Attributes:
-      width: int. Width of one embedding.
-      l2: float. Weight of the norm, see `PackedEmbedding`.
-      l2_over: str. "table" or "batch".
-    """
-
-    width: int
-    l2: float = 0.0
-    l2_over: str = "table"
-
-
-@dataclasses.dataclass(frozen=True)
-class Feature(abc.ABC):
+class Feature(PackedTensors, abc.ABC):
     """A feature: a raw column as one kind of input.
+
+    What is stored of all features of a kind is in `PackedTensors`.
 
     Class attributes:
       section: The spec's list of such features, and the name of their packed tensor.
-      reads: Types of raw columns that it can read, "text" or "number", the preferred one first.
+      reads: Types of raw columns that it can read, the preferred one first: "text" or "number",
+        one in each row; "texts", any number of them; or "numbers", `values_per_row` of them.
       dtype: Type of the packed tensor, "int64" or "float32".
       always_listed: Whether `features_json` has the section even if it is empty. Only for the
         kinds that existed before sections were extensible: stored fingerprints depend on it.
+      number_hint: The end of the message about a value that is not a number.
 
     Attributes:
       name: str. The raw column.
@@ -95,6 +75,7 @@ class Feature(abc.ABC):
     reads: ClassVar[tuple[str, ...]]
     dtype: ClassVar[str] = "float32"
     always_listed: ClassVar[bool] = False
+    number_hint: ClassVar[str] = ""
 
     name: str
 
@@ -114,23 +95,79 @@ class Feature(abc.ABC):
         """Returns the type of its raw column in files, tf.Examples and requests.
 
         Returns:
-          "text" or "number". The features of a column share the one type that all of them read.
+          One of `reads`. The features of a column share the one type that all of them read.
         """
         return spec.column_types[self.name]
 
+    @property
+    def values_per_row(self) -> int | None:
+        """How many values its raw column holds in each row; None: any number, even none."""
+        return 1
+
     def read(self, spec: "DatasetSpec", block: "Block") -> "pa.Array":
-        """Returns the raw column of n rows as Arrow lists [n], one value each.
+        """Returns the raw column of n rows as Arrow lists [n], `values_per_row` values each.
 
         Raises:
           InputError: for a missing column or an invalid value, with its place.
         """
         import pyarrow as pa
 
-        from mptrec_tf.data.arrow import encode_text, make_lists
+        from mptrec_tf.data.arrow import make_lists
 
         if self.raw_type(spec) == TEXT:
-            return make_lists(encode_text(block.text(self.name)))
-        return make_lists(pa.array(block.numbers(self.name)))
+            return make_lists(block.encoded(self.name))
+        return make_lists(
+            pa.array(block.numbers(self.name, spec.missing_of(self.name), self.number_hint))
+        )
+
+    def sources(self) -> tuple["Feature", ...]:
+        """Returns the features through which it reads its raw columns, by default itself alone.
+
+        The name of each is a raw column, and so is the feature's own name by default.
+        """
+        return (self,)
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether it takes NaN for a missing number; it does not by default.
+
+        Missing text needs no permission: it is one of the spec's `missing_values`.
+        """
+        return False
+
+    def read_request(self, spec: "DatasetSpec", block: "Block") -> "np.ndarray":
+        """Returns the raw column of n rows as the signature `columns` takes it.
+
+        Raises:
+          InputError: as `read` does.
+        """
+        if self.raw_type(spec) == TEXT:
+            block.check_single(self.name)
+            return block.text(self.name)
+        return block.numbers(self.name, spec.missing_of(self.name))
+
+    def unpack_request(self, column: "tf.Tensor") -> Any:
+        """Returns what the preprocessing graph takes, of what the signature `columns` takes."""
+        return column
+
+    def make_request(self, column: Any) -> "np.ndarray":
+        """Returns a parsed raw column [n] as the signature `columns` takes it."""
+        return column.numpy()
+
+    def bad_rows(self, spec: "DatasetSpec", block: "Block") -> Iterator[tuple[int, str]]:
+        """Yields each row whose raw value `read` would reject, and what is wrong."""
+        if self.raw_type(spec) != NUMBER:
+            return
+        for row in block.not_numbers(self.name, spec.missing_of(self.name)):
+            yield (
+                int(row),
+                f"column {self.name!r}: {str(block.column(self.name)[row])!r} is not a finite "
+                "number",
+            )
+
+    def survey_lists(self, spec: "DatasetSpec", block: "Block") -> "ListSurvey":
+        """Returns what a survey counts of a raw column with several values in a row."""
+        raise NotImplementedError(f"{type(self).__name__} has one value in each row")
 
     def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
         """Returns the text under which a survey counts a text value; None if it is missing."""
@@ -147,12 +184,29 @@ class Feature(abc.ABC):
         """Whether the feature's last id stands for all values without an id of their own."""
         return False
 
+    @property
+    def unknown_ids(self) -> int:
+        """How many of the feature's last ids stand for values without an id of their own."""
+        return int(self.has_unknown)
+
     # All features of a kind.
 
     @classmethod
     def columns(cls, features: Sequence["Feature"]) -> int:
         """Returns n, how many columns the packed tensor has."""
         return len(features)
+
+    @classmethod
+    def sizes(cls, features: Sequence["Feature"]) -> tuple[int, ...]:
+        """Returns numbers of features that the kind's layer needs to know, for its shape."""
+        del features
+        return ()
+
+    @classmethod
+    def column_features(cls, features: Sequence["Feature"]) -> "list[Feature]":
+        """Returns the feature of each of the n columns; by default equally many, side by side."""
+        count = cls.columns(features)
+        return [features[column * len(features) // count] for column in range(count)]
 
     @classmethod
     @abc.abstractmethod
@@ -170,7 +224,8 @@ class Feature(abc.ABC):
           columns: All raw columns [B] by name, string or float32.
 
         Returns:
-          [B, n] of `dtype`.
+          [B, n] of `dtype`; for a kind with `packed_parts` all packed tensors by name, those that
+          vary as RaggedTensors.
         """
 
     @classmethod
@@ -194,6 +249,52 @@ class Feature(abc.ABC):
         """Returns (column, first id, number of ids) of each column that has its own ids."""
         del spec, features, transform
         return []
+
+    @classmethod
+    def vocabularies(
+        cls, features: Sequence["Feature"], transform: "tft.TFTransformOutput"
+    ) -> dict[str, list[str]]:
+        """Returns the values of features that have a vocabulary, by name, in the order of the ids.
+
+        The last one is empty: that of all values without an id of their own.
+        """
+        del features, transform
+        return {}
+
+    @classmethod
+    def id_meanings(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Feature"],
+        transform: "tft.TFTransformOutput",
+    ) -> list[tuple[str, str | int]]:
+        """Returns what each id stands for: the column, and the value that has the id.
+
+        Ids without a value (buckets, values that the vocabulary does not hold) are numbered. What
+        is equal in two graphs means the same.
+        """
+        meanings: list[tuple[str, str | int]] = [("", 0)] * cls.rows(spec, features, transform)
+        known = cls.vocabularies(features, transform)
+        of_columns = cls.column_features(features)
+        # The later columns first: features that share ids have the meaning that the first gives.
+        for column, first, count in reversed(cls.id_ranges(spec, features, transform)):
+            name = of_columns[column].name
+            number = sum(of is of_columns[column] for of in of_columns[:column])
+            values = known.get(name, [""])[:-1]
+            meant = [*values, *range(count - len(values))]
+            meanings[first : first + count] = [(f"{name}\t{number}", value) for value in meant]
+        return meanings
+
+    @classmethod
+    def tables(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Feature"],
+        transform: "tft.TFTransformOutput",
+    ) -> tuple[Table, ...]:
+        """Returns the embedding tables, where features have widths of their own; else none."""
+        del spec, features, transform
+        return ()
 
     @classmethod
     def missing_ids(cls, features: Sequence["Feature"], transform: "tft.TFTransformOutput") -> int:
@@ -244,6 +345,8 @@ class Feature(abc.ABC):
     @classmethod
     def input_width(cls, shape: InputShape, embedding_width: int) -> int:
         """Returns the width of the kind's part of x."""
+        if shape.tables:
+            return sum(len(of.columns) * (of.width or embedding_width) for of in shape.tables)
         return shape.columns * embedding_width if shape.rows else shape.columns
 
     @classmethod
@@ -253,10 +356,18 @@ class Feature(abc.ABC):
         None: the packed tensor is a part of x unchanged. By default ids are looked up in one
         embedding table, whose layer is named after the section.
         """
-        if not shape.rows:
-            return None
-        from mptrec_tf.layers.embedding import PackedEmbedding
+        return cls.id_layer(shape, embedding, shape.kind) if shape.rows else None
 
+    @classmethod
+    def id_layer(cls, shape: InputShape, embedding: Embedding, name: str) -> "keras.layers.Layer":
+        """Returns the layer that embeds packed ids: one table, or one for each width."""
+        from mptrec_tf.layers.embedding import PackedEmbedding
+        from mptrec_tf.layers.embedding_tables import EmbeddingTables
+
+        if shape.tables:
+            return EmbeddingTables(
+                shape.tables, embedding.width, embedding.l2, embedding.l2_over, name=name
+            )
         return PackedEmbedding(
-            shape.rows, embedding.width, embedding.l2, embedding.l2_over, name=shape.kind
+            shape.rows, embedding.width, embedding.l2, embedding.l2_over, name=name
         )

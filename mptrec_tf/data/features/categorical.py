@@ -1,8 +1,9 @@
 """Categorical features: each value is an id with a learnt embedding.
 
 A feature with a vocabulary has one id per value of the training rows (a missing value may be one
-of them), and one more for all other values; a hashed feature has one id per bucket. Offsets
-separate the features in one table, the hashed ones first.
+of them), and one more for all other values, or several (`oov_buckets`); a hashed feature has one id
+per bucket. Offsets separate the features, the hashed ones first. With `hashes: 2` a feature has two
+columns, and with `table` it shares its ids with other features.
 """
 
 import dataclasses
@@ -10,7 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.canonical import MISSING
-from mptrec_tf.data.features.base import NUMBER, TEXT, Embedding, Feature, InputShape
+from mptrec_tf.data.features.base import NUMBER, TEXT, Feature
+from mptrec_tf.data.features.input_shape import Embedding, InputShape, Table
+from mptrec_tf.data.features.widths import find_width_problem, group_by_width
+from mptrec_tf.storage.plain import added
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,10 +41,20 @@ class Categorical(Feature):
         vocabulary; for columns with very many or ever new values.
       exact: bool. Use texts unchanged, white space included, instead of their canonical form
         (see `canonicalize`); only empty text counts as missing then.
+      width: Optional int. The width of its embeddings. Defaults to the model's.
+      oov_buckets: Optional int. With a vocabulary: how many ids, chosen by hash, stand for the
+        values that it does not hold, so that new values are told apart. Defaults to 1.
+      hashes: int. With `hash_buckets`: by how many hash functions a value is looked up. The
+        embeddings are side by side; two values that share one of them differ in the other.
+      table: Optional str. With `hash_buckets`: the name of a table that features share; each
+        hashes its values into all of its rows, together with the column's name.
+
+    Sharing a table, and several lookups in it, are those of Coleman et al., *Unified Embedding*,
+    NeurIPS 2023, https://arxiv.org/abs/2305.12102.
 
     Example:
-      >>> Categorical("city", min_count=5)
-      Categorical(name='city', min_count=5, hash_buckets=None, exact=False)
+      >>> Categorical("city", min_count=5).hash_buckets is None
+      True
     """
 
     section = "categorical"
@@ -51,6 +65,10 @@ class Categorical(Feature):
     min_count: int = 1
     hash_buckets: int | None = None
     exact: bool = False
+    width: int | None = added(None)
+    oov_buckets: int | None = added(None)
+    hashes: int = added(1)
+    table: str | None = added(None)
 
     def problems(self, spec: "DatasetSpec") -> Iterator[str]:
         """Yields a sentence for each problem with the feature's own fields."""
@@ -62,6 +80,33 @@ class Categorical(Feature):
             yield f"{self.name!r} is also a number, so its text cannot be exact"
         if self.hash_buckets is not None and self.min_count != 1:
             yield f"{self.name!r}: give min_count or hash_buckets, not both"
+        yield from find_width_problem(self, self.width)
+        if self.oov_buckets is not None and self.oov_buckets < 1:
+            yield f"{self.name!r}: oov_buckets must be 1 or more, not {self.oov_buckets}"
+        if self.oov_buckets is not None and self.hash_buckets is not None:
+            yield f"{self.name!r}: give oov_buckets or hash_buckets, not both"
+        if self.hashes < 1:
+            yield f"{self.name!r}: hashes must be 1 or more, not {self.hashes}"
+        if self.hash_buckets is None and (self.hashes != 1 or self.table is not None):
+            yield f"{self.name!r}: hashes and table need hash_buckets"
+        yield from self._find_table_problem(spec)
+
+    def _find_table_problem(self, spec: "DatasetSpec") -> Iterator[str]:
+        """Yields a sentence if the feature's table is another feature's in another size."""
+        same = [f for f in spec.section(self.section) if f.table == self.table is not None]
+        first = same[0] if same else self
+        for key in ("hash_buckets", "width"):
+            mine, theirs = getattr(self, key), getattr(first, key)
+            if mine != theirs:
+                yield (
+                    f"{self.name!r}: {key} of table {self.table!r} is {mine} here and {theirs} for "
+                    f"{first.name!r}; give both the same"
+                )
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether it takes NaN for a missing number: a missing value is a category."""
+        return True
 
     def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
         """Returns the text under which a survey counts a text value; None if it is missing."""
@@ -77,6 +122,26 @@ class Categorical(Feature):
         """Whether the feature's last id stands for all values without an id of their own."""
         return self.hash_buckets is None
 
+    @property
+    def unknown_ids(self) -> int:
+        """How many of the feature's last ids stand for values without an id of their own."""
+        return (self.oov_buckets or 1) if self.has_unknown else 0
+
+    @property
+    def is_plainly_hashed(self) -> bool:
+        """Whether it has one hash function, and buckets for itself."""
+        return self.hashes == 1 and self.table is None
+
+    @classmethod
+    def columns(cls, features: Sequence["Categorical"]) -> int:
+        """Returns how many ids a row has."""
+        return sum(feature.hashes for feature in features)
+
+    @classmethod
+    def column_features(cls, features: Sequence["Categorical"]) -> "list[Feature]":
+        """Returns the feature of each column."""
+        return [feature for feature in features for _ in range(feature.hashes)]
+
     @classmethod
     def pack(
         cls,
@@ -91,24 +156,30 @@ class Categorical(Feature):
         from mptrec_tf.data.transform.vocabulary import apply_vocabulary
 
         hashed, known = _split_hashed(features)
-        ids, offset = {}, 0
+        firsts, offset = _place_hashed(hashed)
+        ids = {}
         text = {
             f.name: columns[f.name] if f.raw_type(spec) == TEXT else format_numbers(columns[f.name])
             for f in features
         }
+        for name in text.keys() & spec.optional_numbers:
+            text[name] = tf.where(tf.math.is_nan(columns[name]), MISSING, text[name])
         if hashed:
             values = tf.stack([text[feature.name] for feature in hashed], axis=1)
             forms = _make_canonicalize(spec, hashed)(values, tf.range(len(hashed)))
             for feature, column in zip(hashed, tf.unstack(forms, axis=1), strict=True):
-                bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
-                ids[feature.name] = bucket + offset
-                offset += feature.hash_buckets
+                if feature.is_plainly_hashed:
+                    bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
+                    ids[feature.name] = [bucket + firsts[feature.name]]
+            ids |= _hash_several(hashed, forms, firsts)
         if known:
             values = tf.stack([text[feature.name] for feature in known], axis=1)
             looked_up = apply_vocabulary(known, values, _make_canonicalize(spec, known)) + offset
             of_column = tf.unstack(looked_up, axis=1)
-            ids |= {feature.name: column for feature, column in zip(known, of_column, strict=True)}
-        return tf.stack([ids[feature.name] for feature in features], axis=1)
+            ids |= {
+                feature.name: [column] for feature, column in zip(known, of_column, strict=True)
+            }
+        return tf.stack([of for feature in features for of in ids[feature.name]], axis=1)
 
     @classmethod
     def rows(
@@ -126,9 +197,10 @@ class Categorical(Feature):
 
         del spec
         hashed, known = _split_hashed(features)
-        return sum(f.hash_buckets for f in hashed) + (
-            get_vocabulary_size(transform) if known else 0
-        )
+        _, rows = _place_hashed(hashed)
+        if known:
+            rows += get_vocabulary_size(transform) + sum(f.unknown_ids - 1 for f in known)
+        return rows
 
     @classmethod
     def id_ranges(
@@ -137,7 +209,7 @@ class Categorical(Feature):
         features: Sequence["Categorical"],
         transform: "tft.TFTransformOutput",
     ) -> list[tuple[int, int, int]]:
-        """Returns (column, first id, number of ids) of each feature.
+        """Returns (column, first id, number of ids) of each column; features may share their ids.
 
         Raises:
           ValueError: if the graph lacks a vocabulary that a feature needs.
@@ -146,22 +218,45 @@ class Categorical(Feature):
 
         del spec
         hashed, known = _split_hashed(features)
+        firsts, end = _place_hashed(hashed)
         sizes = {feature.name: feature.hash_buckets for feature in hashed}
-        if known:
-            sizes |= count_ids(transform, known)
-        columns = {feature.name: column for column, feature in enumerate(features)}
-        ranges, first = [], 0
-        for name, size in sizes.items():
-            ranges.append((columns[name], first, size))
-            first += size
-        return sorted(ranges)
+        for name, size in count_ids(transform, known).items() if known else ():
+            sizes[name], firsts[name] = size, end
+            end += size
+        return [
+            (column, firsts[feature.name], sizes[feature.name])
+            for column, feature in enumerate(cls.column_features(features))
+        ]
+
+    @classmethod
+    def tables(
+        cls,
+        spec: "DatasetSpec",
+        features: Sequence["Categorical"],
+        transform: "tft.TFTransformOutput",
+    ) -> tuple[Table, ...]:
+        """Returns one embedding table for each width; none if no feature has its own."""
+        widths = [feature.width for feature in cls.column_features(features)]
+        if not any(widths):
+            return ()
+        return group_by_width(widths, cls.id_ranges(spec, features, transform))
+
+    @classmethod
+    def vocabularies(
+        cls, features: Sequence["Categorical"], transform: "tft.TFTransformOutput"
+    ) -> dict[str, list[str]]:
+        """Returns the values of each feature that has a vocabulary."""
+        from mptrec_tf.data.transform.vocabulary import FILE
+        from mptrec_tf.data.transform.vocabulary_file import read_vocabulary
+
+        return read_vocabulary(transform, FILE) if _split_hashed(features)[1] else {}
 
     @classmethod
     def missing_ids(
         cls, features: Sequence["Categorical"], transform: "tft.TFTransformOutput"
     ) -> int:
         """Returns the number of features that have an id for a missing value."""
-        return sum(MISSING in of for of in _read_vocabularies(features, transform).values())
+        return sum(MISSING in of for of in cls.vocabularies(features, transform).values())
 
     @classmethod
     def domains(
@@ -172,32 +267,36 @@ class Categorical(Feature):
     ) -> list[dict[str, Any]]:
         """Returns the number of buckets, or the known values, the most frequent first."""
         del spec
-        known = _read_vocabularies(features, transform)
+        known = cls.vocabularies(features, transform)
         domains = []
         for feature in features:
             if feature.hash_buckets is not None:
-                domains.append({"hash_buckets": feature.hash_buckets})
+                domain = {"hash_buckets": feature.hash_buckets}
+                if not feature.is_plainly_hashed:
+                    domain |= {"hashes": feature.hashes, "table": feature.table}
+                domains.append(domain)
                 continue
             values = known[feature.name][:-1]  # the last one stands for all others
             shown = [MISSING_SHOWN if v == MISSING else v for v in values[:MOST_VALUES]]
             domains.append({"known_values": len(values), "values": shown})
+            if feature.oov_buckets is not None:
+                domains[-1]["oov_buckets"] = feature.oov_buckets
         return domains
 
     @classmethod
     def describe_domain(cls, domain: Mapping[str, Any]) -> str:
         """Returns a readable description of one item of `domains`."""
         if "hash_buckets" in domain:
-            return f"any text, hashed to {domain['hash_buckets']:,}"
-        return f"any text, {domain['known_values']:,} values known"
+            times = f" by {domain['hashes']} functions" if domain.get("hashes", 1) > 1 else ""
+            table = f" of table {domain['table']}" if domain.get("table") else ""
+            return f"any text, hashed{times} to {domain['hash_buckets']:,}{table}"
+        others = f", others hashed to {domain['oov_buckets']:,}" if "oov_buckets" in domain else ""
+        return f"any text, {domain['known_values']:,} values known{others}"
 
     @classmethod
     def layer(cls, shape: InputShape, embedding: Embedding) -> "keras.layers.Layer":
         """Returns the embedding table of all categorical features, named "embedding"."""
-        from mptrec_tf.layers.embedding import PackedEmbedding
-
-        return PackedEmbedding(
-            shape.rows, embedding.width, embedding.l2, embedding.l2_over, name="embedding"
-        )
+        return cls.id_layer(shape, embedding, "embedding")
 
 
 def _split_hashed(
@@ -208,13 +307,55 @@ def _split_hashed(
     return hashed, [f for f in features if f.hash_buckets is None]
 
 
-def _read_vocabularies(
-    features: Sequence[Categorical], transform: "tft.TFTransformOutput"
-) -> dict[str, list[str]]:
-    """Returns the values of each feature that has a vocabulary."""
-    from mptrec_tf.data.transform.vocabulary import read_vocabulary
+def _place_hashed(hashed: Sequence[Categorical]) -> tuple[dict[str, int], int]:
+    """Returns the first id of each hashed feature, by name, and the number of their ids."""
+    firsts: dict[str, int] = {}
+    tables: dict[str, int] = {}
+    end = 0
+    for feature in hashed:
+        if feature.table is not None and feature.table in tables:
+            firsts[feature.name] = tables[feature.table]
+            continue
+        firsts[feature.name] = end
+        if feature.table is not None:
+            tables[feature.table] = end
+        end += feature.hash_buckets
+    return firsts, end
 
-    return read_vocabulary(transform) if _split_hashed(features)[1] else {}
+
+def _hash_several(
+    hashed: Sequence[Categorical], forms: "tf.Tensor", firsts: Mapping[str, int]
+) -> "dict[str, list[tf.Tensor]]":
+    """Returns the ids [B] of the features that are not plainly hashed, a list for each.
+
+    A text before the value makes hash functions, and columns of one table, differ. One op hashes
+    for all features.
+
+    Args:
+      hashed: The hashed features.
+      forms: [B, n]. Their values.
+      firsts: The first id of each, by name.
+    """
+    import tensorflow as tf
+
+    lookups = [
+        (place, feature, number)
+        for place, feature in enumerate(hashed)
+        for number in range(feature.hashes)
+        if not feature.is_plainly_hashed
+    ]
+    if not lookups:
+        return {}
+    salts = [f"{f.name if f.table else ''}\t{number}\t" for _, f, number in lookups]
+    buckets = tf.constant([f.hash_buckets for _, f, _ in lookups], tf.int64)
+    first = tf.constant([firsts[f.name] for _, f, _ in lookups], tf.int64)
+    values = tf.gather(forms, [place for place, _, _ in lookups], axis=1)
+    salted = tf.strings.join([tf.broadcast_to(salts, tf.shape(values)), values])
+    ids = tf.strings.to_hash_bucket_fast(salted, 2**62) % buckets + first
+    of_feature: dict[str, list[tf.Tensor]] = {}
+    for (_, feature, _), column in zip(lookups, tf.unstack(ids, axis=1), strict=True):
+        of_feature.setdefault(feature.name, []).append(column)
+    return of_feature
 
 
 def _make_canonicalize(

@@ -6,10 +6,13 @@ Features are packed, and concatenated to x, in this order.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mptrec_tf.data.features.base import Embedding, Feature, InputShape
+from mptrec_tf.data.features.base import Feature
+from mptrec_tf.data.features.input_shape import Embedding, InputShape
 from mptrec_tf.kinds import Registry
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from mptrec_tf.keras import keras
 
 FEATURES: Registry[type[Feature]] = Registry(
@@ -17,6 +20,13 @@ FEATURES: Registry[type[Feature]] = Registry(
     {
         "categorical": "mptrec_tf.data.features.categorical:Categorical",
         "numeric": "mptrec_tf.data.features.numeric:Numeric",
+        "buckets": "mptrec_tf.data.features.buckets:Buckets",
+        "times": "mptrec_tf.data.features.times:Time",
+        "ages": "mptrec_tf.data.features.ages:Age",
+        "crosses": "mptrec_tf.data.features.crosses:Cross",
+        "bags": "mptrec_tf.data.features.bags:Bag",
+        "sequences": "mptrec_tf.data.features.sequences:ValueSequence",
+        "vectors": "mptrec_tf.data.features.vectors:Vector",
     },
 )
 
@@ -40,6 +50,15 @@ def input_width(inputs: Sequence[InputShape], embedding_width: int) -> int:
     return sum(FEATURES.get(of.kind).input_width(of, embedding_width) for of in inputs)
 
 
-def packed_signature(inputs: Sequence[InputShape]) -> dict[str, tuple[int, str]]:
-    """Returns n and the dtype of each packed tensor [B, n] by its name."""
-    return {of.kind: (of.columns, FEATURES.get(of.kind).dtype) for of in inputs}
+def make_zeros(inputs: Sequence[InputShape], rows: int) -> "dict[str, tf.Tensor]":
+    """Returns valid packed tensors of some rows by name, to build a model with."""
+    return {
+        name: packed
+        for of in inputs
+        for name, packed in FEATURES.get(of.kind).make_zeros(of, rows).items()
+    }
+
+
+def has_fixed_shapes(inputs: Sequence[InputShape]) -> bool:
+    """Whether every row has equally many values, so that XLA can compile a training step."""
+    return not any(FEATURES.get(of.kind).packed_parts for of in inputs)

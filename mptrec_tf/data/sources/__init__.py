@@ -8,5 +8,6 @@ __all__ = [
     "files",
     "registry",
     "synthetic",
+    "synthetic_logs",
     "tabular",
 ]

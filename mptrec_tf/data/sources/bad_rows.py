@@ -11,9 +11,12 @@ from mptrec_tf.errors import InputError
 
 NOT_CSV = "not valid CSV"
 NOT_UTF8 = "not UTF-8 text"
+GIVE_ENCODING = "save the file as UTF-8, or give its `encoding` in the spec"
+NOT_JSON = "not a JSON object"
 COLUMNS = "another number of columns"
 NOT_AN_EXAMPLE = "not a tf.Example with one value in each feature"
 NOT_A_NUMBER = "not a finite number"
+NOT_A_LIST = "not a list of values as the model takes it"
 
 # What `errors="surrogateescape"` makes of bytes that are not UTF-8.
 _ESCAPED = re.compile("[\udc80-\udcff]")
@@ -25,7 +28,7 @@ class BadRow:
 
     Attributes:
       source: str. The row's file.
-      line: int. Its line, or the number of its record.
+      line: int. Its line, or the number of its record or row.
       kind: str. The kind of error, by which rows are counted.
       reason: str. The error of this row.
       row: str. The row's text, if the file is text.
@@ -47,6 +50,7 @@ def read_good_csv_rows(
     make_reader: Callable[[Iterable[str]], Iterator[list[str]]],
     width: int | None,
     on_bad_row: OnBadRow,
+    first: int = 1,
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields (first line, values) of each complete row, without blank lines.
 
@@ -56,11 +60,12 @@ def read_good_csv_rows(
       make_reader: Makes a `csv` reader of lines.
       width: Number of columns. None: that of the first row, the header.
       on_bad_row: Called with each other row.
+      first: The number of the first line.
 
     Raises:
       InputError: for a header that cannot be read.
     """
-    record = _Record(lines)
+    record = _Record(lines, first)
     reader = make_reader(record)
     expected = "the header has" if width is None else "the format has"
     while True:
@@ -77,7 +82,7 @@ def read_good_csv_rows(
         text = record.text()
         if not text.isascii() and _ESCAPED.search(text):
             kind = reason = NOT_UTF8
-        if kind is None and not row:
+        if kind is None and is_blank_row(row, text):
             continue
         if kind is None and width is None:
             width = len(row)
@@ -91,14 +96,24 @@ def read_good_csv_rows(
             on_bad_row(BadRow(path, record.line, kind, reason, _escape_bytes(text)))
 
 
+def is_blank_row(row: Sequence[str], last: str) -> bool:
+    """Whether a row is a blank line, and no quoted value without text.
+
+    Args:
+      row: Its values.
+      last: Its last line.
+    """
+    return len(row) < 2 and not "".join(row).strip() and not last.strip()
+
+
 class _Record:
     """An iterator of lines that records which of them a CSV reader took for its row."""
 
-    def __init__(self, lines: Iterable[str]):
+    def __init__(self, lines: Iterable[str], first: int):
         self._lines = iter(lines)
         self._given_back: collections.deque[str] = collections.deque()
         self._taken: list[str] = []
-        self.line = 1
+        self.line = first
 
     def __iter__(self) -> "_Record":
         return self
@@ -135,7 +150,6 @@ def read_good_records(
     batch: Sequence[tuple[int, bytes]],
     values_of: Callable[[bytes, str, int], dict[str, Any]],
     path: str,
-    names: Iterable[str] | None,
     on_bad_row: OnBadRow,
 ) -> tuple[list[int], list[dict[str, Any]]]:
     """Returns the numbers and values of the readable records.
@@ -144,7 +158,6 @@ def read_good_records(
       batch: Records with their numbers.
       values_of: Reads a record; raises an InputError that begins with the record's place.
       path: Their file.
-      names: The features that each record needs. None: those of most of these records.
       on_bad_row: Called with each other record.
     """
     numbers, rows = [], []
@@ -155,17 +168,4 @@ def read_good_records(
         except InputError as error:
             reason = str(error).removeprefix(f"{path}, record {number}: ").rstrip(".")
             on_bad_row(BadRow(path, number, NOT_AN_EXAMPLE, reason))
-    if names is None:
-        sets = collections.Counter(frozenset(row) for row in rows)
-        names = max(sets, key=lambda names: (sets[names], len(names)), default=())
-    needed = sorted(names)
-    good: tuple[list[int], list[dict[str, Any]]] = ([], [])
-    for number, row in zip(numbers, rows, strict=True):
-        missing = [name for name in needed if name not in row]
-        if missing:
-            reason = f"feature {missing[0]!r} is missing"
-            on_bad_row(BadRow(path, number, NOT_AN_EXAMPLE, reason))
-            continue
-        good[0].append(number)
-        good[1].append({name: row[name] for name in needed})
-    return good
+    return numbers, rows

@@ -92,11 +92,7 @@ def _select_rows(blocks: Iterator[Block], start: int, stop: int | None) -> Itera
     for block in blocks:
         rows = slice(max(start - first, 0), None if stop is None else max(stop - first, 0))
         first += len(block)
-        part = Block(
-            {name: column[rows] for name, column in block.columns.items()},
-            block.source,
-            block.lines[rows],
-        )
+        part = block.rows(rows)
         if len(part):
             yield part
         if stop is not None and first >= stop:

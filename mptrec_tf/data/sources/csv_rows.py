@@ -1,40 +1,54 @@
 """Reads raw rows from text files: CSV and its relatives."""
 
 import csv
-import io
 import itertools
-import re
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import pyarrow as pa
 
 from mptrec_tf.data.canonical import canonicalize
-from mptrec_tf.data.sources.bad_rows import OnBadRow, read_good_csv_rows
-from mptrec_tf.data.sources.block import BLOCK_ROWS, Block, Columns
-from mptrec_tf.data.sources.streams import check_readable, open_stream
+from mptrec_tf.data.sources.bad_rows import (
+    GIVE_ENCODING,
+    OnBadRow,
+    is_blank_row,
+    read_good_csv_rows,
+)
+from mptrec_tf.data.sources.block import BLOCK_ROWS, Block
+from mptrec_tf.data.sources.columns import Columns, find_repeated
+from mptrec_tf.data.sources.csv_input import CsvInput
+from mptrec_tf.data.sources.csv_plain import PlainReader
+from mptrec_tf.data.sources.csv_reader import make_csv_reader
+from mptrec_tf.data.sources.decimal_comma import read_commas
+from mptrec_tf.data.sources.file_kinds import check_readable
+from mptrec_tf.data.sources.streams import READ_ERRORS, open_text, reason_of
+from mptrec_tf.data.sources.text_columns import TextRows
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
-# Common delimiters, and their names in messages.
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "\x01": "^A"}
-_DELIMITERS |= {" ": "spaces", ":": "colons", "^": "^", "~": "~"}
-_SPELLED = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma", " ": "space", "\x01": "^A"}
-_FIRST_LINES = 5  # lines from which the delimiter is guessed
+# Bytes that Arrow reads at a time; few at first, since some callers want a few rows.
+_FIRST_CHUNK, _CHUNK = 1 << 16, 1 << 20
+# Rows that tell whether a file repeats the header of the spec, and its delimiter.
+_FIRST_ROWS = 5
+
+Row = tuple[int, list[str]]  # first line, and values
+Part = tuple[np.ndarray, list[pa.Array]]  # first lines [n], and columns [n]
 
 
 def read_csv(
     path: str, text_format: TextFormat, on_bad_row: OnBadRow | None = None
 ) -> Iterator[Block]:
-    """Yields the rows of a text file as unchanged text.
+    """Yields the rows of a text file as text, unchanged but for numbers with a decimal comma.
 
     White space is part of a value (see `canonicalize`), except between a delimiter and a value,
     where it belongs to CSV. Columns that are not used are not checked: they may have no name, or
     share one.
 
     Args:
-      path: The file, plain or compressed by gzip.
+      path: The file, plain or compressed.
       text_format: How it is written. With a `header`, a first line of just these names is skipped.
       on_bad_row: Called with each row that cannot be read, instead of raising an error.
 
@@ -44,67 +58,99 @@ def read_csv(
     """
     text_format = text_format.for_file(path)
     try:
-        stream, _ = open_stream(path)
+        stream, _ = open_text(path, text_format, escapes=on_bad_row is not None)
         with stream:
             check_readable(path, stream.peek(16))
-            errors = "surrogateescape" if on_bad_row else "strict"
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
-            lines = _Lines(text, text_format)
+            errors = "surrogateescape" if text_format.is_utf8 else "surrogatepass"
+            lines = CsvInput(stream, text_format, errors if on_bad_row else "strict")
+            lines.skip(text_format.skip_rows)
+            yield from _make_blocks(_CsvFile(path, text_format, lines), on_bad_row)
+    except READ_ERRORS as error:
+        raise InputError(f"cannot read {path}: {reason_of(error)}.") from error
 
-            def make_reader(lines: Iterable[str]):
-                return csv.reader(
-                    _double_escapes(lines, text_format),
-                    delimiter=text_format.delimiter,
-                    escapechar=text_format.escape,
-                    skipinitialspace=text_format.delimiter != " ",
-                    strict=True,
+
+class _CsvFile:
+    """The rows of a file, by Python's `csv` one by one or by Arrow in large parts.
+
+    Args:
+      path: The file, for messages.
+      text_format: How it is written.
+      lines: Its content.
+    """
+
+    def __init__(self, path: str, text_format: TextFormat, lines: CsvInput):
+        self.path, self.format, self.lines = path, text_format, lines
+
+    def make_reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Returns a reader of Python's `csv`."""
+        return make_csv_reader(lines, self.format)
+
+    def read_rows(self, stop: float = math.inf) -> Iterator[Row]:
+        """Yields (first line, values) of each row that begins before a position, but no blank ones.
+
+        Raises:
+          InputError: for the first row that cannot be read.
+        """
+        lines = self.lines
+        reader = self.make_reader(_check_nul(lines))
+        line = lines.line
+        try:
+            while lines.position < stop and (row := next(reader, None)) is not None:
+                if not is_blank_row(row, lines.last):
+                    yield line, row
+                line = lines.line  # a quoted value may span several lines
+        except csv.Error as error:
+            hint = lines.guess()
+            if not hint and '\\"' in lines.last:
+                hint = (
+                    "the file seems to escape quotes by a backslash: give `escape: backslash` in "
+                    "the spec"
                 )
+            if not hint and "\0" in lines.last:
+                hint = "the file may be UTF-16: give `encoding: utf-16` in the spec"
+            hint = f"; {hint}." if hint else "."
+            raise InputError(f"{self.path}, line {line}: not valid CSV: {error}{hint}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self.path}, line {lines.line}: not UTF-8 text ({error.reason}); {GIVE_ENCODING}."
+            ) from error
 
-            if on_bad_row:
-                width = text_format.header and len(text_format.header)
-                rows = read_good_csv_rows(lines, path, make_reader, width, on_bad_row)
+    def read_parts(self, width: int, expected: str) -> Iterator[Part]:
+        """Yields (lines, columns) of all rows, by Arrow where it reads them as `csv` does.
+
+        Args:
+          width: The number of columns of each row.
+          expected: What has that number, for messages.
+
+        Raises:
+          InputError: for the first row that cannot be read or has another number of columns.
+        """
+        reader, size = PlainReader(self.format, width), _FIRST_CHUNK
+        while content := self.lines.peek(size):
+            first = self.lines.line
+            plain = reader.read(content, at_end=len(content) < size)
+            if plain is not None:
+                self.lines.take(plain.size, plain.line_count)
+                yield first + plain.lines, plain.columns
             else:
-                rows = _number_rows(make_reader(_check_nul(lines)), path, lines)
-            yield from _make_blocks(rows, path, text_format, lines)
-    except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise InputError(f"cannot read {path}: {reason}.") from error
+                rows = self.read_rows(self.lines.position + len(content))
+                yield from self.make_parts(rows, width, expected)
+            size = min(4 * size, _CHUNK)
 
-
-class _Lines:
-    """An iterator of a file's lines that remembers the first, to guess the file's format."""
-
-    def __init__(self, lines: Iterable[str], text_format: TextFormat):
-        self._lines = iter(lines)
-        self._format = text_format
-        self._first: list[str] = []
-        self.last = ""
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        if len(self._first) < _FIRST_LINES and line.strip():
-            self._first.append(line)
-        self.last = line
-        return line
-
-    def guess(self) -> str:
-        """Returns a hint if the file seems to have another delimiter; else empty text."""
-        delimiter = self._format.delimiter
-        counts = {d: [_count_columns(line, d) for line in self._first] for d in _DELIMITERS}
-        likely = [d for d, of in counts.items() if d != delimiter and of and min(of) > 1]
-        # Prefers equal numbers of columns in all lines, then more columns.
-        best = max(likely, key=lambda d: (len(set(counts[d])) == 1, min(counts[d])), default=None)
-        own = [_count_columns(line, delimiter) for line in self._first]
-        if best and (min(counts[best]) > min(own) or (len(set(own)) > 1 >= len(set(counts[best])))):
-            name = _SPELLED.get(best, repr(best))
-            return (
-                f"the file seems to have {_DELIMITERS[best]} between its values: give "
-                f"`delimiter: {name}` in the spec, or --delimiter={name}"
-            )
-        return ""
+    def make_parts(self, rows: Iterator[Row], width: int, expected: str) -> Iterator[Part]:
+        """Yields (lines, columns) of some rows; see `read_parts`."""
+        while batch := list(itertools.islice(rows, BLOCK_ROWS)):
+            for line, row in batch:
+                if len(row) != width:
+                    guess = self.lines.guess() or (
+                        "fix the row (a value that contains a delimiter needs quotes)"
+                    )
+                    raise InputError(
+                        f"{self.path}, line {line}: {len(row)} columns, but {expected} {width}; "
+                        f"{guess}."
+                    )
+            lines = np.array([line for line, _ in batch], np.int64)
+            yield lines, [pa.array([row[i] for _, row in batch], pa.string()) for i in range(width)]
 
 
 def _check_nul(lines: Iterable[str]) -> Iterator[str]:
@@ -115,92 +161,82 @@ def _check_nul(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _double_escapes(lines: Iterable[str], text_format: TextFormat) -> Iterable[str]:
-    r"""Doubles escapes that escape nothing, as in paths and Hive's \N: they are text."""
-    escape = text_format.escape
-    if escape is None:
-        return lines
-    special = re.escape(f'"{escape}{text_format.delimiter}')
-    pattern = re.compile(f"{re.escape(escape)}([{special}]?)")
-
-    def fix(line: str) -> str:
-        return pattern.sub(lambda match: match[0] if match[1] else escape + escape, line)
-
-    return map(fix, lines)  # unlike a generator, it continues after an error
-
-
-def _count_columns(line: str, delimiter: str) -> int:
-    row = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
-    try:
-        return len(next(row, []))
-    except csv.Error:
-        return 1
-
-
-def _number_rows(reader, path: str, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
-    """Yields (first line, values) of each row, without blank lines."""
-    line = 1
-    try:
-        for row in reader:
-            if len(row) > 1 or (row and row[0].strip()):
-                yield line, row
-            line = reader.line_num + 1  # a quoted value may span several lines
-    except csv.Error as error:
-        hint = lines.guess()
-        if not hint and '\\"' in lines.last:
-            hint = (
-                "the file seems to escape quotes by a backslash: give `escape: backslash` in the "
-            )
-            hint += "spec"
-        if not hint and "\0" in lines.last:
-            hint = "the file may be UTF-16: save it as UTF-8"
-        hint = f"; {hint}." if hint else "."
-        raise InputError(f"{path}, line {line}: not valid CSV: {error}{hint}") from error
-    except UnicodeDecodeError as error:
-        # The bytes that could not be decoded follow the lines that the reader consumed.
-        line = reader.line_num + 1 + error.object[: error.start].count(b"\n")
-        raise InputError(
-            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
-        ) from error
-
-
-def _make_blocks(
-    rows: Iterator[tuple[int, list[str]]], path: str, text_format: TextFormat, lines: _Lines
-) -> Iterator[Block]:
-    header, expected = text_format.header, "the header in the spec has"
+def _make_blocks(file: _CsvFile, on_bad_row: OnBadRow | None) -> Iterator[Block]:
+    header, expected = file.format.header, "the header in the spec has"
+    if on_bad_row:
+        width = header and len(header)
+        rows = read_good_csv_rows(
+            file.lines, file.path, file.make_reader, width, on_bad_row, file.lines.line
+        )
+    else:
+        rows = file.read_rows()
     if header is None:
         expected = "the header has"
         _, header = next(rows, (1, []))
     header = [name.strip() for name in header]
-    width, places = len(header), {name: place for place, name in enumerate(header) if name}
-    repeated = {name for name in places if header.count(name) > 1}
-    note = lines.guess() or (_check_header(header) if text_format.header is None else "")
-    first = True
-    while batch := list(itertools.islice(rows, BLOCK_ROWS)):
-        names = [value.strip().casefold() for value in batch[0][1]]
-        if first and text_format.header and names == [name.casefold() for name in header]:
-            batch = batch[1:]
-        first = False
-        for line, row in batch:
-            if len(row) != width:
-                guess = lines.guess() or (
-                    "fix the row (a value that contains a delimiter needs quotes)"
-                )
-                raise InputError(
-                    f"{path}, line {line}: {len(row)} columns, but {expected} {width}; {guess}."
-                )
-        yield Block(
-            Columns(
-                places,
-                lambda name, batch=batch: np.array([row[places[name]] for _, row in batch], object),
-            ),
-            path,
-            np.array([line for line, _ in batch], np.int64),
-            repeated=frozenset(repeated),
-            note=note,
-            values=[row for _, row in batch],
-            delimiter=text_format.delimiter,
-        )
+    note = file.lines.guess() or (_check_header(header) if file.format.header is None else "")
+    places = {name: place for place, name in enumerate(header) if name}
+    attributes = {
+        "repeated": find_repeated(header),
+        "note": note,
+        "delimiter": file.format.delimiter,
+    }
+    first = []
+    if file.format.header:
+        first = list(itertools.islice(rows, _FIRST_ROWS))
+    names = [[value.strip().casefold() for value in row] for _, row in first[:1]]
+    skips = names == [[name.casefold() for name in header]]
+    parts = itertools.chain(
+        file.make_parts(iter(first[skips:]), len(header), expected),
+        file.make_parts(rows, len(header), expected)
+        if on_bad_row
+        else _read_ahead(file.read_parts(len(header), expected)),
+    )
+    for lines, columns in _cut_blocks(parts, BLOCK_ROWS - skips):
+        named = {name: columns[place] for name, place in places.items()}
+        yield _make_block(named, file, lines, values=TextRows(columns), **attributes)
+
+
+def _make_block(
+    raw: Mapping[str, pa.Array], file: _CsvFile, lines: np.ndarray, **attributes: Any
+) -> Block:
+    arrow = raw
+    if file.format.decimal == ",":
+        arrow = Columns(raw, lambda name: read_commas(raw[name]))
+        attributes["written"] = raw
+    return Block.from_arrow(arrow, file.path, lines, **attributes)
+
+
+def _read_ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    """Yields parts; a thread reads the next one while the caller is busy with one."""
+    with futures.ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(next, parts, None)
+        while (part := ahead.result()) is not None:
+            ahead = thread.submit(next, parts, None)
+            yield part
+
+
+def _cut_blocks(parts: Iterable[Part], first: int) -> Iterator[Part]:
+    """Yields parts of `BLOCK_ROWS` rows, the first one of `first`, and what remains."""
+    pending, rows, most = [], 0, first
+    for lines, columns in parts:
+        begin = 0
+        while begin < len(lines):
+            end = min(begin + most - rows, len(lines))
+            pending.append((lines[begin:end], [of[begin:end] for of in columns]))
+            rows, begin = rows + end - begin, end
+            if rows == most:
+                yield _join(pending)
+                pending, rows, most = [], 0, BLOCK_ROWS
+    if pending:
+        yield _join(pending)
+
+
+def _join(parts: Sequence[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(columns for _, columns in parts), strict=True)
+    return np.concatenate([lines for lines, _ in parts]), [pa.concat_arrays(c) for c in columns]
 
 
 def _check_header(header: Sequence[str]) -> str:

@@ -1,29 +1,27 @@
-"""Reads raw rows from files, local or remote: text (CSV) or TFRecord, plain or gzip."""
+"""Finds files of raw rows, local or remote, and reads each by its format, see `formats`."""
 
 import os
-import zlib
 from collections.abc import Iterator, Sequence
-
-import tensorflow as tf
 
 from mptrec_tf.data.sources.bad_rows import OnBadRow
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.csv_rows import read_csv
-from mptrec_tf.data.sources.streams import check_readable, is_blank, is_tfrecord, open_stream
-from mptrec_tf.data.sources.tfrecord_rows import read_tfrecord
+from mptrec_tf.data.sources.file_kinds import START, is_blank, is_tfrecord, read_start
+from mptrec_tf.data.sources.formats import Wanted, find_format
+from mptrec_tf.data.sources.streams import (
+    READ_ERRORS,
+    open_stream,
+    reason_of,
+)
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
-
-_TEXT_ENDINGS = (".csv", ".txt", ".tsv", ".tab")
-# Bytes from which a file's format is guessed.
-_SMALL = 4096
+from mptrec_tf.storage.arrow_file_systems import find_file_system
 
 
 def find_files(patterns: Sequence[str]) -> list[str]:
-    """Returns the files that match `patterns` (paths or globs), sorted within each pattern.
+    """Returns the files that match `patterns` (paths, globs or folders), sorted within each.
 
-    A glob's matches whose names begin with _ or . are skipped: they are markers of engines
-    (_SUCCESS).
+    A folder stands for all files in it and in folders below, such as partitions. Names that begin
+    with _ or . are skipped in folders and globs: they are markers of engines (_SUCCESS).
 
     Raises:
       InputError: for a pattern that matches no file.
@@ -31,16 +29,38 @@ def find_files(patterns: Sequence[str]) -> list[str]:
     files: dict[str, None] = {}  # ordered; a file that two patterns match comes once
     for pattern in patterns:
         try:
-            if tf.io.gfile.isdir(pattern):
-                raise InputError(f"{pattern!r} is a directory; give its files: {pattern}/*.csv")
-            matches = sorted(f for f in tf.io.gfile.glob(pattern) if not tf.io.gfile.isdir(f))
-        except tf.errors.OpError as error:
-            raise InputError(f"cannot look for {pattern!r}: {error.message}.") from error
-        matches = [f for f in matches if f == pattern or not _is_marker(f, pattern)]
+            file_system = find_file_system(pattern)
+            if file_system.isdir(pattern):
+                matches = _list_folder(pattern)
+            else:
+                matches = sorted(
+                    f
+                    for f in file_system.glob(pattern)
+                    if f == pattern or not (_is_marker(f, pattern) or file_system.isdir(f))
+                )
+        except READ_ERRORS as error:
+            raise InputError(f"cannot look for {pattern!r}: {reason_of(error)}.") from error
         if not matches:
             raise InputError(f"no file matches {pattern!r}; give an existing file or a glob.")
         files |= dict.fromkeys(matches)
     return list(files)
+
+
+def _list_folder(folder: str) -> list[str]:
+    """Returns the files in a folder and in those below, sorted."""
+    files = []
+    folder = folder.rstrip("/") or "/"
+    for above, folders, names in find_file_system(folder).walk(folder):
+        if "_delta_log" in (name.rstrip("/") for name in folders):
+            raise InputError(
+                f"{above} is a Delta table, whose files hold deleted rows, too; write its rows to "
+                "plain Parquet files."
+            )
+        folders[:] = [name for name in folders if not name.startswith(("_", "."))]
+        files += [f"{above.rstrip('/')}/{n}" for n in names if not n.startswith(("_", "."))]
+    if not files:
+        raise InputError(f"folder {folder!r} holds no file; give one that does.")
+    return sorted(files)
 
 
 def _is_marker(path: str, pattern: str) -> bool:
@@ -53,28 +73,29 @@ def read_file(
     text_format: TextFormat,
     on_bad_row: OnBadRow | None = None,
     needed: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    given: Sequence[str] = (),
 ) -> Iterator[Block]:
-    """Yields the rows of a file, text or TFRecord by its content; see `tabular.read_file`.
+    """Yields the rows of a file of any format; see `tabular.read_file`.
 
     Raises:
-      InputError: for another kind of file, or as `read_csv` and `read_tfrecord` do.
+      InputError: for another kind of file, or as the reader of its format does.
     """
-    start, layers = _read_start(path)
-    if is_blank(start):
-        return iter(())
-    if not is_tfrecord(start):
-        check_readable(path, start)
-        if _is_text(path, start):
-            return read_csv(path, text_format, on_bad_row)
-    return read_tfrecord(path, layers, on_bad_row, needed)
+    start, layers = _read_start(path, text_format)
+    wanted = Wanted(text_format, on_bad_row, needed, lists, optional, given)
+    return _read(path, start, layers, wanted)
 
 
-def _is_text(path: str, start: bytes) -> bool:
-    name = path.lower()
-    while name.endswith(".gz"):
-        name = name.removesuffix(".gz")
-    # A file named as text is read as text, so that errors name a line.
-    return name.endswith(_TEXT_ENDINGS) or not any(byte < 9 for byte in start if byte != 1)
+def estimate_rows(path: str) -> int:
+    """Returns an estimate of a file's rows; 0: unknown."""
+    try:
+        start, layers = _read_start(path, TextFormat())
+        if is_blank(start):
+            return 0
+        return find_format(path, start, layers, TextFormat()).estimate_rows(path)
+    except InputError:
+        return 0  # reading it reports the error
 
 
 def has_rows(path: str, text_format: TextFormat) -> bool:
@@ -83,20 +104,25 @@ def has_rows(path: str, text_format: TextFormat) -> bool:
     Engines write a file, empty or with only a header, for each partition without rows.
     """
     try:
-        large = tf.io.gfile.stat(path).length > _SMALL
-        if large and is_tfrecord(_read_start(path)[0]):
-            return True
-        return any(len(block) for block in read_file(path, text_format))
-    except (InputError, tf.errors.OpError):
+        start, layers = _read_start(path, text_format)
+        if is_tfrecord(start) and len(start) >= START:
+            return True  # a block of records takes a while
+        return any(len(block) for block in _read(path, start, layers, Wanted(text_format)))
+    except (InputError, *READ_ERRORS):
         return True
 
 
-def _read_start(path: str) -> tuple[bytes, int]:
-    """Returns the first bytes of a file, and the number of its layers of compression."""
+def _read(path: str, start: bytes, layers: Sequence[str], wanted: Wanted) -> Iterator[Block]:
+    if is_blank(wanted.text_format.to_utf8(start)):
+        return iter(())
+    return find_format(path, start, layers, wanted.text_format).read(path, layers, wanted)
+
+
+def _read_start(path: str, text_format: TextFormat) -> tuple[bytes, tuple[str, ...]]:
+    """Returns a file's first bytes, some of them not blank, and the names of its compressions."""
     try:
         stream, layers = open_stream(path)
         with stream:
-            return stream.peek(_SMALL)[:_SMALL], layers
-    except (tf.errors.OpError, OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise InputError(f"cannot read {path}: {reason}.") from error
+            return read_start(stream, text_format), layers
+    except READ_ERRORS as error:
+        raise InputError(f"cannot read {path}: {reason_of(error)}.") from error

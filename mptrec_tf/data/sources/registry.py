@@ -19,6 +19,7 @@ DATASETS: Registry[DataSet] = Registry(
     "data set",
     {
         "synthetic": "mptrec_tf.data.sources.synthetic_spec:SYNTHETIC",
+        "synthetic_logs": "mptrec_tf.data.sources.synthetic_logs_spec:SYNTHETIC_LOGS",
         "census_income": "mptrec_tf.data.sources.census_income_spec:CENSUS_INCOME",
     },
 )
@@ -65,5 +66,5 @@ def check_files(patterns: Sequence[str]) -> None:
     """
     for path in patterns:
         plain = not (is_remote(path) or path.startswith("tfds:") or set(path) & set("*?[\\"))
-        if plain and (not os.path.exists(path) or os.path.isdir(path)):
+        if plain and not os.path.exists(path):
             raise InputError(f"no file matches {path!r}; give an existing file or a glob.")

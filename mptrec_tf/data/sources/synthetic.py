@@ -32,12 +32,12 @@ _FACTORS = 4
 _BIAS = (-1.1, -1.8, -2.4, -2.8)
 _SCALE = 1.1
 _SHARED_SHARE = 0.6
-_CHUNK = 2_000  # rows of one seed
-_SHARD = 50 * _CHUNK
+CHUNK = 2_000  # rows of one seed
+_SHARD = 50 * CHUNK
 
 
 @dataclasses.dataclass(frozen=True)
-class _World:
+class World:
     """What one seed fixes: users, items, and their effects on every task."""
 
     user_probability: np.ndarray  # [users]
@@ -52,8 +52,32 @@ class _World:
     freshness: np.ndarray  # [1 + tasks]
 
 
+@dataclasses.dataclass(frozen=True)
+class Impressions:
+    """n impressions, as numbers.
+
+    Attributes:
+      user: [n] int. Ranks of the users.
+      item: [n] int. Ranks of the items.
+      side: Side features, [n] each.
+      freshness: [n].
+      score: [1 + tasks, n]. What the log-odds are made of; the first is shared by all tasks.
+      probability: [tasks, n].
+      labels: [tasks, n] bool.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    side: Mapping[str, np.ndarray]
+    freshness: np.ndarray
+    score: np.ndarray
+    probability: np.ndarray
+    labels: np.ndarray
+
+
 @functools.lru_cache(maxsize=4)
-def _make_world(seed: int) -> _World:
+def make_world(seed: int) -> World:
+    """Returns users and items of a seed."""
     rng = np.random.default_rng([seed, 0])
     groups = 1 + len(TASKS)
 
@@ -69,7 +93,7 @@ def _make_world(seed: int) -> _World:
         own = rng.normal(size=(groups, len(members), _FACTORS))
         return (0.8 * centers[:, members] + 0.6 * own) / np.sqrt(_FACTORS)
 
-    return _World(
+    return World(
         user_probability=power_law(_USERS),
         item_probability=power_law(_ITEMS),
         user={
@@ -98,14 +122,15 @@ def _make_world(seed: int) -> _World:
     )
 
 
-def _make_rows(seed: int, split: str, chunk: int, size: int) -> dict[str, np.ndarray]:
-    world = _make_world(seed)
+def draw_impressions(seed: int, split: str, chunk: int, size: int) -> Impressions:
+    """Returns the first rows of a chunk of a split."""
+    world = make_world(seed)
     rng = np.random.default_rng([seed, 1 + SPLITS.index(split), chunk])
-    user = rng.choice(_USERS, size=_CHUNK, p=world.user_probability)[:size]
-    item = rng.choice(_ITEMS, size=_CHUNK, p=world.item_probability)[:size]
-    device = rng.integers(_DEVICES, size=_CHUNK)[:size]
-    hour = rng.integers(_HOURS, size=_CHUNK)[:size]
-    freshness = rng.random(_CHUNK).round(4)[:size]
+    user = rng.choice(_USERS, size=CHUNK, p=world.user_probability)[:size]
+    item = rng.choice(_ITEMS, size=CHUNK, p=world.item_probability)[:size]
+    device = rng.integers(_DEVICES, size=CHUNK)[:size]
+    hour = rng.integers(_HOURS, size=CHUNK)[:size]
+    freshness = rng.random(CHUNK).round(4)[:size]
     side = {name: values[user] for name, values in world.user.items()}
     side |= {name: values[item] for name, values in world.item.items()}
     side |= {"device": device, "hour": hour}
@@ -117,19 +142,23 @@ def _make_rows(seed: int, split: str, chunk: int, size: int) -> dict[str, np.nda
     score += np.outer(world.freshness, 2 * freshness - 1)
     mixed = _SHARED_SHARE * score[0] + (1 - _SHARED_SHARE) * score[1:]
     probability = 1 / (1 + np.exp(-(np.array(_BIAS)[:, None] + _SCALE * mixed)))
-    labels = rng.random((len(TASKS), _CHUNK))[:, :size] < probability
+    labels = rng.random((len(TASKS), CHUNK))[:, :size] < probability
+    return Impressions(user, item, side, freshness, score, probability, labels)
 
-    text = {"user_id": user, "item_id": item, **side}
+
+def make_columns(of: Impressions) -> dict[str, np.ndarray]:
+    """Returns the raw columns of impressions."""
+    text = {"user_id": of.user, "item_id": of.item, **of.side}
     columns = {
         name: np.array([f"{name[0]}{value}" for value in text[name]], object)
         for name in ("user_id", "item_id", "user_segment", "user_city", "item_category")
     }
     columns |= {name: text[name].astype(str).astype(object) for name in ("device", "hour")}
-    columns |= {name: side[name] for name in ("user_age", "item_price")}
-    columns["item_freshness"] = freshness
+    columns |= {name: of.side[name] for name in ("user_age", "item_price")}
+    columns["item_freshness"] = of.freshness
     for task, name in enumerate(TASKS):
-        columns[name] = labels[task].astype(np.int64)
-        columns[probability_column(name)] = probability[task]
+        columns[name] = of.labels[task].astype(np.int64)
+        columns[probability_column(name)] = of.probability[task]
     return columns
 
 
@@ -139,21 +168,23 @@ class Synthetic:
     Args:
       rows: Rows by split.
       seed: 0 or more. Seed of users, items, effects and rows.
-      tasks: Names of the tasks, those to pre-train on and those to add.
+      tasks: Names of the tasks, those to pre-train on and those to add. None: the data set's own.
 
     Raises:
       InputError: for an unknown task or a negative seed.
     """
 
+    make_spec = staticmethod(make_spec)
+
     def __init__(
         self,
         rows: Mapping[str, int] | None = None,
         seed: int = 1,
-        tasks: Sequence[str] = TASKS,
+        tasks: Sequence[str] | None = None,
     ):
         if seed < 0:
             raise InputError(f"the seed must be 0 or more, not {seed}.")
-        self.spec = make_spec(tasks)
+        self.spec = self.make_spec() if tasks is None else self.make_spec(tasks)
         self._rows = dict(DEFAULT_ROWS if rows is None else rows)
         self._seed = seed
 
@@ -165,11 +196,16 @@ class Synthetic:
     def read(self, shard: tuple[str, int, int]) -> Iterator[Block]:
         """Yields the rows of a shard."""
         split, start, stop = shard
-        for first in range(start, stop, _CHUNK):
-            size = min(_CHUNK, stop - first)
-            columns = _make_rows(self._seed, split, first // _CHUNK, size)
+        for first in range(start, stop, CHUNK):
+            size = min(CHUNK, stop - first)
+            columns = self.make_columns(self._seed, split, first // CHUNK, size)
             lines = np.arange(first + 1, first + size + 1)
-            yield Block(columns, f"synthetic {split} rows", lines, "row")
+            yield Block(columns, f"{self.spec.name} {split} rows", lines, "row")
+
+    @staticmethod
+    def make_columns(seed: int, split: str, chunk: int, size: int) -> dict[str, np.ndarray]:
+        """Returns the raw columns of the first rows of a chunk of a split."""
+        return make_columns(draw_impressions(seed, split, chunk, size))
 
     def estimated_rows(self, split: str) -> int:
         """Returns the number of a split's rows."""

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from mptrec_tf.data.sources import files, tfds_rows
 from mptrec_tf.data.sources.bad_rows import OnBadRow
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 
 class Tabular:
-    """Rows of text files (CSV), of TFRecord files of tf.Examples, or of TFDS data sets.
+    """Rows of files, or of TFDS data sets.
 
     A path that begins with "tfds:" is read by TensorFlow Datasets, see `tfds_rows`; the format of
-    others is detected, see `files`.
+    others is detected, see `formats`.
 
     Args:
       spec: Describes the columns and the format of text files.
-      patterns: Paths or globs by split.
+      patterns: Paths, globs or folders by split.
 
     Attributes:
+      given: All patterns.
       empty: Files without rows, by split; they are skipped.
 
     Raises:
@@ -37,6 +37,7 @@ class Tabular:
 
     def __init__(self, spec: DatasetSpec, patterns: Mapping[str, Sequence[str]]):
         self.spec = spec
+        self.given = [path for paths in patterns.values() for path in paths]
         self._files: dict[str, list[str]] = {}
         self.empty: dict[str, list[str]] = {}
         for split, given in patterns.items():
@@ -54,7 +55,8 @@ class Tabular:
 
     def read(self, shard: str) -> Iterator[Block]:
         """Yields the rows of a file."""
-        return read_file(shard, self.spec.text_format)
+        spec = self.spec
+        return read_file(shard, spec.text_format, lists=spec.list_columns, given=self.given)
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows."""
@@ -84,18 +86,26 @@ def read_file(
     text_format: TextFormat,
     on_bad_row: OnBadRow | None = None,
     needed: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    given: Sequence[str] = (),
 ) -> Iterator[Block]:
-    """Yields the rows of one text or TFRecord file, or "tfds:" path.
+    """Yields the rows of one file or "tfds:" path.
 
     Args:
       path: The file.
       text_format: How text files are written.
       on_bad_row: Called with each row that cannot be read, instead of raising an error.
-      needed: With `on_bad_row`, the columns that a tf.Example must have.
+      needed: With `on_bad_row`, the columns that are used; a tf.Example must have them.
+      lists: Columns that may hold any number of values in a row; rows are lists of them, in
+        sources other than text files.
+      optional: With `on_bad_row`, the columns that a tf.Example may have.
+      given: The paths, globs and folders that files were looked for in: folders below these whose
+        names are like `day=1` make columns.
     """
     if tfds_rows.is_tfds(path):
-        return tfds_rows.read_rows(path, on_bad_row)
-    return files.read_file(path, text_format, on_bad_row, needed)
+        return tfds_rows.read_rows(path, on_bad_row, lists)
+    return files.read_file(path, text_format, on_bad_row, needed, lists, optional, given)
 
 
 def has_rows(path: str, text_format: TextFormat) -> bool:
@@ -105,4 +115,4 @@ def has_rows(path: str, text_format: TextFormat) -> bool:
 
 def estimate_file_rows(path: str) -> int:
     """Returns an estimate of a file's rows; 0: unknown."""
-    return tfds_rows.count_rows(path) if tfds_rows.is_tfds(path) else estimate_rows(path)
+    return tfds_rows.count_rows(path) if tfds_rows.is_tfds(path) else files.estimate_rows(path)

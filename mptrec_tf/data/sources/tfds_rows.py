@@ -6,7 +6,8 @@
 After the # comes a split, as `tfds.load` takes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,16 +55,19 @@ def count_rows(path: str) -> int:
     return sum(stop - start for _, start, stop in _list_runs(_open_builder(path), path))
 
 
-def read_rows(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
+def read_rows(
+    path: str, on_bad_row: OnBadRow | None = None, lists: Sequence[str] = ()
+) -> Iterator[Block]:
     """Yields the rows of `path`.
 
     Columns are the scalar features: text, numbers, and classes and truth values as integers.
     Nested features are named with a "/" (`user/age`); features with more than one value are left
-    out.
+    out, except for those in `lists`.
 
     Args:
       path: A path that `list_shards` takes or returns.
       on_bad_row: Called with each row that cannot be read, instead of raising an error.
+      lists: Features whose rows become lists: sequences, ragged or of a fixed length.
 
     Raises:
       InputError: as `list_shards` does, and for text that is not UTF-8, with its record.
@@ -72,12 +76,17 @@ def read_rows(path: str, on_bad_row: OnBadRow | None = None) -> Iterator[Block]:
 
     builder = _open_builder(path)
     for split, start, stop in _list_runs(builder, path):
+        # Sequences of several lengths make no plain batch.
         rows = builder.as_dataset(
-            split=f"{split}[{start}:{stop}]", batch_size=BLOCK_ROWS, shuffle_files=False
+            split=f"{split}[{start}:{stop}]",
+            batch_size=None if lists else BLOCK_ROWS,
+            shuffle_files=False,
         )
+        if lists:
+            rows = rows.ragged_batch(BLOCK_ROWS)
         source = f"{_PREFIX}{builder.data_path}#{split}"
         for batch in tfds.as_numpy(rows):
-            columns = dict(_select_scalars(batch))
+            columns = dict(_select_columns(batch, lists))
             count = len(next(iter(columns.values()), ()))
             lines = np.arange(start, start + count) + 1
             if on_bad_row:
@@ -142,10 +151,15 @@ def _split_path(path: str) -> tuple[str, str]:
     return name, split
 
 
-def _select_scalars(batch: Mapping, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+def _select_columns(
+    batch: Mapping, lists: Sequence[str], prefix: str = ""
+) -> Iterator[tuple[str, np.ndarray]]:
     for name, values in batch.items():
         if isinstance(values, Mapping):
-            yield from _select_scalars(values, f"{prefix}{name}/")
+            yield from _select_columns(values, lists, f"{prefix}{name}/")
+        elif prefix + name in lists and not (isinstance(values, np.ndarray) and values.ndim == 1):
+            rows = values.tolist() if isinstance(values, np.ndarray) else values.to_list()
+            yield prefix + name, np.fromiter(rows, object, len(rows))
         elif isinstance(values, np.ndarray) and values.ndim == 1:
             yield prefix + name, values
 
@@ -158,13 +172,20 @@ def _decode(values: np.ndarray, name: str, source: str, lines: np.ndarray) -> np
     text = np.empty(len(values), object)
     for row, value in enumerate(values):
         try:
-            text[row] = value.decode()
+            text[row] = _decode_value(value)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{source}, record {lines[row]}: feature {name!r} is not UTF-8 text "
                 f"({error.reason})."
             ) from error
     return text
+
+
+def _decode_value(value: Any) -> Any:
+    """Returns a value with its bytes as text; of a list, those of each item."""
+    if isinstance(value, list):
+        return [_decode_value(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _check_text(
@@ -175,7 +196,7 @@ def _check_text(
     for name, values in columns.items():
         for row in np.flatnonzero(good) if values.dtype == object else ():
             try:
-                values[row].decode()
+                _decode_value(values[row])
             except UnicodeDecodeError as error:
                 good[row] = False
                 reason = f"feature {name!r} is {NOT_UTF8} ({error.reason})"

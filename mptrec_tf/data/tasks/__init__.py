@@ -1,3 +1,19 @@
 """Kinds of tasks: each defines its labels, its loss, its predictions and its score."""
 
-__all__ = ["base", "binary", "evaluator_metric", "label_survey", "registry", "regression"]
+__all__ = [
+    "base",
+    "binary",
+    "binary_tables",
+    "classes",
+    "evaluator_metric",
+    "label_survey",
+    "label_tables",
+    "numbers",
+    "ordinal",
+    "registry",
+    "regression",
+    "row_labels",
+    "scores",
+    "separation",
+    "slices",
+]

@@ -6,26 +6,33 @@ The score is the area under the ROC curve.
 """
 
 import dataclasses
-import difflib
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mptrec_tf.data.canonical import canonicalize, is_missing
-from mptrec_tf.data.tasks.base import SHOWN_VALUES, Task
+from mptrec_tf.data.tasks.base import (
+    ISOTONIC,
+    KNOWN,
+    NONE,
+    PLATT,
+    PROBABILITY,
+    TRAINING,
+    Task,
+)
+from mptrec_tf.data.tasks.binary_tables import BinaryTables
 from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-from mptrec_tf.data.tasks.label_survey import LabelSurvey, Surveys
+from mptrec_tf.data.tasks.scores import compare_counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class BinaryTask(Task):
-    """A task with labels 0 and 1.
+class BinaryTask(BinaryTables, Task):
+    """A task with labels 0 and 1; how they are counted and shown is in `BinaryTables`.
 
     Attributes:
       name: str. The task's name in models, reports and served outputs.
@@ -35,8 +42,16 @@ class BinaryTask(Task):
       negative: Values that count as 0. Empty: every other value that is not missing.
       above: Optional float. Instead of `positive`: numbers greater than this count as 1.
       known_probability: Optional str. A column with the true probability of a positive, for
-        simulated or randomised data, so that the best reachable AUC can be reported.
+        simulated or randomised data, so that the best reachable metrics can be reported.
       exact: bool. Compare raw values instead of their canonical forms.
+      given: Optional str. Another binary task without which this one is not positive, such as the
+        click before a purchase. The model's output is then the probability given that task, and
+        the prediction is the product of both, see `models.entire_space`.
+      positive_weight: float. Multiplies the loss of positives in training, and nothing else. The
+        logit is corrected by minus its logarithm.
+      sample_negatives: Optional float. The share of the negative training rows that preparation
+        keeps. The logit is corrected by its logarithm (He et al., *Practical Lessons from
+        Predicting Clicks on Ads at Facebook*, ADKDD 2014, section 6.3).
 
     Example:
       >>> task = BinaryTask("income", "income_50k", positive=("50000+.",))
@@ -47,15 +62,19 @@ class BinaryTask(Task):
     kind = "binary"
     score_name = "AUC"
     least_score = 0.5
-    output = "probability"
+    output = PROBABILITY
     one_label = "one class only"
     label_hint = "check what counts as positive"
+    calibrations = (PLATT, ISOTONIC, NONE)
 
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     above: float | None = None
-    known_probability: str | None = None
+    known_probability: str | None = dataclasses.field(default=None, metadata=KNOWN)
     exact: bool = False
+    given: str | None = dataclasses.field(default=None, metadata=TRAINING)
+    positive_weight: float = dataclasses.field(default=1.0, metadata=TRAINING)
+    sample_negatives: float | None = dataclasses.field(default=None, metadata=TRAINING)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,9 +88,9 @@ class BinaryTask(Task):
         return str(value) if self.exact else canonicalize(value)
 
     @property
-    def known_column(self) -> str | None:
+    def known_columns(self) -> tuple[str, ...]:
         """The column with the true probability of a positive, if there is one."""
-        return self.known_probability
+        return (self.known_probability,) if self.known_probability else ()
 
     def problems(self, taken_names: Iterable[str]) -> Iterator[str]:
         """Yields a sentence for each problem with the task."""
@@ -86,21 +105,33 @@ class BinaryTask(Task):
         both = set(self.positive) & set(self.negative)
         if both:
             yield f"{what}: {sorted(both)[0]!r} is both positive and negative"
+        if not 0 < self.positive_weight < math.inf:
+            yield f"{what}: positive_weight must be a number above 0, not {self.positive_weight:g}"
+        if self.sample_negatives is not None and not 0 < self.sample_negatives <= 1:
+            yield (
+                f"{what}: sample_negatives must be a share above 0 and up to 1, not "
+                f"{self.sample_negatives:g}"
+            )
+        changed = self.positive_weight != 1 or self.sample_negatives is not None
+        if self.given and (changed or self.calibrate == ISOTONIC):
+            yield (
+                f"{what}: it is given {self.given!r}, so it cannot have positive_weight, "
+                "sample_negatives or isotonic calibration: these would change the product of both"
+            )
 
     def label_rule(self) -> "BinaryTask":
-        """Returns the task without the known truth; the order of its values does not matter."""
+        """Returns the task without what makes no label; the order of its values does not matter."""
         return dataclasses.replace(
             super().label_rule(),
-            known_probability=None,
             positive=tuple(sorted(self.positive)),
             negative=tuple(sorted(self.negative)),
         )
 
     def describe_label(self) -> str:
         """Returns the rule of positives, for model cards."""
-        if self.above is not None:
-            return f"{self.label} > {self.above:g}"
-        return f"{self.label} is {' or '.join(self.positive)}"
+        above = f"{self.label} > {self.above:g}" if self.above is not None else ""
+        rule = above or f"{self.label} is {' or '.join(self.positive)}"
+        return f"{rule}, given {self.given}" if self.given else rule
 
     def label_of(self, value: str, missing_values: Sequence[str]) -> float:
         """Returns 1 or 0; NaN for a value that is neither, such as a missing one."""
@@ -143,102 +174,14 @@ class BinaryTask(Task):
             "negative, or change missing_values in the spec"
         )
 
-    def survey(
-        self, counted: Iterable[tuple[str, int]], missing_values: Sequence[str]
-    ) -> LabelSurvey:
-        """Returns positives and rows by value; for a threshold, by side of it."""
-        survey = LabelSurvey()
-        for value, rows in counted:
-            label = self.label_of(value, missing_values)
-            survey.sums["positives"] += rows * int(label)
-            if self.above is None:
-                survey.values[self.form(value), label] += rows
-            else:
-                survey.values["", label] += rows
-                survey.widen(label, float(value), float(value))
-        return survey
+    @property
+    def kept_share(self) -> float:
+        """The share of the negative training rows that preparation keeps."""
+        return 1.0 if self.sample_negatives is None else self.sample_negatives
 
-    def summary(self, survey: LabelSurvey) -> dict[str, float]:
-        """Returns the number of positives."""
-        return {"positives": int(survey.sums["positives"])}
-
-    def summary_columns(self, summary: Mapping[str, float], rows: int) -> dict[str, float]:
-        """Returns the number and share of positives, for a table."""
-        return {"positives": summary["positives"], "share": summary["positives"] / rows}
-
-    def explain_one_label(self, summary: Mapping[str, float], rows: int) -> str:
-        """Returns the number of positives in words if it is none or all; else empty text."""
-        positives = summary["positives"]
-        return f"{positives} positives in {rows} rows" if positives in (0, rows) else ""
-
-    def informative_rows(self, summary: Mapping[str, float], rows: int) -> int:
-        """Returns the number of rows of the rarer class."""
-        return min(summary["positives"], rows - summary["positives"])
-
-    def describe_value(self, value: str, label: float, survey: LabelSurvey) -> str:
-        """Returns the value; for a threshold, the range of values on this side of it."""
-        if self.above is None:
-            return value
-        low, high = survey.ranges[label]
-        return f"{low:g} to {high:g}" if low < high else f"{low:g}"
-
-    def label_counts(self, surveys: Surveys) -> dict[tuple[str, float], dict[str, int]]:
-        """Returns rows by split for each (value, label), the most frequent first."""
-        if self.above is None:
-            return super().label_counts(surveys)
-        # Ranges differ from split to split; the sides do not.
-        sides = {
-            split: {
-                "labels": {
-                    self.name: [
-                        {**of, "value": f"{'above' if of['label'] else 'up to'} {self.above:g}"}
-                        for of in survey["labels"][self.name]
-                    ]
-                }
-            }
-            for split, survey in surveys.items()
-        }
-        return super().label_counts(sides)
-
-    def label_rows(self, surveys: Surveys) -> list[dict[str, Any]]:
-        """Returns a table of raw values, their labels, and their rows by split."""
-        shown = dict(list(self.label_counts(surveys).items())[:SHOWN_VALUES])
-        table = [
-            self.label_row(repr(v) if self.above is None else v, _BECAME[label], rows)
-            for (v, label), rows in shown.items()
-        ]
-        for label in (1, 0):
-            rest = {}
-            for split, survey in surveys.items():
-                positives = survey["tasks"][self.name]["positives"]
-                total = positives if label else self.count_labelled(survey) - positives
-                same = (rows for (_, other), rows in shown.items() if other == label)
-                rest[split] = total - sum(rows.get(split, 0) for rows in same)
-            if any(rest.values()):
-                table.append(self.label_row("others", _BECAME[label], rest))
-        return table
-
-    def label_warnings(self, surveys: Surveys) -> Iterator[str]:
-        """Yields warnings about splits of one class, and about values similar to a positive one."""
-        for split, survey in surveys.items():
-            rows = self.count_labelled(survey)
-            positives = survey["tasks"][self.name]["positives"]
-            if positives in (0, rows):
-                what = "none" if not positives else "each"
-                yield (
-                    f"task {self.name!r}: {what} of the {rows:,} {split} rows is positive; check "
-                    f"what column {self.label!r} holds and what counts as positive."
-                )
-        if self.above is not None or self.negative:
-            return
-        for (value, label), counts in self.label_counts(surveys).items():
-            close = [p for p in self.positive if not label and _is_similar(value, p)]
-            if close:
-                yield (
-                    f"task {self.name!r}: label {value!r} ({sum(counts.values()):,} rows) counts "
-                    f"as negative, but is similar to {close[0]!r}, which is positive; list it "
-                    "under positive, or under negative, in the spec."
-                )
+    def may_leave_out(self, labels: np.ndarray) -> np.ndarray:
+        """Returns which rows are negative, [n] bool; a row without a label is not."""
+        return labels == 0
 
     def separating_features(
         self,
@@ -259,11 +202,18 @@ class BinaryTask(Task):
 
     @classmethod
     def losses(cls, tasks: Sequence[Task], logits: "tf.Tensor", labels: "tf.Tensor") -> "tf.Tensor":
-        """Returns the cross entropies [K, B] of logits [K, B], for labels [B, K]."""
+        """Returns the cross entropies [K, B] of logits [K, B], for labels [B, K].
+
+        Those of positives are multiplied by `positive_weight`.
+        """
         import tensorflow as tf
 
-        del tasks
-        return tf.nn.sigmoid_cross_entropy_with_logits(tf.transpose(labels), logits)
+        labels = tf.transpose(labels)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        if all(task.positive_weight == 1 for task in tasks):
+            return losses
+        of_positives = np.array([[task.positive_weight] for task in tasks], np.float32)
+        return losses * tf.where(labels > 0, of_positives, 1.0)
 
     @classmethod
     def predictions(cls, tasks: Sequence[Task], logits: "tf.Tensor") -> "tf.Tensor":
@@ -273,13 +223,37 @@ class BinaryTask(Task):
         del tasks
         return tf.sigmoid(logits)
 
+    @property
+    def logit_correction(self) -> float:
+        """What makes the predicted odds those of all rows, each of which counts once."""
+        return math.log(self.kept_share) - math.log(self.positive_weight)
+
     def calibration(
-        self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+        self,
+        predictions: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        given: np.ndarray | None = None,
     ) -> tuple[float, float] | None:
-        """Returns scale and shift of the logit that fit the labels (Platt scaling)."""
+        """Returns scale and shift of the logit that fit the labels (Platt scaling).
+
+        Args:
+          predictions: [n]; on condition of the task that this one is `given`, if there is one.
+          labels: [n].
+          weight: Optional [n].
+          given: Optional [n]. The probabilities of that task.
+        """
         from mptrec_tf.evaluation.platt import fit_scale_and_shift
 
-        return fit_scale_and_shift(predictions, labels, weight)
+        return fit_scale_and_shift(predictions, labels, weight, given)
+
+    def fit_knots(
+        self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[tuple[float, float], ...]:
+        """Returns the knots of a monotone map of probabilities."""
+        from mptrec_tf.evaluation.isotonic import fit_probabilities
+
+        return fit_probabilities(predictions, labels, weight)
 
     def score(
         self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
@@ -302,10 +276,7 @@ class BinaryTask(Task):
         """
         from mptrec_tf.evaluation.metrics import auc_difference
 
-        counted = slice(None) if weight is None else weight > 0
-        if len(np.unique(labels[counted])) < 2:
-            return math.nan, math.nan
-        return auc_difference(labels[counted], predictions[counted], others[counted])
+        return compare_counted(auc_difference, labels, predictions, others, weight)
 
     def metrics(
         self,
@@ -315,14 +286,14 @@ class BinaryTask(Task):
         users: np.ndarray | None = None,
         known: np.ndarray | None = None,
     ) -> dict[str, float | int]:
-        """Returns AUC, log loss and calibration; with users `grouped_auc`, with known `best_auc`.
+        """Returns AUC, log loss and calibration; with users `grouped_auc`, with known the best.
 
         Args:
           labels: [n], each 0 or 1.
           predictions: [n]. Probabilities.
           weight: Optional [n]. Weighs every metric but the grouped AUC and the counts.
           users: Optional [n]. Groups for `grouped_auc`.
-          known: Optional [n]. The true probabilities, for `best_auc`.
+          known: Optional [n]. The true probabilities.
         """
         from mptrec_tf.evaluation import metrics
 
@@ -341,6 +312,9 @@ class BinaryTask(Task):
             result["grouped_auc"] = metrics.grouped_auc(users, labels, predictions)
         if known is not None:
             result["best_auc"] = metrics.auc(labels, known, weight)
+            result["best_log_loss"] = metrics.log_loss(labels, known, weight)
+            if users is not None:
+                result["best_grouped_auc"] = metrics.grouped_auc(users, labels, known)
         return result
 
     def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
@@ -351,16 +325,3 @@ class BinaryTask(Task):
             self.over_labelled("Calibration", "calibration"),
             self.over_labelled("ExampleCount", "example_count"),
         )
-
-
-_BECAME = {1: "positive", 0: "negative"}
-
-
-def _is_similar(value: str, positive: str) -> bool:
-    """Whether a value differs from a positive one only in case, punctuation or a letter."""
-    plain, other = (re.sub(r"[\W_]+", "", text.casefold()) for text in (value, positive))
-    if plain and plain == other:
-        return True
-    if re.sub(r"\d", "", plain) == re.sub(r"\d", "", other):  # numbered classes
-        return False
-    return difflib.SequenceMatcher(None, plain, other).ratio() >= 0.9

@@ -9,6 +9,8 @@ from typing import Any
 MOST_VALUES = 1000
 # Sums of labels are whole numbers of 1 / UNIT: exact, whatever the order of the rows is.
 UNIT = 2**100
+# Keys of sums and summaries: the rows that preparation left out, and the sum of a task's weights.
+LEFT_OUT, WEIGHT = "left_out", "weight"
 # `Survey.to_dict` by split.
 Surveys = Mapping[str, Mapping[str, Any]]
 

@@ -13,6 +13,8 @@ TASKS: Registry[type[Task]] = Registry(
     "kind of task",
     {
         "binary": "mptrec_tf.data.tasks.binary:BinaryTask",
+        "classes": "mptrec_tf.data.tasks.classes:ClassesTask",
+        "ordinal": "mptrec_tf.data.tasks.ordinal:OrdinalTask",
         "regression": "mptrec_tf.data.tasks.regression:RegressionTask",
     },
 )

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mptrec_tf.data.tasks.base import FITTED, Task
+from mptrec_tf.data.tasks.base import FITTED, ISOTONIC, KNOWN, NONE, PLATT, Task
 from mptrec_tf.data.tasks.label_survey import UNIT, LabelSurvey, to_exact
+from mptrec_tf.data.tasks.numbers import read_number
+from mptrec_tf.data.tasks.scores import ConcordanceScores, rank_correlation
+from mptrec_tf.storage.plain import ADDED
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,7 +31,7 @@ _LARGEST = 80.0  # exponents; float32 ends at 88
 
 
 @dataclasses.dataclass(frozen=True)
-class RegressionTask(Task):
+class RegressionTask(ConcordanceScores, Task):
     """A task whose labels are numbers.
 
     Attributes:
@@ -36,6 +39,9 @@ class RegressionTask(Task):
       loss: str. "squared", or "huber", which outliers change less.
       mean: float. Of the scaled labels of the training rows; set by preparation.
       deviation: float. Likewise.
+      known_mean: Optional str. A column with the true mean of the label, in the label's own unit,
+        for simulated data, so that the best reachable metrics can be reported.
+      known_median: Optional str. One with its true median, which the smallest MAE needs.
 
     Example:
       >>> task = RegressionTask("watch", "seconds", scale="log")
@@ -48,11 +54,19 @@ class RegressionTask(Task):
     least_score = 0.5
     output = "value"
     label_hint = "check what column makes the label"
+    calibrations = (PLATT, ISOTONIC, NONE)
 
     scale: str = STANDARD
     loss: str = SQUARED
     mean: float = dataclasses.field(default=0.0, metadata=FITTED)
     deviation: float = dataclasses.field(default=1.0, metadata=FITTED)
+    known_mean: str | None = dataclasses.field(default=None, metadata=KNOWN | ADDED)
+    known_median: str | None = dataclasses.field(default=None, metadata=KNOWN | ADDED)
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """The columns with the true mean and the true median, if there are any."""
+        return tuple(column for column in (self.known_mean, self.known_median) if column)
 
     def problems(self, taken_names: Iterable[str]) -> Iterator[str]:
         """Yields a sentence for each problem with the task."""
@@ -63,6 +77,8 @@ class RegressionTask(Task):
                     f"task {self.name!r}: {key} must be {' or '.join(known)}, not "
                     f"{getattr(self, key)!r}"
                 )
+        if self.known_median and not self.known_mean:
+            yield f"task {self.name!r}: known_median needs known_mean too, which orders the rows"
 
     def describe_label(self) -> str:
         """Returns the label's column and its scale, for model cards."""
@@ -70,13 +86,8 @@ class RegressionTask(Task):
 
     def label_of(self, value: str, missing_values: Sequence[str]) -> float:
         """Returns the number; NaN for text, infinite numbers, and negative ones on a log scale."""
-        try:
-            number = float(value)
-        except ValueError:
-            return math.nan
-        fits = abs(number) < np.finfo(np.float32).max and (self.scale != LOG or number >= 0)
-        # Python reads 1_000 as a number; no file means one by it.
-        return float(np.float32(number)) if fits and "_" not in value else math.nan
+        number = read_number(value)
+        return math.nan if self.scale == LOG and number < 0 else number
 
     def explain_no_label(self, value: str) -> str:
         """Returns that a value is not a number of the task's scale."""
@@ -150,31 +161,13 @@ class RegressionTask(Task):
         )
         return fit_line(logits, targets, weight, huber=self.loss == HUBER)
 
-    def score(
-        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
-    ) -> float:
-        """Returns the concordance; NaN if all labels are the same."""
-        from mptrec_tf.evaluation.concordance import concordance
+    def fit_knots(
+        self, predictions: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[tuple[float, float], ...]:
+        """Returns the knots of a monotone map to the mean label, also on a log scale."""
+        from mptrec_tf.evaluation.isotonic import fit_numbers
 
-        return concordance(labels, predictions, weight)
-
-    def score_difference(
-        self,
-        labels: np.ndarray,
-        predictions: np.ndarray,
-        others: np.ndarray,
-        weight: np.ndarray | None = None,
-    ) -> tuple[float, float]:
-        """Returns the difference of two concordances and its standard error.
-
-        Rows of weight 0 are left out; the others count equally.
-        """
-        from mptrec_tf.evaluation.concordance import concordance_difference
-
-        counted = slice(None) if weight is None else weight > 0
-        if len(np.unique(labels[counted])) < 2:
-            return math.nan, math.nan
-        return concordance_difference(labels[counted], predictions[counted], others[counted])
+        return fit_numbers(predictions, labels, weight, 0.0 if self.scale == LOG else None)
 
     def metrics(
         self,
@@ -186,19 +179,31 @@ class RegressionTask(Task):
     ) -> dict[str, float | int]:
         """Returns the metrics of every task, and RMSE, MAE and Spearman's rank correlation.
 
-        The rank correlation counts all rows equally.
+        The rank correlation counts all rows equally. Of known means and medians, the mean has the
+        best of all these but MAE, which the median has.
         """
-        from scipy.stats import spearmanr
-
-        result = super().metrics(labels, predictions, weight, users, known)
-        errors = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
-        result["rmse"] = math.sqrt(np.average(errors**2, weights=weight))
-        result["mae"] = float(np.average(np.abs(errors), weights=weight))
-        constant = len(np.unique(labels)) < 2 or len(np.unique(predictions)) < 2
-        result["rank_correlation"] = (
-            math.nan if constant else float(spearmanr(labels, predictions).statistic)
-        )
+        mean = median = None
+        if known is not None:
+            mean, median = (known, None) if known.ndim == 1 else known.T
+        result = super().metrics(labels, predictions, weight, users, mean)
+        result |= _errors(labels, predictions, weight)
+        result["rank_correlation"] = rank_correlation(labels, predictions)
+        if mean is not None:
+            result["best_rmse"] = _errors(labels, mean, weight)["rmse"]
+            result["best_rank_correlation"] = rank_correlation(labels, mean)
+        if median is not None:
+            result["best_mae"] = _errors(labels, median, weight)["mae"]
         return result
+
+
+def _errors(
+    labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> dict[str, float]:
+    errors = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
+    return {
+        "rmse": math.sqrt(np.average(errors**2, weights=weight)),
+        "mae": float(np.average(np.abs(errors), weights=weight)),
+    }
 
 
 def _stack(tasks: Sequence[Task]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,3 +1,16 @@
 """The preprocessing graph, fitted by TensorFlow Transform and part of every SavedModel."""
 
-__all__ = ["canonical_graph", "graph", "statistics", "transform_fingerprint", "vocabulary"]
+__all__ = [
+    "canonical_graph",
+    "graph",
+    "list_graph",
+    "list_vocabulary",
+    "numbers",
+    "quantile_edges",
+    "sequence_graph",
+    "statistics",
+    "times",
+    "transform_fingerprint",
+    "vocabulary",
+    "vocabulary_file",
+]

@@ -10,16 +10,21 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from mptrec_tf.data.features.base import InputShape
+from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
 
 
 def make_raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
     """Returns the description of the raw features for TensorFlow Transform."""
-    return dataset_metadata.DatasetMetadata(
-        schema_utils.schema_from_feature_spec(raw_feature_spec(spec))
-    )
+    # Arrow columns hold NaN where a number is missing; a schema takes no default.
+    columns = {
+        name: tf.io.FixedLenFeature(of.shape, of.dtype)
+        if isinstance(of, tf.io.FixedLenFeature)
+        else of
+        for name, of in raw_feature_spec(spec).items()
+    }
+    return dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(columns))
 
 
 def open_transform(directory: str) -> tft.TFTransformOutput:
@@ -32,14 +37,16 @@ def make_preprocessing_fn(
 ) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Returns the `preprocessing_fn` of a data set, for TensorFlow Transform.
 
-    It returns one packed tensor [B, n] per kind of feature, named after the kind's section.
+    It returns one packed tensor [B, n] per kind of feature, named after the kind's section, or
+    several of them, see `Feature.pack`.
     """
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {
-            kind.section: kind.pack(spec, features, inputs)
-            for kind, features in spec.by_kind().items()
-        }
+        outputs = {}
+        for kind, features in spec.by_kind().items():
+            packed = kind.pack(spec, features, inputs)
+            outputs |= packed if kind.packed_parts else {kind.section: packed}
+        return outputs
 
     return preprocessing_fn
 
@@ -51,7 +58,13 @@ def get_input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tup
       ValueError: if the graph lacks what the spec needs.
     """
     return tuple(
-        InputShape(kind.section, kind.columns(features), kind.rows(spec, features, transform))
+        InputShape(
+            kind.section,
+            kind.columns(features),
+            kind.rows(spec, features, transform),
+            kind.sizes(features),
+            kind.tables(spec, features, transform),
+        )
         for kind, features in spec.by_kind().items()
     )
 
@@ -68,7 +81,7 @@ def get_id_ranges(
     """
     ranges, columns = [], 0
     for kind, features in spec.by_kind().items():
-        if kind.rows(spec, features, transform):
+        if not kind.packed_parts and kind.rows(spec, features, transform):
             of_kind = kind.id_ranges(spec, features, transform)
             ranges += [(columns + column, first, count) for column, first, count in of_kind]
             columns += kind.columns(features)
@@ -109,10 +122,11 @@ class Preprocessing(tf.Module):
         self._shapes = {}
         if has_schema(transform_dir):
             spec = transform.raw_feature_spec()
-            self._shapes = {name: feature.shape for name, feature in spec.items()}
+            # Columns with any number of values have no shape.
+            self._shapes = {name: getattr(of, "shape", None) for name, of in spec.items()}
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Packs raw feature columns [B]."""
+        """Packs raw feature columns [B], as `tf.io.parse_example` returns them."""
         shaped = {
             name: tf.reshape(column, [-1, *self._shapes[name]])
             if self._shapes.get(name)

@@ -1,8 +1,10 @@
 """Heads: the part that is trained for a new task on a frozen model.
 
     registry                   `HEADS`, the kinds of heads by name, without TensorFlow
-    prompt, residual, tower    the heads, with their shapes in `*_shape`
-    base, kind                 base classes of a head of your own
+    prompt, residual, tower,
+    mixture, lora,
+    own_embedding              the heads, with their shapes in `*_shape`
+    base, kind, with_tower     base classes of a head of your own
 
 Import classes from their modules: this package imports none, so that programs' flags do not import
 TensorFlow.
@@ -11,6 +13,12 @@ TensorFlow.
 __all__ = [
     "base",
     "kind",
+    "lora",
+    "lora_shape",
+    "mixture",
+    "mixture_shape",
+    "own_embedding",
+    "own_embedding_shape",
     "prompt",
     "prompt_shape",
     "registry",
@@ -19,4 +27,5 @@ __all__ = [
     "shape_fields",
     "tower",
     "tower_shape",
+    "with_tower",
 ]

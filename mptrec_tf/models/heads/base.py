@@ -24,23 +24,30 @@ class HeadOutputs(NamedTuple):
     """The outputs of a head for a batch.
 
     Attributes:
-      logits: [B]. The task's kind turns them into its prediction.
+      logits: [B]; [n, B] for a task of several logits. The task's kind turns them into its
+        prediction.
       report: [B] each, by name: values to log beside the logits, such as "gate".
     """
 
     logits: tf.Tensor
     report: Mapping[str, tf.Tensor]
 
+    @property
+    def rows(self) -> tf.Tensor:
+        """The logits as [n, B], also for a task of one."""
+        return self.logits[tf.newaxis] if self.logits.shape.rank == 1 else self.logits
+
 
 class Head(keras.layers.Layer, abc.ABC):
     """The head of a new task on a frozen model.
 
     A subclass sets `shape_class`, creates and builds its layers in `__init__`, and then sets
-    `built`.
+    `built`. It returns as many logits as its task has, `self.logits`.
 
     Args:
       config: The shape.
       layout: The sizes of what the model computes for a row.
+      logits: int. n, how many logits the task has. Defaults to 1.
 
     Example:
       A linear head on the standardised shared representation, registered for `mptrec-add-task`:
@@ -55,12 +62,14 @@ class Head(keras.layers.Layer, abc.ABC):
               def __init__(self, config, layout, **kwargs):
                   super().__init__(config, layout, **kwargs)
                   l2 = keras.regularizers.L2(config.l2)
-                  self.dense = keras.layers.Dense(1, kernel_regularizer=l2, name="dense")
+                  self.dense = keras.layers.Dense(
+                      self.logits, kernel_regularizer=l2, name="dense"
+                  )
                   self.dense.build((None, layout.width))
                   self.built = True
 
               def call(self, inputs, training=None):
-                  return HeadOutputs(self.dense(inputs.standard.shared)[:, 0], {})
+                  return HeadOutputs(tf.transpose(self.dense(inputs.standard.shared)), {})
 
               def rescale(self, scale, shift):
                   self.dense.kernel.assign(scale * self.dense.kernel)
@@ -71,10 +80,11 @@ class Head(keras.layers.Layer, abc.ABC):
 
     shape_class: ClassVar[type]
 
-    def __init__(self, config: Any, layout: Layout, **kwargs):
+    def __init__(self, config: Any, layout: Layout, logits: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.config = config
         self.layout = layout
+        self.logits = logits
 
     @abc.abstractmethod
     def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
@@ -86,14 +96,21 @@ class Head(keras.layers.Layer, abc.ABC):
         """
 
     @abc.abstractmethod
-    def rescale(self, scale: float, shift: float) -> None:
-        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
+    def rescale(self, scale: float | Sequence[float], shift: float | Sequence[float]) -> None:
+        """Rescales the weights so that each logit becomes `scale * logit + shift`.
+
+        Args:
+          scale: A number; [n] for a task of several logits.
+          shift: Likewise.
+        """
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
+        several = {} if self.logits == 1 else {"logits": self.logits}
         return super().get_config() | {
             "config": fields_to_plain(self.config),
             "layout": fields_to_plain(self.layout),
+            **several,
         }
 
     @classmethod
@@ -110,7 +127,7 @@ class PlainBank(tf.Module):
     A prediction has the same bits whatever other heads there are, as nothing is computed together.
 
     Args:
-      heads: Trained heads of one shape by task, N of them.
+      heads: Trained heads of one shape, and of n logits each, by task, N of them.
       prompts: [P, H]. The model's own tasks' prompts; not used here.
     """
 
@@ -123,12 +140,13 @@ class PlainBank(tf.Module):
         self._heads = Untracked(tuple(heads.values()))
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
-        return tf.stack([head(inputs, training=False).logits for head in self._heads.value])
+        """Returns the logits [N * n, B] of the tasks, for the model's values of a batch."""
+        logits = [head(inputs, training=False).logits for head in self._heads.value]
+        return tf.stack(logits) if logits[0].shape.rank == 1 else tf.concat(logits, axis=0)
 
 
 def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
-    """Groups heads into as few banks as their shapes allow, each of one kind and one shape.
+    """Groups heads into as few banks as possible, each of one kind, shape and number of logits.
 
     Args:
       heads: Trained heads by task.
@@ -139,9 +157,9 @@ def make_banks(heads: Mapping[str, Head], prompts: np.ndarray) -> list[Any]:
     """
     groups: dict[tuple, dict[str, Head]] = {}
     for task, head in heads.items():
-        key = (find_kind_name(head.config), select_serving_fields(head.config))
+        key = (find_kind_name(head.config), select_serving_fields(head.config), head.logits)
         groups.setdefault(key, {})[task] = head
-    return [HEADS.get(kind).bank_class(group, prompts) for (kind, _), group in groups.items()]
+    return [HEADS.get(kind).bank_class(group, prompts) for (kind, *_), group in groups.items()]
 
 
 def stack_reports(outputs: Sequence[HeadOutputs]) -> dict[str, tf.Tensor]:
@@ -150,7 +168,7 @@ def stack_reports(outputs: Sequence[HeadOutputs]) -> dict[str, tf.Tensor]:
     return {
         name: tf.stack(
             [
-                output.report.get(name, tf.fill(tf.shape(output.logits), np.float32("nan")))
+                output.report.get(name, tf.fill(tf.shape(output.logits)[-1:], np.float32("nan")))
                 for output in outputs
             ],
             axis=1,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.layers.banks import TowerBank
+from mptrec_tf.layers.banks import TowerBank, logits_to_rows
 from mptrec_tf.layers.gates import GateBank
 from mptrec_tf.layers.stable_ops import apply_in_whole_vectors, multiply_columns, split_columns
 
@@ -76,7 +76,7 @@ class Towers(tf.Module):
         self._last = stack_variable(missing)
 
     def __call__(self, h: tf.Tensor) -> tf.Tensor:
-        """Returns the logits [N, B] of first products h [N, B, units]."""
+        """Returns the logits [N * n, B] of first products h [N, B, units]."""
         for low, kernel in zip(self._lows, self._kernels, strict=True):
             h = tf.maximum(h, low) @ kernel
-        return tf.squeeze(h + self._last, axis=2)
+        return logits_to_rows(h + self._last)

@@ -33,11 +33,14 @@ class HeadKind:
       reads: The head's inputs that not every model offers, see `ModelKind.offers`.
       most_ids: int. The shape's field `id_ranges` holds the data's features of at most so many
         ids; 0 for shapes without that field.
+      table_ids: int. The shape's field `table_ranges` holds the data's features of so many ids or
+        more; 0 for shapes without that field.
       fields: Fields of the shape that this kind sets.
       recipe: The best fields of `TrainingConfig` for it, where they are not the defaults.
       least_labels: int. With fewer informative training rows (for a binary task, those of the
         rarer class) "auto" leaves it out.
       stand_in: bool. Whether "auto" tries it only where no other kind of head fits the model.
+      candidate: bool. Whether "auto" tries it at all; not a head that is there to compare with.
     """
 
     shape: type
@@ -45,10 +48,12 @@ class HeadKind:
     bank: type | str = PLAIN_BANK
     reads: frozenset[str] = frozenset()
     most_ids: int = 0
+    table_ids: int = 0
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     least_labels: int = 0
     stand_in: bool = False
+    candidate: bool = True
 
     def make_shape(self, id_ranges: IdRanges = (), **changes: Any) -> Any:
         """Returns the shape of such a head.
@@ -63,6 +68,9 @@ class HeadKind:
         if self.most_ids:
             small = tuple(ids for ids in id_ranges if ids[2] <= self.most_ids)
             changes = {"id_ranges": small, **changes}
+        if self.table_ids:
+            large = tuple(ids for ids in id_ranges if ids[2] >= self.table_ids)
+            changes = {"table_ranges": large, **changes}
         return self.shape(**{**self.fields, **changes})
 
     def fits(self, offers: Collection[str]) -> bool:
@@ -71,7 +79,7 @@ class HeadKind:
 
     def is_candidate(self, labels: int) -> bool:
         """Whether "auto" tries the head with so many informative training rows."""
-        return labels >= self.least_labels
+        return self.candidate and labels >= self.least_labels
 
     @property
     def layer_class(self) -> "type[Head]":

@@ -16,18 +16,18 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import EPSILON, InstanceQuery, TaskPrompts
 from mptrec_tf.layers.stable_ops import apply_in_whole_vectors, at_least_two, mix, sum_in_order
 from mptrec_tf.models.encoded import HeadInputs, Layout
-from mptrec_tf.models.heads.base import Head, HeadOutputs
+from mptrec_tf.models.heads.base import HeadOutputs
 from mptrec_tf.models.heads.fused import Gates, Towers, stack_variable, to_float64
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
+from mptrec_tf.models.heads.with_tower import HeadWithTower
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
-class PromptHead(Head):
+class PromptHead(HeadWithTower):
     """A new task on a frozen model, by prompt tuning.
 
     Args:
@@ -35,7 +35,7 @@ class PromptHead(Head):
       layout: The sizes of what the model computes for a row.
 
     Example:
-      >>> from mptrec_tf.data.features.base import InputShape
+      >>> from mptrec_tf.data.features.input_shape import InputShape
       >>> from mptrec_tf.models.mptrec import MPTRec
       >>> from mptrec_tf.models.shapes import MPTRecShape
       >>> shape = MPTRecShape(("click", "like"), (InputShape("categorical", 5, rows=1000),))
@@ -52,9 +52,7 @@ class PromptHead(Head):
         super().__init__(config, layout, **kwargs)
         self.prompt = TaskPrompts(1, name="prompt")
         self.gate = GateBank(1, name="gate")
-        self.tower = TowerBank(
-            1, config.tower_units, config.tower_dropout, config.l2_dense, name="tower"
-        )
+        self.tower = self.make_tower()
         self.prompt.build((None, None, layout.width))
         self.gate.build((None, layout.input_width))
         self.tower.build((None, None, layout.width))
@@ -74,7 +72,7 @@ class PromptHead(Head):
         mixed = tf.einsum("bk,kbh->bh", attention, inputs.encoded.specific)
         gate = self.gate(inputs.encoded.x)
         fused = fuse(gate, self.prompt(mixed[tf.newaxis]), inputs.encoded.shared[0])
-        logits = self.tower(fused, training=training)[0]
+        logits = self.predict_logits(fused, training)
         if self.config.kl_weight and self.trainable:
             count = tf.cast(tf.shape(inputs.prompts)[0], tf.float32)
             divergence = tf.reduce_sum(
@@ -95,10 +93,6 @@ class PromptHead(Head):
         weights = tf.nn.softmax(scores)
         return tf.broadcast_to(weights, [tf.shape(x)[0], tf.shape(prompts)[0]])
 
-    def rescale(self, scale: float, shift: float) -> None:
-        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
-        self.tower.rescale([scale], [shift])
-
 
 class PromptBank(tf.Module):
     """The paper's heads as one batched computation.
@@ -113,7 +107,8 @@ class PromptBank(tf.Module):
     representation is multiplied into the weights of the existing tasks.
 
     Args:
-      heads: Trained heads of one shape by task, N of them. Their weights are copied.
+      heads: Trained heads of one shape, and of n logits each, by task, N of them. Their weights
+        are copied.
       prompts: [K, H]. The model's own tasks' prompts.
     """
 
@@ -121,6 +116,7 @@ class PromptBank(tf.Module):
         super().__init__()
         self.tasks = tuple(heads)
         all_heads = at_least_two(list(heads.values()))
+        self._rows = len(heads) * all_heads[0].logits
         config = all_heads[0].config
         self._attention = config.attention
         self._old_tasks = len(prompts)
@@ -144,7 +140,7 @@ class PromptBank(tf.Module):
         )
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
+        """Returns the logits [N * n, B] of the tasks, for the model's values of a batch."""
         gate = self._gates(inputs.encoded.x)
         if self._attention == "prompt":
             scores = self._score(inputs.encoded.x)
@@ -157,7 +153,7 @@ class PromptBank(tf.Module):
         aware = mix(weights, inputs.encoded.specific) * self._prompts
         shared = tf.transpose(1 - gate)[..., tf.newaxis] @ inputs.encoded.shared[0][:, tf.newaxis]
         first = tf.transpose(aware + shared, [1, 0, 2]) @ self._kernel
-        return self._towers(first)[: len(self.tasks)]
+        return self._towers(first)[: self._rows]
 
     def _score(self, x: tf.Tensor) -> tf.Tensor:
         """Returns the scores [K, N, B] of the existing tasks, by each head's query."""

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import Registry
-from mptrec_tf.models.heads import prompt_shape, residual_shape, tower_shape
+from mptrec_tf.models.heads import (
+    lora_shape,
+    mixture_shape,
+    own_embedding_shape,
+    prompt_shape,
+    residual_shape,
+    tower_shape,
+)
 from mptrec_tf.models.heads.kind import HeadKind, IdRanges
 from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
 
@@ -34,7 +41,15 @@ __all__ = [
 DEFAULT = "prompt"  # the paper's
 AUTO = "auto"
 HEADS: Registry[HeadKind] = Registry(
-    "head", {**prompt_shape.KINDS, **residual_shape.KINDS, **tower_shape.KINDS}
+    "head",
+    {
+        **prompt_shape.KINDS,
+        **residual_shape.KINDS,
+        **tower_shape.KINDS,
+        **mixture_shape.KINDS,
+        **lora_shape.KINDS,
+        **own_embedding_shape.KINDS,
+    },
 )
 
 
@@ -54,8 +69,8 @@ def find_kind_name(shape: Any) -> str:
     return names[0]
 
 
-def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
-    """Creates a head with fresh weights for a model of a layout.
+def make_head(shape: Any, layout: "Layout", name: str, logits: int = 1) -> "Head":
+    """Creates a head with fresh weights for a model of a layout, and a task of so many logits.
 
     Example:
       >>> from mptrec_tf.models.encoded import Layout
@@ -63,7 +78,8 @@ def make_head(shape: Any, layout: "Layout", name: str) -> "Head":
       >>> make_head(HEADS.get("fixed").make_shape(), layout, "share").name
       'share'
     """
-    return HEADS.get(find_kind_name(shape)).layer_class(shape, layout, name=name)
+    several = {} if logits == 1 else {"logits": logits}
+    return HEADS.get(find_kind_name(shape)).layer_class(shape, layout, name=name, **several)
 
 
 def shape_to_plain(shape: Any) -> dict[str, Any]:

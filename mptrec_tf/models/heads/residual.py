@@ -10,25 +10,26 @@ standardised by the model's own statistics, see `Standardized`. This head is thi
 extends `prompt`, the head of Bai et al., https://arxiv.org/abs/2408.17214.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank, TowerBank
+from mptrec_tf.layers.banks import FAN_IN_UNIFORM, ExpertBank
 from mptrec_tf.layers.gates import GateBank, fuse
 from mptrec_tf.layers.prompts import TaskPrompts
 from mptrec_tf.layers.stable_ops import at_least_two
 from mptrec_tf.layers.statistics import IdWeights, locate_ids
 from mptrec_tf.models.encoded import HeadInputs, Layout
-from mptrec_tf.models.heads.base import Head, HeadOutputs
+from mptrec_tf.models.heads.base import HeadOutputs
 from mptrec_tf.models.heads.fused import Gates, Towers, stack_variable, to_float64
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
+from mptrec_tf.models.heads.with_tower import HeadWithTower
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
-class ResidualHead(Head):
+class ResidualHead(HeadWithTower):
     """A new task on a frozen model, with an expert of its own.
 
     Args:
@@ -51,23 +52,24 @@ class ResidualHead(Head):
         self.expert = ExpertBank(
             1, (config.expert_units,), 0.0, config.l2_dense, FAN_IN_UNIFORM, name="expert"
         )
-        self.tower = TowerBank(
-            1,
-            config.tower_units,
-            config.tower_dropout,
-            config.l2_dense,
-            FAN_IN_UNIFORM,
-            input_dropout=True,
-            name="tower",
-        )
+        self.tower = self.make_tower(kernel_initializer=FAN_IN_UNIFORM, input_dropout=True)
         self.prompt.build((None, None, layout.width))
         self.gate.build((None, layout.input_width))
-        self.expert.build((None, layout.input_width))
-        self.tower.build((None, None, layout.width + config.expert_units + layout.tasks))
+        self.expert.build((None, self.expert_input_width))
+        self.tower.build((None, None, layout.width + config.expert_units + layout.logits))
         if config.id_ranges:
-            self.ids = IdWeights(config.id_ranges, name="ids")
+            self.ids = IdWeights(config.id_ranges, self.logits, name="ids")
             self.ids.build((None, None))
         self.built = True
+
+    @property
+    def expert_input_width(self) -> int:
+        """How many numbers the expert reads."""
+        return self.layout.input_width
+
+    def read_expert_input(self, inputs: HeadInputs) -> tf.Tensor:
+        """Returns what the expert reads, [B, expert_input_width]."""
+        return inputs.standard.x
 
     def call(self, inputs: HeadInputs, training: bool | None = None) -> HeadOutputs:
         """Returns the head's outputs; it reports its gate, the weight of s.
@@ -79,17 +81,18 @@ class ResidualHead(Head):
         x, shared, specific, logits = inputs.standard
         gate = self.gate(x)
         fused = fuse(gate, self.prompt(specific[None]), shared)
-        logit = self.tower(
-            tf.concat([fused, self.expert(x), logits[None]], axis=2), training=training
-        )[0]
+        residual = self.expert(self.read_expert_input(inputs))
+        logit = self.predict_logits(tf.concat([fused, residual, logits[None]], axis=2), training)
         if self.config.id_ranges:
-            logit += self.ids(inputs.encoded.ids)
+            of_ids = self.ids(inputs.encoded.ids)
+            logit += of_ids if self.logits == 1 else tf.transpose(of_ids)
         return HeadOutputs(logit, {"gate": gate[0, :, 0]})
 
-    def rescale(self, scale: float, shift: float) -> None:
-        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
-        self.tower.rescale([scale], [shift])
+    def rescale(self, scale: float | Sequence[float], shift: float | Sequence[float]) -> None:
+        """Rescales the weights so that each logit becomes `scale * logit + shift`."""
+        super().rescale(scale, shift)
         if self.config.id_ranges:
+            scale = tf.constant(scale, tf.float32)
             self.ids.id_weights.assign(scale * self.ids.id_weights)
 
     def split_first_kernel(self) -> list[np.ndarray]:
@@ -110,7 +113,8 @@ class ResidualBank(tf.Module):
     units. The existing tasks' logits are part of both products, as g_1 + g_2 = 1.
 
     Args:
-      heads: Trained heads of one shape by task, N of them. Their weights are copied.
+      heads: Trained heads of one shape, and of n logits each, by task, N of them. Their weights
+        are copied.
       prompts: [P, H]. The model's own tasks' prompts; not used here.
     """
 
@@ -119,6 +123,7 @@ class ResidualBank(tf.Module):
         del prompts
         self.tasks = tuple(heads)
         all_heads = at_least_two(list(heads.values()))
+        self._rows = len(heads) * all_heads[0].logits
         self._id_ranges = all_heads[0].config.id_ranges
         fusion, residual, logits = zip(
             *[h.split_first_kernel() for h in all_heads], strict=True
@@ -143,23 +148,27 @@ class ResidualBank(tf.Module):
         ]
         self._towers = Towers([h.tower for h in all_heads], left_out)
         if self._id_ranges:
-            id_weights = [to_float64(h.ids.id_weights) for h in all_heads]
-            self._ids = stack_variable(id_weights, axis=1)  # [V, N]
+            id_weights = [to_float64(h.ids.id_weights).T for h in all_heads]
+            self._ids = stack_variable(np.vstack(id_weights), axis=1)  # [V, N * n]
 
     def __call__(self, inputs: HeadInputs) -> tf.Tensor:
-        """Returns the logits [N, B] of the tasks, for the model's values of a batch."""
+        """Returns the logits [N * n, B] of the tasks, for the model's values of a batch."""
         x, shared, specific, logits = inputs.standard
         gate = self._gates(x)[..., tf.newaxis]
         specific = tf.concat([specific, logits], axis=1)[tf.newaxis] @ self._specific
         shared = tf.concat([shared, logits], axis=1)[tf.newaxis] @ self._shared
-        residual = tf.maximum(x[tf.newaxis] @ self._expert, self._low) @ self._residual
+        residual = tf.maximum(self._multiply_expert(inputs), self._low) @ self._residual
         outputs = self._towers(tf.add_n([shared, gate * (specific - shared), residual]))
         if self._id_ranges:
             outputs += self._sum_id_weights(inputs.encoded.ids)
-        return outputs[: len(self.tasks)]
+        return outputs[: self._rows]
+
+    def _multiply_expert(self, inputs: HeadInputs) -> tf.Tensor:
+        """Returns the products [N, B, m] of the experts' inputs and kernels."""
+        return inputs.standard.x[tf.newaxis] @ self._expert
 
     def _sum_id_weights(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the sums [N, B] of the weights of ids [B, F]."""
+        """Returns the sums [N * n, B] of the weights of ids [B, F]."""
         places = locate_ids(ids, self._id_ranges)
         rows, count = tf.unstack(tf.shape(places))
         # This sum makes no copy of the weights that it adds.

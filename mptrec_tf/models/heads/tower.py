@@ -9,14 +9,14 @@ the mean of the shared representations, or of the specific ones if the model has
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
-from mptrec_tf.layers.banks import TowerBank
 from mptrec_tf.models.encoded import HeadInputs, Layout
-from mptrec_tf.models.heads.base import Head, HeadOutputs
+from mptrec_tf.models.heads.base import HeadOutputs
 from mptrec_tf.models.heads.tower_shape import TowerConfig
+from mptrec_tf.models.heads.with_tower import HeadWithTower
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
-class TowerHead(Head):
+class TowerHead(HeadWithTower):
     """A new task on a frozen model, with a tower alone.
 
     Args:
@@ -34,14 +34,7 @@ class TowerHead(Head):
 
     def __init__(self, config: TowerConfig, layout: Layout, **kwargs):
         super().__init__(config, layout, **kwargs)
-        self.tower = TowerBank(
-            1,
-            config.tower_units,
-            config.tower_dropout,
-            config.l2_dense,
-            input_dropout=True,
-            name="tower",
-        )
+        self.tower = self.make_tower(input_dropout=True)
         self.tower.build((None, None, layout.input_width + layout.width))
         self.built = True
 
@@ -54,9 +47,5 @@ class TowerHead(Head):
         """
         x, shared, specific, _ = inputs.standard
         h = shared if self.layout.shared else specific
-        logits = self.tower(tf.concat([x, h], axis=1)[tf.newaxis], training=training)
-        return HeadOutputs(logits[0], {})
-
-    def rescale(self, scale: float, shift: float) -> None:
-        """Rescales the weights so that the logit becomes `scale * logit + shift`."""
-        self.tower.rescale([scale], [shift])
+        logits = self.predict_logits(tf.concat([x, h], axis=1)[tf.newaxis], training)
+        return HeadOutputs(logits, {})

@@ -2,8 +2,9 @@
 
 import abc
 import dataclasses
+import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -57,29 +58,40 @@ class Interface:
     """The signature `columns` of a model.
 
     Attributes:
-      inputs: Their types by name, as "DT_FLOAT".
+      inputs: Their types by name, as "DT_FLOAT"; see `make_kind`.
       outputs: Their names.
       names: Input by column of the spec; empty where the model does not have it: TensorFlow takes
         all of the spec's names, or an earlier release wrote the model.
+      optional: The inputs whose numbers may be missing.
+      classes: Names of the numbers of a prediction, by output that has several.
     """
 
     inputs: Mapping[str, str]
     outputs: frozenset[str]
     names: Mapping[str, str]
+    optional: frozenset[str] = frozenset()
+    classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class SignatureInput(NamedTuple):
-    """An input in a server's metadata: its type, as "DT_FLOAT", and its tensor in the graph."""
+    """An input in a server's metadata: its type, see `make_kind`, and its tensor in the graph."""
 
     kind: str
     tensor: str
 
 
 class Signature(NamedTuple):
-    """A signature in a server's metadata."""
+    """A signature in a server's metadata.
+
+    Attributes:
+      inputs: By name.
+      outputs: The names of the dimensions of each, by its name.
+      defaults: The inputs that have a default value.
+    """
 
     inputs: Mapping[str, SignatureInput]
-    outputs: Collection[str]
+    outputs: Mapping[str, Sequence[str]]
+    defaults: Sequence[str] = ()
 
 
 class Client(abc.ABC):
@@ -128,12 +140,17 @@ class Client(abc.ABC):
         self._known: Interface | None = None
 
     def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
-        """Returns the prediction [n] of every task for n raw rows.
+        """Returns the prediction of every task for n raw rows.
+
+        It is [n], or [n, m] of a task whose predictions have m numbers: a probability for each
+        class, in the order of the model card.
 
         Args:
           rows: A list of dicts, a pandas DataFrame, or a dict of arrays, with the columns that the
             model needs, under the spec's names or the signature's. Other columns are ignored, and
-            missing text (None, NaN) is an empty text, as an empty field in a file.
+            missing text (None, NaN) is an empty text, as an empty field in a file. Columns with
+            several values in a row take lists, or texts as in files. A missing number (None, NaN,
+            or text like "NA") is one where the model takes that.
           timeout: Seconds, instead of the client's.
 
         Raises:
@@ -152,12 +169,28 @@ class Client(abc.ABC):
                 raise
             return self._predict(rows, fresh, end)
 
+    def class_names(self, task: str, timeout: float | None = None) -> tuple[str, ...]:
+        """Returns the classes of a task, in the order of its predictions [n, m]; else nothing.
+
+        Args:
+          task: Name of the task.
+          timeout: Seconds, instead of the client's.
+
+        Raises:
+          ServingError: as `predict` does.
+        """
+        end = time.monotonic() + (self._timeout if timeout is None else timeout)
+        return (self._known or self._update_interface(end)).classes.get(task, ())
+
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = to_request_arrays(rows, interface.inputs, self._names or interface.names)
+        arrays, count = to_request_arrays(
+            rows, interface.inputs, self._names or interface.names, interface.optional
+        )
         prediction = self._retry(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
-            if array.shape != (count,) or array.dtype.kind != "f" or not np.isfinite(array).all():
+            fits = array.shape[:1] == (count,) and array.ndim in (1, 2) and array.dtype.kind == "f"
+            if not fits or not np.isfinite(array).all():
                 raise ServingError(
                     f"{self._where} returned {array.dtype} of shape {array.shape} for {task!r}; "
                     f"expected {count} finite numbers.",
@@ -214,14 +247,16 @@ class Client(abc.ABC):
                 f"{self._where} has no signature {SIGNATURE!r}; it has "
                 f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
             )
-        inputs, outputs = signatures[SIGNATURE]
+        inputs, outputs, defaults = signatures[SIGNATURE]
         names = {}
         if SPEC_COLUMNS in signatures:  # the same tensors under other names
             by_tensor = {known.tensor: name for name, known in inputs.items()}
             spec = signatures[SPEC_COLUMNS].inputs.items()
             names = {name: by_tensor[i.tensor] for name, i in spec if i.tensor in by_tensor}
         types = {name: known.kind for name, known in inputs.items()}
-        return Interface(types, frozenset(outputs), names)
+        classes = {output: _read_classes(dims) for output, dims in outputs.items()}
+        classes = {output: of for output, of in classes.items() if of}
+        return Interface(types, frozenset(outputs), names, frozenset(defaults), classes)
 
     def _deadline_error(self) -> ServingError:
         return ServingError(f"{self._where} did not respond in time.", "DEADLINE_EXCEEDED")
@@ -284,3 +319,13 @@ class Client(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read_classes(dimensions: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names in those of an output's dimensions, see `export.output_names`."""
+    if len(dimensions) != 2 or not dimensions[1]:
+        return ()
+    try:
+        return tuple(map(str, json.loads(dimensions[1])))
+    except (ValueError, TypeError):  # another program's name
+        return ()

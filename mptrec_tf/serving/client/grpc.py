@@ -25,6 +25,7 @@ from mptrec_tf.serving.client.base import (
     Signature,
     SignatureInput,
 )
+from mptrec_tf.serving.client.values import make_kind
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -123,10 +124,20 @@ class GrpcClient(Client):
             {
                 name: Signature(
                     {
-                        key: SignatureInput(types_pb2.DataType.Name(info.dtype), info.name)
+                        key: SignatureInput(
+                            make_kind(
+                                types_pb2.DataType.Name(info.dtype),
+                                [(dim.size, dim.name) for dim in info.tensor_shape.dim],
+                            ),
+                            info.name,
+                        )
                         for key, info in signature.inputs.items()
                     },
-                    signature.outputs.keys(),
+                    {
+                        key: [dim.name for dim in info.tensor_shape.dim]
+                        for key, info in signature.outputs.items()
+                    },
+                    list(signature.defaults),
                 )
                 for name, signature in signatures.signature_def.items()
             }

@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from socket import SHUT_RDWR
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -27,6 +27,7 @@ from mptrec_tf.serving.client.base import (
     UnavailableError,
 )
 from mptrec_tf.serving.client.gateway import Tls
+from mptrec_tf.serving.client.values import make_kind
 
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -124,10 +125,16 @@ class RestClient(Client):
             described = {
                 name: Signature(
                     {
-                        key: SignatureInput(tensor["dtype"], tensor.get("name", key))
+                        key: SignatureInput(
+                            make_kind(tensor["dtype"], _read_dims(tensor)), tensor.get("name", key)
+                        )
                         for key, tensor in signature.get("inputs", {}).items()
                     },
-                    signature.get("outputs", {}).keys(),
+                    {
+                        key: [dim.get("name", "") for dim in _list_dimensions(tensor)]
+                        for key, tensor in signature.get("outputs", {}).items()
+                    },
+                    list(signature.get("defaults", {})),
                 )
                 for name, signature in signatures.items()
             }
@@ -188,6 +195,12 @@ class RestClient(Client):
         self._pool.clear()
 
 
+def _read_dims(tensor: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Returns size and name of each dimension of a tensor in a server's metadata."""
+    dims = tensor.get("tensor_shape", {}).get("dim", [])
+    return [(int(dim.get("size", -1)), dim.get("name", "")) for dim in dims]
+
+
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -234,8 +247,11 @@ def _break_off(response: Any) -> None:
             socket.shutdown(SHUT_RDWR)
 
 
-def _json_values(array: np.ndarray) -> list[Any]:
+def _json_values(array: np.ndarray) -> Any:
     if array.dtype != object:
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            # TF Serving takes NaN and not null; JSON proper, which orjson writes, has no NaN.
+            return orjson.Fragment(json.dumps(array.tolist()))
         return array.tolist()
     values = []
     for value in array:
@@ -244,3 +260,8 @@ def _json_values(array: np.ndarray) -> list[Any]:
         except UnicodeDecodeError:
             values.append({"b64": base64.b64encode(value).decode()})
     return values
+
+
+def _list_dimensions(tensor: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
+    """Returns the dimensions of a tensor in a server's metadata."""
+    return tensor.get("tensor_shape", {}).get("dim", [])

@@ -3,7 +3,7 @@
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,10 @@ class _Needed(NamedTuple):
 
 
 def to_request_arrays(
-    rows: Any, types: Mapping[str, str], names: Mapping[str, str] | None
+    rows: Any,
+    types: Mapping[str, str],
+    names: Mapping[str, str] | None,
+    optional: Collection[str] = (),
 ) -> tuple[dict[str, np.ndarray], int]:
     """Returns the arrays of a request by input, and its number of rows n.
 
@@ -43,6 +46,7 @@ def to_request_arrays(
       types: The signature's inputs and their types, as "DT_FLOAT".
       names: Input by column of the spec, or None where that is not known: then columns and inputs
         are matched by the columns' plain names.
+      optional: The inputs whose numbers may be missing.
 
     Raises:
       InputError: naming the column, and the row, that does not fit.
@@ -61,7 +65,9 @@ def to_request_arrays(
             f"rows should be a list of dicts, a DataFrame or a dict of arrays; received "
             f"{type(rows).__name__}."
         )
-    arrays = {c.input: to_array(c.name, columns[c.input], c.kind) for c in needed}
+    arrays = {
+        c.input: to_array(c.name, columns[c.input], c.kind, c.input in optional) for c in needed
+    }
     count = max(map(len, arrays.values()), default=0)
     if not count:
         raise _no_rows_error()

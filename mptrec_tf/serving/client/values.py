@@ -1,16 +1,20 @@
 """Converts one column of a request, in any form, to the array that its input takes.
 
 A value is read as the programs read it from a file: missing text is an empty field, and text is
-parsed where a number is expected. Imports neither TensorFlow nor pandas.
+parsed where a number is expected. Lists are sent as one text, see `list_values.join_list`, to
+inputs that take them. Imports neither TensorFlow nor pandas.
 """
 
 import decimal
 import numbers
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mptrec_tf.data import canonical
+from mptrec_tf.data.input_names import LISTS
 from mptrec_tf.errors import InputError
 
 # Types of TensorFlow that inputs may have, by name.
@@ -23,17 +27,41 @@ TYPES = {
 }
 
 
-def to_array(column: str, values: Any, kind: str) -> np.ndarray:
+# The type of an input that takes lists of texts.
+LISTS_KIND = "lists of DT_STRING"
+# Precedes each value of a list in a text: `list_values.UNIT`, whose module imports Arrow.
+_UNIT = "\x1f"
+
+
+def make_kind(kind: str, dims: Sequence[tuple[int, str]]) -> str:
+    """Returns an input's type in this module, as "DT_FLOAT", "DT_FLOAT[64]" or `LISTS_KIND`.
+
+    Args:
+      kind: TensorFlow's name of the type.
+      dims: The size and the name of each dimension of the input's shape.
+    """
+    if dims and dims[0][1] == LISTS:
+        return LISTS_KIND
+    return f"{kind}[{dims[1][0]}]" if len(dims) == 2 else kind
+
+
+def to_array(column: str, values: Any, kind: str, optional: bool = False) -> np.ndarray:
     """Returns a column [n] as bytes in an object array, or as finite numbers.
 
     Args:
       column: Its name, for messages.
       values: A list, an array, or a column of a DataFrame, [n].
-      kind: The expected type, as "DT_FLOAT".
+      kind: The expected type, as "DT_FLOAT"; see `make_kind`.
+      optional: Whether numbers may be missing (None, NaN, usual texts as "NA"), which become NaN.
 
     Raises:
       InputError: naming the row, counted from 1, and the column.
     """
+    if kind == LISTS_KIND:
+        return _join_lists(column, values)
+    if kind.endswith("]"):
+        kind, _, size = kind.rstrip("]").partition("[")
+        return _to_vectors(column, values, TYPES[kind], int(size))
     if kind not in TYPES:
         raise InputError(f"column {column!r}: the model takes {kind}, which the client does not.")
     if kind == "DT_STRING" and isinstance(values, list) and set(map(type, values)) == {str}:
@@ -44,9 +72,42 @@ def to_array(column: str, values: Any, kind: str) -> np.ndarray:
     )
     if nested:
         raise InputError(f"column {column!r} holds lists; give one value for each row.")
-    return (
-        _to_texts(column, array) if kind == "DT_STRING" else _to_numbers(column, array, TYPES[kind])
-    )
+    if kind == "DT_STRING":
+        return _to_texts(column, array)
+    if optional and TYPES[kind].kind == "f":
+        return _to_optional_numbers(column, array, TYPES[kind])
+    return _to_numbers(column, array, TYPES[kind])
+
+
+def _join_lists(column: str, values: Any) -> np.ndarray:
+    """Returns each row as bytes: a text unchanged, a list joined."""
+    rows = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    texts = np.empty(len(rows), object)
+    for row, value in enumerate(rows):
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, list | tuple):
+            unit = _UNIT.encode()
+            texts[row] = b"".join(unit + _to_text(column, row + 1, item) for item in value)
+        else:
+            texts[row] = _to_text(column, row + 1, value)
+    return texts
+
+
+def _to_vectors(column: str, values: Any, dtype: np.dtype, size: int) -> np.ndarray:
+    """Returns [n, size] finite numbers."""
+    rows = values if isinstance(values, np.ndarray) else list(values)
+    vectors = np.zeros([len(rows), size], dtype)
+    for row, value in enumerate(rows):
+        if isinstance(value, str):  # as in a file
+            value = re.split(r"[\s,;|]+", value.strip(" []"))
+        if np.ndim(value) != 1 or len(value) != size:
+            received = f"{len(value)}" if np.ndim(value) == 1 else _format(value)
+            raise InputError(
+                f"row {row + 1}, column {column!r} should hold {size} numbers, received {received}."
+            )
+        vectors[row] = [_to_number(column, row, v, dtype) for v in value]
+    return vectors
 
 
 def _as_numpy(values: Any) -> np.ndarray:
@@ -187,6 +248,30 @@ def _to_numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
             if (cast == array).all() and ((cast < 0) == (array < 0)).all():
                 return cast
     return np.array([_to_number(column, i, v, dtype) for i, v in enumerate(values)], dtype)
+
+
+def _to_optional_numbers(column: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns what `_to_numbers` does, and NaN for missing values."""
+    values: Sequence[Any] | np.ndarray = array
+    if array.dtype.kind not in "biuf":
+        values = [_unwrap_scalar(value) for value in array]
+        array = np.fromiter(values, object, len(values))
+    missing = np.array([_is_missing_number(value) for value in values], bool)
+    numbers = _to_numbers(column, _replace(array, missing), dtype)
+    return np.where(missing, np.array(np.nan, dtype), numbers)
+
+
+def _replace(array: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Returns values of which the missing ones are 0."""
+    present = array.copy()
+    present[missing] = 0
+    return present
+
+
+def _is_missing_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return canonical.is_missing(canonical.canonicalize(value), canonical.MISSING_VALUES)
+    return _is_missing(value)
 
 
 def _may_be_number(kind: type) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,22 @@ from mptrec_tf.serving.server.request_error import invalid
 from mptrec_tf.serving.server.signature import Signature, Tensor
 
 _BYTES_SUFFIX = "_bytes"
+# A text, in which NaN is part of a value, or NaN itself.
+_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN', re.DOTALL)
 
 
-def parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes, takes_missing: bool = False) -> dict[str, Any]:
     """Returns the JSON object in a request's body.
+
+    Args:
+      body: The body.
+      takes_missing: Whether `NaN`, which TF Serving takes and JSON has not, is read as null.
 
     Raises:
       RequestError: if it is not a JSON object.
     """
+    if takes_missing and b"NaN" in body:
+        body = _TEXT_OR_NAN.sub(lambda m: b"null" if m[0] == b"NaN" else m[0], body)
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -68,10 +77,16 @@ def to_arrays(signature: Signature, content: Mapping[str, Any]) -> dict[str, np.
         if is_rows(content)
         else _by_name(signature, content["inputs"])
     )
-    if signature.spec_names.keys() == columns.keys():
-        columns = {signature.spec_names[name]: values for name, values in columns.items()}
+    if signature.spec_names and columns.keys() <= signature.spec_names.keys():
+        left_out = signature.spec_names.keys() - columns.keys()
+        if {signature.spec_names[name] for name in left_out} <= signature.defaults.keys():
+            columns = {signature.spec_names[name]: values for name, values in columns.items()}
     tensors.check_names(signature, columns)
-    return {name: _to_array(name, signature.inputs[name], v) for name, v in columns.items()}
+    arrays = {
+        name: _to_array(name, signature.inputs[name], v, signature.defaults.get(name))
+        for name, v in columns.items()
+    }
+    return tensors.fill_defaults(signature, arrays)
 
 
 def _by_name(signature: Signature, value: Any) -> Mapping[str, Any]:
@@ -105,10 +120,15 @@ def _is_base64(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"b64"}
 
 
-def _to_array(name: str, tensor: Tensor, value: Any) -> np.ndarray:
+def _to_array(
+    name: str, tensor: Tensor, value: Any, default: np.generic | None = None
+) -> np.ndarray:
     shape, flat = _flatten(name, value)
     tensors.check_shape(name, tensor, shape)
     kinds = set(map(type, flat))
+    if default is not None and type(None) in kinds:
+        flat = [default.item() if v is None else v for v in flat]
+        kinds = set(map(type, flat))
     if tensor.dtype is tf.string:
         array = np.empty(len(flat), object)
         # TensorFlow encodes text as UTF-8 itself, and the parser lets no other text through.

@@ -1,9 +1,10 @@
 """Which versions are served: new ones are found by polling and swapped in while requests run.
 
 A version is loaded and warmed before the one that it replaces is retired, and a version is closed
-when its last request has its response. A version that cannot be loaded leaves the old one serving,
-and is tried again some times, and whenever its files change. Where a base path holds no version
-any more, loaded versions stay; where it holds none so far, the server waits for one.
+when its last request has its response. A version that cannot be loaded, or is not as it was
+written (see `export.integrity`), leaves the old one serving, and is tried again some times, and
+whenever its files change. Where a base path holds no version any more, loaded versions stay; where
+it holds none so far, the server waits for one.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.export.versions import WARMUP, check_base_path, list_version_directories
+from mptrec_tf.export.integrity import check_version
+from mptrec_tf.export.versions import check_base_path, list_version_directories
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.request_error import invalid, not_found
@@ -351,18 +353,21 @@ def _explain_none(config: ModelConfig, numbers: list[int]) -> str:
 def _stat_files(path: str) -> Any:
     """Returns times and sizes of a version's files, which change when somebody fixes it."""
     stats = []
-    for folder in ("", "variables", "assets", os.path.dirname(WARMUP)):
-        directory = os.path.join(path, folder)
+    for folder, _, names in tf.io.gfile.walk(path):
         try:
-            for name in ("", *sorted(tf.io.gfile.listdir(directory))):
-                stat = tf.io.gfile.stat(os.path.join(directory, name))
+            for name in ("", *names):
+                stat = tf.io.gfile.stat(os.path.join(folder, name))
                 stats.append((folder, name, stat.mtime_nsec, stat.length))
         except tf.errors.OpError:
             stats.append(folder)
-    return stats
+    return sorted(stats, key=str)
 
 
 def _load_warm(path: str, options: LoadOptions) -> tuple[Servable, int]:
+    try:
+        check_version(path, options.public_key)
+    except InputError as error:
+        raise LoadError(str(error).rstrip(".")) from error
     servable = Servable(path, options)
     try:
         return servable, servable.warm_up() if options.warm_up else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import grpc
+    from cryptography.hazmat.primitives.asymmetric import ed25519
     from tensorflow.core.protobuf import config_pb2
 
 METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's default
@@ -25,7 +26,8 @@ class LoadOptions:
       warm_up: bool. Whether a version runs its warm-up requests before it is served.
       warm_up_iterations: int. How often it runs each of them.
       retries: int. How often a broken version is tried again while its files do not change.
-      retry_seconds: float. Between these tries, and no more often than versions are checked.
+      retry_seconds: float. Between these tries, and no more often than versions are looked for.
+      public_key: Checks the signature that every version must have; None if none needs one.
     """
 
     tags: Sequence[str] = ("serve",)
@@ -34,6 +36,7 @@ class LoadOptions:
     warm_up_iterations: int = 1
     retries: int = 5
     retry_seconds: float = 60.0
+    public_key: "ed25519.Ed25519PublicKey | None" = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -170,7 +170,7 @@ class RestService:
                 return response
             # A model that is not served is reported before any mistake in the body.
             with self._predictor.version(spec) as version:
-                content = json_tensors.parse(body)
+                content = json_tensors.parse(body, version.servable.takes_missing)
                 name = json_tensors.read_signature_name(content)
                 rows = json_tensors.is_rows(content)
                 prediction = await self._predictor.predict(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from mptrec_tf.data.input_names import SPEC_COLUMNS
@@ -69,6 +69,7 @@ class Servable:
                     name,
                     {k: Tensor.from_info(info) for k, info in sorted(signature.inputs.items())},
                     {k: Tensor.from_info(info) for k, info in sorted(signature.outputs.items())},
+                    defaults=_read_defaults(signature),
                 )
                 for name, signature in self.signature_defs.items()
             }
@@ -95,6 +96,11 @@ class Servable:
                 fetch=[tensor.name for tensor in signature.outputs.values()],
             )
         )
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether an input of a signature may be missing."""
+        return any(signature.defaults for signature in self.signatures.values())
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the outputs by name; any thread may call it.
@@ -160,6 +166,14 @@ class Servable:
     def close(self) -> None:
         """Releases its memory; nothing may run any more."""
         self._session.close()
+
+
+def _read_defaults(signature: meta_graph_pb2.SignatureDef) -> dict[str, np.generic]:
+    """Returns the single values that inputs have in requests that leave them out."""
+    # The field is newer than SavedModel.
+    defaults = getattr(signature, "defaults", {})
+    values = {name: tf.make_ndarray(proto) for name, proto in defaults.items()}
+    return {name: value.reshape(-1)[0] for name, value in values.items() if value.size == 1}
 
 
 def _read_records(path: str) -> Sequence[bytes]:

@@ -55,12 +55,14 @@ class Signature:
       inputs: By name.
       outputs: By name.
       spec_names: Inputs by their names in the spec, where these differ.
+      defaults: By input that a request may leave out, its value for all rows.
     """
 
     name: str
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     spec_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, np.generic] = dataclasses.field(default_factory=dict)
 
     @property
     def batchable(self) -> bool:

@@ -28,11 +28,12 @@ def from_protos(
       RequestError: for inputs that the signature does not take, or that are damaged.
     """
     check_names(signature, protos)
-    return {name: _to_array(name, signature.inputs[name], proto) for name, proto in protos.items()}
+    arrays = {n: _to_array(n, signature.inputs[n], proto) for n, proto in protos.items()}
+    return fill_defaults(signature, arrays)
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:
-    """Rejects missing and unknown inputs.
+    """Rejects missing and unknown inputs; one that has a default may be missing.
 
     Raises:
       RequestError: in TF Serving's words.
@@ -40,11 +41,22 @@ def check_names(signature: Signature, given: Mapping[str, object]) -> None:
     if given.keys() == signature.inputs.keys():
         return
     extra = sorted(given.keys() - signature.inputs.keys())
-    missing = sorted(signature.inputs.keys() - given.keys())
+    missing = sorted(signature.inputs.keys() - given.keys() - signature.defaults.keys())
+    if given and not extra and not missing:
+        return
     raise invalid(
         f"input size does not match signature: {len(given)}!={len(signature.inputs)}. "
         f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}."
     )
+
+
+def fill_defaults(signature: Signature, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns arrays with those of the inputs that a request left out, for as many rows."""
+    if len(arrays) == len(signature.inputs):
+        return arrays
+    rows = max((array.shape[0] for array in arrays.values() if array.ndim), default=1)
+    left_out = signature.inputs.keys() - arrays.keys()
+    return arrays | {name: np.full(rows, signature.defaults[name]) for name in left_out}
 
 
 def _to_array(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.ndarray:
@@ -85,7 +97,9 @@ def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) ->
     expected = tensor.shape
     if expected == (-1,) and len(dims) == 1 and dims[0] <= MOST_ROWS:
         return  # a column, as nearly all are
-    if math.prod(dims) > MOST_ROWS:
+    # The model itself bounds how many numbers a row has.
+    per_row = math.prod(dims[1:]) if _has_fixed_rows(expected, dims) else 1
+    if math.prod(dims) > MOST_ROWS * per_row:
         raise invalid(f"input {name!r} has more than {MOST_ROWS} values; send fewer rows.")
     if expected is None:
         return
@@ -96,6 +110,10 @@ def check_shape(name: str, tensor: Tensor, dims: list[int] | tuple[int, ...]) ->
         raise invalid(
             f"input {name!r} should have shape {list(tensor.shape)}, received {list(dims)}."
         )
+
+
+def _has_fixed_rows(expected: tuple[int, ...] | None, dims: list[int] | tuple[int, ...]) -> bool:
+    return bool(expected) and -1 not in expected[1:] and tuple(expected[1:]) == tuple(dims[1:])
 
 
 @functools.cache

@@ -64,6 +64,22 @@ def test_good_files_are_read_alike_with_and_without_a_callback(tmp_path):
     assert [row[1:] for row in good] == list(zip(*block.columns.values(), strict=True))
 
 
+def test_blank_lines_are_no_rows_of_one_column_but_quoted_ones_are(tmp_path):
+    path = tmp_path / "a.csv"
+    good, bad = read(path, b'a\n\n  \n""\n" "\nx\n')
+    assert (good, bad) == ([(4, ""), (5, " "), (6, "x")], [])
+    [block] = read_csv(str(path), TextFormat())
+    assert list(zip(block.lines, block.columns["a"], strict=True)) == good
+
+
+def test_bytes_that_are_text_in_another_encoding_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("a,b\n1,x\n2,é\n".encode())
+    bad = []
+    [block] = read_csv(str(path), TextFormat(encoding="ascii"), bad.append)
+    assert (block.lines.tolist(), [(row.line, row.row) for row in bad]) == ([2], [(3, "2,é")])
+
+
 def test_many_rows_with_quotes_that_are_not_closed(tmp_path):
     rows = [b'%d,"x\n' % i if i % 7 == 3 else b"%d,x\n" % i for i in range(5000)]
     good, bad = read(tmp_path / "a.csv", b"a,b\n" + b"".join(rows))
@@ -134,7 +150,7 @@ def test_records(tmp_path):
         for record in records:
             writer.write(record)
     bad = []
-    [block] = read_tfrecord(path, 0, bad.append, ["a", "b"])
+    [block] = read_tfrecord(path, (), bad.append, ["a", "b"])
     assert block.lines.tolist() == [2, 4, 7]
     assert block.columns["a"].tolist() == [1, 2, 4]
     assert block.columns["b"].tolist() == ["x", "y", "z"]
@@ -154,7 +170,7 @@ def test_a_record_without_a_feature_long_after_the_others(tmp_path):
             writer.write(example(a=1.0, b=b"x"))
         writer.write(example(b=b"x"))
     bad = []
-    assert sum(map(len, read_tfrecord(path, 0, bad.append, ["a", "b"]))) == 2000
+    assert sum(map(len, read_tfrecord(path, (), bad.append, ["a", "b"]))) == 2000
     assert [row.line for row in bad] == [2001]
 
 

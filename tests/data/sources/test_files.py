@@ -1,9 +1,14 @@
+import bz2
 import gzip
+import lzma
 
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from mptrec_tf.data.sources import files
 from mptrec_tf.data.sources.files import find_files, has_rows, read_file
+from mptrec_tf.data.sources.streams import open_stream
 from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
@@ -56,13 +61,33 @@ def test_markers_are_not_data_files(tmp_path):
         find_files([f"{tmp_path}/*"])
 
 
-def test_a_directory_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"is a directory; give its files: .*/\*.csv"):
+def test_a_folder_stands_for_its_files(tmp_path):
+    for name in ("b.csv", "a.csv", "_SUCCESS", "day=1/c.csv", "_temporary/d.csv", ".e/f.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, TEXT)
+    names = [f"{tmp_path}/{name}" for name in ("a.csv", "b.csv", "day=1/c.csv")]
+    assert find_files([str(tmp_path)]) == find_files([f"{tmp_path}/"]) == names
+
+
+def test_a_folder_without_files(tmp_path):
+    (tmp_path / "_SUCCESS").touch()
+    with pytest.raises(InputError, match=r"folder '.*' holds no file; give one that does"):
+        find_files([str(tmp_path)])
+
+
+def test_a_delta_table_is_more_than_its_files(tmp_path):
+    (tmp_path / "_delta_log").mkdir()
+    write(tmp_path / "a.parquet", TEXT)
+    with pytest.raises(InputError, match="is a Delta table, whose files hold deleted rows, too"):
         find_files([str(tmp_path)])
 
 
 def test_an_unknown_file_system():
-    with pytest.raises(InputError, match=r"cannot look for 'nosuch://bucket/a.csv'"):
+    message = (
+        r"^cannot look for 'nosuch://bucket/a.csv': no file system for nosuch:// is installed; "
+        r"install one for TensorFlow, or copy the files to a local folder\.$"
+    )
+    with pytest.raises(InputError, match=message):
         find_files(["nosuch://bucket/a.csv"])
 
 
@@ -99,16 +124,16 @@ def test_tfrecord_that_was_compressed_twice(tmp_path):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"PAR1\x15\x04\x15\x10\x15\x14L\x15\x02\x15\x00", "a Parquet file; give CSV or TFRecord"),
-        (b"ORC\n\x0b\n\x03\x00\x00\x00", "an ORC file; give CSV or TFRecord"),
+        (b"ORC\n\x0b\n\x03\x00\x00\x00", "an ORC file; give CSV, Parquet"),
         (b"Obj\x01\x04\x14avro.codec\x08null", "an Avro file"),
-        (b"ARROW1\x00\x00\xff\xff", "an Arrow file"),
         (b"PK\x03\x04\x14\x00\x06\x00", "a zip archive or a spreadsheet"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00", "a spreadsheet"),
-        (b"BZh91AY&SY\x02\x1f\x00", "compressed by bzip2"),
-        (b"(\xb5/\xfd\x04X", "compressed by zstd"),
-        ("x,y\n1,2\n".encode("utf-16"), "UTF-16 text; save it as UTF-8"),
-        (b"\xfe\xff" + "x,y\n1,2\n".encode("utf-16-be"), "UTF-16 text; save it as UTF-8"),
+        ("x,y\n1,2\n".encode("utf-16"), "UTF-16 text; give `encoding: utf-16`"),
+        (
+            b"\xfe\xff" + "x,y\n1,2\n".encode("utf-16-be"),
+            "UTF-16 text; give `encoding: utf-16`",
+        ),
+        ("x,y\n1,2\n".encode("utf-32"), "UTF-32 text; give `encoding: utf-32`"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a"])
@@ -122,6 +147,12 @@ def test_files_of_other_kinds_are_named(tmp_path, content, kind, name):
 def test_a_header_that_begins_like_another_kind_is_text(tmp_path, first):
     [block] = read_file(write(tmp_path / "a.csv", f"{first},y\n1,2\n".encode()), TextFormat())
     assert block.numbers(first).tolist() == [1]
+
+
+def test_letters_like_the_mark_of_another_encoding(tmp_path):
+    path = write(tmp_path / "a.csv", "яю,y\n1,2\n".encode("cp1251"))
+    [block] = read_file(path, TextFormat(encoding="cp1251"))
+    assert block.numbers("яю").tolist() == [1]
 
 
 @pytest.mark.parametrize("content", [b"\x00\x01\x02\x03" * 9, bytes(range(200, 250)) + b"\x00"])
@@ -148,6 +179,8 @@ def test_what_is_neither_text_nor_records(tmp_path, content):
         (b"x,\xff\n1,2\n", True),
         (b"PAR1\x00", True),
         (b"x,y\n" + b"1,2\n" * 5000, True),
+        (b"\n" * 10_000 + TEXT, True),
+        (b" \n" * 5000, False),
     ],
 )
 def test_files_that_have_rows(tmp_path, content, expected):
@@ -169,6 +202,41 @@ def test_records_that_have_rows(tmp_path):
     assert not has_rows(f"{tmp_path}/b.gz", TextFormat())
 
 
+def test_the_start_of_a_file_is_read_once(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(files, "open_stream", lambda of: opened.append(of) or open_stream(of))
+    path = write(tmp_path / "a.csv", b"x,y\n" + b"1,2\n" * 5000)
+    assert has_rows(path, TextFormat())
+    assert opened == [path]
+
+
 def test_no_file(tmp_path):
     with pytest.raises(InputError, match=r"cannot read .*/no\.csv: .*No such file"):
         read_file(f"{tmp_path}/no.csv", TextFormat())
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress, gzip.compress])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.bz2", "a"])
+def test_compressed_text(tmp_path, compress, name):
+    [block] = read_file(write(tmp_path / name, compress(TEXT)), TextFormat())
+    assert block.numbers("x").tolist() == [1.5, 2.5]
+
+
+def test_a_name_that_ends_in_zst_has_a_delimiter(tmp_path):
+    content = pa.compress(TEXT.replace(b",", b"\t"), "zstd", asbytes=True)
+    [block] = read_file(write(tmp_path / "a.tsv.zst", content), TextFormat())
+    assert block.numbers("y").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("compress", "name"), [(bz2.compress, "bzip2"), (lzma.compress, "xz")])
+def test_tfrecord_that_tensorflow_cannot_decompress(tmp_path, compress, name):
+    records(tmp_path / "a")
+    path = write(tmp_path / "b", compress((tmp_path / "a").read_bytes()))
+    with pytest.raises(InputError, match=f"b is TFRecord compressed by {name}, which TensorFlow"):
+        list(read_file(path, TextFormat()))
+
+
+def test_tfrecord_is_told_from_text_in_any_encoding(tmp_path):
+    records(tmp_path / "a")
+    [block] = read_file(str(tmp_path / "a"), TextFormat(encoding="latin-1"))
+    assert block.numbers("x").tolist() == [1.5, 2.5]

@@ -1,6 +1,8 @@
 import gzip
+import lzma
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
@@ -13,9 +15,14 @@ from mptrec_tf.data.sources.tabular import estimate_file_rows
 def test_lines_of_csv(tmp_path, count):
     text = "".join(f"{i % 1000:04d},value\n" for i in range(count)).encode()
     (tmp_path / "a.csv").write_bytes(text)
-    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text))
     assert estimate_file_rows(str(tmp_path / "a.csv")) == pytest.approx(count, rel=0.01)
-    assert estimate_file_rows(str(tmp_path / "b.csv.gz")) == pytest.approx(count, rel=0.01)
+    for compress in (gzip.compress, lzma.compress, compress_zstd):
+        (tmp_path / "b.csv").write_bytes(compress(text))
+        assert estimate_file_rows(str(tmp_path / "b.csv")) == pytest.approx(count, rel=0.01)
+
+
+def compress_zstd(content):
+    return pa.compress(content, "zstd", asbytes=True)
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])

@@ -37,6 +37,7 @@ class Ratings(tfds.core.GeneratorBasedBuilder):
                     "price": tf.float32,
                     "liked": tf.bool,
                     "embedding": tfds.features.Tensor(shape=(2,), dtype=tf.float32),
+                    "tags": tfds.features.Sequence(tf.string),
                 }
             )
         )
@@ -54,6 +55,7 @@ class Ratings(tfds.core.GeneratorBasedBuilder):
                     "price": row / 2,
                     "liked": row % 3 == 0,
                     "embedding": [0.0, 1.0],
+                    "tags": ["é"] * (row % 3),
                 },
             )
 
@@ -131,3 +133,19 @@ def test_a_feature_of_more_than_one_value_is_not_a_column(ratings):
     [block] = tfds_rows.read_rows(f"{ratings}#test")
     with pytest.raises(InputError, match=r"#test has no column 'embedding'; it has kind, liked"):
         block.text("embedding")
+
+
+def test_features_of_several_values_are_lists_where_they_are_asked_for(ratings):
+    lists = ("embedding", "tags")
+    [block] = tfds_rows.read_rows(f"{ratings}#test", lists=lists)
+    assert block.column("embedding").tolist() == [[0.0, 1.0]] * 3
+    assert block.column("tags").tolist() == [["é"] * (i % 3) for i in order_of(block)]
+    assert rows([block]) == rows(tfds_rows.read_rows(f"{ratings}#test"))
+    bad = []
+    [same] = tfds_rows.read_rows(f"{ratings}#test", bad.append, lists)
+    assert (same.column("tags").tolist(), bad) == (block.column("tags").tolist(), [])
+
+
+def order_of(block):
+    """The number of each row, from its price."""
+    return (2 * block.numbers("price")).astype(int)

@@ -5,6 +5,9 @@ import pytest
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.kind import HeadKind, select_serving_fields
+from mptrec_tf.models.heads.lora_shape import LoRAConfig
+from mptrec_tf.models.heads.mixture_shape import MixtureConfig
+from mptrec_tf.models.heads.own_embedding_shape import LEAST_IDS, OwnEmbeddingConfig
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.registry import (
     HEADS,
@@ -21,19 +24,20 @@ from mptrec_tf.models.registry import MODELS
 
 PROMPTS = ("prompt", "fixed", "task_similarity")
 RESIDUALS = ("residual", "residual_small")
+OTHERS = ("gate_tower", "own_expert", "lora", "own_embedding")
 
 
 def test_flags_and_files_read_the_registry_without_tensorflow():
     code = (
         "import sys; from mptrec_tf.models.heads.registry import HEADS, shape_to_plain; "
         "[shape_to_plain(kind.make_shape()) for kind in HEADS.all().values()]; "
-        "assert not {'tensorflow', 'keras', 'tf_keras', 'tfx'} & set(sys.modules)"
+        "sys.exit(bool({'tensorflow', 'keras', 'tf_keras', 'tfx'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_kinds_and_their_shapes():
-    assert HEADS.names() == (*PROMPTS, *RESIDUALS, "tower")
+    assert HEADS.names() == (*PROMPTS, *RESIDUALS, "tower", *OTHERS)
     ranges = ((0, 0, 3),)
     shapes = {name: kind.make_shape(ranges) for name, kind in HEADS.all().items()}
     assert shapes == {
@@ -43,7 +47,19 @@ def test_the_kinds_and_their_shapes():
         "residual": ResidualConfig(id_ranges=ranges),
         "residual_small": ResidualConfig(32, (32, 16), 0.1, id_ranges=ranges),
         "tower": TowerConfig(),
+        "gate_tower": MixtureConfig(),
+        "own_expert": MixtureConfig(own_expert=True),
+        "lora": LoRAConfig(),
+        "own_embedding": OwnEmbeddingConfig(id_ranges=ranges),
     }
+
+
+def test_features_get_weights_or_embeddings_of_single_ids_by_how_many_they_have():
+    few, some, many = (0, 0, LEAST_IDS - 1), (1, 9, LEAST_IDS), (2, 19, 257)
+    shape = HEADS.get("own_embedding").make_shape((few, some, many), own_width=2)
+    assert shape == OwnEmbeddingConfig(
+        id_ranges=(few, some), own_width=2, table_ranges=(some, many)
+    )
 
 
 def test_changes_that_a_shape_does_not_have_are_left_out():
@@ -68,7 +84,13 @@ def test_what_auto_tries(model, labels, expected):
 
 def test_the_tower_stands_in_where_labels_are_too_few_for_all_that_fit():
     offers = frozenset({"shared", "specific"})
-    assert list_fitting(offers) == (*RESIDUALS, "tower")
+    assert list_fitting(offers) == (
+        *RESIDUALS,
+        "tower",
+        "gate_tower",
+        "own_expert",
+        "own_embedding",
+    )
     assert list_candidates(offers, FEW_LABELS) == RESIDUALS
     assert list_candidates(offers, FEW_LABELS - 1) == ("tower",)
 
@@ -78,7 +100,7 @@ def test_a_head_that_does_not_fit_is_rejected():
     with pytest.raises(
         InputError,
         match="head 'residual' reads specific, which model 'shared_bottom' does not have; "
-        "give auto or one of tower",
+        "give auto or one of tower, gate_tower, own_expert, lora",
     ):
         check_fits(["tower", "residual"], MODELS.get("shared_bottom").offers, "shared_bottom")
 

@@ -75,7 +75,13 @@ def test_equals_the_equations(rows):
 
 @pytest.mark.parametrize(
     ("kind", "parameters"),
-    [("residual", 20_388), ("residual_small", 10_596), ("prompt", 27_063), ("fixed", 10_743)],
+    [
+        ("residual", 20_388),
+        ("residual_small", 10_596),
+        ("prompt", 27_063),
+        ("fixed", 10_743),
+        ("own_embedding", 20_388 + 4 * (493 + 2 * 48)),
+    ],
 )
 def test_parameters_on_census_income(kind, parameters):
     layout = Layout(28 * 4 + 11, shared=1, specific=2, width=128, tasks=2, ids=28)

@@ -1,0 +1,158 @@
+r"""Renews a model in production: a new backbone on new rows, and every added task on it.
+
+    mptrec-refresh --model=saved_models/shop --train_files='march/*.csv' \
+        --validation_files=april-01.csv --test_files=april-02.csv --output_dir=REFRESH
+    mptrec-refresh --model=saved_models/shop --files='rows/*.csv' --split_by=time:seen_at \
+        --output_dir=REFRESH
+
+Features, tasks, label rules and settings are those of the newest version. The new backbone begins
+with the old one's weights; each added task is trained anew with the kind of head that it has. The
+candidate is compared with production on the test rows, task by task, and becomes the next version
+of the model if no task is worse; otherwise nothing is pushed and the exit status is not 0. Old
+versions stay. To continue a renewal that was killed, start it again with the same flags.
+"""
+
+from absl import flags
+
+from mptrec_tf.bin import data_flags, format_flags, program, split_flags
+from mptrec_tf.errors import InputError
+from mptrec_tf.models.heads.registry import AUTO, HEADS
+from mptrec_tf.training.configurations import LARGEST_SEED
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The model in production: TF Serving's base path, as --output_dir of mptrec-export.",
+)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Directory of the renewal.")
+_FILES = {split: data_flags.define_files_flag(split) for split in ("train", "validation", "test")}
+_ALL_FILES = flags.DEFINE_list(
+    "files", [], "Your own rows of all splits, instead of files for each: --split divides them."
+)
+_SPLIT, _SPLIT_BY = split_flags.define_split_flags()
+_PROMOTE = flags.DEFINE_list("promote", [], "Added tasks that the new backbone is pre-trained on.")
+_RETIRE = flags.DEFINE_list("retire", [], "Tasks that the new version leaves out.")
+_HEAD = flags.DEFINE_enum(
+    "head",
+    None,
+    [AUTO, *HEADS.names()],
+    "The kind of head of all added tasks. Default: the one that each has.",
+)
+_FROM_SCRATCH = flags.DEFINE_bool(
+    "from_scratch", False, "Begin with fresh weights instead of the old backbone's."
+)
+_SEED = flags.DEFINE_integer(
+    "seed",
+    None,
+    "Seed of all trainings. Default: the seeds that they had.",
+    lower_bound=0,
+    upper_bound=LARGEST_SEED,
+)
+_MARGIN = flags.DEFINE_float(
+    "margin", 0.001, "By how much a task's score may be below production's.", lower_bound=0.0
+)
+_CONFIDENCE = flags.DEFINE_float(
+    "confidence",
+    0.95,
+    "A task is worse if it is below by more than the margin with this confidence.",
+    lower_bound=0.5,
+    upper_bound=0.9999,
+)
+_LEAST_POSITIVES = flags.DEFINE_integer(
+    "least_positives",
+    50,
+    "Test rows that a verdict needs: of a binary task, of the rarer label.",
+    lower_bound=1,
+)
+_ACCEPT = flags.DEFINE_list(
+    "accept", [], "Tasks for which the candidate is pushed whatever the verdict; it is recorded."
+)
+_PUSH = flags.DEFINE_bool("push", True, "Push the candidate; otherwise it is only compared.")
+flags.mark_flags_as_required(["model", "output_dir"])
+flags.adopt_module_key_flags(format_flags)
+for _flag in (data_flags.DATASET, *data_flags.OPTIONS.values()):
+    flags.declare_key_flag(_flag.name)
+
+
+def main(beam_args: list[str]) -> None:
+    """Runs the program.
+
+    Raises:
+      InputError: if a task is worse, so that nothing is pushed.
+    """
+    from mptrec_tf.renewal.plan import check_not_pushed, make_plan
+
+    patterns = {split: flag.value for split, flag in _FILES.items()}
+    rule = split_flags.read_rule(
+        _SPLIT, _SPLIT_BY, {**patterns, split_flags.FILES: _ALL_FILES.value}
+    )
+    if rule:
+        patterns = {split_flags.FILES: _ALL_FILES.value}
+    directory = _OUTPUT_DIR.value.rstrip("/")
+    check_not_pushed(_MODEL.value, directory)
+    plan = make_plan(
+        _MODEL.value,
+        promote=_PROMOTE.value,
+        retire=_RETIRE.value,
+        head=_HEAD.value,
+        seed=_SEED.value,
+    )
+    spec = data_flags.read_spec_of(plan.spec, patterns, f"the model in {plan.version}")
+    for name in _ACCEPT.value:
+        spec.select_tasks([name])
+
+    # Imports that take seconds come after the checks of the flags.
+    from mptrec_tf.data.prepare import check_beam_args
+    from mptrec_tf.evaluation.report import print_table
+    from mptrec_tf.renewal.refresh import push, refresh
+    from mptrec_tf.renewal.verdict import Gate, list_blocking
+
+    check_beam_args(beam_args)
+    source = data_flags.open_source_of(spec, patterns, rule)
+    gate = Gate(_MARGIN.value, _CONFIDENCE.value, _LEAST_POSITIVES.value)
+    verdicts = refresh(
+        plan,
+        source,
+        directory,
+        warm=not _FROM_SCRATCH.value,
+        gate=gate,
+        beam_args=beam_args,
+    )
+    program.print_empty(source)
+    print_table(
+        [
+            {
+                "task": of.task,
+                "score": of.score_name,
+                "production": of.production,
+                "candidate": of.candidate,
+                "difference": of.show_difference(),
+                "rows": of.rows,
+                "verdict": of.outcome,
+                "accepted": "yes" if of.blocks and of.task in _ACCEPT.value else "",
+            }
+            for of in verdicts
+        ],
+        f"{_OUTPUT_DIR.value} beside {plan.version}, on the test rows",
+    )
+    if plan.retired:
+        print(f"retired: {', '.join(plan.retired)}")
+    blocking = list_blocking(verdicts, _ACCEPT.value)
+    if blocking:
+        reasons = ", ".join(f"{of.task} ({of.outcome})" for of in blocking)
+        raise InputError(
+            f"nothing is pushed, because of {reasons}; production is as it was. To push all the "
+            f"same: --accept={','.join(of.task for of in blocking)}."
+        )
+    if _PUSH.value:
+        path = push(plan, directory, verdicts, _ACCEPT.value)
+        print(f"pushed as {path}; back to the old version: give {plan.version} its label")
+
+
+def run() -> None:
+    """Entry point."""
+    program.run(main, pass_on_unknown_flags=True)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,49 @@
+"""The vocabulary of features with several values in a row; its file is a `vocabulary_file`."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from mptrec_tf.data.features.lists import ListFeature
+from mptrec_tf.data.transform.vocabulary_file import FitVocabulary, make_table
+
+
+def apply_vocabulary(
+    name: str, features: Sequence[ListFeature], values: tf.Tensor, feature_of: tf.Tensor
+) -> tf.Tensor:
+    """Fits the vocabulary on the training rows and looks values up; for a `preprocessing_fn`.
+
+    Args:
+      name: The name of the vocabulary's file.
+      features: V features.
+      values: [N] string, in canonical form.
+      feature_of: [N] int32. The feature of each value, below V.
+
+    Returns:
+      [N] int64, each a line of the vocabulary file, counted from 0.
+    """
+    [file] = tft.experimental.ptransform_analyzer(
+        [values, feature_of],
+        FitVocabulary(name, features, _count),
+        [tf.string],
+        [[]],
+        [b"not fitted yet"],
+    )
+    prefixes = tf.constant([f"{feature.name}\t" for feature in features])
+
+    def look_up(values: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        table = make_table(file)
+        ids = table.lookup(tf.strings.join([tf.gather(prefixes, feature_of), values]))
+        unknown = tf.gather(table.lookup(prefixes), feature_of)
+        return tf.where(ids < 0, unknown, ids), table.size()
+
+    return tft.apply_vocabulary(values, file, lookup_fn=look_up)
+
+
+def _count(inputs: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]:
+    """Yields ((feature, value), count) of one batch."""
+    values, feature_of = inputs
+    yield from Counter(zip(feature_of.tolist(), values.tolist(), strict=True)).items()

@@ -1,0 +1,280 @@
+"""A renewal from raw rows to a pushed version; killed, blocked, overtaken, without labels."""
+
+import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
+import csv
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mptrec_tf.data.sources.tabular import Tabular
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.integrity import check_version
+from mptrec_tf.export.version_parts import load_parts
+from mptrec_tf.inference.saved_model import LoadedModel
+from mptrec_tf.renewal import refresh as renewal
+from mptrec_tf.renewal.plan import make_plan
+from mptrec_tf.renewal.refresh import push, refresh
+from mptrec_tf.storage.directories import copy_directory
+
+FILES = ("backbone/weights.npz", "tasks/share/weights.npz", "tasks/seconds/weights.npz")
+
+
+def digest(folder):
+    """A digest of all files and their names."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def renewed(trained, month, open_rows, tmp_path_factory, without_xla):
+    """The folder of a whole renewal that was not interrupted, its plan, and its verdicts."""
+    folder = tmp_path_factory.mktemp("renewed")
+    plan = make_plan(str(trained))
+    with without_xla():
+        verdicts = refresh(plan, open_rows(month(1), plan.spec), str(folder))
+    return folder, plan, verdicts
+
+
+def test_the_candidate_has_all_tasks_with_their_heads(renewed, trained):
+    folder, _, _ = renewed
+    old, old_packages = load_parts(str(trained))
+    new, new_packages = load_parts(str(folder / "model"))
+    assert new.shape.tasks == old.shape.tasks == ("click", "like")
+    assert [p.task.name for p in new_packages] == ["seconds", "share"]
+    for before, after in zip(old_packages, new_packages, strict=True):
+        assert after.head.config.tower_units == before.head.config.tower_units
+        assert type(after.head) is type(before.head)
+        assert after.training["training"] == before.training["training"]
+        assert after.task.same_rule(before.task)
+        assert after.backbone == new.fingerprint != old.fingerprint
+    [seconds] = [p.task for p in new_packages if p.task.name == "seconds"]
+    assert seconds.mean != 0.0  # fitted anew
+
+
+def test_production_is_worse_on_the_new_month(renewed):
+    folder, plan, verdicts = renewed
+    assert [v.task for v in verdicts] == ["click", "like", "seconds", "share"]
+    by_task = {v.task: v for v in verdicts}
+    seconds = by_task["seconds"]
+    assert seconds.candidate > seconds.production  # a third of its users are new to production
+    assert seconds.outcome == "better"
+    stored = json.loads((folder / "comparison.json").read_text())
+    assert stored["production"] == plan.version
+    assert stored["tasks"][0]["task"] == "click"
+    assert stored["tasks"][0]["difference"] == pytest.approx(
+        by_task["click"].candidate - by_task["click"].production
+    )
+
+
+def test_a_push_adds_a_version_and_leaves_the_old_one(renewed, production):
+    folder, _, verdicts = renewed
+    plan = make_plan(str(production))
+    before = digest(production / "1")
+    assert push(plan, str(folder), verdicts, ["click"]) == f"{production}/2"
+    assert digest(production / "1") == before
+    assert sorted(path.name for path in production.iterdir()) == ["1", "2"]
+    record = json.loads((production / "2" / renewal.RENEWAL).read_text())
+    check_version(str(production / "2"), required=True)
+    assert record["renews"] == 1
+    assert record["accepted"] == []  # click was not blocked
+    assert set(LoadedModel(str(production)).spec.task_names) == {
+        "click",
+        "like",
+        "share",
+        "seconds",
+    }
+
+
+def test_a_version_that_somebody_else_pushed_meanwhile(renewed, production, month, open_rows):
+    folder, _, verdicts = renewed
+    plan = make_plan(str(production))
+    copy_directory(str(production / "1"), str(production / "2"))
+    with pytest.raises(InputError, match=r"shop/2 was pushed while .*shop/1 was renewed"):
+        push(plan, str(folder), verdicts, [])
+    again = make_plan(str(production))
+    with pytest.raises(InputError, match="a renewal of version 1, and the newest is 2 now"):
+        refresh(again, open_rows(month(1), again.spec), str(folder))
+    assert sorted(path.name for path in production.iterdir()) == ["1", "2"]
+
+
+def test_a_version_that_somebody_else_pushes_in_the_same_moment(renewed, production, monkeypatch):
+    folder, _, verdicts = renewed
+    plan, check = make_plan(str(production)), renewal.check_version
+
+    def overtake(path):
+        copy_directory(str(production / "1"), str(production / "7"))
+        return check(path)
+
+    monkeypatch.setattr(renewal, "check_version", overtake)
+    with pytest.raises(InputError, match="shop/7 was pushed while"):
+        push(plan, str(folder), verdicts, [])
+    assert sorted(path.name for path in production.iterdir()) == ["1", "7"]
+
+
+def test_a_damaged_version_or_candidate(renewed, production, tmp_path):
+    folder, _, verdicts = renewed
+    plan = make_plan(str(production))
+    shutil.copytree(folder, tmp_path / "refresh")
+    card = tmp_path / "refresh" / "model" / "1" / "assets.extra" / "model_card.json"
+    card.write_text(card.read_text() + " ")
+    with pytest.raises(InputError, match=r"model_card\.json was changed after"):
+        push(plan, str(tmp_path / "refresh"), verdicts, [])
+    assert [path.name for path in production.iterdir()] == ["1"]
+    [task] = (production / "1").rglob("tasks/share/task.json")
+    task.write_text(task.read_text() + " ")
+    with pytest.raises(InputError, match=r"share/task\.json was changed after"):
+        make_plan(str(production))
+
+
+class KilledError(Exception):
+    """Stands in for the end of a process."""
+
+
+@pytest.fixture(scope="module")
+def continued(trained, month, open_rows, tmp_path_factory, without_xla):
+    """A renewal that was killed in one part after the other, and went on."""
+    folder = tmp_path_factory.mktemp("continued")
+    plan = make_plan(str(trained))
+    parts = ("pretrain", "learn", "export", "judge")
+    source = open_rows(month(1), plan.spec)
+    with without_xla():
+        for name in parts:
+            part, calls = getattr(renewal, name), []
+
+            def die(*args, part=part, calls=calls, name=name, **kwargs):
+                calls.append(name)
+                if name == "learn" and len(calls) == 1:
+                    return part(*args, **kwargs)  # the second task's is killed
+                raise KilledError
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(renewal, name, die)
+                with pytest.raises(KilledError):
+                    refresh(plan, source, str(folder))
+        return folder, refresh(plan, source, str(folder))
+
+
+def test_a_killed_renewal_ends_with_the_same_bits(renewed, continued):
+    folder, verdicts = continued
+    for name in FILES:
+        with np.load(renewed[0] / name) as whole, np.load(folder / name) as after:
+            assert whole.files == after.files
+            for key in whole.files:
+                np.testing.assert_array_equal(whole[key], after[key], f"{name} {key}")
+    assert verdicts == renewed[2]
+    assert not list(folder.rglob("*.training"))
+
+
+def test_another_renewal_in_the_same_directory(renewed, trained, month, open_rows):
+    folder, _, _ = renewed
+    plan = make_plan(str(trained), seed=5)
+    with pytest.raises(InputError, match="another renewal, which differs in its heads"):
+        refresh(plan, open_rows(month(1), plan.spec), str(folder))
+
+
+def test_other_rows_in_the_same_directory(renewed, month, open_rows):
+    folder, plan, _ = renewed
+    with pytest.raises(InputError, match=r"another renewal, which differs in its rows;"):
+        refresh(plan, open_rows(month(2), plan.spec), str(folder))
+
+
+def test_rows_are_described_alike_from_another_working_directory(month, open_rows, monkeypatch):
+    source = open_rows(month(1))
+    described = renewal._describe_rows(source)
+    monkeypatch.chdir(month(1))
+    near = {split: [f"{split}.csv"] for split in ("train", "validation", "test")}
+    assert renewal._describe_rows(Tabular(source.spec, near)) == described
+    assert described["first_test_row"]["user"].startswith("u")
+
+
+def test_a_directory_that_holds_something_else_or_is_in_the_model(
+    production, month, open_rows, tmp_path, monkeypatch
+):
+    source, plan = open_rows(month(1)), make_plan(f"{production}//")
+    assert plan.version == f"{production}/1"
+    (tmp_path / "mine" / "data").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"mine holds 'data' and no renewal \(plan.json\)"):
+        refresh(plan, source, str(tmp_path / "mine"))
+    monkeypatch.chdir(production / "1")
+    for inside in (str(production), f"{production}/2", "../1/refresh"):
+        with pytest.raises(InputError, match="from which versions are served"):
+            refresh(plan, source, inside)
+    assert [path.name for path in production.iterdir()] == ["1"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*file"):
+        refresh(plan, source, str(tmp_path / "file"))
+
+
+def die(*args, **kwargs):
+    raise KilledError
+
+
+def rewrite(source, target, change):
+    """Copies a month's files with changed rows."""
+    target.mkdir()
+    for path in source.iterdir():
+        with open(path, newline="") as file:
+            rows = [change(row) for row in csv.DictReader(file)]
+        with open(target / path.name, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row | {"shared": ""}, "share"),
+        (lambda row: {k: v for k, v in row.items() if k != "clicked"}, "--retire=click"),
+    ],
+)
+def test_labels_of_a_task_that_are_nowhere(trained, month, open_rows, tmp_path, change, message):
+    before = digest(trained)
+    plan = make_plan(str(trained))
+    rows = rewrite(month(1), tmp_path / "rows", change)
+    with pytest.raises(InputError, match=message):
+        refresh(plan, open_rows(rows, plan.spec), str(tmp_path / "refresh"))
+    assert digest(trained) == before
+    assert sorted(path.name for path in (tmp_path / "refresh").iterdir()) == ["lock", "plan.json"]
+    retired = make_plan(str(trained), retire=[message.rpartition("=")[2]])
+    source = open_rows(rows, retired.spec)
+    with pytest.MonkeyPatch.context() as patch:  # the same directory takes other flags now
+        patch.setattr(renewal, "prepare", die)
+        with pytest.raises(KilledError):
+            refresh(retired, source, str(tmp_path / "refresh"))
+
+
+def test_the_program_blocks_then_pushes_what_is_accepted(
+    renewed, production, month, tmp_path, run_program
+):
+    folder, _, _ = renewed
+    shutil.copytree(folder, tmp_path / "refresh")
+    rows = month(1)
+    flags = [
+        f"--model={production}",
+        f"--output_dir={tmp_path}/refresh",
+        *(f"--{split}_files={rows}/{split}.csv" for split in ("train", "validation", "test")),
+        "--least_positives=100",  # share and like have fewer of the rarer label
+    ]
+    other = run_program("refresh", *flags, "--spec=other.yaml", check=False)
+    assert f"features and labels are those of the model in {production}/1" in other.stderr
+    blocked = run_program("refresh", *flags, check=False)
+    assert blocked.returncode == 1
+    assert "nothing is pushed, because of" in blocked.stderr
+    assert "too few rows" in blocked.stdout
+    names = blocked.stderr.rpartition("--accept=")[2].strip().rstrip(".")
+    assert "share" in names
+    assert [path.name for path in production.iterdir()] == ["1"]
+    pushed = run_program("refresh", *flags, f"--accept={names}")
+    assert f"pushed as {production}/2" in pushed.stdout
+    record = json.loads((production / "2" / renewal.RENEWAL).read_text())
+    assert record["accepted"] == sorted(names.split(","))
+    again = run_program("refresh", *flags, check=False)
+    assert f"was pushed already, as {production}/2 shows" in again.stderr
