@@ -104,6 +104,7 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
         evaluation=evaluator.outputs["blessing"],
         serving=check.outputs["blessing"],
         frozen_tasks=frozen.outputs["blessing"],
+        production=production.outputs["result"],
     )
     return make_pipeline(
         ADD_TASK,

@@ -67,6 +67,11 @@ _LEAST_POSITIVES = flags.DEFINE_integer(
 _ACCEPT = flags.DEFINE_list(
     "accept", [], "Tasks for which the candidate is pushed whatever the verdict; it is recorded."
 )
+_SIGN_KEY = flags.DEFINE_string(
+    "sign_key",
+    None,
+    "Sign what is pushed with this private key (PEM, Ed25519), by which production must be signed.",
+)
 _PUSH = flags.DEFINE_bool("push", True, "Push the candidate; otherwise it is only compared.")
 flags.mark_flags_as_required(["model", "output_dir"])
 flags.adopt_module_key_flags(format_flags)
@@ -80,8 +85,10 @@ def main(beam_args: list[str]) -> None:
     Raises:
       InputError: if a task is worse, so that nothing is pushed.
     """
+    from mptrec_tf.export.signing import read_private_key
     from mptrec_tf.renewal.plan import check_not_pushed, make_plan
 
+    key = read_private_key(_SIGN_KEY.value) if _SIGN_KEY.value else None
     patterns = {split: flag.value for split, flag in _FILES.items()}
     rule = split_flags.read_rule(
         _SPLIT, _SPLIT_BY, {**patterns, split_flags.FILES: _ALL_FILES.value}
@@ -96,6 +103,7 @@ def main(beam_args: list[str]) -> None:
         retire=_RETIRE.value,
         head=_HEAD.value,
         seed=_SEED.value,
+        public_key=key.public_key() if key is not None else None,
     )
     spec = data_flags.read_spec_of(plan.spec, patterns, f"the model in {plan.version}")
     for name in _ACCEPT.value:
@@ -145,7 +153,7 @@ def main(beam_args: list[str]) -> None:
             f"same: --accept={','.join(of.task for of in blocking)}."
         )
     if _PUSH.value:
-        path = push(plan, directory, verdicts, _ACCEPT.value)
+        path = push(plan, directory, verdicts, _ACCEPT.value, key)
         print(f"pushed as {path}; back to the old version: give {plan.version} its label")
 
 

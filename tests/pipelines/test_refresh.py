@@ -1,0 +1,138 @@
+"""A renewal of the model in production by its pipeline: a second generation, and its lineage."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components import model_artifact
+from components.pusher.executor import PUSHED_FILE
+from mptrec_tf.errors import InputError
+from mptrec_tf.export.integrity import check_version
+from mptrec_tf.export.versions import list_versions
+from mptrec_tf.renewal.generations import list_generations
+from mptrec_tf.renewal.plan import RENEWAL, make_plan
+from pipelines.config import REFRESH
+from pipelines.lineage import trace_model
+from pipelines.lineage_tree import make_tree
+
+
+def print_tree(lineage):
+    console = Console(width=250)
+    with console.capture() as capture:
+        console.print(make_tree(lineage))
+    return capture.get()
+
+
+@pytest.fixture(scope="module")
+def refreshed(three_runs, tmp_path_factory, change, without_xla):
+    """Pipelines on a copy of production, which they renewed: share promoted, like retired."""
+    folder = tmp_path_factory.mktemp("refresh") / "models"
+    shutil.copytree(three_runs.config.serving_dir, folder)
+    plan = make_plan(str(folder), promote=["share"], retire=["like"])
+    # No gate: what a few rows say about a worse task is noise.
+    tasks = plan.spec.task_names
+    pipelines = change(
+        three_runs, serving_dir=str(folder), least=dict.fromkeys(tasks, 0.0), margin=1.0
+    )
+    pipelines.config = replace(
+        pipelines.config, source=replace(pipelines.config.source, tasks=tasks)
+    )
+    with without_xla():
+        pipelines.results = pipelines.refresh(plan)
+    return pipelines
+
+
+def test_a_version_with_all_tasks_on_a_new_backbone(refreshed, three_runs):
+    base = refreshed.config.serving_dir
+    assert list_versions(base) == [1, 2, 3, 4]
+    model = model_artifact.load(refreshed.results.artifact("PromptTuner_purchase", "model").uri)
+    before = model_artifact.load(three_runs.results[-1].artifact("PromptTuner", "model").uri)
+    assert model.tasks == ("click", "share", "purchase")
+    assert model.backbone.shape.tasks == ("click", "share")
+    assert model.backbone.fingerprint != before.backbone.fingerprint
+    [purchase] = model.packages
+    [old] = [package for package in before.packages if package.task.name == "purchase"]
+    assert type(purchase.head) is type(old.head)
+    assert purchase.training["training"] == old.training["training"]
+    record = json.loads(Path(base, "4", RENEWAL).read_text())
+    assert record == {
+        "renews": 3,
+        "backbone": before.backbone.fingerprint,
+        "retired": ["like"],
+        "accepted": [],
+    }
+    check_version(f"{base}/4", required=True)
+    for version in ("1", "2", "3"):
+        assert check_version(f"{base}/{version}") == check_version(
+            f"{three_runs.config.serving_dir}/{version}"
+        )
+
+
+def test_the_new_backbone_began_with_the_old_weights(refreshed, read_last_states):
+    assert set(read_last_states(refreshed, REFRESH).values()) <= {"complete", "cached"}
+    model = model_artifact.load(refreshed.results.artifact("Pretrainer", "model").uri)
+    assert model.tasks == ("click", "share")
+    # Thirty epochs gave the old one its score; the first of the new one has it nearly.
+    first, *_ = model.backbone.training["history"]
+    best = max(epoch["val_click_auc"] for epoch in model.backbone.training["history"])
+    assert first["val_click_auc"] > best - 0.03
+
+
+def test_lineage_shows_both_generations(refreshed, three_runs):
+    base = refreshed.config.serving_dir
+    lineage = trace_model(f"{base}/4")
+    assert [training["tasks"] for training in lineage["trainings"]] == [
+        ["purchase"],
+        ["click", "share"],
+    ]
+    old = three_runs.results[-1].artifact("PromptTuner", "model").uri
+    assert [training["renews"] for training in lineage["trainings"]] == [None, old]
+    new, before = lineage["generations"]
+    assert new["backbone"] == lineage["backbone"]["fingerprint"]
+    assert new["versions"] == [{"version": 4, "added_tasks": ["purchase"]}]
+    assert (new["renews"], new["retired"], new["accepted"]) == (3, ["like"], [])
+    assert [of["version"] for of in before["versions"]] == [1, 2, 3]
+    assert before["renews"] is None
+    text = print_tree(lineage)
+    assert "renews version 3" in text
+    assert "retired: like" in text
+    assert f"renews the backbone of {old}" in text
+    assert "generations" not in print_tree(trace_model(f"{three_runs.config.serving_dir}/3"))
+
+
+def test_generations_of_what_mptrec_refresh_pushed(refreshed, tmp_path):
+    base = shutil.copytree(refreshed.config.serving_dir, tmp_path / "models")
+    (base / "4" / PUSHED_FILE).unlink()
+    shutil.rmtree(base / "2")
+    lineage = trace_model(str(base / "4"))
+    assert lineage.keys() == {"version", "generations"}
+    assert [len(of["versions"]) for of in lineage["generations"]] == [1, 2]  # 2 is gone
+    assert "4   pushed by mptrec-refresh" in print_tree(lineage)
+    (base / "4" / RENEWAL).write_text("{}")
+    with pytest.raises(InputError, match=r"renewal\.json is damaged"):
+        list_generations(str(base / "4"))
+    assert list_generations(str(shutil.copytree(base / "3", tmp_path / "copy"))) == []
+
+
+def test_another_one_renews_meanwhile(refreshed, change, tmp_path, monkeypatch):
+    """All is cached but the pusher, which is started again for another directory."""
+    base = tmp_path / "models"
+    for version in ("1", "2", "3"):
+        shutil.copytree(Path(refreshed.config.serving_dir, version), base / version)
+    plan = make_plan(str(base), promote=["share"], retire=["like"])
+    pipelines = change(refreshed, serving_dir=str(base))
+    run = pipelines._run
+
+    def overtake(*args):
+        shutil.copytree(base / "2", base / "4")
+        return run(*args)
+
+    monkeypatch.setattr(pipelines, "_run", overtake)
+    with pytest.raises(InputError, match=f"Pusher: {base}/4 was pushed meanwhile"):
+        pipelines.refresh(plan)
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2", "3", "4"]
+    assert not (base / "4" / RENEWAL).exists()
