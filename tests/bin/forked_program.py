@@ -62,6 +62,8 @@ def write_to(output):
 def refresh(base_path, files, directory, begun, output):
     """Renews a model in production and pushes it; the file `begun` appears when that begins."""
     write_to(output)
+    import beam_caches  # noqa: F401
+
     from mptrec_tf.data.sources.tabular import Tabular
     from mptrec_tf.renewal.plan import make_plan
     from mptrec_tf.renewal.refresh import push, refresh
