@@ -10,7 +10,6 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
 from tfx.types import standard_artifacts
 from tfx.v1.components import (
-    Evaluator,
     ExampleValidator,
     ImportSchemaGen,
     SchemaGen,
@@ -19,12 +18,16 @@ from tfx.v1.components import (
 )
 
 from components.data_gate.component import DataGate
-from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
-from pipelines.shared_steps import import_artifact, make_pipeline, make_serving_check
+from pipelines.config import PRETRAIN, PretrainConfig
+from pipelines.shared_steps import (
+    import_artifact,
+    make_evaluator,
+    make_pipeline,
+    make_serving_check,
+)
 
 
 def create_pipeline(config: PretrainConfig) -> Pipeline:
@@ -50,13 +53,6 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         production = import_artifact(
             "ProductionModel", config.production_model, standard_artifacts.Model
         )
-    eval_config = make_eval_config(
-        spec,
-        tasks,
-        config.thresholds,
-        baseline_tasks=compared if production else None,
-        slices=config.slices,
-    )
 
     example_gen = RawExampleGen(config.source)
     examples = example_gen.outputs["examples"]
@@ -96,13 +92,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         state_dir=config.state_dir,
     )
     model = trainer.outputs["model"]
-    evaluator = Evaluator(
-        model=model,
-        baseline_model=production.outputs["result"] if production else None,
-        examples=examples,
-        eval_config=eval_config,
-        example_splits=[EVALUATION_SPLIT],
-    )
+    evaluator = make_evaluator(config, examples, model, tasks, production, compared)
     check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
         model=model,
