@@ -11,7 +11,7 @@ from absl import flags
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.bin import data_flags, defaults, split_flags
+from mptrec_tf.bin import data_flags, defaults, gate_flags, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
@@ -48,12 +48,6 @@ LEAST = flags.DEFINE_list(
     "least_score", [], "Lower bounds of scores (of a binary task, the AUC), as task=0.8, by commas."
 )
 flags.DEFINE_alias("least_auc", "least_score")
-MARGIN = flags.DEFINE_float(
-    "margin",
-    Thresholds.margin,
-    "How much lower than in production a task's score may be.",
-    lower_bound=0.0,
-)
 MAX_DRIFT = flags.DEFINE_list(
     "max_drift",
     [],
@@ -69,6 +63,7 @@ EPOCHS = flags.DEFINE_integer(
 PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
+flags.adopt_module_key_flags(gate_flags)
 # Of the pre-training, and of each kind of head.
 defaults.show({"": (STAGE_1,), **{kind: (make_recipe(kind),) for kind in HEADS.names()}})
 MODEL = flags.DEFINE_enum(
@@ -188,7 +183,11 @@ def make_pipeline_config(
         serving_dir=serving_dir,
         source=source,
         gate=GateConfig(max_drift_of=parse_numbers(MAX_DRIFT)),
-        thresholds=Thresholds(parse_numbers(LEAST), margin=MARGIN.value),
+        thresholds=Thresholds(
+            parse_numbers(LEAST),
+            gate=gate_flags.make_gate(),
+            accepted=tuple(gate_flags.ACCEPT.value),
+        ),
         slices=parse_slices(),
         beam_args=beam_args,
         docker=DOCKER.value,

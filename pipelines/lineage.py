@@ -284,7 +284,7 @@ def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
     """Returns scores by task of the candidate and, where there was one, of production's model."""
     import tensorflow as tf
 
-    from components.evaluation.eval_config import BASELINE, CANDIDATE
+    from components.evaluation.measuring import BASELINE, CANDIDATE
     from pipelines.results import RunResults
 
     keys = {name: task.score_key for name, task in model.tasks_by_name.items()}

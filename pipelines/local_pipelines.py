@@ -219,7 +219,10 @@ class LocalPipelines:
         tasks = self.config.source.make_spec().tasks
         rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        rejections = results.explain_rejection(rows)
+        compared = results.make_comparison_rows()
+        if compared:
+            self._tables.append((f"{name}: compared with production", compared))
+        rejections = results.explain_rejection()
         if rejections:
             raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results

@@ -8,15 +8,14 @@ The first run has no model in production to compare with. Later ones compare the
 
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
-from tfx.v1.components import Evaluator
 
-from components.evaluation.eval_config import make_eval_config
 from components.pretrainer.component import Pretrainer
 from components.pusher.component import Pusher
-from pipelines.config import EVALUATION_SPLIT, PRETRAIN, PretrainConfig
+from pipelines.config import PRETRAIN, PretrainConfig
 from pipelines.shared_steps import (
     import_artifact,
     make_data_steps,
+    make_evaluator,
     make_pipeline,
     make_serving_check,
 )
@@ -37,7 +36,6 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
       config = make_pretrain_config(common, ["click", "like"], training={"epochs": 5})
       run(create_pipeline(config), common.metadata_path)
     """
-    spec = config.source.make_spec()
     tasks = config.trainer.tasks
     compared = [task for task in tasks if task in config.production_tasks]
     production = None
@@ -45,13 +43,6 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         production = import_artifact(
             "ProductionModel", config.production_model, standard_artifacts.Model
         )
-    eval_config = make_eval_config(
-        spec,
-        tasks,
-        config.thresholds,
-        baseline_tasks=compared if production else None,
-        slices=config.slices,
-    )
 
     data = make_data_steps(config, tasks, config.schema_file)
     trainer = Pretrainer(
@@ -62,13 +53,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         state_dir=config.state_dir,
     )
     model = trainer.outputs["model"]
-    evaluator = Evaluator(
-        model=model,
-        baseline_model=production.outputs["result"] if production else None,
-        examples=data.examples,
-        eval_config=eval_config,
-        example_splits=[EVALUATION_SPLIT],
-    )
+    evaluator = make_evaluator(config, data.examples, model, tasks, production, compared)
     check = make_serving_check(config, data.example_gen, model)
     pusher = Pusher(
         model=model,

@@ -10,18 +10,17 @@ that was added has a component, so a run that was killed continues with the task
 
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
-from tfx.v1.components import Evaluator
 
-from components.evaluation.eval_config import make_eval_config
 from components.pretrainer.component import Pretrainer
 from components.prompt_tuner.component import PromptTuner
 from components.prompt_tuner.config import PromptTunerConfig
 from components.pusher.component import Pusher
 from mptrec_tf.renewal.plan import Plan
-from pipelines.config import EVALUATION_SPLIT, REFRESH, RefreshConfig
+from pipelines.config import REFRESH, RefreshConfig
 from pipelines.shared_steps import (
     import_artifact,
     make_data_steps,
+    make_evaluator,
     make_pipeline,
     make_serving_check,
 )
@@ -53,13 +52,6 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
     production = import_artifact(
         "ProductionModel", config.production_model, standard_artifacts.Model
     )
-    eval_config = make_eval_config(
-        config.source.make_spec(),
-        tasks,
-        config.thresholds,
-        baseline_tasks=config.production_tasks,
-        slices=config.slices,
-    )
     data = make_data_steps(config, tasks, config.schema_file)
     trainer = Pretrainer(
         examples=data.examples,
@@ -80,12 +72,8 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
         )
         trainings.append(tuner.with_id(name))
     model = trainings[-1].outputs["model"]
-    evaluator = Evaluator(
-        model=model,
-        baseline_model=production.outputs["result"],
-        examples=data.examples,
-        eval_config=eval_config,
-        example_splits=[EVALUATION_SPLIT],
+    evaluator = make_evaluator(
+        config, data.examples, model, tasks, production, config.production_tasks
     )
     check = make_serving_check(config, data.example_gen, model)
     pusher = Pusher(
@@ -94,7 +82,7 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
         evaluation=evaluator.outputs["blessing"],
         serving=check.outputs["blessing"],
         production=production.outputs["result"],
-        renewal=plan.record(),
+        renewal=plan.record(config.thresholds.accepted),
     )
     return make_pipeline(
         REFRESH,

@@ -20,9 +20,11 @@ from tfx.v1.components import (
 )
 
 from components.data_gate.component import DataGate
+from components.evaluation.component import Evaluator
+from components.evaluation.config import EvaluatorConfig
 from components.example_gen.component import RawExampleGen
 from components.serving_check.component import ServingCheck
-from pipelines.config import PipelineConfig
+from pipelines.config import EVALUATION_SPLIT, PipelineConfig
 from pipelines.defaults import TF_SERVING_TAG
 
 
@@ -112,6 +114,39 @@ def make_serving_check(
             num_examples=8,
         ),
     )
+
+
+def make_evaluator(
+    config: PipelineConfig,
+    examples: BaseChannel,
+    model: BaseChannel,
+    tasks: Sequence[str],
+    production: Importer | None = None,
+    compared: Sequence[str] = (),
+) -> Evaluator:
+    """Returns the Evaluator.
+
+    Args:
+      config: What a model must reach, and the slices.
+      examples: The raw examples.
+      model: The candidate.
+      tasks: Tasks to evaluate.
+      production: The model in production; None where nothing is in production yet.
+      compared: Tasks that it predicts, too.
+
+    Raises:
+      InputError: for unknown tasks, thresholds or slices.
+    """
+    evaluated = EvaluatorConfig(
+        tuple(tasks),
+        config.thresholds,
+        compared=tuple(task for task in tasks if production and task in compared),
+        slices=tuple(tuple(columns) for columns in config.slices),
+        split=EVALUATION_SPLIT,
+    )
+    evaluated.check(config.source.make_spec())
+    baseline = production.outputs["result"] if production else None
+    return Evaluator(examples, model, evaluated, baseline)
 
 
 def import_artifact(name: str, uri: str | RuntimeParameter, artifact_type: type) -> Importer:

@@ -28,6 +28,7 @@ from mptrec_tf.data.sources.block import SPLITS, Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.tasks.row_labels import SKIP
 from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.gate import Gate, Verdict
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.integrity import check_version, sign_version, write_manifest
 from mptrec_tf.export.serving_model import export
@@ -37,7 +38,7 @@ from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.progress import report_progress
 from mptrec_tf.renewal.plan import RENEWAL, Plan
-from mptrec_tf.renewal.verdict import Gate, Verdict, judge
+from mptrec_tf.renewal.verdict import judge
 from mptrec_tf.renewal.warm_start import WarmStart
 from mptrec_tf.storage.directories import (
     copy_directory,
@@ -78,7 +79,7 @@ def refresh(
       beam_args: The Beam runner's own flags.
 
     Returns:
-      A verdict for each task that production has, too.
+      Verdicts on each task that production has, too.
 
     Raises:
       InputError: if the directory holds another renewal, another process is at work in it, or the
@@ -238,14 +239,9 @@ def _learn(
 def _compare(
     plan: Plan, data: PreparedData, source: Source, directory: str, gate: Gate
 ) -> list[Verdict]:
-    test = data.splits["test"]
-    informative = {
-        task.name: task.informative_rows(test["tasks"][task.name], task.count_labelled(test))
-        for task in data.spec.tasks
-    }
     production, candidate = LoadedModel(plan.version), LoadedModel(f"{directory}/{_MODEL}")
-    with report_progress("comparing", test["rows"]) as on_rows:
-        return judge(production, candidate, source, informative, gate, on_rows)
+    with report_progress("comparing", data.splits["test"]["rows"]) as on_rows:
+        return judge(production, candidate, source, gate, on_rows)
 
 
 def push(

@@ -36,7 +36,12 @@ def refreshed(three_runs, tmp_path_factory, change, without_xla):
     # No gate: what a few rows say about a worse task is noise.
     tasks = plan.spec.task_names
     pipelines = change(
-        three_runs, serving_dir=str(folder), least=dict.fromkeys(tasks, 0.0), margin=1.0
+        three_runs,
+        serving_dir=str(folder),
+        least=dict.fromkeys(tasks, 0.0),
+        margin=1.0,
+        calibration_margin=9.0,
+        least_positives=1,
     )
     pipelines.config = replace(
         pipelines.config, source=replace(pipelines.config.source, tasks=tasks)

@@ -9,6 +9,7 @@ import pytest
 
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.gate import CALIBRATION
 from mptrec_tf.export.integrity import check_version, sign_version
 from mptrec_tf.export.signing import read_private_key, read_public_key
 from mptrec_tf.export.version_parts import load_parts
@@ -37,8 +38,16 @@ def test_the_candidate_has_all_tasks_with_their_heads(renewed, trained):
 
 def test_production_is_worse_on_the_new_month(renewed):
     folder, plan, verdicts = renewed
-    assert [v.task for v in verdicts] == ["click", "like", "seconds", "share"]
-    by_task = {v.task: v for v in verdicts}
+    assert [(v.task, v.measure) for v in verdicts] == [
+        ("click", "AUC"),
+        ("click", CALIBRATION),
+        ("like", "AUC"),
+        ("like", CALIBRATION),
+        ("seconds", "concordance"),
+        ("share", "AUC"),
+        ("share", CALIBRATION),
+    ]
+    by_task = {v.task: v for v in verdicts if v.measure != CALIBRATION}
     seconds = by_task["seconds"]
     assert seconds.candidate > seconds.production  # a third of its users are new to production
     assert seconds.outcome == "better"
@@ -212,8 +221,9 @@ def test_the_program_blocks_then_pushes_what_is_accepted(
     assert f"features and labels are those of the model in {production}/1" in other.stderr
     blocked = run_program("refresh", *flags, check=False)
     assert blocked.returncode == 1
-    assert "nothing is pushed, because of" in blocked.stderr
+    assert "nothing is pushed, and production is as it was: task 'click' has" in blocked.stderr
     assert "too few rows" in blocked.stdout
+    assert "has too few test rows to know whether it is worse" in blocked.stderr
     names = blocked.stderr.rpartition("--accept=")[2].strip().rstrip(".")
     assert "share" in names
     assert [path.name for path in production.iterdir()] == ["1"]

@@ -23,7 +23,6 @@ from mptrec_tf.data.tasks.base import (
     Task,
 )
 from mptrec_tf.data.tasks.binary_tables import BinaryTables
-from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
 from mptrec_tf.data.tasks.scores import compare_counted
 
 if TYPE_CHECKING:
@@ -316,12 +315,3 @@ class BinaryTask(BinaryTables, Task):
             if users is not None:
                 result["best_grouped_auc"] = metrics.grouped_auc(users, labels, known)
         return result
-
-    def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
-        """Returns the exact AUC, calibration, and the number of rows."""
-        config = {"name": self.score_key}
-        return (
-            EvaluatorMetric("ExactAuc", "components.evaluation.exact_auc", config),
-            self.over_labelled("Calibration", "calibration"),
-            self.over_labelled("ExampleCount", "example_count"),
-        )

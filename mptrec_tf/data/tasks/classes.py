@@ -196,6 +196,10 @@ class ClassesTask(Task):
         """Returns the number of rows that are not of the most frequent class."""
         return rows - summary["largest"]
 
+    def count_informative(self, labels: np.ndarray) -> int:
+        """Returns the number of rows that are not of the most frequent class."""
+        return len(labels) - int(np.bincount(labels.astype(int), minlength=1).max())
+
     def label_row(self, value: str, became: str, rows: Mapping[str, int]) -> dict[str, Any]:
         """Returns a row of a table of labels, with the class by its name."""
         known = self.output_names

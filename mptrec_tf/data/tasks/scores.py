@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-
 
 class TaskScores:
     """The part of a `Task` that judges predictions; a kind changes what it has to.
@@ -107,20 +105,6 @@ class TaskScores:
         if known is not None:
             result[f"best_{self.score_key}"] = self.score(labels, known, weight)
         return result
-
-    def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
-        """Returns the metrics of TFX's Evaluator; the first is the score, named `score_key`."""
-        config = {"name": self.score_key, "task": self.to_plain()}
-        return (
-            EvaluatorMetric("TaskScore", "components.evaluation.task_score", config),
-            self.over_labelled("ExampleCount", "example_count"),
-        )
-
-    def over_labelled(self, class_name: str, name: str) -> EvaluatorMetric:
-        """Returns a metric of TFX's own, or ours of that name if some rows have no label."""
-        if not self.is_partial:
-            return EvaluatorMetric(class_name)
-        return EvaluatorMetric("LabelledRows", "components.evaluation.labelled", {"name": name})
 
 
 class ConcordanceScores(TaskScores):
