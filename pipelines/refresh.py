@@ -69,6 +69,7 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
             base_model=trainings[-1].outputs["model"],
             config=PromptTunerConfig(task, how),
             state_dir=config.state_dir,
+            renews=config.production_model if config.warm else None,
         )
         trainings.append(tuner.with_id(name))
     model = trainings[-1].outputs["model"]

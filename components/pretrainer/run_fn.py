@@ -29,10 +29,11 @@ def run_fn(fn_args: FnArgs) -> None:
     data = RawExamples(find_examples(fn_args), fn_args.transform_graph_path)
     data.task_columns(config.tasks)
     uri = os.path.dirname(fn_args.serving_model_dir)
-    begin, begins_with = None, {}
+    how, begin, begins_with = config, None, {}
     if fn_args.custom_config.get("warm"):
         old = model_artifact.load(os.path.dirname(fn_args.base_model)).backbone
-        begin, begins_with = WarmStart(old, data).begin, {"warm_start": old.fingerprint}
+        warm = WarmStart(old, data)
+        how, begin, begins_with = warm.shorten(config), warm.begin, {"warm_start": old.fingerprint}
     with training_state(
         fn_args,
         fn_args.custom_config["state_dir"],
@@ -42,7 +43,8 @@ def run_fn(fn_args: FnArgs) -> None:
         **begins_with,
     ) as work:
         context = RunContext(work, title="pre-training")
-        model, result = pretrain(data, config, context, begin=begin)
+        model, result = pretrain(data, how, context, begin=begin)
+        # The settings are those of a whole training: the next renewal begins with them.
         record = {**config.record(), **make_training_record(data, result)}
         directory = model_artifact.backbone_directory(uri)
         tf.io.gfile.makedirs(directory)

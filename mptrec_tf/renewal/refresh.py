@@ -39,6 +39,7 @@ from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.progress import report_progress
 from mptrec_tf.renewal.plan import RENEWAL, Plan
 from mptrec_tf.renewal.verdict import judge
+from mptrec_tf.renewal.warm_head import WarmHead, find_warm_head
 from mptrec_tf.renewal.warm_start import WarmStart
 from mptrec_tf.storage.directories import (
     copy_directory,
@@ -98,11 +99,18 @@ def refresh(
         rows = _describe_rows(source)
         _check_plan(directory, {**plan.to_plain(), "rows": rows, "warm": warm})
         data = _prepare(source, f"{directory}/{_DATA}", beam_args)
-        old, _ = load_parts(plan.base_path, plan.number)
+        old, old_packages = load_parts(plan.base_path, plan.number)
         backbone = _pretrain(plan, data, f"{directory}/{_BACKBONE}", old if warm else None)
         packages = [
-            _learn(plan, name, data, backbone, f"{directory}/{_TASKS}/{name}")
-            for name in plan.heads
+            _learn(
+                plan,
+                name,
+                data,
+                backbone,
+                f"{directory}/{_TASKS}/{name}",
+                find_warm_head(old_packages if warm else (), name, how, old, backbone),
+            )
+            for name, how in plan.heads.items()
         ]
         if not tf.io.gfile.isdir(f"{directory}/{_MODEL}/1"):
             export(backbone, packages, f"{directory}/{_MODEL}")
@@ -211,22 +219,32 @@ def _pretrain(
     if tf.io.gfile.isdir(directory):
         return load_backbone(directory)
     context = RunContext(f"{directory}.training", title="pre-training")
-    begin = WarmStart(old, data).begin if old else None
-    model, result = pretrain(data, plan.pretraining, context, begin=begin)
+    warm = WarmStart(old, data) if old else None
+    config = warm.shorten(plan.pretraining) if warm else plan.pretraining
+    model, result = pretrain(data, config, context, begin=warm and warm.begin)
     record = plan.pretraining.record()
     return save_trained_backbone(directory, model, data, record, result, context.directory)
 
 
 def _learn(
-    plan: Plan, name: str, data: PreparedData, backbone: StoredBackbone, directory: str
+    plan: Plan,
+    name: str,
+    data: PreparedData,
+    backbone: StoredBackbone,
+    directory: str,
+    warm: WarmHead | None,
 ) -> TaskPackage:
     if tf.io.gfile.isdir(directory):
         return load_package(directory, backbone)
     context = RunContext(f"{directory}.training", fingerprint=backbone.fingerprint)
-    chosen, candidates = learn(backbone.model, data, name, plan.heads[name], context)
+    config, begin = plan.heads[name], None
+    if warm:
+        config, begin = warm.shorten(config), warm.begin
+    chosen, candidates = learn(backbone.model, data, name, config, context, begin=begin)
     [task] = data.spec.select_tasks([name])
+    # Those of a whole training: the next renewal begins with them.
     settings = {
-        "training": to_plain(chosen.training),
+        "training": to_plain(plan.heads[name].whole_training(chosen.kind)),
         "candidates": [candidate.row() for candidate in candidates],
         "compared": [],
     }

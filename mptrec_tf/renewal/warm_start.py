@@ -23,7 +23,11 @@ from mptrec_tf.models.shapes import ModelShape
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.models.weights import set_named_weights
 from mptrec_tf.training import loop
+from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
+# Of the epochs of a training from scratch, those that a warm start takes (`benchmarks/refresh.py`).
+SHARE = 1 / 8
+_WARMUP_STEPS = 100
 Meaning = tuple[str, str | int]
 # How names of weights begin that have a part for each task.
 _OF_TASKS = ("towers", "prompts", "gates", "experts")
@@ -41,6 +45,15 @@ class WarmStart:
     old: StoredBackbone
     data: TrainingData
 
+    def shorten(self, config: PretrainingConfig) -> PretrainingConfig:
+        """Returns what is left of a training that begins with the old backbone's weights.
+
+        A task that the old backbone does not have begins afresh, and takes the whole training.
+        """
+        if not {*config.tasks} <= {*self.old.shape.tasks}:
+            return config
+        return dataclasses.replace(config, training=shorten_training(config.training))
+
     def begin(self, job: loop.Job, *others) -> loop.Job:
         """Returns the same training, from the old backbone's weights."""
         del others
@@ -54,6 +67,24 @@ class WarmStart:
 
         settings = {**job.settings, "warm_start": self.old.fingerprint}
         return dataclasses.replace(job, make_model=make_model, settings=settings)
+
+
+def shorten_training(training: TrainingConfig) -> TrainingConfig:
+    """Returns a training of weights that are near their best: few epochs, the last ones slow.
+
+    Early stopping needs `patience` epochs to find out that nothing is gained any more. A learning
+    rate that falls to 0 ends by itself, and at weights that do not depend on the last batches.
+
+    Example:
+      >>> shorten_training(TrainingConfig(epochs=30)).epochs
+      4
+    """
+    return dataclasses.replace(
+        training,
+        epochs=max(1, round(training.epochs * SHARE)),
+        schedule="cosine",
+        warmup_steps=training.warmup_steps or _WARMUP_STEPS,
+    )
 
 
 def carry_weights(
@@ -158,6 +189,19 @@ def list_table_meanings(
                 layer.embeddings, _split_tables(of, ids, ranges), strict=True
             ):
                 meanings[f"{embedding.name}/table"] = rows
+    return meanings
+
+
+def list_column_meanings(spec: DatasetSpec, transform_dir: str) -> dict[int, list[Meaning]]:
+    """Returns what the ids of each column stand for, by the columns of `get_id_ranges`."""
+    transform, meanings, columns = open_transform(transform_dir), {}, 0
+    for kind, features in spec.by_kind().items():
+        if kind.packed_parts or not kind.rows(spec, features, transform):
+            continue
+        ids = kind.id_meanings(spec, features, transform)
+        for column, first, count in kind.id_ranges(spec, features, transform):
+            meanings[columns + column] = ids[first : first + count]
+        columns += kind.columns(features)
     return meanings
 
 

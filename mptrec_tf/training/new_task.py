@@ -5,7 +5,7 @@ own learns noise, with many it improves the predictions.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,7 @@ def learn(
     config: NewTaskConfig,
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
+    begin: Callable[[Head], None] | None = None,
 ) -> tuple[Candidate, list[Candidate]]:
     """Trains the candidates and chooses one.
 
@@ -100,6 +101,7 @@ def learn(
       config: The heads to try, and their training.
       context: The directory of the runs' state, and the backbone's fingerprint.
       encoded: Optional. What `encode_task` returned, to encode rows only once for several calls.
+      begin: Optional. Sets the weights that each fresh head begins with.
 
     Returns:
       The chosen head, and all candidates, the smallest first.
@@ -151,7 +153,7 @@ def learn(
         encoded = encode_task(PromptedMPTRec(backbone), data, [task], context)
     trained = []
     for number, (training, heads) in enumerate(together.items(), 1):
-        results = tune(backbone, data, task, heads, training, runs[training], encoded)
+        results = tune(backbone, data, task, heads, training, runs[training], encoded, begin)
         trained += [
             (kind, head, training, number, result) for kind, (head, result) in results.items()
         ]

@@ -4,7 +4,7 @@ The frozen backbone encodes each row once; all epochs read the stored representa
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -33,6 +33,7 @@ def tune(
     training: TrainingConfig,
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
+    begin: Callable[[Head], None] | None = None,
 ) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task together; each gets its own best epoch's weights, calibrated.
 
@@ -46,6 +47,7 @@ def tune(
       training: How long and how fast.
       context: The directory of the run's state, and the backbone's fingerprint.
       encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
+      begin: Optional. Sets the weights that each fresh head begins with.
 
     Returns:
       Head and results by kind; the logs have the task's name.
@@ -67,7 +69,9 @@ def tune(
     model = PromptedMPTRec(backbone)
     named = _name_heads(data, task, heads)
     for kind, one in named.items():
-        model.add_task(one, heads[kind])
+        head = model.add_task(one, heads[kind])
+        if begin:
+            begin(head)
     # Before anything is written to a directory that another run may use.
     check_state(data, task, heads, training, context)
     train, validation = encoded or encode_task(model, data, [task], context)

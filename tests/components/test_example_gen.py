@@ -383,7 +383,7 @@ def test_an_incomplete_data_set_is_rejected():
     with pytest.raises(InputError, match=r"need files for train, validation, test; received test"):
         SourceConfig(spec=SPEC, files={"test": "x.csv"})
     with pytest.raises(
-        InputError, match="unknown data set 'news'; there are synthetic, synthetic_logs, cen"
+        InputError, match="unknown data set 'news'; there are synthetic, synthetic_logs, syn"
     ):
         SourceConfig(dataset="news").make_spec()
 

@@ -8,6 +8,7 @@ __all__ = [
     "files",
     "registry",
     "synthetic",
+    "synthetic_days",
     "synthetic_logs",
     "tabular",
 ]

@@ -20,6 +20,7 @@ DATASETS: Registry[DataSet] = Registry(
     {
         "synthetic": "mptrec_tf.data.sources.synthetic_spec:SYNTHETIC",
         "synthetic_logs": "mptrec_tf.data.sources.synthetic_logs_spec:SYNTHETIC_LOGS",
+        "synthetic_days": "mptrec_tf.data.sources.synthetic_days_spec:SYNTHETIC_DAYS",
         "census_income": "mptrec_tf.data.sources.census_income_spec:CENSUS_INCOME",
     },
 )

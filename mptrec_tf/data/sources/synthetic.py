@@ -25,8 +25,8 @@ from mptrec_tf.data.sources.synthetic_spec import (
 )
 from mptrec_tf.errors import InputError
 
-_USERS, _ITEMS = 500, 200
-_USER_SEGMENTS, _CITIES, _CATEGORIES, _HOURS, _DEVICES = 6, 20, 16, 24, 4
+_USERS, ITEMS = 500, 200
+_USER_SEGMENTS, _CITIES, CATEGORIES, _HOURS, _DEVICES = 6, 20, 16, 24, 4
 _POWER = 1.05  # ids of rank r are drawn in proportion to r ** -_POWER
 _FACTORS = 4
 _BIAS = (-1.1, -1.8, -2.4, -2.8)
@@ -75,6 +75,23 @@ class Impressions:
     labels: np.ndarray
 
 
+def draw_centers(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Returns the factors of groups of users or of items, [1 + tasks, count, factors]."""
+    return rng.normal(size=(1 + len(TASKS), count, _FACTORS))
+
+
+def scatter(rng: np.random.Generator, centers: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Scatters members around the centers of their groups, so that rare ids are predictable, too.
+
+    Args:
+      rng: The generator.
+      centers: What `draw_centers` returned.
+      members: [n]. The group of each.
+    """
+    own = rng.normal(size=(len(centers), len(members), _FACTORS))
+    return (0.8 * centers[:, members] + 0.6 * own) / np.sqrt(_FACTORS)
+
+
 @functools.lru_cache(maxsize=4)
 def make_world(seed: int) -> World:
     """Returns users and items of a seed."""
@@ -86,16 +103,14 @@ def make_world(seed: int) -> World:
         return weights / weights.sum()
 
     segment = rng.integers(_USER_SEGMENTS, size=_USERS)
-    category = rng.integers(_CATEGORIES, size=_ITEMS)
+    category = rng.integers(CATEGORIES, size=ITEMS)
 
-    def factors(centers: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """Scatters members around their group, so that rare ids are predictable, too."""
-        own = rng.normal(size=(groups, len(members), _FACTORS))
-        return (0.8 * centers[:, members] + 0.6 * own) / np.sqrt(_FACTORS)
+    def factors(groups_of: int, members: np.ndarray) -> np.ndarray:
+        return scatter(rng, draw_centers(rng, groups_of), members)
 
     return World(
         user_probability=power_law(_USERS),
-        item_probability=power_law(_ITEMS),
+        item_probability=power_law(ITEMS),
         user={
             "user_segment": segment,
             "user_city": rng.integers(_CITIES, size=_USERS),
@@ -103,15 +118,15 @@ def make_world(seed: int) -> World:
         },
         item={
             "item_category": category,
-            "item_price": np.round(rng.lognormal(3.0, 1.0, size=_ITEMS), 2),
+            "item_price": np.round(rng.lognormal(3.0, 1.0, size=ITEMS), 2),
         },
-        user_factors=2 * factors(rng.normal(size=(groups, _USER_SEGMENTS, _FACTORS)), segment),
-        item_factors=factors(rng.normal(size=(groups, _CATEGORIES, _FACTORS)), category),
+        user_factors=2 * factors(_USER_SEGMENTS, segment),
+        item_factors=factors(CATEGORIES, category),
         effects={
             name: 0.4 * rng.normal(size=(groups, values))
             for name, values in (
                 ("user_city", _CITIES),
-                ("item_category", _CATEGORIES),
+                ("item_category", CATEGORIES),
                 ("device", _DEVICES),
                 ("hour", _HOURS),
             )
@@ -124,10 +139,14 @@ def make_world(seed: int) -> World:
 
 def draw_impressions(seed: int, split: str, chunk: int, size: int) -> Impressions:
     """Returns the first rows of a chunk of a split."""
-    world = make_world(seed)
     rng = np.random.default_rng([seed, 1 + SPLITS.index(split), chunk])
+    return draw_from(make_world(seed), rng, size)
+
+
+def draw_from(world: World, rng: np.random.Generator, size: int) -> Impressions:
+    """Returns the first rows of the chunk that a generator draws of users and items."""
     user = rng.choice(_USERS, size=CHUNK, p=world.user_probability)[:size]
-    item = rng.choice(_ITEMS, size=CHUNK, p=world.item_probability)[:size]
+    item = rng.choice(ITEMS, size=CHUNK, p=world.item_probability)[:size]
     device = rng.integers(_DEVICES, size=CHUNK)[:size]
     hour = rng.integers(_HOURS, size=CHUNK)[:size]
     freshness = rng.random(CHUNK).round(4)[:size]

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mptrec_tf.keras import keras
 from mptrec_tf.models.encoded import HeadInputs, Layout
-from mptrec_tf.models.heads.kind import select_serving_fields
+from mptrec_tf.models.heads.kind import IdRanges, select_serving_fields
 from mptrec_tf.models.heads.registry import HEADS, find_kind_name
 from mptrec_tf.models.weights import Untracked
 from mptrec_tf.storage.plain import fields_from_plain, fields_to_plain
@@ -103,6 +103,14 @@ class Head(keras.layers.Layer, abc.ABC):
           scale: A number; [n] for a task of several logits.
           shift: Likewise.
         """
+
+    def list_id_tables(self) -> dict[str, IdRanges]:
+        """Returns the features whose ids have a row each in a weight, by the weight's name.
+
+        Names are those of `named_weights`; a head whose weights know single ids overrides this, so
+        that these follow the ids' values when the head is renewed.
+        """
+        return {}
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""

@@ -20,6 +20,7 @@ from mptrec_tf.layers.stable_ops import at_least_two
 from mptrec_tf.layers.statistics import locate_ids
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.fused import stack_variable, to_float64
+from mptrec_tf.models.heads.kind import IdRanges
 from mptrec_tf.models.heads.own_embedding_shape import OwnEmbeddingConfig
 from mptrec_tf.models.heads.residual import ResidualBank, ResidualHead
 
@@ -60,6 +61,11 @@ class OwnEmbeddingHead(ResidualHead):
         if not self.config.table_ranges:
             return x
         return tf.concat([x, self.own(locate_ids(inputs.encoded.ids, self.config.table_ranges))], 1)
+
+    def list_id_tables(self) -> dict[str, IdRanges]:
+        """Returns the features whose ids have a weight or an embedding of the task's own."""
+        own = {"own/table": self.config.table_ranges} if self.config.table_ranges else {}
+        return {**super().list_id_tables(), **own}
 
 
 class OwnEmbeddingBank(ResidualBank):

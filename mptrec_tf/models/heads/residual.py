@@ -24,6 +24,7 @@ from mptrec_tf.layers.statistics import IdWeights, locate_ids
 from mptrec_tf.models.encoded import HeadInputs, Layout
 from mptrec_tf.models.heads.base import HeadOutputs
 from mptrec_tf.models.heads.fused import Gates, Towers, stack_variable, to_float64
+from mptrec_tf.models.heads.kind import IdRanges
 from mptrec_tf.models.heads.residual_shape import ResidualConfig
 from mptrec_tf.models.heads.with_tower import HeadWithTower
 
@@ -94,6 +95,10 @@ class ResidualHead(HeadWithTower):
         if self.config.id_ranges:
             scale = tf.constant(scale, tf.float32)
             self.ids.id_weights.assign(scale * self.ids.id_weights)
+
+    def list_id_tables(self) -> dict[str, IdRanges]:
+        """Returns the features whose ids have a weight, see `Head.list_id_tables`."""
+        return {"ids/weights": self.config.id_ranges} if self.config.id_ranges else {}
 
     def split_first_kernel(self) -> list[np.ndarray]:
         """Returns the parts of the tower's first kernel for the fusion z, for r and for l^."""
