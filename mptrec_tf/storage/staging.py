@@ -22,6 +22,11 @@ def make_staging_name(target: str) -> str:
     return f"{target}{_MARK}{uuid.uuid4().hex[:8]}"
 
 
+def is_staging_name(path: str) -> bool:
+    """Whether a path is one that `make_staging_name` returns: not complete yet, or a leftover."""
+    return bool(re.search(rf"{re.escape(_MARK)}[0-9a-f]{{8}}$", path))
+
+
 @contextlib.contextmanager
 def staging_directory(target: str) -> Iterator[str]:
     """Yields a new directory beside `target`, and removes it after the block if it is still there.

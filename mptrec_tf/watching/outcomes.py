@@ -16,10 +16,8 @@ from mptrec_tf.data.sources.row_times import read_times
 from mptrec_tf.data.sources.tabular import list_shards, read_file
 from mptrec_tf.data.tasks.base import SKIP, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.watching.request_logs import Served
+from mptrec_tf.watching.logged_requests import ID_SEPARATOR, Served
 from mptrec_tf.watching.watched_version import WatchedVersion
-
-_SEPARATOR = "\x1f"
 
 
 class Labels:
@@ -85,7 +83,7 @@ class Labels:
     def _add(self, block: Block, tasks: Sequence[Task], parts: dict) -> None:
         ids = np.asarray(block.text(self._columns[0]), object)
         for column in self._columns[1:]:
-            ids = ids + _SEPARATOR + np.asarray(block.text(column), object)
+            ids = ids + ID_SEPARATOR + np.asarray(block.text(column), object)
         times = np.full(len(block), np.nan)
         if self._time:
             times, _ = read_times(block, self._time)

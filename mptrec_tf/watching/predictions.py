@@ -7,7 +7,7 @@ import numpy as np
 
 from mptrec_tf.data.distributions import Histogram, distribution_from_plain, jensen_shannon
 from mptrec_tf.watching.days import Days
-from mptrec_tf.watching.request_logs import Served
+from mptrec_tf.watching.logged_requests import Served
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 

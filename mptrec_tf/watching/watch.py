@@ -11,6 +11,7 @@ from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.watching.days import Days
 from mptrec_tf.watching.features import ColumnReport, compare_columns
+from mptrec_tf.watching.logged_requests import Served
 from mptrec_tf.watching.outcomes import Join, Labels, Outcome
 from mptrec_tf.watching.packing import PackedSample
 from mptrec_tf.watching.predictions import PredictionReport, Predictions
@@ -21,7 +22,7 @@ from mptrec_tf.watching.recommending import (
     judge_task,
     recommend,
 )
-from mptrec_tf.watching.request_logs import RequestLog, Served
+from mptrec_tf.watching.request_logs import RequestLog
 from mptrec_tf.watching.scores import (
     DayScores,
     TaskScores,
