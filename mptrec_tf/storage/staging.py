@@ -80,6 +80,14 @@ def remove_leftovers(target: str) -> None:
                 _remove_if_unlocked(os.path.join(folder, entry))
 
 
+def remove_all_leftovers(folder: str) -> None:
+    """Removes what killed runs left of any file in a folder that is one program's alone."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            if is_staging_name(entry):
+                _remove_if_unlocked(os.path.join(folder, entry))
+
+
 def _remove_if_unlocked(path: str) -> None:
     with contextlib.suppress(OSError):
         mode = os.lstat(path).st_mode

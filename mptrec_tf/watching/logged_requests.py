@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mptrec_tf.data.input_names import SPEC_COLUMNS
+from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.data.sources.number_text import format_numbers
 from mptrec_tf.watching.decoding import Tensors, decode, decode_map
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 EXAMPLES, COLUMNS = "serving_default", "columns"
-SIGNATURES = (EXAMPLES, COLUMNS, SPEC_COLUMNS)
+SIGNATURES = (EXAMPLES, COLUMNS, COLUMNS_WITH_ID, SPEC_COLUMNS)
 ID_SEPARATOR = "\x1f"  # between the columns of an id
 OTHER_MODEL = "of another model"
 
@@ -283,7 +283,9 @@ class RequestDecoder:
         examples = requests.signatures == EXAMPLES
         for column in self._id_columns:
             texts = np.full(total, None, object)
-            for name in dict.fromkeys([column, self._version.inputs.get(column, column)]):
+            # A column that the model does not read is the input that is there for ids.
+            input_ = self._version.inputs.get(column, REQUEST_ID)
+            for name in dict.fromkeys([column, input_]):
                 found = requests.spread(name)
                 if found is not None:
                     texts[found[0]] = _to_text(found[1])
