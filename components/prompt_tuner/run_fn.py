@@ -24,8 +24,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
       InputError: for an unknown base model, examples with other features than its backbone's, an
-        unknown task, one with a single class, one that the backbone was pre-trained on, or a model to
-        renew that was changed.
+        unknown task, one with a single class, one that the backbone was pre-trained on, or a model
+        to renew that was changed.
     """
     config = from_plain(PromptTunerConfig, fn_args.custom_config["config"])
     base = model_artifact.load(os.path.dirname(fn_args.base_model))

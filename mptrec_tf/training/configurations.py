@@ -173,7 +173,7 @@ class NewTaskConfig:
         return cls(raw["head"], shape, dict(raw["training"]))
 
     def whole_training(self, kind: str) -> TrainingConfig:
-        """Returns how a kind of head is trained: by its recipe, but for the fields of `training`."""
+        """Returns how a kind of head is trained: by its recipe, but for `training`."""
         return dataclasses.replace(make_recipe(kind), **self.training)
 
 

@@ -23,7 +23,7 @@ from mptrec_tf.data.tasks.base import (
     Task,
 )
 from mptrec_tf.data.tasks.binary_tables import BinaryTables
-from mptrec_tf.data.tasks.scores import compare_counted
+from mptrec_tf.data.tasks.scores import compare_counted, rank_score_error
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -276,6 +276,12 @@ class BinaryTask(BinaryTables, Task):
         from mptrec_tf.evaluation.metrics import auc_difference
 
         return compare_counted(auc_difference, labels, predictions, others, weight)
+
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of the AUC."""
+        return rank_score_error(self, labels, predictions, weight)
 
     def metrics(
         self,

@@ -20,7 +20,7 @@ import numpy as np
 from mptrec_tf.data.canonical import canonicalize
 from mptrec_tf.data.tasks.base import FITTED, KNOWN, Task
 from mptrec_tf.data.tasks.label_survey import MOST_VALUES, LabelSurvey, Surveys
-from mptrec_tf.data.tasks.scores import compare_counted
+from mptrec_tf.data.tasks.scores import compare_counted, rank_score_error
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.plain import ADDED
 
@@ -274,6 +274,12 @@ class ClassesTask(Task):
         from mptrec_tf.evaluation.classes import one_against_rest_difference
 
         return compare_counted(one_against_rest_difference, labels, predictions, others, weight)
+
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of the score."""
+        return rank_score_error(self, labels, predictions, weight)
 
     def metrics(
         self,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import tenacity
 
-from mptrec_tf.data.input_names import SPEC_COLUMNS
+from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.gateway import CallerHeaders, Headers, Tls
 from mptrec_tf.serving.client.rows import to_request_arrays
@@ -108,6 +108,9 @@ class Client(abc.ABC):
       inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
         only needed for models of earlier releases whose column names differ only in special
         characters.
+      request_id: Optional. The column of the rows with an id of each row, or a single one for all.
+        The model does not read it: the server logs it, and labels that come later are joined by it
+        (mptrec-watch). Versions of earlier releases cannot take it.
       timeout: Seconds that a prediction may take, retries included.
       headers: Optional. Headers that a gateway needs in each request, as
         {"authorization": "Bearer ..."}; or a function that returns them, which is called before
@@ -126,6 +129,7 @@ class Client(abc.ABC):
         version: int | None = None,
         label: str | None = None,
         inputs: Mapping[str, str] | None = None,
+        request_id: str | None = None,
         timeout: float = 5.0,
         headers: Headers | None = None,
         tls: Tls | None = None,
@@ -136,6 +140,8 @@ class Client(abc.ABC):
             raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
         self._model, self._version, self._label = model, version, label
         self._names, self._timeout = inputs, timeout
+        self._request_id = request_id
+        self._signature = SIGNATURE if request_id is None else COLUMNS_WITH_ID
         self._headers, self._tls = CallerHeaders(headers), tls
         self._known: Interface | None = None
 
@@ -183,9 +189,11 @@ class Client(abc.ABC):
         return (self._known or self._update_interface(end)).classes.get(task, ())
 
     def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = to_request_arrays(
-            rows, interface.inputs, self._names or interface.names, interface.optional
-        )
+        names = self._names or interface.names
+        if self._request_id is not None:
+            names = names or {name: name for name in interface.inputs if name != REQUEST_ID}
+            names = {**names, self._request_id: REQUEST_ID}
+        arrays, count = to_request_arrays(rows, interface.inputs, names, interface.optional)
         prediction = self._retry(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
@@ -242,12 +250,13 @@ class Client(abc.ABC):
 
     def _make_interface(self, signatures: Mapping[str, Signature]) -> Interface:
         """Returns the model's columns by its signatures."""
-        if SIGNATURE not in signatures or not signatures[SIGNATURE].inputs:
+        if self._signature not in signatures or not signatures[self._signature].inputs:
+            ids = "" if self._request_id is None else " with this release, or give no request_id"
             raise InputError(
-                f"{self._where} has no signature {SIGNATURE!r}; it has "
-                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
+                f"{self._where} has no signature {self._signature!r}; it has "
+                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote{ids}."
             )
-        inputs, outputs, defaults = signatures[SIGNATURE]
+        inputs, outputs, defaults = signatures[self._signature]
         names = {}
         if SPEC_COLUMNS in signatures:  # the same tensors under other names
             by_tensor = {known.tensor: name for name, known in inputs.items()}

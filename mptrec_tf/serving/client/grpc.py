@@ -17,7 +17,6 @@ from tensorflow_serving.apis import (
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.base import (
-    SIGNATURE,
     Client,
     Interface,
     Prediction,
@@ -89,7 +88,7 @@ class GrpcClient(Client):
             else grpc.insecure_channel(address, options=options)
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._spec = model_pb2.ModelSpec(name=model, signature_name=SIGNATURE)
+        self._spec = model_pb2.ModelSpec(name=model, signature_name=self._signature)
         if self._version is not None:
             self._spec.version.value = self._version
         elif self._label is not None:
