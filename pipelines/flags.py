@@ -166,7 +166,7 @@ def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
 def make_pipeline_config(
     root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
 ) -> PipelineConfig:
-    """Returns the common part of both pipelines' configurations, from the flags.
+    """Returns the common part of the pipelines' configurations, from the flags.
 
     Args:
       root: Directory of everything that the pipelines make.

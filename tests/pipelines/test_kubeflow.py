@@ -290,6 +290,8 @@ REJECTED = [
         ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
         "--tasks goes with --pipeline=pretrain, not with add_task",
     ),
+    (["--promote=like"], "--promote goes with refresh, not with pretrain"),
+    (["--pipeline=refresh"], "--tasks does not go with refresh: columns, tasks and settings are"),
     (["--docker"], "Kubeflow's compiler does not support InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +123,96 @@ def test_generations_of_what_mptrec_refresh_pushed(refreshed, tmp_path):
     with pytest.raises(InputError, match=r"renewal\.json is damaged"):
         list_generations(str(base / "4"))
     assert list_generations(str(shutil.copytree(base / "3", tmp_path / "copy"))) == []
+
+
+# The local program with pipelines that only tell what is asked of them.
+LOCAL = """
+import json, sys, types
+from absl import flags
+from pipelines import local
+
+
+class Pipelines:
+    def __init__(self, config, training, head, model):
+        self.files = dict(config.source.files)
+
+    def refresh(self, plan, warm, schema_file):
+        heads = {name: how.head for name, how in plan.heads.items()}
+        seeds = [how.training["seed"] for how in plan.heads.values()]
+        print(json.dumps([plan.pretraining.tasks, heads, seeds, warm, self.files]))
+
+    def query(self):
+        print("query")
+
+    def print_tables(self):
+        print("tables")
+
+
+sys.modules["pipelines.local_pipelines"] = types.SimpleNamespace(LocalPipelines=Pipelines)
+local.main(flags.FLAGS(["local", *json.load(sys.stdin)], known_only=True)[1:])
+"""
+
+
+def test_the_local_program(three_runs):
+    files = {split: f"/new/{split}-{{SPAN}}.csv" for split in ("train", "validation", "test")}
+    given = ["--run=refresh", "--promote=share", "--seed=5", "--head=auto", "--from_scratch"]
+    given += [f"--serving_dir={three_runs.config.serving_dir}", "--root=/r"]
+    given += [f"--{split}_files={path}" for split, path in files.items()]
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL],
+        cwd=Path(__file__).parents[2],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    asked, *rest = done.stdout.splitlines()
+    expected = [["click", "like", "share"], {"purchase": "auto"}, [5], False, files]
+    assert json.loads(asked) == expected
+    assert rest == ["query", "tables"]
+
+
+def test_compiled_for_kubeflow(three_runs, run_program, tmp_path):
+    base = three_runs.config.serving_dir
+    flags = ["--pipeline=refresh", "--image=i", "--pipeline_root=gs://b/r", "--files=gs://b/*.csv"]
+    flags += [f"--serving_dir={base}", f"--output={tmp_path}/job.json", "--split_by=user_id"]
+    done = run_program("pipelines.kubeflow", *flags)
+    assert "refresh pipeline written to" in done.stdout
+    tasks = json.loads((tmp_path / "job.json").read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
+
+    def producer(task):
+        base = tasks[task]["inputs"]["artifacts"]["base_model"]
+        return base["taskOutputArtifact"]["producerTask"]
+
+    trainings = [name for name in tasks if name.startswith("PromptTuner_")]
+    assert sorted(trainings) == ["PromptTuner_purchase", "PromptTuner_share"]
+    assert producer("Pretrainer") == "ProductionModel"
+    assert producer("PromptTuner_purchase") == "Pretrainer"
+    assert producer("PromptTuner_share") == "PromptTuner_purchase"
+    assert "FrozenTaskValidator" not in tasks
+    custom = tasks["PromptTuner_share"]["inputs"]["parameters"]["custom_config"]
+    old = three_runs.results[-1].artifact("PromptTuner", "model").uri
+    assert json.loads(custom["runtimeValue"]["constant"])["renews"] == old
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--run=refresh", "--epochs=3"], "--epochs does not go with refresh: columns, tasks and"),
+        (["--run=refresh", "--spec=shop.yaml"], "--spec does not go with refresh"),
+        (["--run=add_task", "--retire=like"], "--retire goes with refresh, not with add_task"),
+        (["--run=refresh", "--retire=lik"], "--retire names 'lik', and the tasks of the model are"),
+        (["--run=refresh"], "your own data need files for train, validation, test; received none"),
+        (["--run=refresh", "--dataset=synthetic_logs"], "data set 'synthetic_logs'"),
+    ],
+)
+def test_flags_that_do_not_go_together(three_runs, run_program, tmp_path, flags, message):
+    place = [f"--serving_dir={three_runs.config.serving_dir}", f"--root={tmp_path}/root"]
+    done = run_program("pipelines.local", *flags, *place, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (tmp_path / "root").exists()
 
 
 def test_another_one_renews_meanwhile(refreshed, change, tmp_path, monkeypatch):
