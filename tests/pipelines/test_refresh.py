@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
 from rich.console import Console
 
 from components import model_artifact
@@ -179,11 +181,12 @@ def test_compiled_for_kubeflow(three_runs, run_program, tmp_path):
     flags += [f"--serving_dir={base}", f"--output={tmp_path}/job.json", "--split_by=user_id"]
     done = run_program("pipelines.kubeflow", *flags)
     assert "refresh pipeline written to" in done.stdout
-    tasks = json.loads((tmp_path / "job.json").read_text())["pipelineSpec"]["root"]["dag"]["tasks"]
+    job = json.loads((tmp_path / "job.json").read_text())
+    spec = json_format.ParseDict(job["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
+    tasks = spec.root.dag.tasks
 
     def producer(task):
-        base = tasks[task]["inputs"]["artifacts"]["base_model"]
-        return base["taskOutputArtifact"]["producerTask"]
+        return tasks[task].inputs.artifacts["base_model"].task_output_artifact.producer_task
 
     trainings = [name for name in tasks if name.startswith("PromptTuner_")]
     assert sorted(trainings) == ["PromptTuner_purchase", "PromptTuner_share"]
@@ -191,9 +194,9 @@ def test_compiled_for_kubeflow(three_runs, run_program, tmp_path):
     assert producer("PromptTuner_purchase") == "Pretrainer"
     assert producer("PromptTuner_share") == "PromptTuner_purchase"
     assert "FrozenTaskValidator" not in tasks
-    custom = tasks["PromptTuner_share"]["inputs"]["parameters"]["custom_config"]
+    custom = tasks["PromptTuner_share"].inputs.parameters["custom_config"].runtime_value
     old = three_runs.results[-1].artifact("PromptTuner", "model").uri
-    assert json.loads(custom["runtimeValue"]["constant"])["renews"] == old
+    assert json.loads(custom.constant_value.string_value)["renews"] == old
 
 
 @pytest.mark.parametrize(
