@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,9 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 
-_BATCH = 8192
+# Larger batches take longer: their tensors fall out of the processor's caches.
+_BATCH = 1024
+_READ_AHEAD = 4  # batches
 # Users are compared only with each other; two of them have the same number hardly ever.
 _USER_NUMBERS = 1 << 62
 
@@ -69,22 +72,25 @@ def predict_rows(
             parsed["user"] = tf.strings.to_hash_bucket_fast(text, _USER_NUMBERS)
         return serialized, parsed
 
+    names = _name_columns(spec, config)
+    models = [candidate, production] if production else [candidate]
+    outputs = [(f"prediction/{task}", 0, task) for task in config.tasks]
+    outputs += [(f"production/{task}", 1, task) for task in config.compared if production]
     collected: dict[str, list[np.ndarray]] = {}
     sliced = {name: SlicedColumn(name) for columns in config.slices for name in columns}
     first = 0
     dataset = read_serialized_examples(examples, config.split, _BATCH)
-    for serialized, parsed in dataset.map(parse).prefetch(2):
-        of_batch = {name: parsed[column] for name, column in _name_columns(spec, config).items()}
-        new = candidate.predict_examples(serialized)
-        of_batch |= {f"prediction/{task}": new[task] for task in config.tasks}
-        if production:
-            old = production.predict_examples(serialized)
-            of_batch |= {f"production/{task}": old[task] for task in config.compared}
-        for name, values in of_batch.items():
-            collected.setdefault(name, []).append(np.asarray(values))
-        for name, column in sliced.items():
-            column.add(parsed[name], first)
-        first += len(serialized)
+    with futures.ThreadPoolExecutor(len(models)) as pool:
+        for serialized, parsed in dataset.map(parse).prefetch(_READ_AHEAD):
+            waiting = [pool.submit(model.predict_examples, serialized) for model in models]
+            predicted = [of.result() for of in waiting]
+            of_batch = {name: parsed[column] for name, column in names.items()}
+            of_batch |= {name: predicted[model][task] for name, model, task in outputs}
+            for name, values in of_batch.items():
+                collected.setdefault(name, []).append(np.asarray(values))
+            for name, column in sliced.items():
+                column.add(parsed[name], first)
+            first += len(serialized)
     if not first:
         raise InputError(f"{examples} has no {config.split} rows.")
     columns = {name: np.concatenate(collected.pop(name)) for name in list(collected)}
