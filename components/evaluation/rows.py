@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -64,15 +65,17 @@ def predict_rows(
     spec = read_description(examples)["spec"]
     wanted = _list_columns(spec, config)
 
-    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
+    names = _name_columns(spec, config)
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, Mapping[str, tf.Tensor], Any]:
         parsed = tf.io.parse_example(serialized, wanted)
+        others = {name: parsed[column] for name, column in names.items()}
         if spec.user_id:
             user = parsed[spec.user_id]
             text = user if user.dtype == tf.string else tf.strings.as_string(user)
-            parsed["user"] = tf.strings.to_hash_bucket_fast(text, _USER_NUMBERS)
-        return serialized, parsed
+            others["user"] = tf.strings.to_hash_bucket_fast(text, _USER_NUMBERS)
+        return serialized, parsed, others
 
-    names = _name_columns(spec, config)
     models = [candidate, production] if production else [candidate]
     outputs = [(f"prediction/{task}", 0, task) for task in config.tasks]
     outputs += [(f"production/{task}", 1, task) for task in config.compared if production]
@@ -81,12 +84,12 @@ def predict_rows(
     first = 0
     dataset = read_serialized_examples(examples, config.split, _BATCH)
     with futures.ThreadPoolExecutor(len(models)) as pool:
-        for serialized, parsed in dataset.map(parse).prefetch(_READ_AHEAD):
+        for serialized, parsed, others in dataset.map(parse).prefetch(_READ_AHEAD):
             waiting = [pool.submit(model.predict_examples, serialized) for model in models]
             predicted = [of.result() for of in waiting]
-            of_batch = {name: parsed[column] for name, column in names.items()}
-            of_batch |= {name: predicted[model][task] for name, model, task in outputs}
-            for name, values in of_batch.items():
+            for name, model, task in outputs:
+                others[name] = predicted[model][task]
+            for name, values in others.items():
                 collected.setdefault(name, []).append(np.asarray(values))
             for name, column in sliced.items():
                 column.add(parsed[name], first)
@@ -107,10 +110,7 @@ def _list_columns(
     if spec.user_id:
         text = tf.io.FixedLenFeature([], tf.string)
         wanted[spec.user_id] = features.get(spec.user_id, text)
-    for name, column in _name_columns(spec, config).items():
-        if name != "user":
-            wanted[column] = number
-    return wanted
+    return wanted | dict.fromkeys(_name_columns(spec, config).values(), number)
 
 
 def _name_columns(spec: DatasetSpec, config: EvaluatorConfig) -> dict[str, str]:
@@ -120,4 +120,4 @@ def _name_columns(spec: DatasetSpec, config: EvaluatorConfig) -> dict[str, str]:
         column = weight_column(spec, task)
         if column:
             names["weight" if column == spec.weight else f"weight/{task}"] = column
-    return names | ({"user": "user"} if spec.user_id else {})
+    return names
