@@ -17,6 +17,7 @@ from components.evaluation.tfma_files import TfmaWriter
 from components.model_artifact import serving_directory
 from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
+from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.evaluation.gate import Verdict, list_blocking
 from mptrec_tf.inference.paired import compare_paired
@@ -44,6 +45,7 @@ class Executor(base_executor.BaseExecutor):
         candidate, production = loaded[CANDIDATE], loaded.get(BASELINE)
 
         spec = read_description(examples)["spec"]
+        config, notes = _leave_out_other_labels(config, spec, candidate.spec)
         rows = predict_rows(examples, config, candidate, production)
         tasks = {task.name: task for task in candidate.spec.select_tasks(config.tasks)}
         metrics = measure(rows, tasks, _list_comparable(tasks, production, config))
@@ -62,13 +64,13 @@ class Executor(base_executor.BaseExecutor):
         writer.write_validation(below, blocking, rows.slices)
         problems = [_explain_below(tasks[task], score, config) for task, score in below.items()]
         problems += [verdict.explain(config.thresholds.gate) for verdict in blocking]
-        _write_report(
-            artifact_utils.get_single_uri(output_dict["report"]),
-            problems,
-            verdicts,
-            config,
-            rows.left_out,
-        )
+        if rows.left_out:
+            notes.append(
+                f"{rows.left_out:,} slices with fewer rows than the {MOST_SLICES:,} largest of "
+                "their kind are left out"
+            )
+        report = artifact_utils.get_single_uri(output_dict["report"])
+        _write_report(report, problems, notes, verdicts, config)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         bless(blessing, model, not problems)
         if baseline:
@@ -76,6 +78,28 @@ class Executor(base_executor.BaseExecutor):
             blessing.set_string_custom_property(key, baseline.uri)
             key = constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY
             blessing.set_int_custom_property(key, baseline.id)
+
+
+def _leave_out_other_labels(
+    config: EvaluatorConfig, spec: DatasetSpec, of_model: DatasetSpec
+) -> tuple[EvaluatorConfig, list[str]]:
+    """Returns the configuration without tasks of which the rows have other labels, and why.
+
+    Classes and levels may be those of the training rows. Of an old task, to whose model another one
+    is added, these were others.
+    """
+    mine = {task.name: task for task in of_model.select_tasks(config.tasks)}
+    others = [t.name for t in spec.select_tasks(config.tasks) if not mine[t.name].same_labels(t)]
+    fit = dataclasses.replace(
+        config,
+        tasks=tuple(name for name in config.tasks if name not in others),
+        compared=tuple(name for name in config.compared if name not in others),
+    )
+    return fit, [
+        f"task {name!r} is not evaluated, as these rows have other labels than those that the "
+        "model was trained on"
+        for name in others
+    ]
 
 
 def _list_comparable(
@@ -119,16 +143,10 @@ def _explain_below(task: Task, score: float, config: EvaluatorConfig) -> str:
 def _write_report(
     uri: str,
     problems: Sequence[str],
+    notes: Sequence[str],
     verdicts: Sequence[Verdict],
     config: EvaluatorConfig,
-    left_out: int,
 ) -> None:
-    notes = []
-    if left_out:
-        notes.append(
-            f"{left_out:,} slices with fewer rows than the {MOST_SLICES:,} largest of their kind "
-            "are left out"
-        )
     write_report(
         uri,
         "Evaluation: " + ("the model is not blessed" if problems else "the model is blessed"),

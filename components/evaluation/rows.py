@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent import futures
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +21,9 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 
-_BATCH = 8192
+# Larger batches take longer: their tensors fall out of the processor's caches.
+_BATCH = 1024
+_READ_AHEAD = 4  # batches
 # Users are compared only with each other; two of them have the same number hardly ever.
 _USER_NUMBERS = 1 << 62
 
@@ -61,30 +65,35 @@ def predict_rows(
     spec = read_description(examples)["spec"]
     wanted = _list_columns(spec, config)
 
-    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
+    names = _name_columns(spec, config)
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, Mapping[str, tf.Tensor], Any]:
         parsed = tf.io.parse_example(serialized, wanted)
+        others = {name: parsed[column] for name, column in names.items()}
         if spec.user_id:
             user = parsed[spec.user_id]
             text = user if user.dtype == tf.string else tf.strings.as_string(user)
-            parsed["user"] = tf.strings.to_hash_bucket_fast(text, _USER_NUMBERS)
-        return serialized, parsed
+            others["user"] = tf.strings.to_hash_bucket_fast(text, _USER_NUMBERS)
+        return serialized, parsed, others
 
+    models = [candidate, production] if production else [candidate]
+    outputs = [(f"prediction/{task}", 0, task) for task in config.tasks]
+    outputs += [(f"production/{task}", 1, task) for task in config.compared if production]
     collected: dict[str, list[np.ndarray]] = {}
     sliced = {name: SlicedColumn(name) for columns in config.slices for name in columns}
     first = 0
     dataset = read_serialized_examples(examples, config.split, _BATCH)
-    for serialized, parsed in dataset.map(parse).prefetch(2):
-        of_batch = {name: parsed[column] for name, column in _name_columns(spec, config).items()}
-        new = candidate.predict_examples(serialized)
-        of_batch |= {f"prediction/{task}": new[task] for task in config.tasks}
-        if production:
-            old = production.predict_examples(serialized)
-            of_batch |= {f"production/{task}": old[task] for task in config.compared}
-        for name, values in of_batch.items():
-            collected.setdefault(name, []).append(np.asarray(values))
-        for name, column in sliced.items():
-            column.add(parsed[name], first)
-        first += len(serialized)
+    with futures.ThreadPoolExecutor(len(models)) as pool:
+        for serialized, parsed, others in dataset.map(parse).prefetch(_READ_AHEAD):
+            waiting = [pool.submit(model.predict_examples, serialized) for model in models]
+            predicted = [of.result() for of in waiting]
+            for name, model, task in outputs:
+                others[name] = predicted[model][task]
+            for name, values in others.items():
+                collected.setdefault(name, []).append(np.asarray(values))
+            for name, column in sliced.items():
+                column.add(parsed[name], first)
+            first += len(serialized)
     if not first:
         raise InputError(f"{examples} has no {config.split} rows.")
     columns = {name: np.concatenate(collected.pop(name)) for name in list(collected)}
@@ -101,10 +110,7 @@ def _list_columns(
     if spec.user_id:
         text = tf.io.FixedLenFeature([], tf.string)
         wanted[spec.user_id] = features.get(spec.user_id, text)
-    for name, column in _name_columns(spec, config).items():
-        if name != "user":
-            wanted[column] = number
-    return wanted
+    return wanted | dict.fromkeys(_name_columns(spec, config).values(), number)
 
 
 def _name_columns(spec: DatasetSpec, config: EvaluatorConfig) -> dict[str, str]:
@@ -114,4 +120,4 @@ def _name_columns(spec: DatasetSpec, config: EvaluatorConfig) -> dict[str, str]:
         column = weight_column(spec, task)
         if column:
             names["weight" if column == spec.weight else f"weight/{task}"] = column
-    return names | ({"user": "user"} if spec.user_id else {})
+    return names

@@ -27,8 +27,8 @@ CONFIDENCE = flags.DEFINE_float(
 LEAST_POSITIVES = flags.DEFINE_integer(
     "least_positives",
     Gate.least_positives,
-    "Test rows that a verdict needs: of a binary task, of the rarer label; for the AUC within "
-    "users, users with both labels.",
+    "Test rows that a verdict needs: of a binary task, of the rarer label. Calibration and AUC "
+    "within users need as many users.",
     lower_bound=1,
 )
 ACCEPT = flags.DEFINE_list(

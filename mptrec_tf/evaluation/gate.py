@@ -34,7 +34,7 @@ class Gate:
       confidence: float. In (.5, 1): it is blocked when it is below by more than the margin with
         this confidence, one-sided. Slices share the chance of an error: see `judge`.
       least_positives: int. With fewer informative test rows (of a binary task, those of the rarer
-        class), or users with both labels, nothing is known.
+        class), or users where these are resampled, nothing is known.
       calibration_margin: float. By how much its calibration error may be above production's: .02
         is a sum of predictions that is 2% farther from the sum of labels.
     """
@@ -86,7 +86,8 @@ class Verdict:
       candidate: float. That of the candidate.
       difference: float. The candidate's minus production's.
       error: float. Its standard error, paired on the same rows.
-      rows: int. The informative test rows; for `GROUPED`, the users that have both labels.
+      rows: int. The informative test rows; where users are resampled, the users, if they are
+        fewer: for `GROUPED`, those that have both labels.
       outcome: str. In words.
     """
 

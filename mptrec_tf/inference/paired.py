@@ -129,6 +129,8 @@ class _Paired:
             within = np.stack([before * counts, after * counts, counts])
             within = bootstrap.sum_by_unit(np.arange(len(counts)), within)
             sums = np.concatenate([sums, within], axis=1)
+            # Of a few users, no sample tells how much others would differ.
+            rows = min(rows, len(np.unique(self.users)))
             parts = {
                 CALIBRATION: (rows, _compute_calibration_errors),
                 GROUPED: (np.count_nonzero(counts), _compute_means),

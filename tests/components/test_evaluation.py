@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import math
@@ -9,7 +10,7 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluation.component import Evaluator
 from components.evaluation.config import EvaluatorConfig
-from components.evaluation.executor import Executor
+from components.evaluation.executor import Executor, _leave_out_other_labels
 from components.evaluation.measuring import measure
 from components.evaluation.rows import PredictedRows
 from components.evaluation.slicing import MOST_SLICES, SlicedColumn, find_slices, show_slice
@@ -130,6 +131,19 @@ def test_metrics_of_several_numbers_and_of_rows_with_a_label_by_hand():
     assert theirs["accuracy"] == pytest.approx(0.6)
     assert metrics[(("city", "Rome"),)]["baseline"]["size"]["auc"] == 0.0
     assert metrics[(("city", "Oslo"),)]["candidate"]["size"] == {"example_count": 0.0}
+
+
+def test_a_task_of_which_the_rows_have_other_labels_is_left_out():
+    size = ClassesTask("size", "size", found=("S", "M"))
+    model, rows = (
+        DatasetSpec("shop", (Numeric("price"),), (SPEC.tasks[0], of))
+        for of in (size, dataclasses.replace(size, found=("S", "M", "L")))
+    )
+    config = EvaluatorConfig(("buy", "size"), compared=("buy", "size"))
+    assert _leave_out_other_labels(config, model, model) == (config, [])
+    fit, [note] = _leave_out_other_labels(config, rows, model)
+    assert (fit.tasks, fit.compared) == (("buy",), ("buy",))
+    assert note.startswith("task 'size' is not evaluated, as these rows have other labels than")
 
 
 @pytest.fixture
