@@ -33,8 +33,8 @@ _LABELS = flags.DEFINE_list(
 _REQUEST_ID = flags.DEFINE_list(
     "request_id",
     ["request_id"],
-    "Columns of the labels that together identify a row, by commas. Requests have them as columns of "
-    "the model, as features of tf.Examples, or, one of them, as the input request_id.",
+    "Columns of the labels that together identify a row, by commas. Requests have them as columns "
+    "of the model, as features of tf.Examples, or, one of them, as the input request_id.",
 )
 _LABEL_TIME = flags.DEFINE_string(
     "label_time", None, "Column of the labels' times: seconds since 1970, or ISO 8601."

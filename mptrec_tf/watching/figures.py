@@ -167,18 +167,19 @@ def draw_means(report: WatchReport) -> Figure | None:
 def draw_scores(report: WatchReport) -> Figure | None:
     """Scores, log loss and calibration by day, with 95% intervals; hollow: labels still to come.
 
-    The line is what it was on the validation rows (of calibration 1), with the score's interval.
+    The line is what it was on the validation rows (1 for the calibration of a probability), with
+    the score's interval. Calibration is the mean prediction over the mean label.
     """
-    panels = []
-    for of in report.tasks:
-        for name in ("score", "log_loss", "calibration"):
-            estimates = [getattr(day.scores, name) for day in of.days]
-            if any(e is not None and np.isfinite(e.value) for e in estimates):
-                panels.append((of, name, estimates))
+    names = ("score", "log_loss", "calibration")
+    panels = [(of, name) for of in report.tasks for name in names]
     if not panels:
         return None
     figure, axes = _make_panels(len(panels))
-    for axis, (of, name, estimates) in zip(axes, panels, strict=True):
+    for axis, (of, name) in zip(axes, panels, strict=True):
+        estimates = [getattr(day.scores, name) for day in of.days]
+        if not any(e is not None and np.isfinite(e.value) for e in estimates):
+            axis.set_visible(False)
+            continue
         _draw_days(axis, of.days, estimates)
         title = {"score": of.task.score_name, "log_loss": "log loss"}.get(name, name)
         axis.set_title(f"{of.task.name}: {title}", fontsize=9)
@@ -200,7 +201,8 @@ def _draw_days(axis: Axes, days: Sequence[DayScores], estimates: Sequence[Estima
 
 def _draw_baseline(axis: Axes, of: TaskReport, name: str) -> None:
     if name == "calibration":
-        axis.axhline(1, color=_TRAINED)
+        if of.level is not None:
+            axis.axhline(of.level, color=_TRAINED)
         return
     if not of.baseline:
         return

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
+from mptrec_tf.data.packed import request_specs
 from mptrec_tf.data.sources.number_text import format_numbers
 from mptrec_tf.watching.decoding import Tensors, decode, decode_map
 from mptrec_tf.watching.watched_version import WatchedVersion
@@ -129,6 +130,7 @@ class RequestDecoder:
     ):
         self._version, self._name = version, name
         self._id_columns, self._step = tuple(id_columns), step
+        self._types = {n: of.dtype for n, of in request_specs(version.spec).items()}
 
     def decode(self, records: tf.Tensor, numbers: np.ndarray) -> Decoded:
         """Returns what fits of records [n].
@@ -267,6 +269,8 @@ class RequestDecoder:
                 if found is None:
                     continue  # a number that may be left out
                 having, values = found
+                if values.dtype != self._types.get(column, tf.string):
+                    raise MisfitError(OTHER_MODEL)
                 if not having.all():
                     full = np.full(len(having), np.nan, np.float32)
                     full[having] = values.numpy()
