@@ -39,7 +39,7 @@ def _make_panels(count: int, width: float = 4.0, height: float = 2.9) -> tuple[F
 
 
 def draw_skew(report: WatchReport) -> Figure | None:
-    """How far each column is from the training rows; the line is the limit.
+    """How far each column is from the training rows.
 
     Hollow: the validation rows, when the model was trained. Crosses: the newest day, from the days
     before it.
@@ -49,14 +49,15 @@ def draw_skew(report: WatchReport) -> Figure | None:
         return None
     figure, [axis] = _make_panels(1, 8.5, 1.2 + 0.24 * len(columns))
     places = np.arange(len(columns))
-    over = [_LIMIT if of.skew > report.limits.drift else _SERVED for of in columns]
+    over = [_LIMIT if of.is_far(report.limits.drift) else _SERVED for of in columns]
     axis.barh(places, [of.skew for of in columns], color=over, height=0.6, label="served rows")
     fresh = [of.fresh_drift for of in columns]
     axis.plot(fresh, places, "o", mfc="white", color="0.3", markersize=5, label="validation rows")
     drifts = [np.nan if of.drift is None else of.drift for of in columns]
     if not np.isnan(drifts).all():
         axis.plot(drifts, places, "x", color="0.1", markersize=6, label="newest day")
-    axis.axvline(report.limits.drift, color=_LIMIT, linestyle=":", label="limit")
+    limits = [of.fresh_drift + report.limits.drift for of in columns]
+    axis.plot(limits, places, "|", color=_LIMIT, markersize=11, label="limit")
     axis.set_yticks(places, [_shorten(of.column, 34) for of in columns], fontsize=8)
     axis.set_ylim(len(columns) - 0.5, -0.5)
     axis.set_xlim(left=0)

@@ -2,10 +2,12 @@
 
 The rules, each with its limit (`Limits`):
 
-    refresh       a column of enough served rows is further from the training rows than `drift`; or
-                  a task's score is below that of the validation rows by more than `margin`, with
-                  `confidence`; or the vocabulary does not know more than `unknown` of a column's
-                  values, and knew the validation rows' better: a newer one would know them
+    refresh       a column of enough served rows is further from the training rows than the
+                  validation rows were, by more than `drift`: what was as far when the model was
+                  new, such as a date, no refresh brings nearer; or a task's score is below that of
+                  the validation rows by more than `margin`, with `confidence`; or the vocabulary
+                  does not know more than `unknown` of a column's values, and knew the validation
+                  rows' better: a newer one would know them
     add buckets   the vocabulary does not know more than `unknown` of a column's values, and as
                   little of the validation rows when it was new: a newer one would be no better
     recalibrate   a task's mean prediction is off its mean label by more than `calibration`, with
@@ -32,7 +34,7 @@ class Limits:
     """Where something has to be done.
 
     Attributes:
-      drift: float. Of a column's skew, in [0, 1]; the data gate's default.
+      drift: float. Of a column's skew above that of the validation rows, in [0, 1].
       unknown: float. Of the share of values that the vocabulary does not hold.
       margin: float. By how much a task's score may be below that of the validation rows.
       calibration: float. By which share the mean prediction may be off the mean label.
@@ -91,17 +93,17 @@ def judge_columns(columns: Sequence[ColumnReport], rows: int, limits: Limits) ->
         unknown = of.unknown or 0.0
         if unknown > limits.unknown:
             reasons.append(_judge_unknown(of, unknown, limits))
-        elif of.skew > limits.drift:
+        elif of.is_far(limits.drift):
             moved = f" ({of.moved})" if of.moved else ""
             reasons.append(
                 Reason(
                     REFRESH,
                     of.column,
                     f"{of.column}: served values are {of.skew:.3f} ({of.comparator}) from the "
-                    f"training rows, more than {limits.drift:g}{moved}; the validation rows were "
-                    f"{of.fresh_drift:.3f} from them",
+                    f"training rows, more than {limits.drift:g} above the {of.fresh_drift:.3f} of "
+                    f"the validation rows{moved}",
                     of.skew,
-                    limits.drift,
+                    of.fresh_drift + limits.drift,
                 )
             )
     return reasons
