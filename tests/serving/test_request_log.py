@@ -41,9 +41,11 @@ def test_requests_over_both_protocols_are_logged(exported, columns, expected, tm
     flags = (f"--log_requests={folder}", "--log_share=1")
     with LocalServer(exported, tmp_path, *flags) as server:
         for kind in ("gRPC", "REST"):
-            with server.make_client(kind, request_id="shown") as client:
+            with server.make_client(kind) as client:
                 ids = [f"{kind}{i}" for i in range(20)]
-                client.predict({**columns, "shown": ids})
+                client.predict({**columns, "shown": ids}, request_id="shown")
+                with pytest.raises(InputError, match="has no column 'seen'; the model needs it"):
+                    client.predict(columns, request_id="seen")
         with server.make_client("gRPC") as client, pytest.raises(InputError):
             client.predict({**columns, "user_age": ["old"] * 20})
     logs = read(folder)
