@@ -327,8 +327,10 @@ def _read_spec(specs: tf.Tensor) -> tuple[np.ndarray, ...]:
         {"name": tf.string, "signature_name": tf.string, "version": tf.string},
     )
     _, [numbers] = decode(versions, "google.protobuf.Int64Value", {"value": tf.int64})
-    of = (names.numpy().astype(str), signatures.numpy().astype(str), numbers.numpy())
-    return tuple(values[codes.numpy()] for values in of)
+    texts = (
+        np.array([v.decode(errors="replace") for v in of.numpy()]) for of in (names, signatures)
+    )
+    return tuple(values[codes.numpy()] for values in (*texts, numbers.numpy()))
 
 
 def _first_known(options: Sequence[np.ndarray]) -> np.ndarray:
