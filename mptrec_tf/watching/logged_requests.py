@@ -327,9 +327,10 @@ def _read_spec(specs: tf.Tensor) -> tuple[np.ndarray, ...]:
         {"name": tf.string, "signature_name": tf.string, "version": tf.string},
     )
     _, [numbers] = decode(versions, "google.protobuf.Int64Value", {"value": tf.int64})
-    texts = (
-        np.array([v.decode(errors="replace") for v in of.numpy()]) for of in (names, signatures)
-    )
+    texts = [
+        np.array([text.decode(errors="replace") for text in of.numpy()])
+        for of in (names, signatures)
+    ]
     return tuple(values[codes.numpy()] for values in (*texts, numbers.numpy()))
 
 
