@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.watching.report import make_json, make_page
@@ -95,6 +96,33 @@ def test_new_values_are_unknown_and_ask_for_a_refresh(write_days, version):
     reasons = {of.about: of.sentence for of in report.reasons}
     assert "does not hold 25.0% of the served values" in reasons["categorical/item_id"]
     assert "(Jensen-Shannon) from the training rows" in reasons["numeric/user_age"]
+
+
+def test_columns_and_examples_are_the_same_rows(rows, predictions, record, write, version):
+    inputs = {n: np.array(values, object) for n, values in rows.items()}
+    inputs = {n: v if isinstance(v[0], str) else v.astype(float) for n, v in inputs.items()}
+    examples = []
+    for i in range(300):
+        example = tf.train.Example()
+        for name, values in inputs.items():
+            feature = example.features.feature[name]
+            if values.dtype == object:
+                feature.bytes_list.value.append(values[i].encode())
+            else:
+                feature.float_list.value.append(values[i])
+        examples.append(example.SerializeToString())
+    outputs = {name: predictions[name] for name in ("click", "like", "share")}
+    one, other = (
+        watch(version, [str(write([record(given, outputs, signature=signature)], name))])
+        for given, signature, name in (
+            (inputs, "columns", "a"),
+            ({"examples": np.array(examples, object)}, "serving_default", "b"),
+        )
+    )
+    assert (one.sampled, other.sampled) == (300, 300)
+    assert [(of.column, of.served) for of in one.columns] == [
+        (of.column, of.served) for of in other.columns
+    ]
 
 
 def test_drift_is_between_the_newest_day_and_those_before(write_days, version):
