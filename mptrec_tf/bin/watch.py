@@ -49,7 +49,8 @@ _JSON = flags.DEFINE_string(
 _MAX_DRIFT = flags.DEFINE_float(
     "max_drift",
     0.1,
-    "A column further from the training rows than this asks for a refresh.",
+    "A column that is further from the training rows than the validation rows were, by more than "
+    "this, asks for a refresh.",
     lower_bound=0.0,
     upper_bound=1.0,
 )

@@ -23,7 +23,6 @@ from mptrec_tf.data.distributions import (
     make_edges,
     measure_drift,
 )
-from mptrec_tf.data.labels import weights_of_task
 from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.packed_columns import PackedColumn, list_columns, to_arrays
 from mptrec_tf.data.tasks.base import Task, drop_unlabelled
@@ -93,35 +92,34 @@ def describe_tasks(trainer: Trainer, tasks: Sequence[Task], rows: Rows) -> dict[
       tasks: The tasks.
       rows: The validation rows.
     """
-    report, labels, weight = evaluate_rows(trainer, rows)
+    report, labels, _ = evaluate_rows(trainer, rows)
     return {
-        task.name: describe_task(task, labels[:, i], predictions, weights_of_task(weight, i))
+        task.name: describe_task(task, labels[:, i], predictions)
         for i, (task, predictions) in enumerate(
             zip(tasks, split_predictions(tasks, report["prediction"]), strict=True)
         )
     }
 
 
-def describe_task(
-    task: Task, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
-) -> dict[str, Any]:
+def describe_task(task: Task, labels: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
     """Returns a task's score, metrics and predictions on the validation rows.
+
+    Rows count equally, whatever their weights: those of served rows are not known.
 
     Args:
       task: The task.
       labels: [n]; NaN where a row has none.
       predictions: [n], or [n, outputs].
-      weight: Optional [n].
     """
     distributions = {
         name: distribution_to_plain(count_numbers(column, make_edges(column)))
         for name, column in task.prediction_columns(predictions).items()
     }
-    labels, predictions, weight = drop_unlabelled(labels, predictions, weight)
+    labels, predictions = drop_unlabelled(labels, predictions)
     return {
         "rows": len(labels),
-        "score": task.score(labels, predictions, weight),
-        "error": task.score_error(labels, predictions, weight),
-        "metrics": task.metrics(labels, predictions, weight),
+        "score": task.score(labels, predictions),
+        "error": task.score_error(labels, predictions),
+        "metrics": task.metrics(labels, predictions),
         "predictions": distributions,
     }

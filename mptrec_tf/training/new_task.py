@@ -203,10 +203,8 @@ def _choose(
 def _add_baseline(backbone: MultiTaskModel, chosen: Candidate, validation: Rows) -> loop.Training:
     """Returns the results of the chosen head's training, with what it predicts as it is served."""
     [task] = chosen.result.complete([chosen.task])
-    predicted, labels, weight = predict_heads(
-        backbone, task, {chosen.kind: chosen.head}, validation
-    )
-    of_task = describe_task(task, labels, predicted[chosen.kind], weight)
+    predicted, labels, _ = predict_heads(backbone, task, {chosen.kind: chosen.head}, validation)
+    of_task = describe_task(task, labels, predicted[chosen.kind])
     return dataclasses.replace(chosen.result, baseline={"tasks": {task.name: of_task}})
 
 

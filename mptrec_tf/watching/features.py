@@ -47,6 +47,10 @@ class ColumnReport:
     trained: Distribution
     served: Distribution
 
+    def is_far(self, limit: float) -> bool:
+        """Whether served rows are further from the training rows than fresh ones, by a limit."""
+        return self.skew > self.fresh_drift + limit
+
 
 def compare_columns(
     version: WatchedVersion, sample: PackedSample, least_rows: int

@@ -39,7 +39,7 @@ def _make_panels(count: int, width: float = 4.0, height: float = 2.9) -> tuple[F
 
 
 def draw_skew(report: WatchReport) -> Figure | None:
-    """How far each column is from the training rows; the line is the limit.
+    """How far each column is from the training rows.
 
     Hollow: the validation rows, when the model was trained. Crosses: the newest day, from the days
     before it.
@@ -49,14 +49,15 @@ def draw_skew(report: WatchReport) -> Figure | None:
         return None
     figure, [axis] = _make_panels(1, 8.5, 1.2 + 0.24 * len(columns))
     places = np.arange(len(columns))
-    over = [_LIMIT if of.skew > report.limits.drift else _SERVED for of in columns]
+    over = [_LIMIT if of.is_far(report.limits.drift) else _SERVED for of in columns]
     axis.barh(places, [of.skew for of in columns], color=over, height=0.6, label="served rows")
     fresh = [of.fresh_drift for of in columns]
     axis.plot(fresh, places, "o", mfc="white", color="0.3", markersize=5, label="validation rows")
     drifts = [np.nan if of.drift is None else of.drift for of in columns]
     if not np.isnan(drifts).all():
         axis.plot(drifts, places, "x", color="0.1", markersize=6, label="newest day")
-    axis.axvline(report.limits.drift, color=_LIMIT, linestyle=":", label="limit")
+    limits = [of.fresh_drift + report.limits.drift for of in columns]
+    axis.plot(limits, places, "|", color=_LIMIT, markersize=11, label="limit")
     axis.set_yticks(places, [_shorten(of.column, 34) for of in columns], fontsize=8)
     axis.set_ylim(len(columns) - 0.5, -0.5)
     axis.set_xlim(left=0)
@@ -167,18 +168,19 @@ def draw_means(report: WatchReport) -> Figure | None:
 def draw_scores(report: WatchReport) -> Figure | None:
     """Scores, log loss and calibration by day, with 95% intervals; hollow: labels still to come.
 
-    The line is what it was on the validation rows (of calibration 1), with the score's interval.
+    The line is what it was on the validation rows (1 for the calibration of a probability), with
+    the score's interval. Calibration is the mean prediction over the mean label.
     """
-    panels = []
-    for of in report.tasks:
-        for name in ("score", "log_loss", "calibration"):
-            estimates = [getattr(day.scores, name) for day in of.days]
-            if any(e is not None and np.isfinite(e.value) for e in estimates):
-                panels.append((of, name, estimates))
+    names = ("score", "log_loss", "calibration")
+    panels = [(of, name) for of in report.tasks for name in names]
     if not panels:
         return None
     figure, axes = _make_panels(len(panels))
-    for axis, (of, name, estimates) in zip(axes, panels, strict=True):
+    for axis, (of, name) in zip(axes, panels, strict=True):
+        estimates = [getattr(day.scores, name) for day in of.days]
+        if not any(e is not None and np.isfinite(e.value) for e in estimates):
+            axis.set_visible(False)
+            continue
         _draw_days(axis, of.days, estimates)
         title = {"score": of.task.score_name, "log_loss": "log loss"}.get(name, name)
         axis.set_title(f"{of.task.name}: {title}", fontsize=9)
@@ -200,7 +202,8 @@ def _draw_days(axis: Axes, days: Sequence[DayScores], estimates: Sequence[Estima
 
 def _draw_baseline(axis: Axes, of: TaskReport, name: str) -> None:
     if name == "calibration":
-        axis.axhline(1, color=_TRAINED)
+        if of.level is not None:
+            axis.axhline(of.level, color=_TRAINED)
         return
     if not of.baseline:
         return

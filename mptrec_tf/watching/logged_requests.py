@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
+from mptrec_tf.data.packed import request_specs
 from mptrec_tf.data.sources.number_text import format_numbers
 from mptrec_tf.watching.decoding import Tensors, decode, decode_map
 from mptrec_tf.watching.watched_version import WatchedVersion
@@ -129,6 +130,7 @@ class RequestDecoder:
     ):
         self._version, self._name = version, name
         self._id_columns, self._step = tuple(id_columns), step
+        self._types = {n: of.dtype for n, of in request_specs(version.spec).items()}
 
     def decode(self, records: tf.Tensor, numbers: np.ndarray) -> Decoded:
         """Returns what fits of records [n].
@@ -267,6 +269,8 @@ class RequestDecoder:
                 if found is None:
                     continue  # a number that may be left out
                 having, values = found
+                if values.dtype != self._types.get(column, tf.string):
+                    raise MisfitError(OTHER_MODEL)
                 if not having.all():
                     full = np.full(len(having), np.nan, np.float32)
                     full[having] = values.numpy()
@@ -323,8 +327,11 @@ def _read_spec(specs: tf.Tensor) -> tuple[np.ndarray, ...]:
         {"name": tf.string, "signature_name": tf.string, "version": tf.string},
     )
     _, [numbers] = decode(versions, "google.protobuf.Int64Value", {"value": tf.int64})
-    of = (names.numpy().astype(str), signatures.numpy().astype(str), numbers.numpy())
-    return tuple(values[codes.numpy()] for values in of)
+    texts = [
+        np.array([text.decode(errors="replace") for text in of.numpy()])
+        for of in (names, signatures)
+    ]
+    return tuple(values[codes.numpy()] for values in (*texts, numbers.numpy()))
 
 
 def _first_known(options: Sequence[np.ndarray]) -> np.ndarray:

@@ -56,7 +56,7 @@ class PackedSample:
             own, start = times[start : start + count], start + count
             try:
                 packed = to_arrays(self._pack(columns))
-            except (tf.errors.InvalidArgumentError, KeyError):
+            except (tf.errors.InvalidArgumentError, KeyError, ValueError, TypeError):
                 self.rejected += count
                 continue
             for column in self.columns:

@@ -2,10 +2,12 @@
 
 The rules, each with its limit (`Limits`):
 
-    refresh       a column of enough served rows is further from the training rows than `drift`; or
-                  a task's score is below that of the validation rows by more than `margin`, with
-                  `confidence`; or the vocabulary does not know more than `unknown` of a column's
-                  values, and knew the validation rows' better: a newer one would know them
+    refresh       a column of enough served rows is further from the training rows than the
+                  validation rows were, by more than `drift`: what was as far when the model was
+                  new, such as a date, no refresh brings nearer; or a task's score is below that of
+                  the validation rows by more than `margin`, with `confidence`; or the vocabulary
+                  does not know more than `unknown` of a column's values, and knew the validation
+                  rows' better: a newer one would know them
     add buckets   the vocabulary does not know more than `unknown` of a column's values, and as
                   little of the validation rows when it was new: a newer one would be no better
     recalibrate   a task's mean prediction is off its mean label by more than `calibration`, with
@@ -18,6 +20,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mptrec_tf.data.tasks.base import PROBABILITY, Task
 from mptrec_tf.watching.features import ColumnReport
 from mptrec_tf.watching.scores import TaskScores
 
@@ -31,7 +34,7 @@ class Limits:
     """Where something has to be done.
 
     Attributes:
-      drift: float. Of a column's skew, in [0, 1]; the data gate's default.
+      drift: float. Of a column's skew above that of the validation rows, in [0, 1].
       unknown: float. Of the share of values that the vocabulary does not hold.
       margin: float. By how much a task's score may be below that of the validation rows.
       calibration: float. By which share the mean prediction may be off the mean label.
@@ -90,17 +93,17 @@ def judge_columns(columns: Sequence[ColumnReport], rows: int, limits: Limits) ->
         unknown = of.unknown or 0.0
         if unknown > limits.unknown:
             reasons.append(_judge_unknown(of, unknown, limits))
-        elif of.skew > limits.drift:
+        elif of.is_far(limits.drift):
             moved = f" ({of.moved})" if of.moved else ""
             reasons.append(
                 Reason(
                     REFRESH,
                     of.column,
                     f"{of.column}: served values are {of.skew:.3f} ({of.comparator}) from the "
-                    f"training rows, more than {limits.drift:g}{moved}; the validation rows were "
-                    f"{of.fresh_drift:.3f} from them",
+                    f"training rows, more than {limits.drift:g} above the {of.fresh_drift:.3f} of "
+                    f"the validation rows{moved}",
                     of.skew,
-                    limits.drift,
+                    of.fresh_drift + limits.drift,
                 )
             )
     return reasons
@@ -124,6 +127,7 @@ def judge_task(
     score_name: str,
     scores: TaskScores,
     baseline: Mapping[str, Any] | None,
+    level: float | None,
     limits: Limits,
 ) -> list[Reason]:
     """Returns what the labels of a task say.
@@ -133,6 +137,8 @@ def judge_task(
       score_name: That of its score.
       scores: On the rows whose labels have come.
       baseline: On the validation rows, see `training.baseline`; None if it is not known.
+      level: What the mean prediction over the mean label should be, see `find_level`; None if that
+        is not known.
       limits: The limits.
     """
     if scores.informative < limits.least_informative:
@@ -140,8 +146,23 @@ def judge_task(
     fallen = _judge_score(task, score_name, scores, baseline, limits)
     if fallen:
         return [fallen]
-    off = _judge_calibration(task, scores, limits)
+    off = _judge_calibration(task, scores, level, limits)
     return [off] if off else []
+
+
+def find_level(task: Task, baseline: Mapping[str, Any] | None) -> float | None:
+    """Returns what a task's mean prediction over its mean label is if nothing has changed.
+
+    1 of probabilities. Of other numbers, of which a prediction may be the median, what it was on
+    the validation rows; None if that is not known.
+    """
+    if task.outputs != 1:
+        return None
+    if task.output == PROBABILITY:
+        return 1.0
+    metrics = (baseline or {}).get("metrics", {})
+    means = metrics.get("mean_prediction"), metrics.get("mean_label")
+    return means[0] / means[1] if all(means) else None
 
 
 def _judge_score(
@@ -168,23 +189,27 @@ def _judge_score(
     )
 
 
-def _judge_calibration(task: str, scores: TaskScores, limits: Limits) -> Reason | None:
+def _judge_calibration(
+    task: str, scores: TaskScores, level: float | None, limits: Limits
+) -> Reason | None:
     ratio = scores.calibration
-    if ratio is None or not ratio.known or ratio.value <= 0:
+    if level is None or ratio is None or not ratio.known or ratio.value <= 0:
         return None
     noise = limits.deviations * ratio.error / ratio.value
     low, high = ratio.value * math.exp(-noise), ratio.value * math.exp(noise)
-    if low <= 1 + limits.calibration and high >= 1 / (1 + limits.calibration):
+    lowest, highest = level / (1 + limits.calibration), level * (1 + limits.calibration)
+    if low <= highest and high >= lowest:
         return None
-    where = "high" if ratio.value > 1 else "low"
+    where = "high" if ratio.value > level else "low"
+    was = "" if level == 1 else f" ({level:.3f} on the validation rows)"
     return Reason(
         RECALIBRATE,
         task,
-        f"{task}: predictions are {ratio.value:.3f} times the labels on average, too {where} by "
-        f"more than {limits.calibration:.0%} with {limits.confidence:.0%} confidence, on "
+        f"{task}: predictions are {ratio.value:.3f} times the labels on average{was}, too {where} "
+        f"by more than {limits.calibration:.0%} with {limits.confidence:.0%} confidence, on "
         f"{scores.rows:,} labelled rows",
         ratio.value,
-        1 + limits.calibration if ratio.value > 1 else 1 / (1 + limits.calibration),
+        highest if ratio.value > level else lowest,
     )
 
 

@@ -108,6 +108,7 @@ def _list_scores(of: TaskReport) -> dict[str, Any]:
     return {
         "score_name": of.task.score_name,
         **_flatten(of.scores),
+        "expected_calibration": of.level,
         "correction": of.correction and dict(zip(("scale", "shift"), of.correction, strict=True)),
         "validation": of.baseline
         and {k: of.baseline[k] for k in ("rows", "score", "error", "metrics")},

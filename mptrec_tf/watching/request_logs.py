@@ -1,9 +1,8 @@
 """Reads request logs: TFRecords of PredictionLogs, as TF Serving and mptrec-serve write them.
 
 A record holds a request for predictions, its response and, in `log_metadata`, its time. Requests of
-the signatures of columns and of `serving_default` are read; over REST they are logged in the same
-way as over gRPC. Records that are not of the model that is watched, or damaged, are
-left out and counted by reason.
+the signatures of columns and of `serving_default` are read, whether they came by gRPC or by REST.
+Records that are not of the model that is watched, or damaged, are left out and counted by reason.
 """
 
 import collections

@@ -86,8 +86,9 @@ class DayScores:
     scores: TaskScores
 
 
-# A day has its labels if the share that has come is at least this of the best day's.
-_COMPLETE = 0.9
+# A day has its labels if the share that has come is at least this of the best day's; the share of
+# rows that ever have a label of a partial task, such as the clicked ones, varies by itself.
+_COMPLETE, _COMPLETE_PARTIAL = 0.9, 0.5
 
 
 def score_task(task: Task, labels: np.ndarray, predictions: np.ndarray) -> TaskScores:
@@ -140,6 +141,7 @@ def score_days(task: Task, outcome: Outcome, served: Mapping[str, int]) -> list[
     shares = {day: rows[day] / max(1, served.get(day, 0)) for day in rows}
     best = max(shares.values(), default=0.0)
     places = {day: i for i, day in days.numbered()}
+    least = best * (_COMPLETE_PARTIAL if task.is_partial else _COMPLETE)
     scored = []
     for day in sorted(rows):
         own = days.of == places.get(day, -2)
@@ -148,7 +150,7 @@ def score_days(task: Task, outcome: Outcome, served: Mapping[str, int]) -> list[
                 day,
                 served.get(day, 0),
                 shares[day],
-                shares[day] > 0 and shares[day] >= _COMPLETE * best,
+                shares[day] > 0 and shares[day] >= least,
                 score_task(task, outcome.labels[own], outcome.predictions[own]),
             )
         )

@@ -18,6 +18,7 @@ from mptrec_tf.watching.predictions import PredictionReport, Predictions
 from mptrec_tf.watching.recommending import (
     Limits,
     Reason,
+    find_level,
     judge_columns,
     judge_task,
     recommend,
@@ -63,14 +64,16 @@ class TaskReport:
       scores: On all complete days.
       days: By day.
       baseline: On the validation rows; None if it is not known.
+      level: What its mean prediction over its mean label should be; None if that is not known.
       correction: Scale and shift of the logit that fit these labels; None where they are too few,
-        or the kind of task has none.
+        or the prediction is no probability.
     """
 
     task: Task
     scores: TaskScores
     days: list[DayScores]
     baseline: dict[str, Any] | None
+    level: float | None
     correction: tuple[float, float] | None
 
 
@@ -224,11 +227,14 @@ def _judge(
     complete = select_complete(outcome, days)
     scores = score_task(task, complete.labels, complete.predictions)
     baseline = version.task_baselines.get(task.name)
-    found = judge_task(task.name, task.score_name, scores, baseline, limits)
+    level = find_level(task, baseline)
+    found = judge_task(task.name, task.score_name, scores, baseline, level, limits)
     correction = None
-    if scores.informative >= limits.least_informative and task.given is None and task.logits == 1:
+    enough = scores.informative >= limits.least_informative
+    if enough and scores.log_loss and task.given is None:
         correction = task.calibration(complete.predictions, complete.labels, None)
-    return TaskReport(task, scores, days, dict(baseline) if baseline else None, correction), found
+    baseline = dict(baseline) if baseline else None
+    return TaskReport(task, scores, days, baseline, level, correction), found
 
 
 def _explain_nothing(version: WatchedVersion, log: RequestLog) -> str:
@@ -300,9 +306,10 @@ def _note_labels(
         notes.append(f"{labels.replaced:,} labels were replaced by a later one of the same id.")
     for of in tasks:
         waiting = reading.rows - sum(round(day.labelled * day.served) for day in of.days)
+        never = " (or never will)" if of.task.is_partial else ""
         notes.append(
-            f"{of.task.name}: {waiting:,} of {reading.rows:,} rows have no label yet; they count "
-            "neither as positive nor as negative."
+            f"{of.task.name}: {waiting:,} of {reading.rows:,} rows have no label yet{never}; they "
+            "count neither as positive nor as negative."
         )
         late = [day.day for day in of.days if not day.complete]
         if late:

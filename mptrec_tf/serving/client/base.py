@@ -64,6 +64,7 @@ class Interface:
         all of the spec's names, or an earlier release wrote the model.
       optional: The inputs whose numbers may be missing.
       classes: Names of the numbers of a prediction, by output that has several.
+      takes_ids: bool. Whether the model has the signature `columns_with_id`, too.
     """
 
     inputs: Mapping[str, str]
@@ -71,6 +72,7 @@ class Interface:
     names: Mapping[str, str]
     optional: frozenset[str] = frozenset()
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    takes_ids: bool = False
 
 
 class SignatureInput(NamedTuple):
@@ -108,9 +110,6 @@ class Client(abc.ABC):
       inputs: Optional. Input by raw column, `inputs` of the model's assets.extra/model_card.json:
         only needed for models of earlier releases whose column names differ only in special
         characters.
-      request_id: Optional. The column of the rows with an id of each row, or a single one for all.
-        The model does not read it: the server logs it, and labels that come later are joined by it
-        (mptrec-watch). Versions of earlier releases cannot take it.
       timeout: Seconds that a prediction may take, retries included.
       headers: Optional. Headers that a gateway needs in each request, as
         {"authorization": "Bearer ..."}; or a function that returns them, which is called before
@@ -129,7 +128,6 @@ class Client(abc.ABC):
         version: int | None = None,
         label: str | None = None,
         inputs: Mapping[str, str] | None = None,
-        request_id: str | None = None,
         timeout: float = 5.0,
         headers: Headers | None = None,
         tls: Tls | None = None,
@@ -140,12 +138,12 @@ class Client(abc.ABC):
             raise InputError(f"timeout is {timeout}; give seconds greater than 0.")
         self._model, self._version, self._label = model, version, label
         self._names, self._timeout = inputs, timeout
-        self._request_id = request_id
-        self._signature = SIGNATURE if request_id is None else COLUMNS_WITH_ID
         self._headers, self._tls = CallerHeaders(headers), tls
         self._known: Interface | None = None
 
-    def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
+    def predict(
+        self, rows: Any, timeout: float | None = None, request_id: str | None = None
+    ) -> Prediction:
         """Returns the prediction of every task for n raw rows.
 
         It is [n], or [n, m] of a task whose predictions have m numbers: a probability for each
@@ -158,22 +156,26 @@ class Client(abc.ABC):
             several values in a row take lists, or texts as in files. A missing number (None, NaN,
             or text like "NA") is one where the model takes that.
           timeout: Seconds, instead of the client's.
+          request_id: Optional. The column of the rows with an id of each row, or a single one for
+            all. The model does not read it: the server logs it, and labels that come later are
+            joined by it (mptrec-watch).
 
         Raises:
-          InputError: for rows or a label that do not fit.
+          InputError: for rows or a label that do not fit, or for ids where the model was exported
+            by an earlier release, which takes none.
           ServingError: if the model or version is not served (its code is NOT_FOUND), or if no
             valid response comes in time.
         """
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         interface = self._known or self._update_interface(end)
         try:
-            return self._predict(rows, interface, end)
+            return self._predict(rows, interface, end, request_id)
         except InputError:
             # The version that is served now may have other columns.
             fresh = self._update_interface(end)
             if fresh == interface:
                 raise
-            return self._predict(rows, fresh, end)
+            return self._predict(rows, fresh, end, request_id)
 
     def class_names(self, task: str, timeout: float | None = None) -> tuple[str, ...]:
         """Returns the classes of a task, in the order of its predictions [n, m]; else nothing.
@@ -188,12 +190,19 @@ class Client(abc.ABC):
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         return (self._known or self._update_interface(end)).classes.get(task, ())
 
-    def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        names = self._names or interface.names
-        if self._request_id is not None:
-            names = names or {name: name for name in interface.inputs if name != REQUEST_ID}
-            names = {**names, self._request_id: REQUEST_ID}
-        arrays, count = to_request_arrays(rows, interface.inputs, names, interface.optional)
+    def _predict(
+        self, rows: Any, interface: Interface, end: float, request_id: str | None
+    ) -> Prediction:
+        inputs, names = interface.inputs, self._names or interface.names
+        if request_id is not None:
+            if not interface.takes_ids:
+                raise InputError(
+                    f"{self._where} takes no request_id; serve a version that this release of "
+                    "mptrec-export wrote, and whose spec has no column of that name."
+                )
+            names = {**(names or {name: name for name in inputs}), request_id: REQUEST_ID}
+            inputs = {**inputs, REQUEST_ID: "DT_STRING"}
+        arrays, count = to_request_arrays(rows, inputs, names, interface.optional)
         prediction = self._retry(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
@@ -250,13 +259,12 @@ class Client(abc.ABC):
 
     def _make_interface(self, signatures: Mapping[str, Signature]) -> Interface:
         """Returns the model's columns by its signatures."""
-        if self._signature not in signatures or not signatures[self._signature].inputs:
-            ids = "" if self._request_id is None else " with this release, or give no request_id"
+        if SIGNATURE not in signatures or not signatures[SIGNATURE].inputs:
             raise InputError(
-                f"{self._where} has no signature {self._signature!r}; it has "
-                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote{ids}."
+                f"{self._where} has no signature {SIGNATURE!r}; it has "
+                f"{', '.join(sorted(signatures))}. Serve what mptrec-export wrote."
             )
-        inputs, outputs, defaults = signatures[self._signature]
+        inputs, outputs, defaults = signatures[SIGNATURE]
         names = {}
         if SPEC_COLUMNS in signatures:  # the same tensors under other names
             by_tensor = {known.tensor: name for name, known in inputs.items()}
@@ -265,7 +273,13 @@ class Client(abc.ABC):
         types = {name: known.kind for name, known in inputs.items()}
         classes = {output: _read_classes(dims) for output, dims in outputs.items()}
         classes = {output: of for output, of in classes.items() if of}
-        return Interface(types, frozenset(outputs), names, frozenset(defaults), classes)
+        takes_ids = COLUMNS_WITH_ID in signatures
+        return Interface(types, frozenset(outputs), names, frozenset(defaults), classes, takes_ids)
+
+    def _choose_signature(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Returns the signature that takes these inputs."""
+        has_ids = REQUEST_ID in arrays and self._known is not None and self._known.takes_ids
+        return COLUMNS_WITH_ID if has_ids else SIGNATURE
 
     def _deadline_error(self) -> ServingError:
         return ServingError(f"{self._where} did not respond in time.", "DEADLINE_EXCEEDED")

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.base import (
+    SIGNATURE,
     Client,
     Interface,
     Prediction,
@@ -88,7 +89,7 @@ class GrpcClient(Client):
             else grpc.insecure_channel(address, options=options)
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._spec = model_pb2.ModelSpec(name=model, signature_name=self._signature)
+        self._spec = model_pb2.ModelSpec(name=model, signature_name=SIGNATURE)
         if self._version is not None:
             self._spec.version.value = self._version
         elif self._label is not None:
@@ -100,6 +101,7 @@ class GrpcClient(Client):
 
     def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         request = predict_pb2.PredictRequest(model_spec=self._spec)
+        request.model_spec.signature_name = self._choose_signature(arrays)
         for name, array in arrays.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         response = self._call(self._stub.Predict, request, timeout)
