@@ -122,7 +122,8 @@ def test_a_shortened_head_keeps_its_kind_and_shape(parts, plan, new_backbone):
 
 @pytest.mark.parametrize("kind", HEADS.names())
 def test_heads_name_the_weights_that_know_single_ids(kind):
-    layout = Layout(input_width=20, shared=1, specific=2, width=16, tasks=2, ids=3)
+    experts = {"experts": 3, "expert_units": (8, 16)}
+    layout = Layout(input_width=20, shared=1, specific=2, width=16, tasks=2, ids=3, **experts)
     ranges = ((0, 0, 40), (1, 40, 300), (2, 340, 5))
     head = make_head(HEADS.get(kind).make_shape(ranges), layout, "share")
     weights = named_weights(head)
