@@ -29,6 +29,19 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from ageing_report import (
+    FROZEN,
+    HEADS,
+    JOINT,
+    NEW,
+    OLD,
+    SCRATCH,
+    WARM,
+    WAYS,
+    make_table,
+    plot,
+    read_results,
+)
 
 from mptrec_tf.bin import program
 from mptrec_tf.data.sources.block import Block
@@ -38,14 +51,6 @@ from mptrec_tf.data.sources.synthetic_spec import TASKS, probability_column
 from mptrec_tf.data.tasks.regression import RegressionTask
 from mptrec_tf.storage.directories import write_file
 
-OLD, NEW = TASKS[:3], TASKS[3]
-FROZEN, HEADS, WARM, SCRATCH, JOINT = WAYS = (
-    "frozen",
-    "heads daily",
-    "refreshed, warm",
-    "refreshed, scratch",
-    "joint daily",
-)
 SHAPE = {"expert_units": (64, 32), "tower_units": (32, 16)}
 
 
@@ -139,19 +144,17 @@ class Ageing:
     """
 
     def __init__(self, folder: str, seed: int, size: Size):
-        from mptrec_tf.training.configurations import (
-            NewTaskConfig,
-            PretrainingConfig,
-            TrainingConfig,
-        )
+        from mptrec_tf.training import configurations
 
         self._folder, self._seed, self._size = f"{folder}/{seed}", seed, size
         self._change = Change(seed)
-        training = TrainingConfig(epochs=size.epochs, patience=3, learning_rate=2e-3, seed=seed)
-        self._pretraining = PretrainingConfig(OLD, shape=SHAPE, training=training)
+        training = configurations.TrainingConfig(
+            epochs=size.epochs, patience=3, learning_rate=2e-3, seed=seed
+        )
+        self._pretraining = configurations.PretrainingConfig(OLD, shape=SHAPE, training=training)
         self._joint = dataclasses.replace(self._pretraining, tasks=TASKS)
         head = {"seed": seed, "epochs": size.head_epochs}
-        self._heads = {NEW: NewTaskConfig("residual_small", training=head)}
+        self._heads = {NEW: configurations.NewTaskConfig("residual_small", training=head)}
 
     def prepare(self, name: str, days: Mapping[str, Sequence[int]], transform: str | None = None):
         """Returns the data of some days, prepared once."""
@@ -173,6 +176,12 @@ class Ageing:
             way: [day for day in self._size.tested if (way, day - self._size.week + 1) not in done]
             for way in WAYS
         }
+        if any(missing[way] for way in WAYS[:-1]):
+            yield from self._age(missing)
+        yield from self._train_jointly(missing[JOINT])
+
+    def _age(self, missing: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Any]]:
+        """Yields the results of what begins with the first model."""
         first, rows = self._train_first()
         frozen = self._score(first, rows, self._size.tested)
         for day in missing[FROZEN]:
@@ -183,7 +192,6 @@ class Ageing:
                 for result in self._refresh(way, first, frozen):
                     if result["day"] + self._size.week - 1 in missing[way]:
                         yield result
-        yield from self._train_jointly(missing[JOINT])
 
     def _result(
         self, way: str, day: int, auc: Mapping[str, float], seconds: float = 0.0, epochs: int = 0
@@ -358,72 +366,6 @@ def forget_ids(rows: Mapping[str, Any], column: int, unknown: int) -> dict[str, 
     return changed
 
 
-def read_results(path: str) -> list[dict[str, Any]]:
-    """Returns the results of a file, an object in each line; none if there is no file."""
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        lines = file.read().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # the last one is empty, or was cut short
-
-
-def compute_gaps(
-    results: Sequence[Mapping[str, Any]], tasks: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Returns AUC minus the best possible by way, means over tasks and seeds, [days]."""
-    gaps: dict[str, dict[int, list[float]]] = {way: {} for way in WAYS}
-    for of in results:
-        gap = np.mean([of["auc"][task] - of["best"][task] for task in tasks])
-        gaps[of["way"]].setdefault(of["day"], []).append(gap)
-    return {
-        way: np.array([np.mean(days[day]) for day in sorted(days)]) for way, days in gaps.items()
-    }
-
-
-def make_table(results: Sequence[Mapping[str, Any]], size: Size) -> str:
-    """Returns cost, and AUC minus the best possible by week, in Markdown."""
-    everything, added = compute_gaps(results, TASKS), compute_gaps(results, (NEW,))
-    weeks = range(0, len(everything[FROZEN]), size.week)
-    seeds = len({of["seed"] for of in results})
-    head = [*(f"week {i + 1}" for i in range(len(weeks))), "added task, last week"]
-    head += ["trainings", "CPU seconds"]
-    lines = [f"| way | {' | '.join(head)} |", "|" + "---|" * (len(head) + 1)]
-    for way in WAYS:
-        of_way = [of for of in results if of["way"] == way]
-        cells = [f"{everything[way][week : week + size.week].mean():+.4f}" for week in weeks]
-        cells.append(f"{added[way][weeks[-1] :].mean():+.4f}")
-        cells.append(f"{sum(of['epochs'] > 0 for of in of_way) // seeds}")
-        cells.append(f"{sum(of['seconds'] for of in of_way) / seeds:,.0f}")
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def plot(results: Sequence[Mapping[str, Any]], size: Size, path: str) -> None:
-    """Draws AUC minus the best possible by day, a line for each way, to PATH.png and PATH.svg."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, tight_layout=True)
-    panels = (("mean of all four tasks", TASKS), (f"{NEW}, the added task", (NEW,)))
-    for axis, (title, tasks) in zip(axes, panels, strict=True):
-        for i, (way, gaps) in enumerate(compute_gaps(results, tasks).items()):
-            days = np.arange(1, len(gaps) + 1)
-            axis.plot(days, gaps, color=f"C{i}", alpha=0.3, linewidth=0.8)
-            smooth = [gaps[max(0, d - 3) : d + 4].mean() for d in range(len(gaps))]
-            axis.plot(days, smooth, color=f"C{i}", linewidth=1.8, label=way)
-        for day in range(size.week, len(gaps), size.week):
-            axis.axvline(day + 0.5, color="0.8", linewidth=0.8, linestyle=":")
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("day after the backbone's last training rows; dotted: refreshes")
-    axes[0].set_ylabel("test AUC minus best possible")
-    axes[0].legend(fontsize=8, loc="lower left")
-    figure.savefig(f"{path}.png", dpi=100)
-    figure.savefig(f"{path}.svg", metadata={"Date": None})
-    plt.close(figure)
-
-
 def run(folder: str, seeds: Sequence[int], size: Size) -> str:
     """Runs what is not in results.jsonl yet; writes and returns the table, and draws the plot."""
     os.makedirs(folder, exist_ok=True)
@@ -436,19 +378,17 @@ def run(folder: str, seeds: Sequence[int], size: Size) -> str:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(result)}\n")
             results.append(result)
-    table = make_table(results, size)
+    table = make_table(results, size.week)
     write_file(f"{folder}/ageing.md", f"{table}\n")
-    plot(results, size, f"{folder}/ageing")
+    plot(results, size.week, f"{folder}/ageing")
     return table
 
 
 def main(_) -> None:
     """Runs the benchmark."""
     given = flags.FLAGS
-    seeds = [int(seed) for seed in given.seeds]
-    print(
-        run(given.output_dir, seeds[:1] if given.quick else seeds, QUICK if given.quick else FULL)
-    )
+    folder, seeds = given.output_dir.rstrip("/"), [int(seed) for seed in given.seeds]
+    print(run(f"{folder}/quick", seeds[:1], QUICK) if given.quick else run(folder, seeds, FULL))
 
 
 if __name__ == "__main__":

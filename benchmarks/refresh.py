@@ -1,21 +1,23 @@
 r"""What a warm refresh costs and loses beside training from scratch, on Census-Income.
 
-    python benchmarks/refresh.py --data_dir=DIR [--seeds=1,2,3] [--rows=second,all] \
-        [--output_dir=build/refresh]
+    python benchmarks/refresh.py --data_dir=DIR [--seeds=1,2,3] [--rows=all] [--output_dir=DIR]
 
 A model in production is pre-trained on income and marital with the first half of the training rows
-and has four added tasks, with a head of `--head` each. It is renewed with new rows, as
-`mptrec-refresh` does, warm and from scratch: `second`, the other half; `all`, both halves.
-Both ways train on the same rows; the first half of the test file stops and calibrates them, the
-second half gives the figures. Cost is CPU seconds of this process in pre-training and in the heads,
-without preparation and export, which are the same for both.
+(seed 1) and has four added tasks. It is renewed with new rows, as `mptrec-refresh` does, warm and
+from scratch, with each seed: `all`, both halves; `second`, the other half alone. Both ways train on
+the same rows; the first half of the test file stops and calibrates them, the second half gives the
+figures. Cost is CPU seconds of trainings, all threads of this process; preparation and export,
+which are the same for both, are left out.
 
-Prints Markdown tables: cost, and test AUC of each task with the difference and its standard error
-(DeLong's over the rows, and over the seeds). A run that was interrupted continues.
+Prints Markdown tables: the cost, and the test AUC of each task with the difference and its standard
+error (DeLong's over the rows, and over the seeds). Trained models and results.jsonl are kept, so
+that a run that was interrupted continues.
 """
 
+import functools
 import json
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,86 +25,151 @@ from absl import flags
 from four_tasks import NEW, OLD
 
 from mptrec_tf.bin import program
-from mptrec_tf.data.sources.census_income import CensusIncome
+from mptrec_tf.data.sources.census_income import CensusIncome, read_original
+from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import HEADS
+from mptrec_tf.storage.directories import write_file
 
 FIRST, SECOND, ALL = "first", "second", "all"
-PRODUCTION, SCRATCH, WARM = "production", "from scratch", "warm"
+SCRATCH, WARM = "from scratch", "warm"
 # Bounds for the means over the seeds.
 MOST_COST, MOST_LOSS = 1 / 3, 0.001
 
 
 class Half(CensusIncome):
-    """The rows of Census-Income with a part of those for training.
+    """Census-Income with a part of the training rows.
 
     Args:
       data_dir: Directory of the original files.
       part: `FIRST` or `SECOND` half of the training file, in its order, or `ALL` of it.
-      most: Optional. The most rows of each split.
     """
 
-    def __init__(self, data_dir: str, part: str, most: int | None = None):
+    def __init__(self, data_dir: str, part: str):
         super().__init__(data_dir, (*OLD, *NEW))
-        self._part, self._most = part, most
+        self._part = part
 
     def shards(self, split: str) -> Sequence[tuple[str, int | None, int | None]]:
         """Returns one shard: a file, and the range of its rows (end excluded)."""
-        [(path, start, stop)] = super().shards(split)
-        if split == "train":
-            rows = 199_523 if self._most is None else 2 * self._most
-            half = rows // 2
-            start, stop = {FIRST: (0, half), SECOND: (half, rows), ALL: (0, rows)}[self._part]
-        elif self._most is not None:
-            stop = (start or 0) + self._most
-        return [(path, start, stop)]
+        shards = super().shards(split)
+        if split != "train" or self._part == ALL:
+            return shards
+        [(path, _, _)] = shards
+        half = self._training_rows // 2
+        return [(path, 0, half) if self._part == FIRST else (path, half, None)]
+
+    @functools.cached_property
+    def _training_rows(self) -> int:
+        [(path, _, _)] = super().shards("train")
+        return sum(map(len, read_original(path)))
 
 
-def run_seed(data: Mapping[str, Any], seed: int, rows: str, folder: str) -> dict[str, Any]:
-    """Renews the model of one seed warm and from scratch.
+def prepare_part(data_dir: str, part: str, folder: str) -> Any:
+    """Returns prepared data with a part of the training rows."""
+    from mptrec_tf.data.prepare import prepare
+    from mptrec_tf.data.prepared import PreparedData
+
+    path = f"{folder}/data-{part}"
+    if not os.path.exists(path):
+        prepare(Half(data_dir, part), path)
+    return PreparedData(path)
+
+
+def run_seed(old_data: Any, data: Any, seed: int, head: str, folder: str) -> dict[str, Any]:
+    """Renews the model in production with one seed, warm and from scratch.
 
     Args:
-      data: Prepared data by part.
-      seed: Of all trainings.
-      rows: The part of the new rows.
+      old_data: What the model in production was trained on.
+      data: The new rows.
+      seed: Of the new trainings.
+      head: The kind of head of the added tasks.
       folder: Where trained models are stored; those that are there are not trained again.
 
     Returns:
-      `cost` and `auc` by way, and `difference`, warm minus scratch, by task: with its error.
+      `cost` by way and training, `auc` by way and task, and by task the `difference` of the warm
+      one's AUC, with its standard error.
     """
     from generations import predict, train_generation
 
     from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig, TrainingConfig
 
-    given = flags.FLAGS
-    training = TrainingConfig(seed=seed, **_count_epochs())
-    config = PretrainingConfig(OLD, training=training)
-    head = NewTaskConfig(given.head, training={"seed": seed, **_count_epochs()})
-    heads = dict.fromkeys(NEW, head)
-    old = train_generation(data[FIRST], config, heads, f"{folder}/{seed}/{PRODUCTION}")
+    def configure(seed: int) -> tuple[PretrainingConfig, dict[str, NewTaskConfig]]:
+        of_heads = NewTaskConfig(head, training={"seed": seed})
+        training = TrainingConfig(seed=seed)
+        return PretrainingConfig(OLD, training=training), dict.fromkeys(NEW, of_heads)
+
+    old = train_generation(old_data, *configure(1), f"{folder}/production")
     ways = {
-        way: train_generation(data[rows], config, heads, f"{folder}/{seed}/{rows}-{way}", begins)
+        way: train_generation(data, *configure(seed), f"{folder}/{seed}/{way}", begins)
         for way, begins in ((SCRATCH, None), (WARM, old))
     }
     predicted = {}
     for way, generation in ways.items():
-        predicted[way], labels = predict(data[rows], generation)
+        predicted[way], labels = predict(data, generation)
     result: dict[str, Any] = {"cost": {way: of.cost for way, of in ways.items()}}
-    tasks = data[rows].spec.select_tasks((*OLD, *NEW))
-    result["auc"] = {
-        way: {task.name: task.score(labels[task.name], of[task.name]) for task in tasks}
-        for way, of in predicted.items()
-    }
-    result["difference"] = {
-        task.name: task.score_difference(
-            labels[task.name], predicted[WARM][task.name], predicted[SCRATCH][task.name]
-        )
-        for task in tasks
-    }
+    result |= {"auc": {way: {} for way in ways}, "difference": {}}
+    for task in data.spec.select_tasks((*OLD, *NEW)):
+        values = [predicted[way][task.name] for way in (WARM, SCRATCH)]
+        for way, of in zip((WARM, SCRATCH), values, strict=True):
+            result["auc"][way][task.name] = task.score(labels[task.name], of)
+        result["difference"][task.name] = task.score_difference(labels[task.name], *values)
     return result
 
 
-def _count_epochs() -> dict[str, int]:
-    return {"epochs": 1} if flags.FLAGS.quick else {}
+def compute_cost(result: Mapping[str, Any], way: str, trainings: Sequence[str] = ()) -> float:
+    """Returns the CPU seconds of some trainings of a seed; by default of all."""
+    of_way = result["cost"][way]
+    return sum(of_way[name]["seconds"] for name in trainings or of_way)
+
+
+def make_cost_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the CPU seconds of both ways in Markdown, means over seeds."""
+    lines = [
+        "| trained | from scratch: epochs | CPU seconds | warm: epochs | CPU seconds | share |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = list(results[0]["cost"][WARM])
+    for what, trainings in (("backbone", names[:1]), ("heads", names[1:]), ("all", names)):
+        cells, seconds = [], {}
+        for way in (SCRATCH, WARM):
+            epochs = [of["cost"][way][name]["epochs"] for of in results for name in trainings]
+            seconds[way] = statistics.mean(compute_cost(r, way, trainings) for r in results)
+            cells += ["" if what == "all" else f"{statistics.mean(epochs):.1f}"]
+            cells += [f"{seconds[way]:.0f}"]
+        lines.append(f"| {what} | {' | '.join(cells)} | {seconds[WARM] / seconds[SCRATCH]:.2f} |")
+    return "\n".join(lines)
+
+
+def combine_differences(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the difference of the warm refresh over seeds, by task."""
+    from mptrec_tf.benchmark.significance import combine
+
+    return {
+        task: combine(*zip(*(of["difference"][task] for of in results), strict=True))
+        for task in results[0]["difference"]
+    }
+
+
+def make_score_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the test AUC of both ways in Markdown, means over seeds, and their difference."""
+    lines = ["| task | from scratch | warm | difference | each seed |", "|---|---|---|---|---|"]
+    for task, difference in combine_differences(results).items():
+        means = [statistics.mean(of["auc"][way][task] for of in results) for way in (SCRATCH, WARM)]
+        each = " ".join(f"{of['difference'][task][0]:+.4f}" for of in results)
+        error = f"{difference.mean:+.4f} ± {difference.error:.4f}"
+        lines.append(f"| {task} | {means[0]:.4f} | {means[1]:.4f} | {error} | {each} |")
+    return "\n".join(lines)
+
+
+def list_missed(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a clause for each bound that the means over the seeds miss."""
+    missed = []
+    cost = {way: sum(compute_cost(of, way) for of in results) for way in (WARM, SCRATCH)}
+    if (share := cost[WARM] / cost[SCRATCH]) > MOST_COST:
+        missed.append(f"a warm refresh costs {share:.3f} of training from scratch")
+    for task, difference in combine_differences(results).items():
+        if difference.mean < -MOST_LOSS:
+            missed.append(f"{task} loses {-difference.mean:.4f} ± {difference.error:.4f}")
+    return missed
 
 
 def main(_) -> None:
@@ -112,42 +179,26 @@ def main(_) -> None:
       InputError: if a bound is missed.
     """
     given = flags.FLAGS
-    for rows in given.rows:
-        for seed in map(int, given.seeds):
-            print(
-                rows,
-                seed,
-                json.dumps(
-                    run_seed(
-                        prepare_parts(given.data_dir, rows, given.output_dir),
-                        seed,
-                        rows,
-                        given.output_dir,
-                    )
-                ),
-                flush=True,
-            )
-
-
-def prepare_parts(data_dir: str, rows: str, folder: str) -> dict[str, Any]:
-    """Returns prepared data by part."""
-    from mptrec_tf.data.prepare import prepare
-    from mptrec_tf.data.prepared import PreparedData
-
-    data = {}
-    for part in (FIRST, rows):
-        path = f"{folder}/data-{part}"
+    folder = given.output_dir.rstrip("/")
+    os.makedirs(folder, exist_ok=True)
+    old_data, data = (prepare_part(given.data_dir, part, folder) for part in (FIRST, given.rows))
+    results = []
+    for seed in map(int, given.seeds):
+        path = f"{folder}/{given.rows}-{given.head}-{seed}.json"
         if not os.path.exists(path):
-            prepare(Half(data_dir, part), path)
-        data[part] = PreparedData(path)
-    return data
+            of_seed = f"{folder}/{given.rows}-{given.head}"
+            write_file(path, json.dumps(run_seed(old_data, data, seed, given.head, of_seed)))
+        with open(path, encoding="utf-8") as file:
+            results.append(json.load(file))
+    print(make_cost_table(results), make_score_table(results), sep="\n\n")
+    if missed := list_missed(results):
+        raise InputError("; ".join(missed))
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "Directory of the original files.", required=True)
     flags.DEFINE_string("output_dir", "build/refresh", "Directory for the results.")
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds.")
-    flags.DEFINE_multi_enum("rows", [ALL], [SECOND, ALL], "The new rows.")
+    flags.DEFINE_enum("rows", ALL, [SECOND, ALL], "The new rows.")
     flags.DEFINE_enum("head", "residual_small", HEADS.names(), "The head of the added tasks.")
-    flags.DEFINE_bool("quick", False, "One epoch, one seed, few rows.")
     program.run(main)

@@ -6,6 +6,7 @@ task are fresh. All other weights of the same shape are taken over as they are.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,8 +26,10 @@ from mptrec_tf.models.weights import set_named_weights
 from mptrec_tf.training import loop
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
-# Of the epochs of a training from scratch, those that a warm start takes (`benchmarks/refresh.py`).
-SHARE = 1 / 8
+# Of the epochs that a training from scratch takes, those of a warm start (`benchmarks/refresh.py`).
+SHARE = 1 / 5
+# Of the most epochs, those that a training takes at a constant learning rate, until it stops early.
+_BEFORE_STOPPING = 1 / 2
 _WARMUP_STEPS = 100
 Meaning = tuple[str, str | int]
 # How names of weights begin that have a part for each task.
@@ -77,11 +80,14 @@ def shorten_training(training: TrainingConfig) -> TrainingConfig:
 
     Example:
       >>> shorten_training(TrainingConfig(epochs=30)).epochs
-      4
+      3
+      >>> shorten_training(TrainingConfig(epochs=15, schedule="cosine")).epochs
+      3
     """
+    taken = training.epochs * (_BEFORE_STOPPING if training.schedule == "constant" else 1)
     return dataclasses.replace(
         training,
-        epochs=max(1, round(training.epochs * SHARE)),
+        epochs=math.ceil(taken * SHARE),
         schedule="cosine",
         warmup_steps=training.warmup_steps or _WARMUP_STEPS,
     )

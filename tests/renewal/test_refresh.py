@@ -32,6 +32,10 @@ def test_the_candidate_has_all_tasks_with_their_heads(renewed, trained):
         assert after.training["training"] == before.training["training"]
         assert after.task.same_rule(before.task)
         assert after.backbone == new.fingerprint != old.fingerprint
+    for before, after in ((old, new), *zip(old_packages, new_packages, strict=True)):
+        # A warm training is short, and what is recorded is a whole one, for the next renewal.
+        assert len(after.training["history"]) == 1 < len(before.training["history"])
+        assert after.training["training"]["epochs"] == before.training["training"]["epochs"]
     [seconds] = [p.task for p in new_packages if p.task.name == "seconds"]
     assert seconds.mean != 0.0  # fitted anew
 
