@@ -154,7 +154,8 @@ def learn(
         encoded = encode_task(PromptedMPTRec(backbone), data, [task], context)
     trained = []
     for number, (training, heads) in enumerate(together.items(), 1):
-        results = tune(backbone, data, task, heads, training, runs[training], encoded, begin)
+        model = PromptedMPTRec(backbone, begin=begin)
+        results = tune(model, data, task, heads, training, runs[training], encoded)
         trained += [
             (kind, head, training, number, result) for kind, (head, result) in results.items()
         ]

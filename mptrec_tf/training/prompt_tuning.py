@@ -4,7 +4,7 @@ The frozen backbone encodes each row once; all epochs read the stored representa
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -26,28 +26,26 @@ from mptrec_tf.training.run_context import RunContext
 
 
 def tune(
-    backbone: MultiTaskModel,
+    backbone: MultiTaskModel | PromptedMPTRec,
     data: TrainingData,
     task: str,
     heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
     encoded: tuple[Rows, Rows] | None = None,
-    begin: Callable[[Head], None] | None = None,
 ) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task together; each gets its own best epoch's weights, calibrated.
 
     The heads are independent: each learns what it would learn alone.
 
     Args:
-      backbone: A pre-trained model. It is frozen.
+      backbone: A pre-trained model, which is frozen; or a frozen model to add the heads to.
       data: Data with the new task's labels.
       task: Name of the new task.
       heads: Shapes by kind.
       training: How long and how fast.
       context: The directory of the run's state, and the backbone's fingerprint.
       encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
-      begin: Optional. Sets the weights that each fresh head begins with.
 
     Returns:
       Head and results by kind; the logs have the task's name.
@@ -66,12 +64,10 @@ def tune(
           head, result = trained["prompt"]
     """
     loop.seed_everything(training.seed)
-    model = PromptedMPTRec(backbone)
+    model = backbone if isinstance(backbone, PromptedMPTRec) else PromptedMPTRec(backbone)
     named = _name_heads(data, task, heads)
     for kind, one in named.items():
-        head = model.add_task(one, heads[kind])
-        if begin:
-            begin(head)
+        model.add_task(one, heads[kind])
     # Before anything is written to a directory that another run may use.
     check_state(data, task, heads, training, context)
     train, validation = encoded or encode_task(model, data, [task], context)
