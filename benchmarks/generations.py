@@ -108,7 +108,7 @@ def train_heads(
             used, begin = config, None
             warm = old and WarmHead(old.packages[name], old.backbone, backbone)
             if warm and warm.fits(config):
-                used, begin = warm.shorten(config, data.splits["train"]["rows"]), warm.begin
+                used, begin = warm.shorten(config), warm.begin
             chosen, _ = learn(backbone.model, data, name, used, context, begin=begin)
             seconds = time.process_time() - start
             [task] = data.spec.select_tasks([name])

@@ -225,7 +225,7 @@ def _learn(
     context = RunContext(f"{directory}.training", fingerprint=backbone.fingerprint)
     config, begin = plan.heads[name], None
     if warm and warm.fits(config):
-        config, begin = warm.shorten(config, data.splits["train"]["rows"]), warm.begin
+        config, begin = warm.shorten(config), warm.begin
     chosen, candidates = learn(backbone.model, data, name, config, context, begin=begin)
     [task] = data.spec.select_tasks([name])
     # Those of a whole training: the next renewal begins with them.

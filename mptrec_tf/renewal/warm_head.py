@@ -52,17 +52,13 @@ class WarmHead:
         same = HEADS.get(config.head).make_shape(**{**config.shape, **ranges}) == shape
         return same and self.old.shape.tasks == self.new.shape.tasks
 
-    def shorten(self, config: NewTaskConfig, rows: int) -> NewTaskConfig:
-        """Returns what is left of a training that begins with the old head's weights.
-
-        Args:
-          config: The training from scratch.
-          rows: Training rows.
-        """
+    def shorten(self, config: NewTaskConfig) -> NewTaskConfig:
+        """Returns what is left of a training that begins with the old head's weights."""
         if not self.fits(config):
             return config
-        whole = dataclasses.replace(make_recipe(config.head), **config.training)
-        training = shorten_training(whole, rows)
+        training = shorten_training(
+            dataclasses.replace(make_recipe(config.head), **config.training)
+        )
         fields = {f.name: getattr(training, f.name) for f in dataclasses.fields(training)}
         return dataclasses.replace(config, training=fields)
 

@@ -30,8 +30,6 @@ from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 SHARE = 1 / 5
 # Of the most epochs, those that a training takes at a constant learning rate, until it stops early.
 _BEFORE_STOPPING = 1 / 2
-# With fewer steps a warm start does not follow tastes that turned (`benchmarks/ageing.py`).
-LEAST_STEPS = 500
 _WARMUP_STEPS = 100
 Meaning = tuple[str, str | int]
 # How names of weights begin that have a part for each task.
@@ -57,8 +55,7 @@ class WarmStart:
         """
         if not {*config.tasks} <= {*self.old.shape.tasks}:
             return config
-        rows = self.data.splits["train"]["rows"]
-        return dataclasses.replace(config, training=shorten_training(config.training, rows))
+        return dataclasses.replace(config, training=shorten_training(config.training))
 
     def begin(self, job: loop.Job, *others) -> loop.Job:
         """Returns the same training, from the old backbone's weights."""
@@ -75,27 +72,22 @@ class WarmStart:
         return dataclasses.replace(job, make_model=make_model, settings=settings)
 
 
-def shorten_training(training: TrainingConfig, rows: int) -> TrainingConfig:
+def shorten_training(training: TrainingConfig) -> TrainingConfig:
     """Returns a training of weights that are near their best: few epochs, the last ones slow.
 
     Early stopping needs `patience` epochs to find out that nothing is gained any more. A learning
     rate that falls to 0 ends by itself, and at weights that do not depend on the last batches.
 
-    Args:
-      training: One from scratch.
-      rows: Training rows.
-
     Example:
-      >>> shorten_training(TrainingConfig(epochs=30), rows=200_000).epochs
+      >>> shorten_training(TrainingConfig(epochs=30)).epochs
       3
-      >>> shorten_training(TrainingConfig(epochs=15, schedule="cosine"), rows=200_000).epochs
+      >>> shorten_training(TrainingConfig(epochs=15, schedule="cosine")).epochs
       3
     """
     taken = training.epochs * (_BEFORE_STOPPING if training.schedule == "constant" else 1)
-    needed = LEAST_STEPS / math.ceil(rows / training.batch_size)
     return dataclasses.replace(
         training,
-        epochs=math.ceil(min(taken, max(taken * SHARE, needed))),
+        epochs=math.ceil(taken * SHARE),
         schedule="cosine",
         warmup_steps=training.warmup_steps or _WARMUP_STEPS,
     )
