@@ -19,6 +19,7 @@ PROGRAMS = (
     "predict",
     "compare",
     "refresh",
+    "watch",
     "verify",
     "benchmark",
     "serve",

@@ -11,6 +11,8 @@ import mptrec_tf  # noqa: F401  (before TFX, which imports TensorFlow: it select
 
 __all__ = [
     "DataGate",
+    "Evaluator",
+    "EvaluatorConfig",
     "FrozenTaskValidator",
     "GateConfig",
     "Pretrainer",
@@ -24,6 +26,8 @@ __all__ = [
 ]
 _MODULES = {
     "DataGate": "data_gate.component",
+    "Evaluator": "evaluation.component",
+    "EvaluatorConfig": "evaluation.config",
     "FrozenTaskValidator": "frozen_task_validator.component",
     "GateConfig": "data_gate.config",
     "Pretrainer": "pretrainer.component",

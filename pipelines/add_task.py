@@ -9,16 +9,20 @@ models are imported by their URIs, which preserves their lineage, because ML Met
 
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
-from tfx.v1.components import Evaluator, ExampleValidator, StatisticsGen
+from tfx.v1.components import ExampleValidator, StatisticsGen
 
 from components.data_gate.component import DataGate
-from components.evaluation.eval_config import make_eval_config
 from components.example_gen.component import RawExampleGen
 from components.frozen_task_validator.component import FrozenTaskValidator
 from components.prompt_tuner.component import PromptTuner
 from components.pusher.component import Pusher
 from pipelines.config import ADD_TASK, EVALUATION_SPLIT, AddTaskConfig
-from pipelines.shared_steps import import_artifact, make_pipeline, make_serving_check
+from pipelines.shared_steps import (
+    import_artifact,
+    make_evaluator,
+    make_pipeline,
+    make_serving_check,
+)
 
 
 def create_pipeline(config: AddTaskConfig) -> Pipeline:
@@ -45,13 +49,6 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
     task = config.tuner.task
     [new] = spec.select_tasks([task])
     labelled = [name for name in config.production_tasks if name in spec.task_names]
-    eval_config = make_eval_config(
-        spec,
-        list(dict.fromkeys([*labelled, new.name])),
-        config.thresholds,
-        baseline_tasks=config.production_tasks,
-        slices=config.slices,
-    )
 
     example_gen = RawExampleGen(config.source)
     examples = example_gen.outputs["examples"]
@@ -90,12 +87,9 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
         base_model=production.outputs["result"],
         split=EVALUATION_SPLIT,
     )
-    evaluator = Evaluator(
-        model=model,
-        baseline_model=production.outputs["result"],
-        examples=examples,
-        eval_config=eval_config,
-        example_splits=[EVALUATION_SPLIT],
+    evaluated = list(dict.fromkeys([*labelled, new.name]))
+    evaluator = make_evaluator(
+        config, examples, model, evaluated, production, config.production_tasks
     )
     check = make_serving_check(config, example_gen, model)
     pusher = Pusher(
@@ -104,6 +98,7 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
         evaluation=evaluator.outputs["blessing"],
         serving=check.outputs["blessing"],
         frozen_tasks=frozen.outputs["blessing"],
+        production=production.outputs["result"],
     )
     return make_pipeline(
         ADD_TASK,

@@ -1,4 +1,4 @@
-"""The configurations of the two pipelines, as plain data.
+"""The configurations of the pipelines, as plain data.
 
 Imports neither TensorFlow nor TFX: flags take their defaults and choices from here.
 """
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from tfx.orchestration.data_types import RuntimeParameter
 
     from components.example_gen.source import SourceConfig
+    from mptrec_tf.renewal.plan import Plan
 
-# The names that users give the pipelines, in the order in which they run.
-PIPELINES = ("pretrain", "add_task")
+# The names that users give the pipelines.
+PIPELINES = ("pretrain", "add_task", "refresh")
 # Their names in ML Metadata.
-PRETRAIN, ADD_TASK = "mptrec-pretrain", "mptrec-add-task"
+PRETRAIN, ADD_TASK, REFRESH = "mptrec-pretrain", "mptrec-add-task", "mptrec-refresh"
 EVALUATION_SPLIT = "test"
 
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
-    """The common part of both pipelines' configurations.
+    """The common part of the pipelines' configurations.
 
     Attributes:
       root: str. Directory of everything that the pipeline makes (TFX's pipeline root).
@@ -113,6 +114,26 @@ class AddTaskConfig(PipelineConfig):
     statistics: str | RuntimeParameter
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RefreshConfig(PipelineConfig):
+    """The configuration of the pipeline that renews the model in production.
+
+    Attributes:
+      plan: What is trained, see `mptrec_tf.renewal.plan.make_plan`; `source` has its spec.
+      production_model: URI of the Model artifact in production.
+      production_tasks: Tasks that it predicts and the new model is compared on.
+      warm: bool. Whether the new backbone begins with the weights of the old one.
+      schema_file: Optional str. A curated schema (text proto); by default one is inferred from the
+        training rows.
+    """
+
+    plan: Plan
+    production_model: str
+    production_tasks: Sequence[str]
+    warm: bool = True
+    schema_file: str | None = None
+
+
 def make_pretrain_config(
     common: PipelineConfig,
     tasks: Sequence[str],
@@ -127,7 +148,7 @@ def make_pretrain_config(
       tasks: Tasks to pre-train on.
       training: Fields of `TrainingConfig` that differ from `defaults.STAGE_1`.
       model: Which model, a name in `MODELS`.
-      **fields: Fields of `PretrainConfig` that both pipelines do not have.
+      **fields: Fields of `PretrainConfig` that the other pipelines do not have.
     """
     how = dataclasses.replace(STAGE_1, **training)
     trainer = PretrainingConfig(tuple(tasks), model, training=how)
@@ -143,9 +164,20 @@ def make_add_task_config(
       common: The common part.
       task: The new task.
       how: How it is trained.
-      **fields: Fields of `AddTaskConfig` that both pipelines do not have.
+      **fields: Fields of `AddTaskConfig` that the other pipelines do not have.
     """
     return AddTaskConfig(**_get_fields(common), tuner=PromptTunerConfig(task, how), **fields)
+
+
+def make_refresh_config(common: PipelineConfig, plan: Plan, **fields: Any) -> RefreshConfig:
+    """Returns the configuration of the pipeline that renews the model in production.
+
+    Args:
+      common: The common part.
+      plan: What is trained.
+      **fields: Fields of `RefreshConfig` that the other pipelines do not have.
+    """
+    return RefreshConfig(**_get_fields(common), plan=plan, **fields)
 
 
 def _get_fields(config: PipelineConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from absl import flags
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.bin import data_flags, defaults, split_flags
+from mptrec_tf.bin import data_flags, defaults, gate_flags, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
@@ -20,6 +21,8 @@ from pipelines.defaults import STAGE_1
 
 if TYPE_CHECKING:
     from components.example_gen.source import SourceConfig
+    from mptrec_tf.data.spec import DatasetSpec
+    from mptrec_tf.renewal.plan import Plan
 
 TASKS = flags.DEFINE_list("tasks", [], "Tasks to pre-train on.")
 NEW_TASK = flags.DEFINE_string(
@@ -45,12 +48,6 @@ LEAST = flags.DEFINE_list(
     "least_score", [], "Lower bounds of scores (of a binary task, the AUC), as task=0.8, by commas."
 )
 flags.DEFINE_alias("least_auc", "least_score")
-MARGIN = flags.DEFINE_float(
-    "margin",
-    Thresholds.margin,
-    "How much lower than in production a task's score may be.",
-    lower_bound=0.0,
-)
 MAX_DRIFT = flags.DEFINE_list(
     "max_drift",
     [],
@@ -66,6 +63,7 @@ EPOCHS = flags.DEFINE_integer(
 PATIENCE = flags.DEFINE_integer(
     "patience", None, "Stop after so many epochs without a better validation score.", lower_bound=1
 )
+flags.adopt_module_key_flags(gate_flags)
 # Of the pre-training, and of each kind of head.
 defaults.show({"": (STAGE_1,), **{kind: (make_recipe(kind),) for kind in HEADS.names()}})
 MODEL = flags.DEFINE_enum(
@@ -85,12 +83,66 @@ DOCKER = flags.DEFINE_bool(
     PipelineConfig.docker,
     "Check the candidate with TF Serving in a container (TFX's InfraValidator).",
 )
+PROMOTE = flags.DEFINE_list(
+    "promote", [], "refresh: added tasks that the new backbone is pre-trained on."
+)
+RETIRE = flags.DEFINE_list("retire", [], "refresh: tasks that the new version leaves out.")
+FROM_SCRATCH = flags.DEFINE_bool(
+    "from_scratch", False, "refresh: begin with fresh weights instead of the old backbone's."
+)
 DROP_TASKS = flags.DEFINE_bool(
     "may_drop_tasks",
     PretrainConfig.may_drop_tasks,
     "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
     "backbone knows none of the tasks that were added to the old one.",
 )
+
+
+# A renewal takes all else that trains a model from the one in production.
+_NOT_OF_REFRESH = (data_flags.SPEC, TASKS, NEW_TASK, EPOCHS, PATIENCE, MODEL, DROP_TASKS)
+_OF_REFRESH = (PROMOTE, RETIRE, FROM_SCRATCH)
+
+
+def check_run(run: str) -> None:
+    """Rejects flags that belong to other pipelines.
+
+    Args:
+      run: Which pipelines are run.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    for flag in _NOT_OF_REFRESH if run == "refresh" else _OF_REFRESH:
+        if not flag.present:
+            continue
+        if run == "refresh":
+            raise InputError(
+                f"--{flag.name} does not go with refresh: columns, tasks and settings are those of "
+                "the model in production."
+            )
+        raise InputError(f"--{flag.name} goes with refresh, not with {run}.")
+
+
+def make_plan(serving_dir: str) -> Plan:
+    """Returns what a renewal of the model in production trains, from the flags.
+
+    Raises:
+      InputError: as `mptrec_tf.renewal.plan.make_plan` does, or for a built-in data set with other
+        features or labels.
+    """
+    from mptrec_tf.renewal.plan import make_plan
+
+    plan = make_plan(
+        serving_dir,
+        promote=PROMOTE.value,
+        retire=RETIRE.value,
+        head=HEAD.value if HEAD.present else None,
+        seed=SEED.value if SEED.present else None,
+    )
+    if not data_flags.DATASET.value:
+        return plan
+    spec = data_flags.read_spec_of(plan.spec, {}, f"the model in {plan.version}")
+    return dataclasses.replace(plan, spec=spec)
 
 
 def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
@@ -114,7 +166,7 @@ def parse_numbers(flag: flags.FlagHolder) -> dict[str, float]:
 def make_pipeline_config(
     root: str, serving_dir: str, source: SourceConfig, beam_args: Sequence[str], **fields: Any
 ) -> PipelineConfig:
-    """Returns the common part of both pipelines' configurations, from the flags.
+    """Returns the common part of the pipelines' configurations, from the flags.
 
     Args:
       root: Directory of everything that the pipelines make.
@@ -131,7 +183,11 @@ def make_pipeline_config(
         serving_dir=serving_dir,
         source=source,
         gate=GateConfig(max_drift_of=parse_numbers(MAX_DRIFT)),
-        thresholds=Thresholds(parse_numbers(LEAST), margin=MARGIN.value),
+        thresholds=Thresholds(
+            parse_numbers(LEAST),
+            gate=gate_flags.make_gate(),
+            accepted=tuple(gate_flags.ACCEPT.value),
+        ),
         slices=parse_slices(),
         beam_args=beam_args,
         docker=DOCKER.value,
@@ -186,12 +242,15 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
         make_built_in_spec(dataset, tasks or None)
 
 
-def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceConfig:
+def make_source(
+    tasks: tuple[str, ...], default: str | None = None, spec: DatasetSpec | None = None
+) -> SourceConfig:
     """Returns the `SourceConfig` of the data set that the flags name.
 
     Args:
       tasks: Names of all tasks of a built-in data set, including later ones.
       default: The data set where the flags name none.
+      spec: What the columns of the files in the flags are, if not what --spec says.
 
     Raises:
       InputError: if the flags name no data set or two, or files for a built-in one.
@@ -199,22 +258,21 @@ def make_source(tasks: tuple[str, ...], default: str | None = None) -> SourceCon
     from components.example_gen.source import SourceConfig  # imports what reads files
     from mptrec_tf.data.spec_yaml import load
 
-    spec = data_flags.SPEC.value
-    dataset = data_flags.DATASET.value or (None if spec else default)
-    if bool(dataset) == bool(spec):
+    own = data_flags.SPEC.value
+    dataset = data_flags.DATASET.value or (None if own or spec else default)
+    if bool(dataset) == bool(own) and not spec:
         raise InputError(
             "give either --dataset (built in) or --spec (your own data); "
-            f"received {'both' if spec else 'neither'}."
+            f"received {'both' if own else 'neither'}."
         )
     files = {split: locate_files(flag.value) for split, flag in FILES.items() if flag.value}
     rule = split_flags.read_rule(SPLIT, SPLIT_BY, {**files, split_flags.FILES: ALL_FILES.value})
-    if spec:
-        data_flags.check_no_options()
-        if rule:
-            files = {split_flags.FILES: locate_files(ALL_FILES.value)}
-            return SourceConfig(spec=load(spec), files=files, split=rule)
-        return SourceConfig(spec=load(spec), files=files)
-    if files or rule:
-        flag = "files" if rule else f"{next(iter(files))}_files"
-        raise InputError(f"--{flag} goes with --spec, not with --dataset.")
-    return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.read_options())
+    if dataset:
+        if files or rule:
+            flag = "files" if rule else f"{next(iter(files))}_files"
+            raise InputError(f"--{flag} goes with --spec, not with --dataset.")
+        return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.read_options())
+    data_flags.check_no_options()
+    if rule:
+        files = {split_flags.FILES: locate_files(ALL_FILES.value)}
+    return SourceConfig(spec=spec or load(own), files=files, split=rule)

@@ -6,24 +6,42 @@ r"""Compiles a pipeline for Kubeflow Pipelines (V2): a PipelineSpec to upload.
     python -m pipelines.kubeflow --pipeline=add_task --production_tasks=click,like \
         --new_task=share --dataset=synthetic --image=IMAGE --pipeline_root=gs://BUCKET/root \
         --serving_dir=gs://BUCKET/models/mptrec --output=add_task.json
+    python -m pipelines.kubeflow --pipeline=refresh --train_files='gs://BUCKET/new/train*.csv' \
+        --validation_files=gs://BUCKET/new/validation.csv --test_files=gs://BUCKET/new/test.csv \
+        --image=IMAGE --pipeline_root=gs://BUCKET/root \
+        --serving_dir=gs://BUCKET/models/mptrec --output=refresh.json
 
 The image holds this package and its locked dependencies. A run of add_task needs the URIs
 of the model in production and of the inputs of its backbone, as the parameters base_model (the
 model that the task joins), production_model, schema and statistics: the cluster's own ML Metadata
 lists them. A run of pretrain needs production_model if --production_tasks names tasks to compare;
-the first run has none. A file that ends in .yaml gets the PipelineSpec without its job. Flags that
+the first run has none. For refresh, the newest version in --serving_dir is read while the pipeline
+is compiled, as it says which tasks there are: compile it anew for each renewal. A file that ends in
+.yaml gets the PipelineSpec without its job. Flags that
 are not listed here go to Beam.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mptrec_tf.bin import data_flags, program
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
-from pipelines.config import PIPELINES, PipelineConfig, make_add_task_config, make_pretrain_config
+from pipelines.config import (
+    PIPELINES,
+    PipelineConfig,
+    make_add_task_config,
+    make_pretrain_config,
+    make_refresh_config,
+)
+
+if TYPE_CHECKING:
+    from components.example_gen.source import SourceConfig
+    from mptrec_tf.renewal.plan import Plan
 
 _PIPELINE = flags.DEFINE_enum("pipeline", None, PIPELINES, "Which pipeline.")
 _IMAGE = flags.DEFINE_string("image", None, "Container image of the components.")
@@ -70,8 +88,12 @@ def _check_reachable() -> None:
 
 
 def _check_tasks() -> None:
-    """Rejects flags that name no tasks, or belong to the other pipeline."""
-    if _PIPELINE.value == "add_task":
+    """Rejects flags that name no tasks, or belong to another pipeline."""
+    pipeline_flags.check_run(_PIPELINE.value)
+    if _PIPELINE.value == "refresh":
+        if _PRODUCTION_TASKS.value:
+            raise InputError("--production_tasks does not go with refresh, which reads them.")
+    elif _PIPELINE.value == "add_task":
         if not (pipeline_flags.NEW_TASK.value and _PRODUCTION_TASKS.value):
             raise InputError("add_task needs --new_task and --production_tasks.")
         for flag in (pipeline_flags.TASKS, pipeline_flags.SCHEMA, pipeline_flags.DROP_TASKS):
@@ -87,6 +109,33 @@ def _collect_tasks() -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, named)))
 
 
+def _make_refresh_pipeline(beam_args: list[str], plan: Plan) -> Any:
+    from pipelines import production, refresh
+
+    source = pipeline_flags.make_source(plan.spec.task_names, spec=plan.spec)
+    baseline = production.find_baseline(plan.base_path, plan.spec, plan.spec.task_names)
+    config = make_refresh_config(
+        _make_common_config(source, beam_args),
+        plan,
+        production_model=baseline.model,
+        production_tasks=baseline.tasks,
+        warm=not pipeline_flags.FROM_SCRATCH.value,
+        schema_file=pipeline_flags.SCHEMA.value,
+    )
+    return refresh.create_pipeline(config)
+
+
+def _make_common_config(source: SourceConfig, beam_args: list[str]) -> PipelineConfig:
+    return pipeline_flags.make_pipeline_config(
+        _ROOT.value.rstrip("/"),
+        _SERVING_DIR.value.rstrip("/"),
+        source,
+        beam_args,
+        cache=_CACHE.value,
+        cluster=True,
+    )
+
+
 def _make_pipeline(beam_args: list[str]) -> Any:
     from tfx.orchestration.data_types import RuntimeParameter
 
@@ -99,14 +148,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
     new = pipeline_flags.NEW_TASK.value
     old = _PRODUCTION_TASKS.value
     source = pipeline_flags.make_source(_collect_tasks())
-    common = pipeline_flags.make_pipeline_config(
-        _ROOT.value.rstrip("/"),
-        _SERVING_DIR.value.rstrip("/"),
-        source,
-        beam_args,
-        cache=_CACHE.value,
-        cluster=True,
-    )
+    common = _make_common_config(source, beam_args)
     if _PIPELINE.value == "pretrain":
         tasks = pipeline_flags.TASKS.value
         source.make_spec().select_tasks(tasks)
@@ -136,13 +178,18 @@ def main(beam_args: list[str]) -> None:
 
     _check_reachable()
     _check_tasks()
-    pipeline_flags.check_tasks(_collect_tasks())
+    plan = None
+    if _PIPELINE.value == "refresh":
+        plan = pipeline_flags.make_plan(_SERVING_DIR.value.rstrip("/"))
+    else:
+        pipeline_flags.check_tasks(_collect_tasks())
     check_writable(_OUTPUT.value)
     check_beam_args(beam_args)
 
     from pipelines.compiling import compile_pipeline  # TFX takes seconds to import
 
-    compile_pipeline(_make_pipeline(beam_args), _IMAGE.value, _OUTPUT.value)
+    pipeline = _make_refresh_pipeline(beam_args, plan) if plan else _make_pipeline(beam_args)
+    compile_pipeline(pipeline, _IMAGE.value, _OUTPUT.value)
     print(f"{_PIPELINE.value} pipeline written to {_OUTPUT.value}")
 
 

@@ -2,7 +2,8 @@ r"""Prints the lineage of a pushed model: data, schema, backbone, tasks, evaluat
 
     mptrec-lineage --model=saved_models/mptrec/3 --output=lineage.json
 
-It reads the ML Metadata that the pipelines wrote.
+It reads the ML Metadata that the pipelines wrote. The generations of the backbone are those that
+the versions themselves record, also where mptrec-refresh pushed them.
 """
 
 import datetime
@@ -54,11 +55,14 @@ def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any
       metadata_path: ML Metadata of the pipelines; by default it is searched for.
 
     Returns:
-      `version`, `push`, `backbone`, `versions` and `trainings`, the newest first: each a run that
-      added a task, the last the pre-training.
+      `version`, `push`, `backbone`, `versions`, `trainings`, the newest first: each a run that
+      added a task, the last the pre-training; and `generations` of the backbone, the newest first.
+
+      Of a version that mptrec-refresh pushed, ML Metadata knows nothing: `version` and
+      `generations`.
 
     Raises:
-      InputError: if no pipeline pushed the version, or a part of its lineage is gone.
+      InputError: if neither pushed the version, or a part of its lineage is gone.
     """
     from components import model_artifact
     from components.pusher.executor import read_pushed_model
@@ -66,6 +70,9 @@ def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any
     from pipelines.metadata import Metadata
 
     version = version.rstrip("/") if "://" in version else os.path.abspath(version)
+    generations = describe_generations(version)
+    if _was_pushed_by_program(version):
+        return {"version": version, "generations": generations}
     uri = read_pushed_model(version)
     metadata = Metadata(metadata_path or find_metadata(uri))
     push = metadata.find_producer(metadata.find_pushed(version))
@@ -88,7 +95,38 @@ def trace_model(version: str, metadata_path: str | None = None) -> dict[str, Any
         "added_tasks": [package.task.name for package in model.packages],
         "versions": {"mptrec_tf": card["mptrec_tf"], "tensorflow": card["tensorflow"]},
         "trainings": trainings,
+        "generations": generations,
     }
+
+
+def _was_pushed_by_program(version: str) -> bool:
+    """Whether mptrec-refresh pushed a version."""
+    from components.pusher.executor import PUSHED_FILE
+    from mptrec_tf.renewal.plan import RENEWAL
+    from mptrec_tf.storage.file_systems import get_file_system
+
+    exists = get_file_system(version).exists
+    return exists(os.path.join(version, RENEWAL)) and not exists(os.path.join(version, PUSHED_FILE))
+
+
+def describe_generations(version: str) -> list[dict[str, Any]]:
+    """Returns the generations of the backbone up to a version as plain data, the newest first."""
+    from mptrec_tf.renewal.generations import list_generations
+
+    return [
+        {
+            "backbone": of.backbone,
+            "tasks": list(of.tasks),
+            "versions": [
+                {"version": number, "added_tasks": list(added)}
+                for number, added in of.versions.items()
+            ],
+            "renews": of.renews,
+            "retired": list(of.retired),
+            "accepted": list(of.accepted),
+        }
+        for of in list_generations(version)
+    ]
 
 
 def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
@@ -129,6 +167,9 @@ def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
             if key in read
         },
         "base_model": model.base,
+        "renews": None
+        if model.added
+        else next((a.uri for a in inputs.get("base_model", ())), None),
         "tfx": artifact.properties.get("tfx_version"),
         "evaluations": [
             {"run": _describe_run(e), "scores": _read_scores(metadata, e, model)}
@@ -140,6 +181,12 @@ def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
             for e, blessing in checks
         ],
     }
+
+
+def _find_renewed(model, inputs: Mapping[str, Any]) -> str | None:
+    """Returns the URI of the model whose backbone a pre-training renewed."""
+    renewed = [] if model.added else inputs.get("base_model", [])
+    return renewed[0].uri if renewed else None
 
 
 def _collect_validation_scores(
@@ -237,7 +284,7 @@ def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
     """Returns scores by task of the candidate and, where there was one, of production's model."""
     import tensorflow as tf
 
-    from components.evaluation.eval_config import BASELINE, CANDIDATE
+    from components.evaluation.measuring import BASELINE, CANDIDATE
     from pipelines.results import RunResults
 
     keys = {name: task.score_key for name, task in model.tasks_by_name.items()}
@@ -261,59 +308,6 @@ def _read_scores(metadata, evaluator, model) -> dict[str, dict[str, float]]:
         raise InputError(f"cannot read the evaluation in {uri}; use an untouched copy.") from error
 
 
-def make_tree(lineage: Mapping[str, Any]):
-    """Returns the lineage as a `rich.tree.Tree`."""
-    from rich.tree import Tree
-
-    versions = ", ".join(f"{name} {version}" for name, version in lineage["versions"].items())
-    root = Tree(f"{lineage['version']}   pushed {_format_run(lineage['push'])}")
-    root.add(f"model {lineage['model']}   {versions}")
-    root.add(f"backbone {lineage['backbone']['fingerprint']}")
-    for training in lineage["trainings"]:
-        what = "added" if training["package"] else "pre-trained"
-        node = root.add(f"{', '.join(training['tasks'])}: {what} by {_format_run(training['run'])}")
-        scores = "; ".join(
-            f"{name} {_format_scores(values)}"
-            for name, values in training["validation_scores"].items()
-        )
-        node.add(f"best epoch {training['best_epoch']}: validation {scores}")
-        if training["package"]:
-            node.add(f"task package {training['package']}")
-        data = training["data"]
-        rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
-        under = node.add(f"data {data['data_set']}: {rows} rows   {data['uri']}")
-        under.add(f"fingerprint {data['rows_fingerprint']}")
-        for split, labels in data["labels"].items():
-            for what in dict.fromkeys(key for of in labels.values() for key in of):
-                counts = {task: of[what] for task, of in labels.items() if what in of}
-                text = ", ".join(
-                    f"{task} {count:,.6g}" if isinstance(count, float) else f"{task} {count:,}"
-                    for task, count in counts.items()
-                )
-                under.add(f"{split} {what}: {text}")
-        for key, value in training["inputs"].items():
-            node.add(f"{key} {value['uri']}").add(f"SHA-256 {value['sha256']}")
-        node.add(f"tfx {training['tfx']}")
-        for evaluation in training["evaluations"]:
-            under = node.add(f"evaluated by {_format_run(evaluation['run'])}")
-            for model, values in evaluation["scores"].items():
-                under.add(f"{model}: {_format_scores(values)}")
-        for blessing in training["blessings"]:
-            verdict = "blessed" if blessing["blessed"] else "not blessed"
-            node.add(f"{verdict} by {blessing['by']}, {_format_run(blessing['run'])}")
-    return root
-
-
-def _format_scores(values: Mapping[str, float | None]) -> str:
-    """Formats scores by task; a task whose labels are all the same may have none."""
-    known = {name: value for name, value in values.items() if value is not None}
-    return ", ".join(f"{k} {known[k]:.4f}" if k in known else f"{k} -" for k in values)
-
-
-def _format_run(run: Mapping[str, Any]) -> str:
-    return f"{run['pipeline']} (run {run['run']}), {run['began']}, {run['seconds']:.0f} s"
-
-
 def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.export.versions import find_newest_version
@@ -327,6 +321,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.evaluation.report import to_json
     from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import write_file
+    from pipelines.lineage_tree import make_tree
 
     lineage = trace_model(version, _METADATA.value)
     console = Console()

@@ -1,4 +1,4 @@
-r"""Both pipelines on this machine: pre-train a model and push it, then add a task to it.
+r"""The pipelines on this machine: pre-train a model and push it, add a task to it, renew it.
 
     python -m pipelines.local --dataset=synthetic_logs --root=build/synthetic_logs
     python -m pipelines.local --dataset=census_income --data_dir=DIR --root=build/census_income
@@ -9,10 +9,15 @@ r"""Both pipelines on this machine: pre-train a model and push it, then add a ta
     python -m pipelines.local --run=add_task --new_task=share --root=ROOT ...
 
 Defaults of --tasks and --new_task are those of a built-in data set. The newest version in the
-serving directory is in production: a new task joins it. Components whose inputs did not change
+serving directory is in production: a new task joins it, and a refresh trains all of it anew on new
+rows, with its own tasks and settings. Components whose inputs did not change
 since an earlier run with the same root are skipped; a run that was killed continues where it was.
 Flags that are not listed here go to Beam.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -23,8 +28,12 @@ from pipelines import flags as pipeline_flags
 from pipelines.config import PIPELINES
 from pipelines.defaults import DATASET
 
+if TYPE_CHECKING:
+    from components.example_gen.source import SourceConfig
+    from pipelines.local_pipelines import LocalPipelines
+
 _RUN = flags.DEFINE_enum(
-    "run", "both", ["both", *PIPELINES], "Which pipelines to run, in this order."
+    "run", "both", ["both", *PIPELINES], "Which pipelines to run; both: pretrain, then add_task."
 )
 _ROOT = flags.DEFINE_string(
     "root", f"build/{DATASET}", "Directory of everything that the pipelines make."
@@ -43,6 +52,13 @@ flags.adopt_module_key_flags(pipeline_flags)
 
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints their results."""
+    pipeline_flags.check_run(_RUN.value)
+    # ML Metadata names artifacts by their paths, from wherever it is read.
+    root = pipeline_flags.make_absolute(_ROOT.value)
+    serving_dir = pipeline_flags.make_absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
+    if _RUN.value == "refresh":
+        _refresh(root, serving_dir, beam_args)
+        return
     dataset = None if data_flags.SPEC.value else data_flags.DATASET.value or DATASET
     old, new = _get_default_tasks(dataset)
     old, new = tuple(pipeline_flags.TASKS.value) or old, pipeline_flags.NEW_TASK.value or new
@@ -60,17 +76,7 @@ def main(beam_args: list[str]) -> None:
     source = pipeline_flags.make_source(every, default=DATASET)
     source.make_spec().select_tasks(every)
 
-    from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
-
-    # ML Metadata names artifacts by their paths, from wherever it is read.
-    root = pipeline_flags.make_absolute(_ROOT.value)
-    serving_dir = pipeline_flags.make_absolute(_SERVING_DIR.value or f"{root}/saved_models/mptrec")
-    pipelines = LocalPipelines(
-        pipeline_flags.make_pipeline_config(root, serving_dir, source, beam_args),
-        pipeline_flags.read_training_fields(),
-        pipeline_flags.HEAD.value,
-        pipeline_flags.MODEL.value,
-    )
+    pipelines = _make_pipelines(root, serving_dir, source, beam_args)
     try:
         if _RUN.value != "add_task":
             pipelines.pretrain(old, pipeline_flags.SCHEMA.value, pipeline_flags.DROP_TASKS.value)
@@ -80,6 +86,39 @@ def main(beam_args: list[str]) -> None:
         pipelines.query()
     finally:
         pipelines.print_tables()
+
+
+def _refresh(root: str, serving_dir: str, beam_args: list[str]) -> None:
+    """Renews the model in production."""
+    plan = pipeline_flags.make_plan(serving_dir)
+
+    from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
+
+    check_beam_args(beam_args)
+    source = pipeline_flags.make_source(plan.spec.task_names, spec=plan.spec)
+    pipelines = _make_pipelines(root, serving_dir, source, beam_args)
+    try:
+        pipelines.refresh(
+            plan,
+            warm=not pipeline_flags.FROM_SCRATCH.value,
+            schema_file=pipeline_flags.SCHEMA.value,
+        )
+        pipelines.query()
+    finally:
+        pipelines.print_tables()
+
+
+def _make_pipelines(
+    root: str, serving_dir: str, source: SourceConfig, beam_args: list[str]
+) -> LocalPipelines:
+    from pipelines.local_pipelines import LocalPipelines  # TFX takes seconds to import
+
+    return LocalPipelines(
+        pipeline_flags.make_pipeline_config(root, serving_dir, source, beam_args),
+        pipeline_flags.read_training_fields(),
+        pipeline_flags.HEAD.value,
+        pipeline_flags.MODEL.value,
+    )
 
 
 def _get_default_tasks(dataset: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -1,4 +1,4 @@
-"""Runs the two pipelines on this machine and prints their results."""
+"""Runs the pipelines on this machine and prints their results."""
 
 import dataclasses
 import itertools
@@ -17,15 +17,19 @@ from mptrec_tf.export.versions import check_base_path, list_version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate, same_predictions
 from mptrec_tf.models.registry import DEFAULT
+from mptrec_tf.renewal.plan import Plan
+from mptrec_tf.renewal.refresh import check_label_columns
 from mptrec_tf.training.configurations import NewTaskConfig
-from pipelines import add_task, pretrain, production
+from pipelines import add_task, pretrain, production, refresh
 from pipelines.config import (
     ADD_TASK,
     EVALUATION_SPLIT,
     PRETRAIN,
+    REFRESH,
     PipelineConfig,
     make_add_task_config,
     make_pretrain_config,
+    make_refresh_config,
 )
 from pipelines.local_runner import make_run_rows, run
 from pipelines.metadata import Metadata
@@ -36,7 +40,7 @@ _QUERY_ROWS = 5
 
 @dataclasses.dataclass
 class LocalPipelines:
-    """Both pipelines on this machine, on one root.
+    """The pipelines on this machine, on one root.
 
     Attributes:
       config: The common part of their configurations.
@@ -126,6 +130,39 @@ class LocalPipelines:
         )
         return results
 
+    def refresh(
+        self, plan: Plan, *, warm: bool = True, schema_file: str | None = None
+    ) -> RunResults:
+        """Runs the pipeline that renews the model in production.
+
+        Args:
+          plan: What is trained, see `mptrec_tf.renewal.plan.make_plan`.
+          warm: Whether the new backbone begins with the weights of the old one.
+          schema_file: Optional. A curated schema.
+
+        Raises:
+          InputError: if rows lack the labels of a task, a component rejects its input, or the model
+            was not pushed.
+        """
+        check_label_columns(self._open())
+        spec = self.config.source.make_spec()
+        baseline = production.find_baseline(self.config.serving_dir, spec, spec.task_names)
+        config = make_refresh_config(
+            self.config,
+            plan,
+            production_model=baseline.model,
+            production_tasks=baseline.tasks,
+            warm=warm,
+            schema_file=schema_file,
+        )
+        results = self._run(REFRESH, refresh.create_pipeline(config), baseline.tasks)
+        last = refresh.list_trainings(plan)[-1]
+        trained = compute_trained_share(results.artifact(last, "model").uri)
+        self._tables.append(("What was trained", trained))
+        if plan.retired:
+            self._tables.append(("Retired", [{"task": name} for name in plan.retired]))
+        return results
+
     def query(self) -> None:
         """Evaluates the newest version outside the pipelines, and predicts some rows with it."""
         model = LoadedModel(self._find_newest())
@@ -182,7 +219,10 @@ class LocalPipelines:
         tasks = self.config.source.make_spec().tasks
         rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        rejections = results.explain_rejection(rows)
+        compared = results.make_comparison_rows()
+        if compared:
+            self._tables.append((f"{name}: compared with production", compared))
+        rejections = results.explain_rejection()
         if rejections:
             raise InputError(f"{name} pushed nothing: {'; '.join(rejections)}.")
         return results

@@ -1,5 +1,6 @@
 """Results of a pipeline's run: metrics by task, rejections, and what was pushed."""
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +8,22 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components import model_artifact
-from components.evaluation.eval_config import BASELINE, CANDIDATE
+from components.evaluation.measuring import BASELINE, CANDIDATE
 from components.evaluation.thresholds import Thresholds
 from components.report import read_report
 from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.evaluation.gate import (
+    BETTER,
+    OTHER,
+    WORSE,
+    Verdict,
+    list_blocked_tasks,
+    list_blocking,
+)
 from mptrec_tf.models.weights import count_parameters
 from pipelines.metadata import Artifact, Execution, Metadata
+
+_SHOWN_SLICES = 20
 
 
 class RunResults:
@@ -72,54 +83,77 @@ class RunResults:
         known = {task.name: task for task in tasks}
         for name, metrics in mine.items():
             task = known[name]
-            score = metrics[task.score_key]
+            score = metrics.get(task.score_key, math.nan)
             before = theirs.get(name, {}).get(task.score_key, math.nan)
-            least = thresholds.least_of(task)
-            if not math.isnan(before):
-                least = max(least, before - thresholds.margin)
             rows.append(
                 {
                     "task": name,
                     "measured_by": task.score_name,
                     "score": score,
-                    "threshold": least,
+                    "threshold": thresholds.least_of(task),
                     "production_before": before,
                     "production_after": score if pushed else before,
                 }
             )
         return rows
 
-    def explain_rejection(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Returns why the model was not pushed, in sentences; none if it was.
+    def load_comparison(self) -> list[Verdict]:
+        """Returns the Evaluator's verdicts on tasks that production has, too; none without it."""
+        comparison = read_report(self.artifact("Evaluator", "report").uri)["comparison"]
+        return [
+            Verdict(**{name: math.nan if v is None else v for name, v in of.items()})
+            for of in comparison
+        ]
 
-        Args:
-          rows: What `make_score_rows` returned.
+    def make_comparison_rows(self) -> list[dict[str, Any]]:
+        """Returns a row per verdict on all rows, and per slice that is worse or better.
+
+        Of these there are a few at most; the Evaluator's report has all.
         """
+        verdicts = self.load_comparison()
+        slices = [v for v in verdicts if v.slice]
+        decided = sorted(
+            (v for v in slices if v.outcome in (WORSE, BETTER, OTHER)),
+            key=lambda v: v.outcome == BETTER,
+        )
+        rows = [v.to_row() for v in verdicts if not v.slice]
+        rows += [v.to_row() for v in decided[:_SHOWN_SLICES]]
+        outcomes = collections.Counter(v.outcome for v in slices)
+        outcomes -= collections.Counter(v.outcome for v in decided[:_SHOWN_SLICES])
+        for outcome, count in outcomes.items():
+            rows.append({"slice": f"{count:,} more, by task and measure", "verdict": outcome})
+        return rows
+
+    def explain_rejection(self) -> list[str]:
+        """Returns why the model was not pushed, in sentences; none if it was."""
         properties = self.pushed.properties
         if properties["pushed"]:
             return []
-        sentences = [
-            f"task {row['task']!r} has {row['measured_by']} {row['score']:.4f}, below its "
-            f"threshold {row['threshold']:.4f} by {row['threshold'] - row['score']:.4f}"
-            for row in rows
-            if not row["score"] >= row["threshold"]
-        ]
+        sentences = []
         rejected_by = properties["rejected_by"].split(",")
-        if "evaluation" in rejected_by and not sentences:
-            uri = self.artifact("Evaluator", "evaluation").uri
-            sentences.append(f"the Evaluator did not bless the model; see {uri}")
         for blessing, node in (
+            ("evaluation", "Evaluator"),
             ("frozen_tasks", "FrozenTaskValidator"),
             ("serving", "ServingCheck"),
         ):
             if blessing in rejected_by and "report" in self._outputs.get(node, {}):
                 uri = self.artifact(node, "report").uri
-                sentences += read_report(uri)["problems"]
+                report = read_report(uri)
+                sentences += report["problems"]
                 sentences.append(f"see {uri}/report.html")
+                if blessing == "evaluation":
+                    sentences += self._explain_accepting(report["accepted"])
             elif blessing in rejected_by:
                 sentences.append("the model does not serve; see the log of InfraValidator")
         sentences += [properties["lost_tasks"]] if "lost_tasks" in properties else []
         return sentences
+
+    def _explain_accepting(self, accepted: Sequence[str]) -> list[str]:
+        blocking = list_blocking(self.load_comparison(), accepted)
+        if not blocking:
+            return []
+        names = ",".join([*accepted, list_blocked_tasks(blocking)])
+        return [f"to push in spite of the comparison with production: --accept={names}"]
 
 
 def compute_trained_share(uri: str) -> list[dict[str, Any]]:

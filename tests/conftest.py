@@ -1,6 +1,5 @@
 """Fixtures of several folders: rows, prepared rows, and models of them."""
 
-import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -150,25 +149,10 @@ def run_on_terminal():
     return run
 
 
-@contextlib.contextmanager
-def train_without_xla():
-    from mptrec_tf.training import loop
-
-    compile_model = loop.compile_model
-
-    def compile_without_xla(model, config, steps):
-        model.fixed_shapes = False
-        compile_model(model, config, steps)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "compile_model", compile_without_xla)
-        yield
-
-
 @pytest.fixture(scope="session")
 def without_xla():
     """A context in which XLA does not compile steps, a third of the time of a short training."""
-    return train_without_xla
+    return forked_program.train_without_xla
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ ROOMS = (
     "export",
     "inference",
     "renewal",
+    "watching",
     "serving",
     "benchmark",
     "bin",

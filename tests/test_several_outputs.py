@@ -8,10 +8,7 @@ from pathlib import Path
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import numpy as np
 import pytest
-from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluation.labelled import LabelledRows
-from components.evaluation.task_score import TaskScore
 from mptrec_tf.artifacts.backbones import save_trained_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage, save_package, save_trained_package
 from mptrec_tf.bin.results import print_new_task_table, print_pretraining_table
@@ -309,38 +306,3 @@ def test_both_clients_get_arrays(models, source, folder, kind):
                 [first, *_] = json.load(response)["predictions"]
             np.testing.assert_allclose(first["brand"], expected["brand"][0], rtol=1e-5)
             assert isinstance(first["stars"], float)
-
-
-def gather(metric, labels, predictions, weights):
-    [computation] = metric.computations(example_weighted=True)
-    combiner = computation.combiner
-    total = combiner.create_accumulator()
-    for label, prediction, weight in zip(labels, predictions, weights, strict=True):
-        element = metric_types.StandardMetricInputs(
-            labels=np.array([label]), predictions=prediction, example_weights=np.array([weight])
-        )
-        total = combiner.add_input(total, element)
-    merged = combiner.merge_accumulators([combiner.create_accumulator(), total])
-    [value] = combiner.extract_output(merged).values()
-    return value
-
-
-def test_the_evaluators_metrics(data):
-    _, _, size, _, visits = data.spec.tasks
-    rng = np.random.default_rng(1)
-    predictions = rng.dirichlet(np.ones(4), 40).astype(np.float32)
-    labels, weights = rng.integers(0, 4, 40).astype(np.float32), rng.random(40)
-    labels[::5] = np.nan
-    has = ~np.isnan(labels)
-    score, count = size.evaluator_metrics()
-    assert (score.class_name, count.class_name) == ("TaskScore", "LabelledRows")
-    actual = gather(TaskScore(**score.config), labels, predictions, weights)
-    expected = size.score(labels[has], predictions[has], weights[has])
-    assert actual == pytest.approx(expected, rel=1e-5)
-    assert gather(LabelledRows(**count.config), labels, predictions, weights) == pytest.approx(
-        weights[has].sum()
-    )
-    score, _ = visits.evaluator_metrics()
-    levels = rng.integers(0, 5, 40).astype(np.float32)
-    actual = gather(TaskScore(**score.config), levels, predictions[:, :1], weights)
-    assert actual == pytest.approx(visits.score(levels, predictions[:, 0], weights), rel=1e-5)

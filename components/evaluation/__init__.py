@@ -1,3 +1,12 @@
-"""Evaluation: the configuration of TFX's Evaluator, and its metrics of tasks."""
+"""The Evaluator: metrics of a candidate, its comparison with production, and its blessing."""
 
-__all__ = ["eval_config", "exact_auc", "labelled", "rows", "task_score", "thresholds"]
+__all__ = [
+    "component",
+    "config",
+    "executor",
+    "measuring",
+    "rows",
+    "slicing",
+    "tfma_files",
+    "thresholds",
+]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.evaluation.gate import Gate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +16,14 @@ class Thresholds:
       least: Lower bound of the score by task.
       least_of_all: Optional float. Lower bound of every other task's score. Defaults to that of
         the task's kind.
-      margin: float. How much lower than the model in production a task's score may be.
+      gate: What it must not do to a task of the model in production.
+      accepted: Tasks for which it is blessed whatever the gate says.
     """
 
     least: Mapping[str, float] = dataclasses.field(default_factory=dict)
     least_of_all: float | None = None
-    margin: float = 0.005
+    gate: Gate = dataclasses.field(default_factory=Gate)
+    accepted: tuple[str, ...] = ()
 
     def least_of(self, task: Task) -> float:
         """Returns the lower bound of a task; -inf where neither it nor its kind has one."""

@@ -22,6 +22,8 @@ class Pretrainer(Trainer):
       config: The hyper-parameters.
       state_dir: Directory of the state of unfinished trainings; a run that was killed continues
         from there.
+      base_model: Optional. The model whose backbone is renewed.
+      warm: Whether to begin with the weights of that backbone.
 
     Example:
       trainer = Pretrainer(
@@ -40,13 +42,17 @@ class Pretrainer(Trainer):
         schema: BaseChannel,
         config: PretrainingConfig,
         state_dir: str,
+        base_model: BaseChannel | None = None,
+        warm: bool = True,
     ):
+        begin = {} if base_model is None else {"warm": warm}
         super().__init__(
             run_fn="components.pretrainer.run_fn.run_fn",
             examples=examples,
             transform_graph=transform_graph,
             schema=schema,
+            base_model=base_model,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": to_plain(config), "state_dir": state_dir},
+            custom_config={"config": to_plain(config), "state_dir": state_dir, **begin},
         )

@@ -24,6 +24,8 @@ class PromptTuner(Trainer):
       config: The hyper-parameters.
       state_dir: Directory of the state of unfinished trainings; a run that was killed continues
         from there.
+      renews: Optional. The URI of the model that is renewed; the task's head begins with the
+        weights that it had there, where its kind and shape are the same.
 
     Example:
       tuner = PromptTuner(
@@ -40,12 +42,14 @@ class PromptTuner(Trainer):
         base_model: BaseChannel,
         config: PromptTunerConfig,
         state_dir: str,
+        renews: str | None = None,
     ):
+        begin = {} if renews is None else {"renews": renews}
         super().__init__(
             run_fn="components.prompt_tuner.run_fn.run_fn",
             examples=examples,
             base_model=base_model,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": to_plain(config), "state_dir": state_dir},
+            custom_config={"config": to_plain(config), "state_dir": state_dir, **begin},
         )

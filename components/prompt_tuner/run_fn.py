@@ -13,6 +13,7 @@ from mptrec_tf.artifacts.task_packages import check_addable, load_package, save_
 from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.spec import check_same_features
 from mptrec_tf.data.training_data import check_same_labels
+from mptrec_tf.renewal.warm_head import find_warm_head
 from mptrec_tf.storage.plain import from_plain, to_plain
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.run_context import RunContext
@@ -23,7 +24,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
       InputError: for an unknown base model, examples with other features than its backbone's, an
-        unknown task, one with a single class, or one that the backbone was pre-trained on.
+        unknown task, one with a single class, one that the backbone was pre-trained on, or a model
+        to renew that was changed.
     """
     config = from_plain(PromptTunerConfig, fn_args.custom_config["config"])
     base = model_artifact.load(os.path.dirname(fn_args.base_model))
@@ -38,22 +40,30 @@ def run_fn(fn_args: FnArgs) -> None:
     # The pipeline's evaluator counts these labels.
     check_same_labels([t for t in base.tasks_by_name.values() if t.name != task.name], data)
     uri = os.path.dirname(fn_args.serving_model_dir)
+    how, begin, begins_with = config.how, None, {}
+    if renews := fn_args.custom_config.get("renews"):
+        old = model_artifact.load(renews)
+        warm = find_warm_head(old.packages, task.name, how, old.backbone, backbone)
+        if warm:
+            how, begin, begins_with = warm.shorten(how), warm.begin, {"warm_start": renews}
     with training_state(
         fn_args,
         fn_args.custom_config["state_dir"],
         config=to_plain(config),
         rows=data.fingerprint,
         backbone=backbone.fingerprint,
+        **begins_with,
     ) as work:
         chosen, candidates = learn(
             backbone.model,
             data,
             task.name,
-            config.how,
+            how,
             RunContext(work, fingerprint=backbone.fingerprint),
+            begin=begin,
         )
         record = {
-            "training": to_plain(chosen.training),
+            "training": to_plain(config.how.whole_training(chosen.kind)),
             "candidates": [candidate.row() for candidate in candidates],
             **make_training_record(data, chosen.result),
         }

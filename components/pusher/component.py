@@ -1,5 +1,9 @@
 """The pusher as a TFX component."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
@@ -14,12 +18,14 @@ class PusherSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012 (TFX's way)
         "serving_dir": ExecutionParameter(type=str),
         "may_drop_tasks": ExecutionParameter(type=int),
+        "renewal": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012
         "model": ChannelParameter(type=standard_artifacts.Model),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "frozen_tasks": ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
         "serving": ChannelParameter(type=standard_artifacts.InfraBlessing),
+        "production": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)
@@ -46,6 +52,10 @@ class Pusher(base_component.BaseComponent):
       serving: Blessing of the serving check.
       frozen_tasks: Blessing of the frozen-task validator, where a task is added.
       may_drop_tasks: Whether to push a model that lacks tasks of the newest version.
+      production: The model that the candidate was compared with. Nothing is pushed if another one
+        is in production now.
+      renewal: Of a model that renews the one in production, what the version records about it
+        (`mptrec_tf.renewal.plan.Plan.record`); tasks that were retired may be lacking.
 
     Example:
       pusher = Pusher(
@@ -67,15 +77,19 @@ class Pusher(base_component.BaseComponent):
         serving: BaseChannel,
         frozen_tasks: BaseChannel | None = None,
         may_drop_tasks: bool = False,
+        production: BaseChannel | None = None,
+        renewal: Mapping[str, Any] | None = None,
     ):
         super().__init__(
             PusherSpec(
                 model=model,
                 serving_dir=serving_dir,
                 may_drop_tasks=int(may_drop_tasks),
+                renewal=None if renewal is None else json.dumps(renewal),
                 evaluation=evaluation,
                 serving=serving,
                 frozen_tasks=frozen_tasks,
+                production=production,
                 pushed_model=Channel(type=standard_artifacts.PushedModel),
             )
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 
 import tensorflow as tf
 from tfx.dsl.components.base import base_executor
@@ -17,6 +18,7 @@ from mptrec_tf.export.versions import (
     choose_next_version,
     list_version_directories,
 )
+from mptrec_tf.renewal.plan import RENEWAL
 from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 
 # In a pushed version: names the Model artifact that it is a copy of.
@@ -49,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
           InputError: if a file of the model is not as it was written, the newest version does not
-            list its tasks, or the serving directory is a version itself.
+            list its tasks or was pushed meanwhile, or the serving directory is a version itself.
         """
         model = artifact_utils.get_single_instance(input_dict["model"])
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -61,6 +63,9 @@ class Executor(base_executor.BaseExecutor):
         lost = set()
         if directory and not exec_properties["may_drop_tasks"]:
             lost = _read_tasks(directory) - _read_tasks(serving_directory(model.uri))
+        renewal = json.loads(exec_properties.get("renewal") or "null")
+        if renewal:
+            lost -= set(renewal["retired"])
         pushed.set_int_custom_property("pushed", int(not rejected and not lost))
         if rejected or lost:
             pushed.set_string_custom_property("rejected_by", ",".join(rejected))
@@ -75,15 +80,43 @@ class Executor(base_executor.BaseExecutor):
         if not directory or not _is_pushed_from(model.uri, directory):
             source = serving_directory(model.uri)
             digests = check_version(source)
-            version, directory = choose_next_version(base)
-            with create_directory(directory) as staging:
+            # Chosen before the check: what is pushed after it takes this place, or is later.
+            version, new = choose_next_version(base)
+            _check_production(input_dict, base)
+            with create_directory(new) as staging:
                 copy_directory(source, staging)
                 content = {"model": model.uri, "model_id": model.id}
                 write_file(os.path.join(staging, PUSHED_FILE), json.dumps(content))
+                if renewal:
+                    write_file(os.path.join(staging, RENEWAL), json.dumps(renewal))
                 # The digests are the source's: they would show a damaged copy.
                 write_manifest(staging, digests)
+                _check_production(input_dict, base)
+            directory = new
         pushed.set_string_custom_property("pushed_destination", directory)
         pushed.set_string_custom_property("pushed_version", str(version))
+
+
+def _check_production(input_dict: Mapping[str, list], base: str) -> None:
+    """Rejects a candidate if another model is in production than it was compared with.
+
+    Raises:
+      InputError: naming the newest version.
+    """
+    versions = list_version_directories(base)
+    if not input_dict.get("production") or not versions:
+        return
+    compared = artifact_utils.get_single_instance(input_dict["production"]).uri
+    newest = versions[max(versions)]
+    try:
+        same = read_pushed_model(newest) == compared
+    except InputError:
+        same = False  # another program pushed it
+    if not same:
+        raise InputError(
+            f"{newest} was pushed meanwhile, and the candidate was compared with {compared}, so "
+            "nothing is pushed; run the pipeline again."
+        )
 
 
 def _read_tasks(version_directory: str) -> set[str]:

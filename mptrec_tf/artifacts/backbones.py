@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.artifacts.fingerprint import backbone_fingerprint
-from mptrec_tf.artifacts.manifests import BACKBONE, describe_backbone
+from mptrec_tf.artifacts.manifests import BACKBONE, BASELINE, describe_backbone
 from mptrec_tf.data.prepared import transform_directory
 from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.data.training_data import TrainingData
@@ -187,13 +187,14 @@ def save_run(directory: str, work: str) -> Iterator[str]:
 
 
 def make_training_record(data: TrainingData, result: Training) -> dict[str, Any]:
-    """Returns the record to save of a training: data, best epoch, history."""
+    """Returns the record to save of a training: data, best epoch, history, and the baseline."""
     return {
         "data": {"name": data.spec.name, "splits": data.splits},
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
         "history": result.history,
         "calibration": result.calibration,
+        BASELINE: result.baseline,
     }
 
 

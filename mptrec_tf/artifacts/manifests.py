@@ -19,6 +19,8 @@ from mptrec_tf.storage.json_files import explain_damage, read_description
 from mptrec_tf.storage.plain import from_plain
 
 BACKBONE, PACKAGE = "backbone.json", "task.json"
+# In the record of a training: what served rows are compared with, see `training.baseline`.
+BASELINE = "baseline"
 
 
 @dataclasses.dataclass(frozen=True)

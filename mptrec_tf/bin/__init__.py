@@ -3,4 +3,4 @@
 setup.py lists them as commands. Other packages use the modules below to build their own programs.
 """
 
-__all__ = ["data_flags", "format_flags", "output_files", "program", "shape_flags"]
+__all__ = ["data_flags", "format_flags", "gate_flags", "output_files", "program", "shape_flags"]

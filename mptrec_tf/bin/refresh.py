@@ -14,7 +14,7 @@ versions stay. To continue a renewal that was killed, start it again with the sa
 
 from absl import flags
 
-from mptrec_tf.bin import data_flags, format_flags, program, split_flags
+from mptrec_tf.bin import data_flags, format_flags, gate_flags, program, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.training.configurations import LARGEST_SEED
@@ -48,28 +48,15 @@ _SEED = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=LARGEST_SEED,
 )
-_MARGIN = flags.DEFINE_float(
-    "margin", 0.001, "By how much a task's score may be below production's.", lower_bound=0.0
-)
-_CONFIDENCE = flags.DEFINE_float(
-    "confidence",
-    0.95,
-    "A task is worse if it is below by more than the margin with this confidence.",
-    lower_bound=0.5,
-    upper_bound=0.9999,
-)
-_LEAST_POSITIVES = flags.DEFINE_integer(
-    "least_positives",
-    50,
-    "Test rows that a verdict needs: of a binary task, of the rarer label.",
-    lower_bound=1,
-)
-_ACCEPT = flags.DEFINE_list(
-    "accept", [], "Tasks for which the candidate is pushed whatever the verdict; it is recorded."
+_SIGN_KEY = flags.DEFINE_string(
+    "sign_key",
+    None,
+    "Sign what is pushed with this private key (PEM, Ed25519), by which production must be signed.",
 )
 _PUSH = flags.DEFINE_bool("push", True, "Push the candidate; otherwise it is only compared.")
 flags.mark_flags_as_required(["model", "output_dir"])
 flags.adopt_module_key_flags(format_flags)
+flags.adopt_module_key_flags(gate_flags)
 for _flag in (data_flags.DATASET, *data_flags.OPTIONS.values()):
     flags.declare_key_flag(_flag.name)
 
@@ -80,8 +67,10 @@ def main(beam_args: list[str]) -> None:
     Raises:
       InputError: if a task is worse, so that nothing is pushed.
     """
+    from mptrec_tf.export.signing import read_private_key
     from mptrec_tf.renewal.plan import check_not_pushed, make_plan
 
+    key = read_private_key(_SIGN_KEY.value) if _SIGN_KEY.value else None
     patterns = {split: flag.value for split, flag in _FILES.items()}
     rule = split_flags.read_rule(
         _SPLIT, _SPLIT_BY, {**patterns, split_flags.FILES: _ALL_FILES.value}
@@ -96,20 +85,22 @@ def main(beam_args: list[str]) -> None:
         retire=_RETIRE.value,
         head=_HEAD.value,
         seed=_SEED.value,
+        public_key=key.public_key() if key is not None else None,
     )
     spec = data_flags.read_spec_of(plan.spec, patterns, f"the model in {plan.version}")
-    for name in _ACCEPT.value:
+    accepted = gate_flags.ACCEPT.value
+    for name in accepted:
         spec.select_tasks([name])
 
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.prepare import check_beam_args
+    from mptrec_tf.evaluation.gate import list_blocked_tasks, list_blocking
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.renewal.refresh import push, refresh
-    from mptrec_tf.renewal.verdict import Gate, list_blocking
 
     check_beam_args(beam_args)
     source = data_flags.open_source_of(spec, patterns, rule)
-    gate = Gate(_MARGIN.value, _CONFIDENCE.value, _LEAST_POSITIVES.value)
+    gate = gate_flags.make_gate()
     verdicts = refresh(
         plan,
         source,
@@ -121,31 +112,22 @@ def main(beam_args: list[str]) -> None:
     program.print_empty(source)
     print_table(
         [
-            {
-                "task": of.task,
-                "score": of.score_name,
-                "production": of.production,
-                "candidate": of.candidate,
-                "difference": of.show_difference(),
-                "rows": of.rows,
-                "verdict": of.outcome,
-                "accepted": "yes" if of.blocks and of.task in _ACCEPT.value else "",
-            }
+            of.to_row() | {"accepted": "yes" if of.blocks and of.task in accepted else ""}
             for of in verdicts
         ],
         f"{_OUTPUT_DIR.value} beside {plan.version}, on the test rows",
     )
     if plan.retired:
         print(f"retired: {', '.join(plan.retired)}")
-    blocking = list_blocking(verdicts, _ACCEPT.value)
+    blocking = list_blocking(verdicts, accepted)
     if blocking:
-        reasons = ", ".join(f"{of.task} ({of.outcome})" for of in blocking)
+        reasons = "; ".join(of.explain(gate) for of in blocking)
         raise InputError(
-            f"nothing is pushed, because of {reasons}; production is as it was. To push all the "
-            f"same: --accept={','.join(of.task for of in blocking)}."
+            f"nothing is pushed, and production is as it was: {reasons}. To push all the same: "
+            f"--accept={list_blocked_tasks(blocking)}."
         )
     if _PUSH.value:
-        path = push(plan, directory, verdicts, _ACCEPT.value)
+        path = push(plan, directory, verdicts, accepted, key)
         print(f"pushed as {path}; back to the old version: give {plan.version} its label")
 
 

@@ -25,7 +25,7 @@ from absl import flags
 
 from mptrec_tf.bin import model_server_flags, program
 from mptrec_tf.errors import InputError
-from mptrec_tf.serving.server.options import LoadOptions, ServerOptions
+from mptrec_tf.serving.server.options import LoadOptions, RequestLogOptions, ServerOptions
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -120,6 +120,19 @@ _PUBLIC_KEY = flags.DEFINE_string(
     "Serve only versions that its private key signed, see mptrec-export --sign_key (PEM). TF "
     "Serving has no such flag.",
 )
+_LOG_REQUESTS = flags.DEFINE_string(
+    "log_requests",
+    None,
+    "Directory for logs of requests and predictions, which mptrec-watch reads. TF Serving has "
+    "logging_config in its --model_config_file instead.",
+)
+_LOG_SHARE = flags.DEFINE_float(
+    "log_share",
+    RequestLogOptions.share,
+    "The share of the requests that is logged, drawn at random.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
     "max_request_bytes",
     ServerOptions.max_request_bytes,
@@ -172,6 +185,8 @@ def main(_: list[str]) -> None:
     else:
         check_base_path(_MODEL_BASE_PATH.value)
         configs = [ModelConfig(_MODEL_NAME.value, _MODEL_BASE_PATH.value)]
+    if any(config.logged for config in configs) and not _LOG_REQUESTS.value:
+        _print_note("logging_config is TF Serving's alone: give --log_requests=DIR to log here.")
     options = _read_options(public_key)
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("mptrec-serve").setLevel(logging.INFO)
@@ -203,6 +218,8 @@ def _check_flags() -> None:
         raise InputError(
             f"--port and --rest_api_port are both {_PORT.value}; give each a port of its own."
         )
+    if _LOG_SHARE.present and not _LOG_REQUESTS.value:
+        raise InputError("--log_share goes with --log_requests, the directory of the logs.")
     if _BATCHING_FILE.value and not _ENABLE_BATCHING.value:
         raise InputError("--batching_parameters_file goes with --enable_batching.")
 
@@ -254,6 +271,9 @@ def _read_options(public_key: "ed25519.Ed25519PublicKey | None") -> ServerOption
         max_request_bytes=_MAX_REQUEST_BYTES.value,
         max_concurrent_requests=_MAX_CONCURRENT.value,
         timeout=_TIMEOUT_MS.value / 1000,
+        request_log=RequestLogOptions(_LOG_REQUESTS.value, _LOG_SHARE.value)
+        if _LOG_REQUESTS.value
+        else None,
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 # A signature like `columns` with the spec's own names. Versions have it if these differ.
 SPEC_COLUMNS = "spec_columns"
+# A signature like `columns` with an id of each row, which the model does not read.
+COLUMNS_WITH_ID, REQUEST_ID = "columns_with_id", "request_id"
 # Name of the first dimension of inputs that take lists.
 LISTS = "lists"
 

@@ -1,7 +1,9 @@
-"""Evaluation: metrics of predictions and labels, calibration, and reports.
+"""Evaluation: metrics of predictions and labels, calibration, the gate, and reports.
 
+bootstrap     `resample`, of sums by user
 classes       `one_against_rest`, `fit_temperature`, ...
 concordance   `concordance`, `concordance_difference`: the AUC of labels that are numbers
+gate          `Gate`, `Verdict`: whether a candidate may be pushed
 isotonic      `fit_probabilities`, `fit_numbers`
 levels        `level_losses`, `invert_expected`: the proportional-odds model
 linear_fit    `fit_line`
@@ -12,8 +14,10 @@ report        `to_json`, `print_table`
 """
 
 __all__ = [
+    "bootstrap",
     "classes",
     "concordance",
+    "gate",
     "isotonic",
     "levels",
     "linear_fit",

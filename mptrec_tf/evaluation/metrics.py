@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
@@ -46,7 +45,7 @@ def auc_difference(
       if a class has a single row, whose variance is unknown.
     """
     positive = np.asarray(labels) > 0.5
-    shares = [_compute_shares(np.asarray(p, np.float64), positive) for p in (probabilities, others)]
+    shares = [_compute_shares(np.asarray(p), positive) for p in (probabilities, others)]
     of_positives, of_negatives = (one - other for one, other in zip(*shares, strict=True))
     if min(len(of_positives), len(of_negatives)) < 2:
         return float(of_positives.mean()), math.inf
@@ -59,10 +58,18 @@ def _compute_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarra
 
     Ties count one half.
     """
-    ranks = rankdata(values)
-    below = ranks[positive] - rankdata(values[positive])
-    above = positive.sum() - (ranks[~positive] - rankdata(values[~positive]))
-    return below / (~positive).sum(), above / positive.sum()
+    order = np.argsort(values)
+    ordered, is_positive = values[order], positive[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)
+    of_ties = np.add.reduceat(is_positive, begins, dtype=np.int64)
+    ties = np.diff(begins, append=len(values))
+    negatives, positives = ties - of_ties, of_ties
+    below = np.repeat(np.cumsum(negatives) - negatives / 2, ties)[is_positive]
+    above = np.repeat(positives.sum() - np.cumsum(positives) + positives / 2, ties)[~is_positive]
+    shares = np.empty(len(values))
+    shares[order[is_positive]] = below / negatives.sum()
+    shares[order[~is_positive]] = above / positives.sum()
+    return shares[positive], shares[~positive]
 
 
 def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -76,19 +83,40 @@ def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarra
       labels: [n], each 0 or 1.
       probabilities: [n].
     """
-    frame = pd.DataFrame({"group": groups, "label": labels, "probability": probabilities})
-    # Ties get their mean rank, so that a tie counts one half in the rank-sum formula.
-    frame["rank"] = frame.groupby("group")["probability"].rank(method="average")
-    frame["positive_rank"] = frame["rank"] * frame["label"]
-    sums = frame.groupby("group").agg(
-        rows=("label", "size"), positives=("label", "sum"), ranks=("positive_rank", "sum")
+    rows, values = auc_by_group(
+        pd.factorize(groups, use_na_sentinel=False)[0], labels, probabilities
     )
-    sums = sums[(sums.positives > 0) & (sums.positives < sums.rows)]
-    if sums.empty:
-        return math.nan
-    pairs = sums.positives * (sums.rows - sums.positives)
-    aucs = (sums.ranks - sums.positives * (sums.positives + 1) / 2) / pairs
-    return float(np.average(aucs, weights=sums.rows))
+    return float(np.average(values, weights=rows)) if rows.any() else math.nan
+
+
+def auc_by_group(
+    groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows [G] and the AUC [G] of each group; both are 0 for a group of one class.
+
+    Args:
+      groups: [n] int. Each row's group, counted from 0.
+      labels: [n], each 0 or 1.
+      probabilities: [n].
+
+    Example:
+      >>> auc_by_group(np.array([0, 0, 0, 1]), np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0]))
+      (array([3, 0]), array([0.5, 0. ]))
+    """
+    order = np.lexsort((probabilities, groups))
+    of, values, positive = (np.asarray(v)[order] for v in (groups, probabilities, labels))
+    rows = np.bincount(of)
+    positives = np.bincount(of, positive)
+    begins = np.flatnonzero(np.diff(of, prepend=-1) | (np.diff(values, prepend=np.nan) != 0))
+    ties = np.diff(begins, append=len(of))
+    # Ties get their mean rank, so that a tie counts one half in the rank-sum formula.
+    ranks = np.repeat(begins + (ties + 1) / 2, ties) - (np.cumsum(rows) - rows)[of]
+    sums = np.bincount(of, ranks * positive)
+    pairs = positives * (rows - positives)
+    areas = np.divide(
+        sums - positives * (positives + 1) / 2, pairs, out=np.zeros(len(rows)), where=pairs > 0
+    )
+    return np.where(pairs > 0, rows, 0), areas
 
 
 def log_loss(

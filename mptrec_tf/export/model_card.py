@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import mptrec_tf
 from mptrec_tf.artifacts.backbones import StoredBackbone
+from mptrec_tf.artifacts.manifests import BASELINE
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.features.registry import FEATURES
 from mptrec_tf.data.input_names import make_input_names
@@ -70,7 +71,8 @@ def _describe_task(task: Task, kind: str, training: Mapping[str, Any]) -> dict[s
         "kind": kind,
         "calibration": _find_calibration(task, training),
         "metrics": _select_metrics(task.name, training),
-        "training": training,
+        # The baseline is for programs, and in the version's parts.
+        "training": {k: v for k, v in training.items() if k != BASELINE},
         **({"outputs": list(task.output_names)} if task.output_names else {}),
     }
 

@@ -12,6 +12,8 @@ Signatures, each with outputs by name:
                       a number that may be missing is NaN, see `export.optional_inputs`
     spec_columns      the same by the spec's own names, where these differ; for servers, see
                       `export.spec_columns`
+    columns_with_id   `columns` with an id of each row beside them, for request logs; see
+                      `export.request_ids`
     encode            serialized tf.Examples [B]               -> representations by name: x [B, D],
                                                                   shared [B, H], ...
 Also in `assets.extra`: the description of the model (`model_card`), requests that warm up a server
@@ -37,6 +39,7 @@ from mptrec_tf.export.integrity import sign_version, write_manifest
 from mptrec_tf.export.model_card import write_card
 from mptrec_tf.export.optional_inputs import add_defaults
 from mptrec_tf.export.output_names import add_output_names
+from mptrec_tf.export.request_ids import add_request_ids
 from mptrec_tf.export.spec_columns import add_spec_columns, mark_lists
 from mptrec_tf.export.version_parts import save_parts
 from mptrec_tf.export.versions import check_base_path, choose_next_version
@@ -213,6 +216,7 @@ def save_model(
     add_spec_columns(directory, inputs)
     add_defaults(directory, [inputs[name] for name in backbone.spec.optional_numbers])
     add_output_names(directory, model.output_names())
+    add_request_ids(directory, inputs.values())
     write_card(directory, backbone, packages)
     write_warmup(directory, backbone.spec)
     save_parts(directory, backbone, packages)

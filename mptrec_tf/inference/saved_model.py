@@ -75,3 +75,8 @@ class LoadedModel:
             request[self._inputs[name]] = tf.constant(values, dtype)
         outputs = self._columns(**request)
         return {name: predictions.numpy() for name, predictions in outputs.items()}
+
+    def predict_examples(self, serialized: tf.Tensor) -> dict[str, np.ndarray]:
+        """Returns the predictions of every task for serialized tf.Examples [n] of raw columns."""
+        outputs = self._model.signatures["serving_default"](examples=serialized)
+        return {name: predictions.numpy() for name, predictions in outputs.items()}

@@ -6,7 +6,7 @@ Imports no TensorFlow, so that errors are reported before that import, which tak
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.artifacts.manifests import (
     BackboneDescription,
@@ -25,6 +25,11 @@ from mptrec_tf.storage.file_systems import get_file_system
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+# In a version that a renewal pushed: which version it renews, and what was accepted.
+RENEWAL = "assets.extra/renewal.json"
 # Fields of heads' shapes that follow from the data.
 _OF_DATA = ("type", "id_ranges", "table_ranges")
 
@@ -56,6 +61,19 @@ class Plan:
         """The number of the version in production."""
         return int(os.path.basename(self.version))
 
+    def record(self, accepted: Sequence[str] = ()) -> dict[str, Any]:
+        """Returns what the new version records: what it renews, and the tasks that it lacks.
+
+        Args:
+          accepted: Tasks for which it is pushed in spite of their verdicts.
+        """
+        return {
+            "renews": self.number,
+            "backbone": self.fingerprint,
+            "retired": list(self.retired),
+            "accepted": list(accepted),
+        }
+
     def to_plain(self) -> dict[str, Any]:
         """Returns what a renewal depends on; one that was stopped continues only if it is equal."""
         return {
@@ -74,6 +92,7 @@ def make_plan(
     retire: Sequence[str] = (),
     head: str | None = None,
     seed: int | None = None,
+    public_key: "ed25519.Ed25519PublicKey | None" = None,
 ) -> Plan:
     """Reads the newest version of a model, and returns how to train all of it anew.
 
@@ -84,6 +103,8 @@ def make_plan(
       head: Optional. A name in `HEADS`, or "auto", for all added tasks; defaults to the kind that
         each has.
       seed: Optional. Defaults to the seeds that were used.
+      public_key: Optional. The version must be signed with the private key that belongs to it: what
+        will be signed must not be made from what somebody else changed.
 
     Raises:
       InputError: if there is no version, it does not hold its parts or one of its files was
@@ -96,7 +117,7 @@ def make_plan(
     """
     base_path = base_path.rstrip("/")
     version = find_version(base_path)
-    check_version(version)
+    check_version(version, public_key)
     backbone, packages = describe_parts(version)
     if head and head != AUTO:
         check_fits((head,), MODELS.get(backbone.model).offers, backbone.model)

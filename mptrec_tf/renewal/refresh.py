@@ -16,7 +16,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -28,17 +28,18 @@ from mptrec_tf.data.sources.block import SPLITS, Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.tasks.row_labels import SKIP
 from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.gate import Gate, Verdict
 from mptrec_tf.evaluation.report import to_json
-from mptrec_tf.export.integrity import check_version, write_manifest
+from mptrec_tf.export.integrity import check_version, sign_version, write_manifest
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import load_parts
 from mptrec_tf.export.versions import choose_next_version, find_newest_version
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.models.prompted import NewTask
 from mptrec_tf.progress import report_progress
-from mptrec_tf.renewal.plan import Plan
-from mptrec_tf.renewal.verdict import Gate, Verdict, judge
-from mptrec_tf.renewal.warm_head import WarmHead
+from mptrec_tf.renewal.plan import RENEWAL, Plan
+from mptrec_tf.renewal.verdict import judge
+from mptrec_tf.renewal.warm_head import WarmHead, find_warm_head
 from mptrec_tf.renewal.warm_start import WarmStart
 from mptrec_tf.storage.directories import (
     copy_directory,
@@ -48,14 +49,14 @@ from mptrec_tf.storage.directories import (
 )
 from mptrec_tf.storage.file_systems import explain_failure, is_remote
 from mptrec_tf.storage.plain import to_plain
-from mptrec_tf.training.configurations import make_recipe
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.run_context import RunContext
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
 PLAN, COMPARISON = "plan.json", "comparison.json"
-# In a version that a renewal pushed: which version it renews, and what was accepted.
-RENEWAL = "assets.extra/renewal.json"
 _DATA, _BACKBONE, _TASKS, _MODEL = "data", "backbone", "tasks", "model"
 
 
@@ -79,7 +80,7 @@ def refresh(
       beam_args: The Beam runner's own flags.
 
     Returns:
-      A verdict for each task that production has, too.
+      Verdicts on each task that production has, too.
 
     Raises:
       InputError: if the directory holds another renewal, another process is at work in it, or the
@@ -100,10 +101,16 @@ def refresh(
         data = _prepare(source, f"{directory}/{_DATA}", beam_args)
         old, old_packages = load_parts(plan.base_path, plan.number)
         backbone = _pretrain(plan, data, f"{directory}/{_BACKBONE}", old if warm else None)
-        begin = {p.task.name: WarmHead(p, old, backbone) for p in old_packages if warm}
         packages = [
-            _learn(plan, name, data, backbone, f"{directory}/{_TASKS}/{name}", begin.get(name))
-            for name in plan.heads
+            _learn(
+                plan,
+                name,
+                data,
+                backbone,
+                f"{directory}/{_TASKS}/{name}",
+                find_warm_head(old_packages if warm else (), name, how, old, backbone),
+            )
+            for name, how in plan.heads.items()
         ]
         if not tf.io.gfile.isdir(f"{directory}/{_MODEL}/1"):
             export(backbone, packages, f"{directory}/{_MODEL}")
@@ -181,14 +188,21 @@ def _check_plan(directory: str, plan: dict[str, Any]) -> None:
 def _prepare(source: Source, directory: str, beam_args: Sequence[str]) -> PreparedData:
     if tf.io.gfile.isdir(directory):
         return PreparedData(directory)
-    _check_label_columns(source)
+    check_label_columns(source)
     total = sum(source.estimated_rows(split) for split in SPLITS)
     with report_progress("preparing", total) as on_rows:
         return prepare(source, directory, beam_args=beam_args, on_rows=on_rows)
 
 
-def _check_label_columns(source: Source) -> None:
-    """Rejects rows without the label column of a task that needs one, naming the task."""
+def check_label_columns(source: Source) -> None:
+    """Rejects rows without the label column of a task that needs one.
+
+    Args:
+      source: The new rows.
+
+    Raises:
+      InputError: naming the task.
+    """
     for split in SPLITS:
         block = next(filter(len, read_split(source, split)), None)
         for task in source.spec.tasks if block else ():
@@ -224,14 +238,13 @@ def _learn(
         return load_package(directory, backbone)
     context = RunContext(f"{directory}.training", fingerprint=backbone.fingerprint)
     config, begin = plan.heads[name], None
-    if warm and warm.fits(config):
+    if warm:
         config, begin = warm.shorten(config), warm.begin
     chosen, candidates = learn(backbone.model, data, name, config, context, begin=begin)
     [task] = data.spec.select_tasks([name])
     # Those of a whole training: the next renewal begins with them.
-    training = dataclasses.replace(make_recipe(chosen.kind), **plan.heads[name].training)
     settings = {
-        "training": to_plain(training),
+        "training": to_plain(plan.heads[name].whole_training(chosen.kind)),
         "candidates": [candidate.row() for candidate in candidates],
         "compared": [],
     }
@@ -244,17 +257,18 @@ def _learn(
 def _compare(
     plan: Plan, data: PreparedData, source: Source, directory: str, gate: Gate
 ) -> list[Verdict]:
-    test = data.splits["test"]
-    informative = {
-        task.name: task.informative_rows(test["tasks"][task.name], task.count_labelled(test))
-        for task in data.spec.tasks
-    }
     production, candidate = LoadedModel(plan.version), LoadedModel(f"{directory}/{_MODEL}")
-    with report_progress("comparing", test["rows"]) as on_rows:
-        return judge(production, candidate, source, informative, gate, on_rows)
+    with report_progress("comparing", data.splits["test"]["rows"]) as on_rows:
+        return judge(production, candidate, source, gate, on_rows)
 
 
-def push(plan: Plan, directory: str, verdicts: Sequence[Verdict], accepted: Sequence[str]) -> str:
+def push(
+    plan: Plan,
+    directory: str,
+    verdicts: Sequence[Verdict],
+    accepted: Sequence[str],
+    sign_key: "ed25519.Ed25519PrivateKey | None" = None,
+) -> str:
     """Makes a candidate the next version of the model; returns its directory.
 
     Args:
@@ -262,6 +276,7 @@ def push(plan: Plan, directory: str, verdicts: Sequence[Verdict], accepted: Sequ
       directory: That of the renewal.
       verdicts: What `refresh` returned.
       accepted: Tasks that are pushed in spite of their verdicts; the version records them.
+      sign_key: Optional. Signs the version.
 
     Raises:
       InputError: if another version was pushed meanwhile, or a file of the candidate was changed.
@@ -274,15 +289,14 @@ def push(plan: Plan, directory: str, verdicts: Sequence[Verdict], accepted: Sequ
     with create_directory(path) as staging:
         copy_directory(candidate, staging)
         content = {
-            "renews": plan.number,
-            "backbone": plan.fingerprint,
-            "retired": plan.retired,
-            "accepted": sorted({v.task for v in verdicts if v.blocks} & set(accepted)),
+            **plan.record(sorted({v.task for v in verdicts if v.blocks} & set(accepted))),
             "tasks": [dataclasses.asdict(verdict) for verdict in verdicts],
         }
         write_file(os.path.join(staging, RENEWAL), to_json(content))
         # The digests are the candidate's: they would show a damaged copy.
         write_manifest(staging, digests)
+        if sign_key is not None:
+            sign_version(staging, sign_key)
         _check_newest(plan)
     return path
 

@@ -22,7 +22,7 @@ from mptrec_tf.renewal.warm_start import (
     list_column_meanings,
     shorten_training,
 )
-from mptrec_tf.training.configurations import NewTaskConfig, make_recipe
+from mptrec_tf.training.configurations import NewTaskConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,7 @@ class WarmHead:
 
     def shorten(self, config: NewTaskConfig) -> NewTaskConfig:
         """Returns what is left of a training that begins with the old head's weights."""
-        if not self.fits(config):
-            return config
-        training = shorten_training(
-            dataclasses.replace(make_recipe(config.head), **config.training)
-        )
+        training = shorten_training(config.whole_training(config.head))
         fields = {f.name: getattr(training, f.name) for f in dataclasses.fields(training)}
         return dataclasses.replace(config, training=fields)
 
@@ -79,6 +75,26 @@ class WarmHead:
             elif values[name].shape == known[name].shape:
                 values[name] = known[name]
         set_named_weights(head, values)
+
+
+def find_warm_head(
+    packages: Sequence[TaskPackage],
+    task: str,
+    config: NewTaskConfig,
+    old: StoredBackbone,
+    new: StoredBackbone,
+) -> WarmHead | None:
+    """Returns what a task's head begins with; None where it begins afresh.
+
+    Args:
+      packages: The added tasks of the model that is renewed.
+      task: The name of the task.
+      config: How it is trained.
+      old: The backbone that is renewed.
+      new: The backbone that takes its place.
+    """
+    found = [WarmHead(package, old, new) for package in packages if package.task.name == task]
+    return found[0] if found and found[0].fits(config) else None
 
 
 def _list_rows(ranges: IdRanges, meanings: Mapping[int, Sequence[Meaning]]) -> list[Meaning]:

@@ -22,6 +22,11 @@ def make_staging_name(target: str) -> str:
     return f"{target}{_MARK}{uuid.uuid4().hex[:8]}"
 
 
+def is_staging_name(path: str) -> bool:
+    """Whether a path is one that `make_staging_name` returns: not complete yet, or a leftover."""
+    return bool(re.search(rf"{re.escape(_MARK)}[0-9a-f]{{8}}$", path))
+
+
 @contextlib.contextmanager
 def staging_directory(target: str) -> Iterator[str]:
     """Yields a new directory beside `target`, and removes it after the block if it is still there.
@@ -72,6 +77,14 @@ def remove_leftovers(target: str) -> None:
     with contextlib.suppress(OSError):  # unreadable files and those of other users stay
         for entry in os.listdir(folder or "."):
             if pattern.fullmatch(entry):
+                _remove_if_unlocked(os.path.join(folder, entry))
+
+
+def remove_all_leftovers(folder: str) -> None:
+    """Removes what killed runs left of any file in a folder that is one program's alone."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            if is_staging_name(entry):
                 _remove_if_unlocked(os.path.join(folder, entry))
 
 

@@ -172,6 +172,10 @@ class NewTaskConfig:
         shape = dict(raw["shape"]) | {name: v for of in values for name, v in of.items()}
         return cls(raw["head"], shape, dict(raw["training"]))
 
+    def whole_training(self, kind: str) -> TrainingConfig:
+        """Returns how a kind of head is trained: by its recipe, but for `training`."""
+        return dataclasses.replace(make_recipe(kind), **self.training)
+
 
 def check_fields(kinds: Sequence[str], shape: Mapping[str, Any]) -> None:
     """Rejects fields of a head's shape that none of these kinds has.

@@ -43,6 +43,7 @@ class Training:
       settings: All settings that the run depended on.
       calibration: Scale and shift of each calibrated task's logits, by task.
       knots: The monotone map of each task that has one, by task; see `Task.knots`.
+      baseline: What served rows are compared with, see `training.baseline`.
     """
 
     history: Sequence[Mapping[str, float]]
@@ -52,6 +53,7 @@ class Training:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     calibration: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     knots: Mapping[str, tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=dict)
+    baseline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:

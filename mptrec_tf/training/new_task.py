@@ -22,8 +22,9 @@ from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.weights import count_parameters
 from mptrec_tf.training import loop
+from mptrec_tf.training.baseline import describe_task
 from mptrec_tf.training.batches import Rows, evaluate_rows
-from mptrec_tf.training.configurations import NewTaskConfig, check_fields, make_recipe
+from mptrec_tf.training.configurations import NewTaskConfig, check_fields
 from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
@@ -136,7 +137,7 @@ def learn(
     # Heads with the same training configuration are trained in the same steps.
     together: dict[loop.TrainingConfig, dict[str, Any]] = {}
     for kind in kinds:
-        training = dataclasses.replace(make_recipe(kind), **config.training)
+        training = config.whole_training(kind)
         together.setdefault(training, {})[kind] = shapes[kind]
     context = dataclasses.replace(context, title=task, logs_directory=context.logs)
     runs = dict.fromkeys(together, context)
@@ -191,8 +192,20 @@ def _choose(
         behind = scores[best] - score
         candidates.append(Candidate(kind, head, training, run, result, task, score, behind, noise))
     candidates.sort(key=lambda candidate: candidate.parameters)
-    chosen = next(c for c in candidates if c.behind <= _NOISE * c.noise)
+    place = next(i for i, c in enumerate(candidates) if c.behind <= _NOISE * c.noise)
+    chosen = candidates[place]
+    candidates[place] = chosen = dataclasses.replace(
+        chosen, result=_add_baseline(backbone, chosen, validation)
+    )
     return chosen, candidates
+
+
+def _add_baseline(backbone: MultiTaskModel, chosen: Candidate, validation: Rows) -> loop.Training:
+    """Returns the results of the chosen head's training, with what it predicts as it is served."""
+    [task] = chosen.result.complete([chosen.task])
+    predicted, labels, _ = predict_heads(backbone, task, {chosen.kind: chosen.head}, validation)
+    of_task = describe_task(task, labels, predicted[chosen.kind])
+    return dataclasses.replace(chosen.result, baseline={"tasks": {task.name: of_task}})
 
 
 def predict_heads(

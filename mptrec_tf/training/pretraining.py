@@ -9,9 +9,10 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import load
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.registry import MODELS
-from mptrec_tf.models.trainer import Plan
+from mptrec_tf.models.trainer import Plan, Trainer
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training import loop
+from mptrec_tf.training.baseline import describe_rows, describe_tasks
 from mptrec_tf.training.batches import Rows, load_rows
 from mptrec_tf.training.calibration import calibrate_model, list_rescaling
 from mptrec_tf.training.callbacks import SCORE_SUM
@@ -110,4 +111,7 @@ def pretrain(
     model.set_tasks(result.complete(tasks))
     title = context.title if context.show_progress else None
     model.set_statistics(compute_statistics(model, train, title))
-    return model, result
+    baseline = describe_rows(data, train, validation)
+    complete = result.complete(tasks)
+    baseline["tasks"] = describe_tasks(Trainer(model, complete), complete, validation)
+    return model, dataclasses.replace(result, baseline=baseline)

@@ -1,5 +1,6 @@
-"""Runs a program in a forked process: a module of its own, since every process imports it."""
+"""What forked processes run: a module of its own, since every process imports it."""
 
+import contextlib
 import gc
 import os
 import runpy
@@ -34,10 +35,49 @@ def main(name, flags, root, stdout, stderr, environment):
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def pretrain(pipelines, tasks, output):
-    """Runs the pre-training pipeline; what it writes goes to a file."""
+@contextlib.contextmanager
+def train_without_xla():
+    """A context in which XLA does not compile steps."""
+    from mptrec_tf.training import loop
+
+    compile_model = loop.compile_model
+
+    def compile_without_xla(model, config, steps):
+        model.fixed_shapes = False
+        compile_model(model, config, steps)
+
+    loop.compile_model = compile_without_xla
+    try:
+        yield
+    finally:
+        loop.compile_model = compile_model
+
+
+def write_to(output):
+    """Appends what this process writes to a file."""
     for number in (1, 2):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+
+
+def refresh(base_path, files, directory, begun, output):
+    """Renews a model in production and pushes it; the file `begun` appears when that begins."""
+    write_to(output)
+    import beam_caches  # noqa: F401
+
+    from mptrec_tf.data.sources.tabular import Tabular
+    from mptrec_tf.renewal.plan import make_plan
+    from mptrec_tf.renewal.refresh import push, refresh
+
+    plan = make_plan(base_path)
+    with train_without_xla():
+        open(begun, "w").close()
+        verdicts = refresh(plan, Tabular(plan.spec, files), directory)
+        push(plan, directory, verdicts, plan.spec.task_names)
+
+
+def pretrain(pipelines, tasks, output):
+    """Runs the pre-training pipeline; what it writes goes to a file."""
+    write_to(output)
     import beam_caches  # noqa: F401
 
     pipelines.pretrain(tasks)

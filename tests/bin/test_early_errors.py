@@ -19,7 +19,7 @@ from mptrec_tf.models.shapes import MPTRecShape
 ROOT = Path(__file__).parents[2]
 PROGRAMS = (
     *("describe", "prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare"),
-    *("verify", "serve", "benchmark"),
+    *("verify", "serve", "watch", "benchmark"),
 )
 SPEC = make_built_in_spec("synthetic")
 TOO_EARLY = "TensorFlow is imported too early"
@@ -173,6 +173,13 @@ MISTAKES = [
     ("compare", "--a={model} --b={none} --input={rows}", "none holds no exported model"),
     ("compare", "--a={model}/1 --b={model}/2 --input={none}", "no file matches"),
     ("pipelines.lineage", "--model={none}", "none holds no exported model"),
+    ("watch", "--model={none} --logs={rows}", "none holds no exported model"),
+    ("watch", "--model={model} --logs={none}", "no file matches"),
+    ("watch", "--model={model} --logs={rows} --label_time=at", "--label_time goes with --labels"),
+    ("watch", "--model={model} --logs={rows} --json={data}", "is a directory"),
+    ("watch", "--model={model} --logs={rows} --output=-", "--output is a page of HTML"),
+    ("watch", "--model={model} --logs={rows}", "an earlier release of mptrec_tf trained it"),
+    ("serve", "--model_base_path={model} --log_share=1", "--log_share goes with --log_requests"),
     # Versions that are not as they were written.
     (
         "export",
@@ -184,6 +191,7 @@ MISTAKES = [
     ("compare", "--a={changed}/1 --b={changed} --input={rows}", "/2/saved_model.pb was changed"),
     ("predict", "--model={changed} --input={rows} --output={new}", "/2/saved_model.pb was changed"),
     ("evaluate", "--model={changed} --dataset=synthetic", "/2/saved_model.pb was changed after"),
+    ("watch", "--model={changed} --logs={rows}", "/2/saved_model.pb was changed after"),
     ("verify", "--model={changed}", "changed/2/saved_model.pb was changed after"),
     ("verify", "--model={model}", "model/1 has no manifest (assets.extra/manifest.json)"),
     ("verify", "--model={none}", "none holds no exported model"),

@@ -13,6 +13,7 @@ from components.pusher.executor import PUSHED_FILE, read_pushed_model
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.integrity import check_version
 from mptrec_tf.export.versions import MANIFEST
+from mptrec_tf.renewal.plan import RENEWAL
 
 
 class DiskFullError(OSError):
@@ -46,7 +47,7 @@ def blessing(kind, folder, model, blessed):
 def push(tmp_path_factory, run_component, base):
     """Pushes a model, blessed but for those in `rejected`; returns its output's properties."""
 
-    def push(model, rejected=(), **settings):
+    def push(model, rejected=(), production=None, **settings):
         folder = tmp_path_factory.mktemp("push")
         kinds = {
             "evaluation": standard_artifacts.ModelBlessing,
@@ -57,6 +58,8 @@ def push(tmp_path_factory, run_component, base):
             name: blessing(kind, folder / name, model, name not in rejected)
             for name, kind in kinds.items()
         }
+        if production:
+            inputs["production"] = production
         outputs = run_component(
             Pusher, folder / "pusher", {"model": model, **inputs}, serving_dir=str(base), **settings
         )
@@ -193,6 +196,42 @@ def test_tasks_are_dropped_only_if_allowed(push, base, model, grown):
     assert hash_files(base) == before
     assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
     assert push(grown)["pushed_version"] == "3"
+
+
+def test_what_was_pushed_after_the_comparison_stays(push, base, model, grown, both, monkeypatch):
+    push(model)
+    push(grown)
+    before = hash_files(base)
+    message = f"{base}/2 was pushed meanwhile, and the candidate was compared with {model.uri}"
+    with pytest.raises(InputError, match=message):
+        push(both, production=model)
+    assert hash_files(base) == before
+    assert push(grown, production=model)["pushed_version"] == "2"  # the candidate itself
+
+    copy = executor.copy_directory
+
+    def overtake(source, target):  # at the last moment, and by another program
+        copy(source, target)
+        copy(str(base / "1"), str(base / "7"))
+        (base / "7" / PUSHED_FILE).unlink()
+
+    monkeypatch.setattr(executor, "copy_directory", overtake)
+    with pytest.raises(InputError, match=f"{base}/7 was pushed meanwhile"):
+        push(both, production=grown)
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2", "7"]
+    monkeypatch.setattr(executor, "copy_directory", copy)
+    shutil.rmtree(base / "7")
+    assert push(both, production=grown)["pushed_version"] == "3"
+
+
+def test_a_renewal_may_lack_the_tasks_that_it_retires(push, base, model, grown):
+    push(grown)
+    record = {"renews": 1, "backbone": "a", "retired": ["like"], "accepted": []}
+    assert "lacks share" in push(model, renewal=record)["lost_tasks"]
+    record["retired"] = ["share"]
+    assert push(model, renewal=record)["pushed_version"] == "2"
+    assert RENEWAL in check_version(f"{base}/2", required=True)
+    assert json.loads((base / "2" / RENEWAL).read_text()) == record
 
 
 def test_a_push_that_fails_changes_nothing(push, base, model, grown, monkeypatch):

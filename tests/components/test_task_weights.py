@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from tfx.v1.components import Evaluator
 
-from components.evaluation.eval_config import make_eval_config
+from components.evaluation.component import Evaluator
+from components.evaluation.config import EvaluatorConfig
 from components.evaluation.thresholds import Thresholds
 from components.example_gen.component import RawExampleGen, open_newest
 from components.example_gen.source import SourceConfig
@@ -107,18 +107,17 @@ def test_they_are_read_for_training(weighted_examples, grown):
 
 def test_the_evaluator_weighs_by_task(weighted, weighted_examples, grown, run_component, tmp_path):
     tasks, spec = ["click", "like", "share"], weighted.make_spec()
-    config = make_eval_config(spec, tasks, Thresholds(least_of_all=0.0))
-    [model] = config.model_specs
-    assert not model.example_weight_key
-    assert dict(model.example_weight_keys) == {task: f"weight/{task}" for task in tasks}
     outputs = run_component(
         Evaluator,
         tmp_path,
         {"examples": weighted_examples, "model": grown},
-        eval_config=config,
-        example_splits=["test"],
+        config=EvaluatorConfig(tuple(tasks), Thresholds(least_of_all=0.0)),
     )
-    [(_, by_task)] = tfma.load_eval_result(outputs["evaluation"].uri).slicing_metrics
+    result = tfma.load_eval_result(outputs["evaluation"].uri)
+    [model] = result.config.model_specs
+    assert not model.example_weight_key
+    assert dict(model.example_weight_keys) == {task: f"weight/{task}" for task in tasks}
+    [(_, by_task)] = result.slicing_metrics
     loaded = LoadedModel(serving_directory(grown.uri))
     unweighted = evaluate(loaded, Synthetic(ROWS), "test", tasks)
     loaded.spec = dataclasses.replace(spec, tasks=spec.select_tasks(tasks))

@@ -163,7 +163,7 @@ def test_the_state_is_stored_by_what_is_trained(tmp_path, monkeypatch, tune, exa
     """Another seed is another training: neither finds the other's state."""
     directories = []
 
-    def fails(backbone, data, task, config, context):
+    def fails(backbone, data, task, config, context, **_):
         directories.append(context.directory)
         raise KilledError
 

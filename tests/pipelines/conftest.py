@@ -47,14 +47,16 @@ def make_small_pipelines(root, **changes):
 
 
 def change_fields(pipelines, **changes):
-    """The same pipelines with other fields: of their own, of what both need, or of thresholds."""
+    """The same pipelines with other fields: of their own, of both, of thresholds or of the gate."""
     config = pipelines.config
 
     def take(kind):
         return {f.name: changes.pop(f.name) for f in fields(kind) if f.name in changes}
 
     own = take(pipelines)
-    config = replace(config, thresholds=replace(config.thresholds, **take(config.thresholds)))
+    thresholds = replace(config.thresholds, **take(config.thresholds))
+    thresholds = replace(thresholds, gate=replace(thresholds.gate, **take(thresholds.gate)))
+    config = replace(config, thresholds=thresholds)
     config = replace(config, **take(config))
     assert not changes
     return replace(pipelines, config=config, **own)

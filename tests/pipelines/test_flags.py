@@ -96,7 +96,11 @@ def test_nothing_slow_is_imported_for_flags(flags):
 
 def test_defaults_are_those_of_the_configurations(flags):
     defaults = flags["defaults"]
-    assert defaults["margin"] == Thresholds().margin
+    gate = Thresholds().gate
+    assert defaults["margin"] == gate.margin
+    assert defaults["confidence"] == gate.confidence
+    assert defaults["least_positives"] == gate.least_positives
+    assert defaults["calibration_margin"] == gate.calibration_margin
     assert defaults["head"] == NewTaskConfig().head
     assert defaults["seed"] == STAGE_1.seed
     assert defaults["docker"] == PipelineConfig.docker

@@ -11,11 +11,13 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.data_types import RuntimeParameter
 
+from components.evaluation.config import EvaluatorConfig
 from components.example_gen.source import SourceConfig
 from components.prompt_tuner.config import PromptTunerConfig
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.data.sources.split_rule import SplitRule
 from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.gate import Gate
 from mptrec_tf.training.configurations import PretrainingConfig
 from pipelines import add_task, pretrain
 from pipelines.compiling import compile_pipeline
@@ -115,13 +117,10 @@ def test_a_pre_training_is_compared_with_production_on_the_tasks_that_both_have(
     evaluator = spec.root.dag.tasks["Evaluator"]
     baseline = evaluator.inputs.artifacts["baseline_model"].task_output_artifact
     assert baseline.producer_task == "ProductionModel"
-    given = evaluator.inputs.parameters["eval_config"].runtime_value.constant_value.string_value
-    by_task = {m["output_names"][0]: m for m in json.loads(given)["metrics_specs"]}
-    assert by_task.keys() == {"click", "like"}
-    assert by_task["click"]["model_names"] == ["candidate"]
-    assert "change_threshold" not in by_task["click"]["metrics"][0]["threshold"]
-    assert by_task["like"]["model_names"] == ["candidate", "baseline"]
-    assert by_task["like"]["metrics"][0]["threshold"]["change_threshold"]["absolute"] == -0.005
+    given = evaluator.inputs.parameters["config"].runtime_value.constant_value.string_value
+    evaluated = EvaluatorConfig.from_json(given)
+    assert (evaluated.tasks, evaluated.compared) == (("click", "like"), ("like",))
+    assert evaluated.thresholds.gate == Gate()
 
 
 def test_without_common_tasks_production_is_not_compared(tmp_path):
@@ -240,12 +239,15 @@ def test_the_program_with_all_its_flags(compiled):
         "patience": 3,
         "seed": 4,
     }
-    evaluation = json.loads(constant("Evaluator", "eval_config"))
-    [share] = [m for m in evaluation["metrics_specs"] if m["output_names"] == ["share"]]
-    [click] = [m for m in evaluation["metrics_specs"] if m["output_names"] == ["click"]]
-    assert share["metrics"][0]["threshold"]["value_threshold"]["lower_bound"] == 0.61
-    assert click["metrics"][0]["threshold"]["change_threshold"]["absolute"] == -0.02
-    assert {"feature_keys": ["device", "hour"]} in evaluation["slicing_specs"]
+    evaluated = EvaluatorConfig.from_json(constant("Evaluator", "config"))
+    assert evaluated.tasks == ("click", "like", "share")
+    assert evaluated.compared == ("click", "like")
+    thresholds = evaluated.thresholds
+    assert thresholds.least == {"share": 0.61}
+    assert thresholds.gate == Gate(0.02, 0.9, 30, 0.05)
+    assert thresholds.accepted == ("click",)
+    assert evaluated.slices == (("device", "hour"), ("user_city",))
+    assert evaluated.split == "test"
 
 
 def test_the_program_passes_a_rule_on(compiled):
@@ -288,6 +290,8 @@ REJECTED = [
         ["--pipeline=add_task", "--new_task=share", "--production_tasks=like"],
         "--tasks goes with --pipeline=pretrain, not with add_task",
     ),
+    (["--promote=like"], "--promote goes with refresh, not with pretrain"),
+    (["--pipeline=refresh"], "--tasks does not go with refresh: columns, tasks and settings are"),
     (["--docker"], "Kubeflow's compiler does not support InfraValidator"),
     (["--dataset="], "give either --dataset (built in) or --spec (your own data)"),
     (["--train_files=/data/*.csv"], "--train_files goes with --spec, not with --dataset"),
@@ -306,6 +310,10 @@ ALL_FLAGS = [
     "--serving_dir=/models/mptrec/",
     "--least_auc=share=0.61",
     "--margin=0.02",
+    "--confidence=0.9",
+    "--least_positives=30",
+    "--calibration_margin=0.05",
+    "--accept=click",
     "--max_drift=item_price=0.3",
     "--slices=device+hour,user_city",
     "--epochs=7",

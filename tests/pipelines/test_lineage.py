@@ -8,7 +8,8 @@ from rich.console import Console
 from components import model_artifact
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.errors import InputError
-from pipelines.lineage import find_metadata, make_tree, trace_model
+from pipelines.lineage import find_metadata, trace_model
+from pipelines.lineage_tree import make_tree
 
 
 @pytest.fixture(scope="module")

@@ -114,16 +114,20 @@ def test_a_new_backbone_that_is_worse_than_production_is_not_pushed(
     with pytest.raises(InputError, match="mptrec-pretrain pushed nothing: task ") as error:
         pipelines.pretrain(tasks, may_drop_tasks=True)
     for task in tasks:
-        expected = f"{now[task]['auc'] - 0.01:.4f}"
         assert re.search(
-            rf"task '{task}' has AUC 0\.\d{{4}}, below its threshold {expected} by",
+            rf"task '{task}' is worse than in production: AUC 0\.\d{{4}} after "
+            rf"{now[task]['auc']:.4f}, a difference of -0\.\d{{4}} ± 0\.\d{{4}}, beyond the margin "
+            r"of 0\.01 with a confidence of 0\.95",
             str(error.value),
         )
+    assert "--accept=click,like" in str(error.value)
     states = read_last_states(pipelines, PRETRAIN)
     assert states["ProductionModel"] in ("complete", "cached")  # as an earlier test left it
     assert states["Pusher"] == "complete"
     pipelines.print_tables()
     printed = capsys.readouterr().out
+    assert "mptrec-pretrain: compared with production" in printed
+    assert "AUC within users" in printed
     assert "mptrec-pretrain: not compared with production" in printed
     assert printed.count("the new backbone does not predict it") == 2  # share and purchase
 
@@ -236,7 +240,8 @@ def test_a_new_backbone_does_not_drop_tasks_from_production_nor_is_joined(
 ):
     message = "pushed nothing: the new model lacks purchase, share, which version 3 in production"
     tasks = ("click", "like")
-    pipelines = change(three_runs, training=UNTRAINED, least=dict.fromkeys(tasks, 0.0), margin=1.0)
+    never = {"margin": 1.0, "calibration_margin": 9.0}
+    pipelines = change(three_runs, training=UNTRAINED, least=dict.fromkeys(tasks, 0.0), **never)
     with pytest.raises(InputError, match=message):
         pipelines.pretrain(tasks)
     metadata = Metadata(pipelines.config.metadata_path)

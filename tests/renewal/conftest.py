@@ -1,6 +1,7 @@
 """A model in production, and the rows of a later month: new users, other tastes."""
 
 import csv
+import hashlib
 import shutil
 
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
@@ -19,6 +20,8 @@ from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.regression import RegressionTask
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.models.prompted import NewTask
+from mptrec_tf.renewal.plan import make_plan
+from mptrec_tf.renewal.refresh import refresh
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import learn
@@ -126,6 +129,30 @@ def trained(month, tmp_path_factory, without_xla):
             )
     export(backbone, packages, str(folder / "shop"))
     return folder / "shop"
+
+
+def digest_files(folder):
+    """A digest of all files and their names."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def digest():
+    return digest_files
+
+
+@pytest.fixture(scope="session")
+def renewed(trained, month, open_rows, tmp_path_factory, without_xla):
+    """The folder of a whole renewal that was not interrupted, its plan, and its verdicts."""
+    folder = tmp_path_factory.mktemp("renewed")
+    plan = make_plan(str(trained))
+    with without_xla():
+        verdicts = refresh(plan, open_rows(month(1), plan.spec), str(folder))
+    return folder, plan, verdicts
 
 
 @pytest.fixture

@@ -106,7 +106,6 @@ def test_another_kind_shape_or_backbone_begins_afresh(parts, plan, new_backbone)
         NewTaskConfig("residual_small", training={"seed": 1}),  # of the default widths
     )
     assert not any(map(warm.fits, others))
-    assert [warm.shorten(other) for other in others] == list(others)
     model = MODELS.get("mptrec").make(dataclasses.replace(old.shape, tasks=("click", "share")))
     assert not WarmHead(packages["share"], old, dataclasses.replace(old, model=model)).fits(config)
 

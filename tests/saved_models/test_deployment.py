@@ -63,6 +63,24 @@ def test_models_config_is_what_tf_serving_reads():
     assert set(config.version_labels.values()) <= served
 
 
+def test_the_logged_configuration_is_the_same_with_logs():
+    plain, logged = (
+        text_format.Parse(
+            (FOLDER / name).read_text(), model_server_config_pb2.ModelServerConfig()
+        ).model_config_list.config[0]
+        for name in ("models.config", "models_logged.config")
+    )
+    assert logged.logging_config.log_collector_config.filename_prefix == "/logs/requests"
+    assert logged.logging_config.sampling_config.sampling_rate == 0.01
+    logged.ClearField("logging_config")
+    assert logged == plain
+    configs = [
+        read_model_config(str(FOLDER / name))[0]
+        for name in ("models.config", "models_logged.config")
+    ]
+    assert [config.logged for config in configs] == [False, True]
+
+
 def test_the_local_server_reads_the_same_files():
     [config] = read_model_config(str(FOLDER / "models.config"))
     assert config.labels == {"stable": 1, "canary": 2}

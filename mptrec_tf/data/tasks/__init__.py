@@ -5,7 +5,6 @@ __all__ = [
     "binary",
     "binary_tables",
     "classes",
-    "evaluator_metric",
     "label_survey",
     "label_tables",
     "numbers",

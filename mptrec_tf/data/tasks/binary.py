@@ -23,8 +23,7 @@ from mptrec_tf.data.tasks.base import (
     Task,
 )
 from mptrec_tf.data.tasks.binary_tables import BinaryTables
-from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-from mptrec_tf.data.tasks.scores import compare_counted
+from mptrec_tf.data.tasks.scores import compare_counted, rank_score_error
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -278,6 +277,12 @@ class BinaryTask(BinaryTables, Task):
 
         return compare_counted(auc_difference, labels, predictions, others, weight)
 
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of the AUC."""
+        return rank_score_error(self, labels, predictions, weight)
+
     def metrics(
         self,
         labels: np.ndarray,
@@ -316,12 +321,3 @@ class BinaryTask(BinaryTables, Task):
             if users is not None:
                 result["best_grouped_auc"] = metrics.grouped_auc(users, labels, known)
         return result
-
-    def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
-        """Returns the exact AUC, calibration, and the number of rows."""
-        config = {"name": self.score_key}
-        return (
-            EvaluatorMetric("ExactAuc", "components.evaluation.exact_auc", config),
-            self.over_labelled("Calibration", "calibration"),
-            self.over_labelled("ExampleCount", "example_count"),
-        )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mptrec_tf.data.tasks.label_survey import LEFT_OUT, LabelSurvey, Surveys
 from mptrec_tf.data.tasks.label_tables import SHOWN_VALUES, LabelTables
 
@@ -47,6 +49,11 @@ class BinaryTables(LabelTables):
     def informative_rows(self, summary: Mapping[str, float], rows: int) -> int:
         """Returns the number of rows of the rarer class."""
         return min(summary["positives"], rows - summary["positives"])
+
+    def count_informative(self, labels: np.ndarray) -> int:
+        """Returns the number of rows of the rarer class."""
+        positives = int(np.count_nonzero(labels))
+        return min(positives, len(labels) - positives)
 
     def describe_value(self, value: str, label: float, survey: LabelSurvey) -> str:
         """Returns the value; for a threshold, the range of values on this side of it."""

@@ -20,7 +20,7 @@ import numpy as np
 from mptrec_tf.data.canonical import canonicalize
 from mptrec_tf.data.tasks.base import FITTED, KNOWN, Task
 from mptrec_tf.data.tasks.label_survey import MOST_VALUES, LabelSurvey, Surveys
-from mptrec_tf.data.tasks.scores import compare_counted
+from mptrec_tf.data.tasks.scores import compare_counted, rank_score_error
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.plain import ADDED
 
@@ -196,6 +196,10 @@ class ClassesTask(Task):
         """Returns the number of rows that are not of the most frequent class."""
         return rows - summary["largest"]
 
+    def count_informative(self, labels: np.ndarray) -> int:
+        """Returns the number of rows that are not of the most frequent class."""
+        return len(labels) - int(np.bincount(labels.astype(int), minlength=1).max())
+
     def label_row(self, value: str, became: str, rows: Mapping[str, int]) -> dict[str, Any]:
         """Returns a row of a table of labels, with the class by its name."""
         known = self.output_names
@@ -270,6 +274,12 @@ class ClassesTask(Task):
         from mptrec_tf.evaluation.classes import one_against_rest_difference
 
         return compare_counted(one_against_rest_difference, labels, predictions, others, weight)
+
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of the score."""
+        return rank_score_error(self, labels, predictions, weight)
 
     def metrics(
         self,

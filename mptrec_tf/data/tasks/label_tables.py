@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mptrec_tf.data.canonical import canonicalize
 from mptrec_tf.data.tasks.label_survey import UNIT, LabelSurvey, Surveys, count_labels, to_exact
 
@@ -56,6 +58,10 @@ class LabelTables:
         """Returns the number of rows to learn from; of two classes, that of the rarer one."""
         del summary
         return rows
+
+    def count_informative(self, labels: np.ndarray) -> int:
+        """Returns `informative_rows` of labels [n], none of which is NaN."""
+        return len(labels)
 
     def label_values(self, survey: LabelSurvey) -> list[dict[str, Any]]:
         """Returns raw values, their labels, and their numbers of rows, for a description file."""

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mptrec_tf.data.tasks.evaluator_metric import EvaluatorMetric
-
 
 class TaskScores:
     """The part of a `Task` that judges predictions; a kind changes what it has to.
@@ -70,13 +68,23 @@ class TaskScores:
           undefined.
         """
         gains = self.row_scores(labels, predictions) - self.row_scores(labels, others)
-        weight = np.ones(len(gains)) if weight is None else np.asarray(weight, np.float64)
-        count = np.count_nonzero(weight)
-        mean = float(np.average(gains, weights=weight))
-        if count < 2:
-            return mean, math.inf
-        variance = ((weight * (gains - mean)) ** 2).sum() / weight.sum() ** 2
-        return mean, math.sqrt(variance * count / (count - 1))
+        return float(np.average(gains, weights=weight)), mean_error(gains, weight)
+
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of `score`: infinite for a single row, NaN if unknown.
+
+        A kind with a `score` of its own, which is no mean of `row_scores`, defines this, too.
+
+        Args:
+          labels: [n].
+          predictions: [n].
+          weight: Optional [n].
+        """
+        if type(self).row_scores is TaskScores.row_scores:
+            return math.nan
+        return mean_error(self.row_scores(labels, predictions), weight)
 
     def metrics(
         self,
@@ -108,20 +116,6 @@ class TaskScores:
             result[f"best_{self.score_key}"] = self.score(labels, known, weight)
         return result
 
-    def evaluator_metrics(self) -> tuple[EvaluatorMetric, ...]:
-        """Returns the metrics of TFX's Evaluator; the first is the score, named `score_key`."""
-        config = {"name": self.score_key, "task": self.to_plain()}
-        return (
-            EvaluatorMetric("TaskScore", "components.evaluation.task_score", config),
-            self.over_labelled("ExampleCount", "example_count"),
-        )
-
-    def over_labelled(self, class_name: str, name: str) -> EvaluatorMetric:
-        """Returns a metric of TFX's own, or ours of that name if some rows have no label."""
-        if not self.is_partial:
-            return EvaluatorMetric(class_name)
-        return EvaluatorMetric("LabelledRows", "components.evaluation.labelled", {"name": name})
-
 
 class ConcordanceScores(TaskScores):
     """Scores of kinds whose labels are numbers: the concordance, see `evaluation.concordance`."""
@@ -148,6 +142,38 @@ class ConcordanceScores(TaskScores):
         from mptrec_tf.evaluation.concordance import concordance_difference
 
         return compare_counted(concordance_difference, labels, predictions, others, weight)
+
+    def score_error(
+        self, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """Returns the standard error of the concordance."""
+        return rank_score_error(self, labels, predictions, weight)
+
+
+def mean_error(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Returns the standard error of the mean of values [n]; infinite for a single one.
+
+    Args:
+      values: [n].
+      weight: Optional [n].
+    """
+    weight = np.ones(len(values)) if weight is None else np.asarray(weight, np.float64)
+    count = np.count_nonzero(weight)
+    if count < 2:
+        return math.inf
+    mean = np.average(values, weights=weight)
+    variance = ((weight * (values - mean)) ** 2).sum() / weight.sum() ** 2
+    return math.sqrt(variance * count / (count - 1))
+
+
+def rank_score_error(
+    task: TaskScores, labels: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+) -> float:
+    """Returns the standard error of a score that is one half, without error, for equal predictions.
+
+    So it is that of the difference from such predictions.
+    """
+    return task.score_difference(labels, predictions, np.zeros_like(predictions), weight)[1]
 
 
 def compare_counted(

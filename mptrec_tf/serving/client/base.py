@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import tenacity
 
-from mptrec_tf.data.input_names import SPEC_COLUMNS
+from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.gateway import CallerHeaders, Headers, Tls
 from mptrec_tf.serving.client.rows import to_request_arrays
@@ -64,6 +64,7 @@ class Interface:
         all of the spec's names, or an earlier release wrote the model.
       optional: The inputs whose numbers may be missing.
       classes: Names of the numbers of a prediction, by output that has several.
+      takes_ids: bool. Whether the model has the signature `columns_with_id`, too.
     """
 
     inputs: Mapping[str, str]
@@ -71,6 +72,7 @@ class Interface:
     names: Mapping[str, str]
     optional: frozenset[str] = frozenset()
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    takes_ids: bool = False
 
 
 class SignatureInput(NamedTuple):
@@ -139,7 +141,9 @@ class Client(abc.ABC):
         self._headers, self._tls = CallerHeaders(headers), tls
         self._known: Interface | None = None
 
-    def predict(self, rows: Any, timeout: float | None = None) -> Prediction:
+    def predict(
+        self, rows: Any, timeout: float | None = None, request_id: str | None = None
+    ) -> Prediction:
         """Returns the prediction of every task for n raw rows.
 
         It is [n], or [n, m] of a task whose predictions have m numbers: a probability for each
@@ -152,22 +156,26 @@ class Client(abc.ABC):
             several values in a row take lists, or texts as in files. A missing number (None, NaN,
             or text like "NA") is one where the model takes that.
           timeout: Seconds, instead of the client's.
+          request_id: Optional. The column of the rows with an id of each row, or a single one for
+            all. The model does not read it: the server logs it, and labels that come later are
+            joined by it (mptrec-watch).
 
         Raises:
-          InputError: for rows or a label that do not fit.
+          InputError: for rows or a label that do not fit, or for ids where the model was exported
+            by an earlier release, which takes none.
           ServingError: if the model or version is not served (its code is NOT_FOUND), or if no
             valid response comes in time.
         """
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         interface = self._known or self._update_interface(end)
         try:
-            return self._predict(rows, interface, end)
+            return self._predict(rows, interface, end, request_id)
         except InputError:
             # The version that is served now may have other columns.
             fresh = self._update_interface(end)
             if fresh == interface:
                 raise
-            return self._predict(rows, fresh, end)
+            return self._predict(rows, fresh, end, request_id)
 
     def class_names(self, task: str, timeout: float | None = None) -> tuple[str, ...]:
         """Returns the classes of a task, in the order of its predictions [n, m]; else nothing.
@@ -182,10 +190,19 @@ class Client(abc.ABC):
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
         return (self._known or self._update_interface(end)).classes.get(task, ())
 
-    def _predict(self, rows: Any, interface: Interface, end: float) -> Prediction:
-        arrays, count = to_request_arrays(
-            rows, interface.inputs, self._names or interface.names, interface.optional
-        )
+    def _predict(
+        self, rows: Any, interface: Interface, end: float, request_id: str | None
+    ) -> Prediction:
+        inputs, names = interface.inputs, self._names or interface.names
+        if request_id is not None:
+            if not interface.takes_ids:
+                raise InputError(
+                    f"{self._where} takes no request_id; serve a version that this release of "
+                    "mptrec-export wrote, and whose spec has no column of that name."
+                )
+            names = {**(names or {name: name for name in inputs}), request_id: REQUEST_ID}
+            inputs = {**inputs, REQUEST_ID: "DT_STRING"}
+        arrays, count = to_request_arrays(rows, inputs, names, interface.optional)
         prediction = self._retry(lambda left: self._send(arrays, left), end)
         self._check_origin(prediction, interface)
         for task, array in prediction.items():
@@ -256,7 +273,13 @@ class Client(abc.ABC):
         types = {name: known.kind for name, known in inputs.items()}
         classes = {output: _read_classes(dims) for output, dims in outputs.items()}
         classes = {output: of for output, of in classes.items() if of}
-        return Interface(types, frozenset(outputs), names, frozenset(defaults), classes)
+        takes_ids = COLUMNS_WITH_ID in signatures
+        return Interface(types, frozenset(outputs), names, frozenset(defaults), classes, takes_ids)
+
+    def _choose_signature(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Returns the signature that takes these inputs."""
+        has_ids = REQUEST_ID in arrays and self._known is not None and self._known.takes_ids
+        return COLUMNS_WITH_ID if has_ids else SIGNATURE
 
     def _deadline_error(self) -> ServingError:
         return ServingError(f"{self._where} did not respond in time.", "DEADLINE_EXCEEDED")

@@ -101,6 +101,7 @@ class GrpcClient(Client):
 
     def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         request = predict_pb2.PredictRequest(model_spec=self._spec)
+        request.model_spec.signature_name = self._choose_signature(arrays)
         for name, array in arrays.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         response = self._call(self._stub.Predict, request, timeout)

@@ -17,7 +17,6 @@ import urllib3
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.serving.client.base import (
-    SIGNATURE,
     Client,
     Interface,
     Prediction,
@@ -100,7 +99,7 @@ class RestClient(Client):
 
     def _send(self, arrays: Mapping[str, np.ndarray], timeout: float) -> Prediction:
         inputs = {name: _json_values(array) for name, array in arrays.items()}
-        body = orjson.dumps({"signature_name": SIGNATURE, "inputs": inputs})
+        body = orjson.dumps({"signature_name": self._choose_signature(arrays), "inputs": inputs})
         response = self._request("POST", ":predict", timeout, body)
         outputs = self._content(response).get("outputs")
         # The output of a model with one task comes without a name, perhaps from a newer version.

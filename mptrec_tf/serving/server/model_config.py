@@ -26,6 +26,7 @@ class ModelConfig:
       newest: int. How many of the newest versions to serve; 0 for all of them.
       specific: Versions to serve instead of the newest.
       labels: Version by label, as "stable".
+      logged: bool. Whether TF Serving is asked to log its requests.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelConfig:
     newest: int = 1
     specific: tuple[int, ...] = ()
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    logged: bool = False
 
     def choose_versions(self, versions: list[int]) -> list[int]:
         """Returns the versions to serve, of those that exist (ascending)."""
@@ -73,7 +75,9 @@ def _read_model(path: str, config: model_server_config_pb2.ModelConfig) -> Model
     if chosen == "specific" and not specific:
         raise InputError(f"{path}: the policy of {config.name!r} is specific, without versions.")
     newest = 0 if chosen == "all" else (policy.latest.num_versions or 1)
-    return ModelConfig(config.name, config.base_path, newest, specific, dict(config.version_labels))
+    labels = dict(config.version_labels)
+    logged = config.HasField("logging_config")
+    return ModelConfig(config.name, config.base_path, newest, specific, labels, logged)
 
 
 def read_text_proto(path: str, message: _Message, *, secret: bool = False) -> _Message:

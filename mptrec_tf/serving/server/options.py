@@ -57,6 +57,25 @@ class BatchingParameters:
 
 
 @dataclasses.dataclass(frozen=True)
+class RequestLogOptions:
+    """How requests are logged.
+
+    Attributes:
+      directory: str. Where their files are written.
+      share: float. The share of them that is logged, drawn at random.
+      seconds: float. After which a file is complete, if it holds anything.
+      most_bytes: int. At which a file is complete.
+      most_waiting: int. Requests that may wait to be written; more are lost.
+    """
+
+    directory: str
+    share: float = 0.01
+    seconds: float = 60.0
+    most_bytes: int = 64 << 20
+    most_waiting: int = 1000
+
+
+@dataclasses.dataclass(frozen=True)
 class ServerOptions:
     """How to serve.
 
@@ -77,6 +96,7 @@ class ServerOptions:
       max_request_bytes: int. Larger requests are rejected.
       max_concurrent_requests: int. More at a time are rejected as UNAVAILABLE.
       timeout: float. Seconds that a request may take.
+      request_log: How requests are logged; None if they are not.
     """
 
     host: str = "127.0.0.1"
@@ -95,3 +115,4 @@ class ServerOptions:
     max_request_bytes: int = 16 << 20
     max_concurrent_requests: int = 256
     timeout: float = 30.0
+    request_log: RequestLogOptions | None = None

@@ -15,6 +15,7 @@ from mptrec_tf.serving.server.batching import Batcher
 from mptrec_tf.serving.server.measuring import Metrics
 from mptrec_tf.serving.server.models import Models, Version
 from mptrec_tf.serving.server.request_error import RequestError, invalid, unavailable
+from mptrec_tf.serving.server.request_log import RequestLogger
 from mptrec_tf.serving.server.signature import Signature
 
 _log = logging.getLogger("mptrec-serve")
@@ -44,6 +45,7 @@ class Predictor:
       metrics: Counts the requests.
       max_concurrent_requests: More at a time are rejected as UNAVAILABLE.
       timeout: Seconds for a request that has no deadline, or a later one.
+      request_logger: Logs the requests; None if they are not logged.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Predictor:
         metrics: Metrics,
         max_concurrent_requests: int,
         timeout: float,
+        request_logger: RequestLogger | None = None,
     ):
         self.models = models
         self.metrics = metrics
@@ -61,6 +64,7 @@ class Predictor:
         self._most = max_concurrent_requests
         self._in_flight = 0
         self._draining = False
+        self._request_logger = request_logger
 
     @contextlib.contextmanager
     def version(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
@@ -115,6 +119,8 @@ class Predictor:
         _check_finite(outputs)
         if output_filter:
             outputs = {name: array for name, array in outputs.items() if name in output_filter}
+        if self._request_logger:
+            self._request_logger.log(spec, inputs, outputs, output_filter)
         return Response(spec, outputs)
 
     def get_metadata(

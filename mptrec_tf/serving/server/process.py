@@ -13,6 +13,7 @@ from mptrec_tf.serving.server.model_config import ModelConfig
 from mptrec_tf.serving.server.models import Models
 from mptrec_tf.serving.server.options import ServerOptions
 from mptrec_tf.serving.server.predicting import Predictor
+from mptrec_tf.serving.server.request_log import RequestLogger
 from mptrec_tf.serving.server.rest_service import RestService
 
 _log = logging.getLogger("mptrec-serve")
@@ -44,12 +45,14 @@ class Server:
         metrics = Metrics()
         self._models = Models(configs, metrics, options.loading, reread)
         self._batcher = Batcher(options.batching, metrics, options.merge)
+        self._request_logger = options.request_log and RequestLogger(options.request_log)
         self._predictor = Predictor(
             self._models,
             self._batcher,
             metrics,
             options.max_concurrent_requests,
             options.timeout,
+            self._request_logger,
         )
         self._services: list[GrpcService | RestService] = []
         self._reread = options.reread_seconds if reread else 0.0
@@ -129,6 +132,8 @@ class Server:
         await asyncio.gather(*(service.stop() for service in self._services))
         self._batcher.close()
         await self._models.close()
+        if self._request_logger:
+            await asyncio.to_thread(self._request_logger.close)
 
 
 async def serve(server: Server, on_start: Callable[[Server], None] = lambda server: None) -> None:

@@ -1,0 +1,173 @@
+"""Logs a share of the requests, as TF Serving logs them: TFRecords of PredictionLogs.
+
+A request is drawn at random, put on a queue and written by a thread of its own, so that no response
+waits for a disk. A file appears under its name when it is complete; until then its name ends in
+`.incomplete-...`. What cannot be written (a full disk, or requests faster than it) is lost and said
+in the server's log, once for each file; requests are served on.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import queue
+import random
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import model_pb2, prediction_log_pb2
+
+from mptrec_tf.errors import InputError
+from mptrec_tf.serving.server import tensors
+from mptrec_tf.serving.server.options import RequestLogOptions
+from mptrec_tf.storage.file_systems import explain_failure
+from mptrec_tf.storage.staging import remove_all_leftovers, staging_file
+
+_log = logging.getLogger("mptrec-serve")
+_END = None
+_Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    spec: model_pb2.ModelSpec
+    inputs: _Arrays
+    outputs: _Arrays
+    output_filter: tuple[str, ...]
+    seconds: float
+
+
+class RequestLogger:
+    """Writes a share of the requests to files.
+
+    Args:
+      options: Where, and how many.
+
+    Attributes:
+      lost: int. Requests that could not be written.
+
+    Raises:
+      InputError: if the directory cannot be written.
+    """
+
+    def __init__(self, options: RequestLogOptions):
+        self._options = options
+        self._random = random.Random()
+        self._queue: queue.Queue = queue.Queue(options.most_waiting)
+        self.lost = 0
+        self._number = 0
+        self._prefix = f"requests-{socket.gethostname()}-{os.getpid()}"
+        with explain_failure(f"cannot write {options.directory} (--log_requests)"):
+            os.makedirs(options.directory, exist_ok=True)
+            remove_all_leftovers(options.directory)
+            with staging_file(os.path.join(options.directory, self._prefix)) as (_, descriptor):
+                os.close(descriptor)
+        self._thread = threading.Thread(target=self._write_all, name="log-requests", daemon=True)
+        self._thread.start()
+
+    def log(
+        self,
+        spec: model_pb2.ModelSpec,
+        inputs: _Arrays,
+        outputs: _Arrays,
+        output_filter: Sequence[str] = (),
+    ) -> None:
+        """Logs a request that was answered, if it is drawn; returns at once.
+
+        Args:
+          spec: The model, version and signature that answered.
+          inputs: All inputs.
+          outputs: The outputs that were returned.
+          output_filter: The outputs that were asked for; empty for all.
+        """
+        if self._random.random() >= self._options.share:
+            return
+        request = _Request(spec, inputs, outputs, tuple(output_filter), time.time())
+        try:
+            self._queue.put_nowait(request)
+        except queue.Full:
+            self.lost += 1
+
+    def close(self) -> None:
+        """Writes what waits, and ends."""
+        self._queue.put(_END)
+        self._thread.join()
+
+    def _write_all(self) -> None:
+        ended = False
+        while not ended:
+            request = self._queue.get()
+            if request is _END:
+                return
+            before = self.lost
+            try:
+                ended = self._write_file(request)
+            # A disk may be full for a while; the server must not notice.
+            except (OSError, InputError, tf.errors.OpError) as error:
+                _log.error("requests are not logged for now: %s", _one_line(error))
+                ended = self._drop(self._options.seconds)
+            if self.lost > before:
+                _log.warning("%d requests were not logged in all", self.lost)
+
+    def _drop(self, seconds: float) -> bool:
+        """Takes requests off the queue for a while; returns whether the end came."""
+        end = time.monotonic() + seconds
+        self.lost += 1
+        while (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                if self._queue.get(timeout=left) is _END:
+                    return True
+                self.lost += 1
+        return False
+
+    def _write_file(self, request: _Request) -> bool:
+        """Writes a file that begins with a request; returns whether the end came."""
+        options = self._options
+        self._number += 1
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(request.seconds))
+        name = f"{self._prefix}-{stamp}-{self._number:06d}.tfrecord"
+        target = os.path.join(options.directory, name)
+        end, size, count = time.monotonic() + options.seconds, 0, 0
+        ended = False
+        with staging_file(target) as (staging, descriptor):
+            os.close(descriptor)
+            try:
+                with tf.io.TFRecordWriter(staging) as writer:
+                    while request is not None:
+                        record = _make_record(request, options.share)
+                        writer.write(record)
+                        size, count = size + len(record), count + 1
+                        request, left = None, end - time.monotonic()
+                        if size < options.most_bytes and left > 0:
+                            with contextlib.suppress(queue.Empty):
+                                request = self._queue.get(timeout=left)
+                                ended = request is _END
+            except (OSError, tf.errors.OpError):
+                self.lost += max(0, count - 1)
+                raise
+            os.replace(staging, target)
+        return ended
+
+
+def _make_record(request: _Request, share: float) -> bytes:
+    log = prediction_log_pb2.PredictionLog()
+    log.log_metadata.model_spec.CopyFrom(request.spec)
+    log.log_metadata.sampling_config.sampling_rate = share
+    log.log_metadata.timestamp_secs = int(request.seconds)
+    log.predict_log.request.model_spec.CopyFrom(request.spec)
+    log.predict_log.request.output_filter.extend(request.output_filter)
+    for name, array in request.inputs.items():
+        log.predict_log.request.inputs[name].CopyFrom(tensors.to_proto(array))
+    log.predict_log.response.model_spec.CopyFrom(request.spec)
+    for name, array in request.outputs.items():
+        log.predict_log.response.outputs[name].CopyFrom(tensors.to_proto(array))
+    return log.SerializeToString()
+
+
+def _one_line(error: Exception) -> str:
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return " ".join(text.split())[:300] or type(error).__name__
