@@ -15,8 +15,8 @@ four weeks that follow, in one of these ways (later days with new items, as DITT
 
 Every training reads the seven days before, and never the day that it is judged on. Cost is CPU
 seconds of trainings, all threads of this process; preparation and the first model are left out.
-Results are appended to results.jsonl; a run that was interrupted continues. Writes ageing.png,
-ageing.svg and ageing.md.
+Results are appended to results.jsonl; a run that was interrupted continues. Writes the table, and
+the plot as PNG and SVG.
 """
 
 import dataclasses

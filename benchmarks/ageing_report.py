@@ -31,13 +31,17 @@ def read_results(path: str) -> list[dict[str, Any]]:
 def compute_gaps(
     results: Sequence[Mapping[str, Any]], tasks: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Returns AUC minus the best possible by way, means over tasks and seeds, [days]."""
+    """Returns AUC minus the best possible by way, means over tasks and seeds, [days].
+
+    A day that was not run is NaN.
+    """
+    days = range(1, max(of["day"] for of in results) + 1)
     gaps: dict[str, dict[int, list[float]]] = {way: {} for way in WAYS}
     for of in results:
         gap = np.mean([of["auc"][task] - of["best"][task] for task in tasks])
         gaps[of["way"]].setdefault(of["day"], []).append(gap)
     return {
-        way: np.array([np.mean(days[day]) for day in sorted(days)]) for way, days in gaps.items()
+        way: np.array([np.mean(of.get(day, np.nan)) for day in days]) for way, of in gaps.items()
     }
 
 
@@ -47,12 +51,13 @@ def make_table(results: Sequence[Mapping[str, Any]], week: int) -> str:
     firsts = range(0, len(everything[FROZEN]), week)
     seeds = len({of["seed"] for of in results})
     head = [*(f"week {i + 1}" for i in range(len(firsts))), "added task, last week"]
-    head += ["trainings", "CPU seconds"]
+    head += ["days run", "trainings", "CPU seconds"]
     lines = [f"| way | {' | '.join(head)} |", "|" + "---|" * (len(head) + 1)]
     for way in WAYS:
         of_way = [of for of in results if of["way"] == way]
-        cells = [f"{everything[way][first : first + week].mean():+.4f}" for first in firsts]
-        cells.append(f"{added[way][firsts[-1] :].mean():+.4f}")
+        cells = [f"{np.nanmean(everything[way][first : first + week]):+.4f}" for first in firsts]
+        cells.append(f"{np.nanmean(added[way][firsts[-1] :]):+.4f}")
+        cells.append(f"{len(of_way) // seeds}")
         cells.append(f"{sum(of['epochs'] > 0 for of in of_way) // seeds}")
         cells.append(f"{sum(of['seconds'] for of in of_way) / seeds:,.0f}")
         lines.append(f"| {way} | {' | '.join(cells)} |")

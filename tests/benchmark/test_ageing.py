@@ -85,13 +85,21 @@ def test_gaps_are_means_over_tasks_and_seeds_by_day():
     np.testing.assert_allclose(gaps[ageing_report.FROZEN], [-0.151, -0.152, -0.153, -0.154])
 
 
+def test_a_day_that_was_not_run_leaves_the_others_in_their_places():
+    some = [of for of in make_results() if (of["way"], of["day"]) != (ageing_report.JOINT, 2)]
+    gaps = ageing_report.compute_gaps(some, TASKS)[ageing_report.JOINT]
+    np.testing.assert_allclose(gaps, [-0.061, np.nan, -0.063, -0.064])
+    lines = ageing_report.make_table(some, 2).splitlines()
+    assert lines[6] == "| joint daily | -0.0610 | -0.0635 | -0.0635 | 3 | 3 | 30 |"
+
+
 def test_the_table_by_hand():
     lines = ageing_report.make_table(make_results() + make_results(2), 2).splitlines()
     assert lines[0].endswith(
-        "| week 1 | week 2 | added task, last week | trainings | CPU seconds |"
+        "| week 1 | week 2 | added task, last week | days run | trainings | CPU seconds |"
     )
-    assert lines[2] == "| frozen | -0.1015 | -0.1035 | -0.1035 | 0 | 0 |"
-    assert lines[6] == "| joint daily | -0.0615 | -0.0635 | -0.0635 | 4 | 40 |"
+    assert lines[2] == "| frozen | -0.1015 | -0.1035 | -0.1035 | 4 | 0 | 0 |"
+    assert lines[6] == "| joint daily | -0.0615 | -0.0635 | -0.0635 | 4 | 4 | 40 |"
 
 
 def test_a_run_continues_and_ends_in_a_table_and_figures(tmp_path, monkeypatch):
