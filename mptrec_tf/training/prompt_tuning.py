@@ -9,7 +9,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models.heads.base import Head
@@ -17,7 +16,7 @@ from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import Rows
+from mptrec_tf.training.batches import Rows, change_task_columns
 from mptrec_tf.training.calibration import fit_calibration, fit_knots, rescale_head
 from mptrec_tf.training.callbacks import load_state
 from mptrec_tf.training.configurations import TrainingConfig
@@ -141,16 +140,7 @@ def _repeat_labels(rows: Rows, count: int) -> Rows:
     """Repeats each row's label, and its weight for the task, for every head."""
     if count == 1:
         return rows
-
-    def repeat(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        by_task = (name for name in (LABELS, TASK_WEIGHTS) if name in columns)
-        return {**columns, **{k: tf.repeat(columns[k], count, axis=1) for k in by_task}}
-
-    return Rows(
-        rows.count,
-        lambda seed, size: rows.windows(seed, size).map(repeat),
-        rows.columns and repeat(rows.columns),
-    )
+    return change_task_columns(rows, lambda column: tf.repeat(column, count, axis=1))
 
 
 def _select_logs(result: loop.Training, name: str, task: str) -> loop.Training:
