@@ -25,6 +25,19 @@ from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
 
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a training of heads begins with.
+
+    Attributes:
+      encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
+      begin: Optional. Sets the weights that each fresh head begins with.
+    """
+
+    encoded: tuple[Rows, Rows] | None = None
+    begin: Callable[[Head], None] | None = None
+
+
 def tune(
     backbone: MultiTaskModel,
     data: TrainingData,
@@ -32,8 +45,7 @@ def tune(
     heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
-    encoded: tuple[Rows, Rows] | None = None,
-    begin: Callable[[Head], None] | None = None,
+    start: Start = Start(),
 ) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task together; each gets its own best epoch's weights, calibrated.
 
@@ -46,8 +58,7 @@ def tune(
       heads: Shapes by kind.
       training: How long and how fast.
       context: The directory of the run's state, and the backbone's fingerprint.
-      encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
-      begin: Optional. Sets the weights that each fresh head begins with.
+      start: Optional. What the training begins with.
 
     Returns:
       Head and results by kind; the logs have the task's name.
@@ -70,11 +81,11 @@ def tune(
     named = _name_heads(data, task, heads)
     for kind, one in named.items():
         head = model.add_task(one, heads[kind])
-        if begin:
-            begin(head)
+        if start.begin:
+            start.begin(head)
     # Before anything is written to a directory that another run may use.
     check_state(data, task, heads, training, context)
-    train, validation = encoded or encode_task(model, data, [task], context)
+    train, validation = start.encoded or encode_task(model, data, [task], context)
     job = loop.Job(
         make_model=lambda: model,
         select_weights=lambda model: {
