@@ -19,6 +19,7 @@ import time
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 import mptrec_tf  # noqa: F401  (first: it selects Keras 2)
@@ -36,8 +37,8 @@ _BOUND = flags.DEFINE_float("bound", None, "Seconds that a run may take.")
 _FILES, _DAYS, _START = 4, 8, 1_750_000_000
 
 
-def make_bodies(model: LoadedModel, block: Block, candidates: int) -> list[bytes]:
-    """Returns serialized logs of requests for the rows of a block, without times and ids."""
+def make_bodies(model: LoadedModel, block: Block, candidates: int) -> list[tuple[bytes, bytes]]:
+    """Returns serialized requests, without ids, and responses for the rows of a block."""
     predictions, bodies = model.predict(block), []
     inputs = {}
     for name, dtype in model.column_types.items():
@@ -58,11 +59,20 @@ def make_bodies(model: LoadedModel, block: Block, candidates: int) -> list[bytes
         ):
             for name, values in arrays.items():
                 where[name].CopyFrom(tf.make_tensor_proto(values[part]))
-        bodies.append(log.SerializeToString())
+        bodies.append((predict.request.SerializeToString(), predict.response.SerializeToString()))
     return bodies
 
 
-def write(folder: str, bodies: list[bytes], count: int, candidates: int) -> None:
+def frame(number: int, content: bytes) -> bytes:
+    """Returns a message as field `number` of another one."""
+    size, length = len(content), b""
+    while size >= 128:
+        length += bytes([size % 128 + 128])
+        size //= 128
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+def write(folder: str, bodies: list[tuple[bytes, bytes]], count: int, candidates: int) -> None:
     """Writes request logs and labels."""
     random = np.random.default_rng(0)
     chosen = random.integers(len(bodies), size=count)
@@ -74,13 +84,17 @@ def write(folder: str, bodies: list[bytes], count: int, candidates: int) -> None
             with tf.io.TFRecordWriter(f"{folder}/requests-{part}.tfrecord") as writer:
                 for number in range(part * count // _FILES, (part + 1) * count // _FILES):
                     ids = [f"{number:x}-{i}" for i in range(candidates)]
-                    # Messages that follow each other are merged.
-                    more = prediction_log_pb2.PredictionLog()
-                    seconds = _START + number * 86_400 * _DAYS // count
-                    more.log_metadata.timestamp_secs = seconds
-                    given = more.predict_log.request.inputs["request_id"]
-                    given.CopyFrom(tf.make_tensor_proto(np.array(ids, object)))
-                    writer.write(bodies[chosen[number]] + more.SerializeToString())
+                    log = prediction_log_pb2.PredictionLog()
+                    log.log_metadata.timestamp_secs = _START + number * 86_400 * _DAYS // count
+                    more = log.predict_log.request.inputs["request_id"]
+                    more.dtype, more.string_val[:] = types_pb2.DT_STRING, [i.encode() for i in ids]
+                    more.tensor_shape.dim.add(size=candidates)
+                    request, response = bodies[chosen[number]]
+                    # To copy messages that are the same again and again would take minutes.
+                    request += log.predict_log.request.SerializeToString()
+                    predict = frame(1, request) + frame(2, response)
+                    metadata = frame(1, log.log_metadata.SerializeToString())
+                    writer.write(metadata + frame(6, predict))
                     labels.writerows(zip(ids, clicks[number].astype(int), strict=True))
 
 

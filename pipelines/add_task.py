@@ -95,9 +95,11 @@ def create_pipeline(config: AddTaskConfig) -> Pipeline:
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,
-        evaluation=evaluator.outputs["blessing"],
-        serving=check.outputs["blessing"],
-        frozen_tasks=frozen.outputs["blessing"],
+        blessings={
+            "evaluation": evaluator.outputs["blessing"],
+            "serving": check.outputs["blessing"],
+            "frozen_tasks": frozen.outputs["blessing"],
+        },
         production=production.outputs["result"],
     )
     return make_pipeline(

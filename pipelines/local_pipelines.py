@@ -12,6 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.example_gen.component import open_newest
 from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.errors import InputError
+from mptrec_tf.evaluation.gate import make_rows
 from mptrec_tf.evaluation.report import make_metric_tables, print_table
 from mptrec_tf.export.versions import check_base_path, list_version_directories
 from mptrec_tf.inference.saved_model import LoadedModel
@@ -219,7 +220,7 @@ class LocalPipelines:
         tasks = self.config.source.make_spec().tasks
         rows = results.make_score_rows(tasks, self.config.thresholds, old)
         self._tables.append((f"{name}: {EVALUATION_SPLIT} rows", rows))
-        compared = results.make_comparison_rows()
+        compared = make_rows(results.load_comparison())
         if compared:
             self._tables.append((f"{name}: compared with production", compared))
         rejections = results.explain_rejection()

@@ -58,8 +58,10 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,
-        evaluation=evaluator.outputs["blessing"],
-        serving=check.outputs["blessing"],
+        blessings={
+            "evaluation": evaluator.outputs["blessing"],
+            "serving": check.outputs["blessing"],
+        },
         may_drop_tasks=config.may_drop_tasks,
         production=production.outputs["result"] if production else None,
     )

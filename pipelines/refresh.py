@@ -80,8 +80,10 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
     pusher = Pusher(
         model=model,
         serving_dir=config.serving_dir,
-        evaluation=evaluator.outputs["blessing"],
-        serving=check.outputs["blessing"],
+        blessings={
+            "evaluation": evaluator.outputs["blessing"],
+            "serving": check.outputs["blessing"],
+        },
         production=production.outputs["result"],
         renewal=plan.record(config.thresholds.accepted),
     )

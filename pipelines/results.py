@@ -1,6 +1,5 @@
 """Results of a pipeline's run: metrics by task, rejections, and what was pushed."""
 
-import collections
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,18 +11,9 @@ from components.evaluation.measuring import BASELINE, CANDIDATE
 from components.evaluation.thresholds import Thresholds
 from components.report import read_report
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.evaluation.gate import (
-    BETTER,
-    OTHER,
-    WORSE,
-    Verdict,
-    list_blocked_tasks,
-    list_blocking,
-)
+from mptrec_tf.evaluation.gate import Verdict, list_blocked_tasks, list_blocking
 from mptrec_tf.models.weights import count_parameters
 from pipelines.metadata import Artifact, Execution, Metadata
-
-_SHOWN_SLICES = 20
 
 
 class RunResults:
@@ -104,25 +94,6 @@ class RunResults:
             Verdict(**{name: math.nan if v is None else v for name, v in of.items()})
             for of in comparison
         ]
-
-    def make_comparison_rows(self) -> list[dict[str, Any]]:
-        """Returns a row per verdict on all rows, and per slice that is worse or better.
-
-        Of these there are a few at most; the Evaluator's report has all.
-        """
-        verdicts = self.load_comparison()
-        slices = [v for v in verdicts if v.slice]
-        decided = sorted(
-            (v for v in slices if v.outcome in (WORSE, BETTER, OTHER)),
-            key=lambda v: v.outcome == BETTER,
-        )
-        rows = [v.to_row() for v in verdicts if not v.slice]
-        rows += [v.to_row() for v in decided[:_SHOWN_SLICES]]
-        outcomes = collections.Counter(v.outcome for v in slices)
-        outcomes -= collections.Counter(v.outcome for v in decided[:_SHOWN_SLICES])
-        for outcome, count in outcomes.items():
-            rows.append({"slice": f"{count:,} more, by task and measure", "verdict": outcome})
-        return rows
 
     def explain_rejection(self) -> list[str]:
         """Returns why the model was not pushed, in sentences; none if it was."""

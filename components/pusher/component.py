@@ -48,9 +48,8 @@ class Pusher(base_component.BaseComponent):
     Args:
       model: A Model artifact of these pipelines.
       serving_dir: TF Serving's base path of the model.
-      evaluation: Blessing of the Evaluator.
-      serving: Blessing of the serving check.
-      frozen_tasks: Blessing of the frozen-task validator, where a task is added.
+      blessings: Those that the push needs: `evaluation` of the Evaluator, `serving` of the serving
+        check, and, where a task is added, `frozen_tasks` of the frozen-task validator.
       may_drop_tasks: Whether to push a model that lacks tasks of the newest version.
       production: The model that the candidate was compared with. Nothing is pushed if another one
         is in production now.
@@ -61,8 +60,10 @@ class Pusher(base_component.BaseComponent):
       pusher = Pusher(
           model=trainer.outputs["model"],
           serving_dir="saved_models/mptrec",
-          evaluation=evaluator.outputs["blessing"],
-          serving=check.outputs["blessing"],
+          blessings={
+              "evaluation": evaluator.outputs["blessing"],
+              "serving": check.outputs["blessing"],
+          },
       )
     """
 
@@ -73,9 +74,7 @@ class Pusher(base_component.BaseComponent):
         self,
         model: BaseChannel,
         serving_dir: str,
-        evaluation: BaseChannel,
-        serving: BaseChannel,
-        frozen_tasks: BaseChannel | None = None,
+        blessings: Mapping[str, BaseChannel],
         may_drop_tasks: bool = False,
         production: BaseChannel | None = None,
         renewal: Mapping[str, Any] | None = None,
@@ -86,9 +85,7 @@ class Pusher(base_component.BaseComponent):
                 serving_dir=serving_dir,
                 may_drop_tasks=int(may_drop_tasks),
                 renewal=None if renewal is None else json.dumps(renewal),
-                evaluation=evaluation,
-                serving=serving,
-                frozen_tasks=frozen_tasks,
+                **blessings,
                 production=production,
                 pushed_model=Channel(type=standard_artifacts.PushedModel),
             )

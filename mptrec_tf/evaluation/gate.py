@@ -23,6 +23,7 @@ BETTER, SAME, UNSURE, WORSE, FEW, OTHER = (
 # |log(mean prediction / mean label)|: 0 is calibrated, and smaller is better.
 CALIBRATION = "calibration error"
 GROUPED = "AUC within users"
+_SHOWN_SLICES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,3 +199,21 @@ def list_blocking(verdicts: Iterable[Verdict], accepted: Collection[str]) -> lis
 def list_blocked_tasks(blocking: Sequence[Verdict]) -> str:
     """Returns the names of the tasks of verdicts, once each, by commas."""
     return ",".join(dict.fromkeys(of.task for of in blocking))
+
+
+def make_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Returns rows of a table: the verdicts on all rows, and the slices that are worse or better.
+
+    Of these there are `_SHOWN_SLICES` at most, those that block first; the others are counted.
+    """
+    slices = [of for of in verdicts if of.slice]
+    decided = [of for of in slices if of.blocks] + [of for of in slices if of.outcome == BETTER]
+    shown = decided[:_SHOWN_SLICES]
+    rows = [of.to_row() for of in verdicts if not of.slice] + [of.to_row() for of in shown]
+    rest = collections.Counter(of.outcome for of in slices)
+    rest -= collections.Counter(of.outcome for of in shown)
+    rows += [
+        {"slice": f"{count:,} more by task and measure", "verdict": outcome}
+        for outcome, count in rest.items()
+    ]
+    return rows

@@ -4,7 +4,7 @@ Bai et al., *Efficient Multi-task Prompt Tuning for Recommendation*, TOIS 2025,
 https://arxiv.org/abs/2408.17214.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -46,6 +46,7 @@ class PromptedMPTRec(TrainedModel):
     Args:
       backbone: A pre-trained model.
       new_tasks: Optional tasks with trained heads, by name. Others are added by `add_task`.
+      begin: Optional. Sets the weights that each head begins with that `add_task` adds.
 
     Example:
       >>> from mptrec_tf.data.features.input_shape import InputShape
@@ -60,11 +61,16 @@ class PromptedMPTRec(TrainedModel):
     """
 
     def __init__(
-        self, backbone: MultiTaskModel, new_tasks: Mapping[str, NewTask] | None = None, **kwargs
+        self,
+        backbone: MultiTaskModel,
+        new_tasks: Mapping[str, NewTask] | None = None,
+        begin: Callable[[Head], None] | None = None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.backbone.trainable = False
+        self._begin = begin
         self.heads: dict[str, Head] = {}
         self._tasks: dict[str, Task] = {}
         self._means: dict[str, keras.metrics.Mean] = {}
@@ -93,6 +99,8 @@ class PromptedMPTRec(TrainedModel):
         name = name or task.name
         config = config or HEADS.get(DEFAULT).make_shape()
         head = make_head(config, self.backbone.layout, name, task.logits)
+        if self._begin:
+            self._begin(head)
         self.attach(name, task, head)
         return head
 

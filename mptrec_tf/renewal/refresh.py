@@ -35,7 +35,7 @@ from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import load_parts
 from mptrec_tf.export.versions import choose_next_version, find_newest_version
 from mptrec_tf.inference.saved_model import LoadedModel
-from mptrec_tf.models.prompted import NewTask
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.progress import report_progress
 from mptrec_tf.renewal.plan import RENEWAL, Plan
 from mptrec_tf.renewal.verdict import judge
@@ -49,8 +49,10 @@ from mptrec_tf.storage.directories import (
 )
 from mptrec_tf.storage.file_systems import explain_failure, is_remote
 from mptrec_tf.storage.plain import to_plain
+from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.pretraining import pretrain
+from mptrec_tf.training.representations import encode_task, select_task
 from mptrec_tf.training.run_context import RunContext
 
 if TYPE_CHECKING:
@@ -101,17 +103,9 @@ def refresh(
         data = _prepare(source, f"{directory}/{_DATA}", beam_args)
         old, old_packages = load_parts(plan.base_path, plan.number)
         backbone = _pretrain(plan, data, f"{directory}/{_BACKBONE}", old if warm else None)
-        packages = [
-            _learn(
-                plan,
-                name,
-                data,
-                backbone,
-                f"{directory}/{_TASKS}/{name}",
-                find_warm_head(old_packages if warm else (), name, how, old, backbone),
-            )
-            for name, how in plan.heads.items()
-        ]
+        packages = _learn_all(
+            plan, data, backbone, f"{directory}/{_TASKS}", (old, old_packages) if warm else None
+        )
         if not tf.io.gfile.isdir(f"{directory}/{_MODEL}/1"):
             export(backbone, packages, f"{directory}/{_MODEL}")
         verdicts = _compare(plan, data, source, directory, gate)
@@ -226,6 +220,32 @@ def _pretrain(
     return save_trained_backbone(directory, model, data, record, result, context.directory)
 
 
+def _learn_all(
+    plan: Plan,
+    data: PreparedData,
+    backbone: StoredBackbone,
+    directory: str,
+    old: tuple[StoredBackbone, Sequence[TaskPackage]] | None,
+) -> list[TaskPackage]:
+    """Trains the added tasks one after the other, on representations that they share."""
+    missing = [name for name in plan.heads if not tf.io.gfile.isdir(f"{directory}/{name}")]
+    context = RunContext(f"{directory}.encoded", title="encoding")
+    if missing:
+        encoded = encode_task(PromptedMPTRec(backbone.model), data, missing, context)
+    packages = []
+    for name, how in plan.heads.items():
+        path = f"{directory}/{name}"
+        if name in missing:
+            warm = old and find_warm_head(old[1], name, how, old[0], backbone)
+            rows = select_task(encoded, missing, name)
+            packages.append(_learn(plan, name, data, backbone, path, warm, rows))
+        else:
+            packages.append(load_package(path, backbone))
+    if tf.io.gfile.isdir(context.directory):
+        tf.io.gfile.rmtree(context.directory)
+    return packages
+
+
 def _learn(
     plan: Plan,
     name: str,
@@ -233,14 +253,13 @@ def _learn(
     backbone: StoredBackbone,
     directory: str,
     warm: WarmHead | None,
+    encoded: tuple[Rows, Rows],
 ) -> TaskPackage:
-    if tf.io.gfile.isdir(directory):
-        return load_package(directory, backbone)
     context = RunContext(f"{directory}.training", fingerprint=backbone.fingerprint)
     config, begin = plan.heads[name], None
     if warm:
         config, begin = warm.shorten(config), warm.begin
-    chosen, candidates = learn(backbone.model, data, name, config, context, begin=begin)
+    chosen, candidates = learn(backbone.model, data, name, config, context, encoded, begin)
     [task] = data.spec.select_tasks([name])
     # Those of a whole training: the next renewal begins with them.
     settings = {

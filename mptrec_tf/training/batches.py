@@ -53,6 +53,25 @@ def make_memory_rows(columns: Columns) -> Rows:
     return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns)
 
 
+def change_task_columns(rows: Rows, change: Callable[[tf.Tensor], tf.Tensor]) -> Rows:
+    """Returns rows with other columns by task: labels, and weights where rows have them.
+
+    Args:
+      rows: The rows.
+      change: Returns the new columns [n, ...] of those of all tasks, [n, tasks].
+    """
+
+    def apply(columns: Columns) -> Columns:
+        by_task = (name for name in (LABELS, TASK_WEIGHTS) if name in columns)
+        return {**columns, **{name: change(columns[name]) for name in by_task}}
+
+    return Rows(
+        rows.count,
+        lambda seed, size: rows.windows(seed, size).map(apply),
+        rows.columns and apply(rows.columns),
+    )
+
+
 def load_rows(
     data: TrainingData, split: str, tasks: Sequence[str], memory_limit: int = MEMORY_LIMIT
 ) -> Rows:

@@ -25,7 +25,7 @@ from mptrec_tf.training import loop
 from mptrec_tf.training.baseline import describe_task
 from mptrec_tf.training.batches import Rows, evaluate_rows
 from mptrec_tf.training.configurations import NewTaskConfig, check_fields
-from mptrec_tf.training.prompt_tuning import Start, check_state, tune
+from mptrec_tf.training.prompt_tuning import check_state, tune
 from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
@@ -154,7 +154,8 @@ def learn(
         encoded = encode_task(PromptedMPTRec(backbone), data, [task], context)
     trained = []
     for number, (training, heads) in enumerate(together.items(), 1):
-        results = tune(backbone, data, task, heads, training, runs[training], Start(encoded, begin))
+        model = PromptedMPTRec(backbone, begin=begin)
+        results = tune(model, data, task, heads, training, runs[training], encoded)
         trained += [
             (kind, head, training, number, result) for kind, (head, result) in results.items()
         ]

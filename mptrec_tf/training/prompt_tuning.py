@@ -4,12 +4,11 @@ The frozen backbone encodes each row once; all epochs read the stored representa
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.models.heads.base import Head
@@ -17,7 +16,7 @@ from mptrec_tf.models.heads.registry import shape_to_plain
 from mptrec_tf.models.multitask import MultiTaskModel
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training import loop
-from mptrec_tf.training.batches import Rows
+from mptrec_tf.training.batches import Rows, change_task_columns
 from mptrec_tf.training.calibration import fit_calibration, fit_knots, rescale_head
 from mptrec_tf.training.callbacks import load_state
 from mptrec_tf.training.configurations import TrainingConfig
@@ -25,40 +24,27 @@ from mptrec_tf.training.representations import encode_task
 from mptrec_tf.training.run_context import RunContext
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a training of heads begins with.
-
-    Attributes:
-      encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
-      begin: Optional. Sets the weights that each fresh head begins with.
-    """
-
-    encoded: tuple[Rows, Rows] | None = None
-    begin: Callable[[Head], None] | None = None
-
-
 def tune(
-    backbone: MultiTaskModel,
+    backbone: MultiTaskModel | PromptedMPTRec,
     data: TrainingData,
     task: str,
     heads: Mapping[str, Any],
     training: TrainingConfig,
     context: RunContext,
-    start: Start = Start(),
+    encoded: tuple[Rows, Rows] | None = None,
 ) -> dict[str, tuple[Head, loop.Training]]:
     """Trains heads of a new task together; each gets its own best epoch's weights, calibrated.
 
     The heads are independent: each learns what it would learn alone.
 
     Args:
-      backbone: A pre-trained model. It is frozen.
+      backbone: A pre-trained model, which is frozen; or a frozen model to add the heads to.
       data: Data with the new task's labels.
       task: Name of the new task.
       heads: Shapes by kind.
       training: How long and how fast.
       context: The directory of the run's state, and the backbone's fingerprint.
-      start: Optional. What the training begins with.
+      encoded: Optional. What `encode_task` returned, to encode rows only once for several runs.
 
     Returns:
       Head and results by kind; the logs have the task's name.
@@ -77,15 +63,13 @@ def tune(
           head, result = trained["prompt"]
     """
     loop.seed_everything(training.seed)
-    model = PromptedMPTRec(backbone)
+    model = backbone if isinstance(backbone, PromptedMPTRec) else PromptedMPTRec(backbone)
     named = _name_heads(data, task, heads)
     for kind, one in named.items():
-        head = model.add_task(one, heads[kind])
-        if start.begin:
-            start.begin(head)
+        model.add_task(one, heads[kind])
     # Before anything is written to a directory that another run may use.
     check_state(data, task, heads, training, context)
-    train, validation = start.encoded or encode_task(model, data, [task], context)
+    train, validation = encoded or encode_task(model, data, [task], context)
     job = loop.Job(
         make_model=lambda: model,
         select_weights=lambda model: {
@@ -156,16 +140,7 @@ def _repeat_labels(rows: Rows, count: int) -> Rows:
     """Repeats each row's label, and its weight for the task, for every head."""
     if count == 1:
         return rows
-
-    def repeat(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        by_task = (name for name in (LABELS, TASK_WEIGHTS) if name in columns)
-        return {**columns, **{k: tf.repeat(columns[k], count, axis=1) for k in by_task}}
-
-    return Rows(
-        rows.count,
-        lambda seed, size: rows.windows(seed, size).map(repeat),
-        rows.columns and repeat(rows.columns),
-    )
+    return change_task_columns(rows, lambda column: tf.repeat(column, count, axis=1))
 
 
 def _select_logs(result: loop.Training, name: str, task: str) -> loop.Training:

@@ -11,6 +11,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import (
     Rows,
+    change_task_columns,
     load_rows,
     make_memory_rows,
     make_ordered_batches,
@@ -33,6 +34,20 @@ def encode_task(
             context.memory_limit,
         )
         for split in ("train", "validation")
+    )
+
+
+def select_task(encoded: tuple[Rows, Rows], tasks: Sequence[str], task: str) -> tuple[Rows, Rows]:
+    """Returns encoded rows with the labels of one task: what `encode_task` returns for it alone.
+
+    Args:
+      encoded: What `encode_task` returned.
+      tasks: Of which tasks.
+      task: One of them.
+    """
+    place = [*tasks].index(task)
+    return tuple(
+        change_task_columns(rows, lambda column: column[:, place : place + 1]) for rows in encoded
     )
 
 

@@ -38,9 +38,22 @@ def make_channel(artifact):
 
 
 def run(make, folder, inputs, **settings):
-    """Makes a component of artifacts and settings, and runs it."""
-    component = make(**{name: make_channel(a) for name, a in inputs.items()}, **settings)
-    return execute(component, folder, **inputs)
+    """Makes a component of artifacts and settings, and runs it.
+
+    An input may be several artifacts by name, which the component has as inputs of these names.
+    """
+
+    def make_channels(given):
+        return {
+            name: make_channels(of) if isinstance(of, dict) else make_channel(of)
+            for name, of in given.items()
+        }
+
+    component = make(**make_channels(inputs), **settings)
+    flat = {name: of for name, of in inputs.items() if not isinstance(of, dict)}
+    for of in inputs.values():
+        flat |= of if isinstance(of, dict) else {}
+    return execute(component, folder, **flat)
 
 
 def copy_files(artifact, folder):

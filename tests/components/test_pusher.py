@@ -54,14 +54,15 @@ def push(tmp_path_factory, run_component, base):
             "frozen_tasks": standard_artifacts.ModelBlessing,
             "serving": standard_artifacts.InfraBlessing,
         }
-        inputs = {
+        blessings = {
             name: blessing(kind, folder / name, model, name not in rejected)
             for name, kind in kinds.items()
         }
+        inputs = {"model": model, "blessings": blessings}
         if production:
             inputs["production"] = production
         outputs = run_component(
-            Pusher, folder / "pusher", {"model": model, **inputs}, serving_dir=str(base), **settings
+            Pusher, folder / "pusher", inputs, serving_dir=str(base), **settings
         )
         pushed = outputs["pushed_model"]
         return {
@@ -181,7 +182,8 @@ def test_a_first_model_needs_no_blessing_of_frozen_tasks(tmp_path, run_component
         "serving": blessing(standard_artifacts.InfraBlessing, tmp_path / "s", model, True),
     }
     assert find_rejections({name: [artifact] for name, artifact in inputs.items()}) == []
-    run_component(Pusher, tmp_path / "pusher", {"model": model, **inputs}, serving_dir=f"{base}/")
+    inputs = {"model": model, "blessings": inputs}
+    run_component(Pusher, tmp_path / "pusher", inputs, serving_dir=f"{base}/")
     assert read_pushed_model(f"{base}/1") == model.uri
 
 

@@ -18,6 +18,7 @@ from mptrec_tf.evaluation.gate import (
     decide,
     list_blocked_tasks,
     list_blocking,
+    make_rows,
 )
 
 
@@ -110,6 +111,18 @@ def test_only_too_few_rows_of_all_block():
     ]
     assert [v.blocks for v in (worse, *few)] == [True, True, False, False]
     assert list_blocked_tasks([worse, few[0], make_verdict(WORSE, task="b")]) == "a,b"
+
+
+def test_of_many_slices_those_that_decide_are_shown():
+    of = [make_verdict(SAME), make_verdict(UNSURE, measure=CALIBRATION)]
+    of += [make_verdict(BETTER, slice=f"b={i}") for i in range(30)]
+    of += [make_verdict(FEW, slice=f"f={i}") for i in range(1200)]
+    of += [make_verdict(WORSE, slice="w=1")]
+    *rows, better, few = make_rows(of)
+    assert [row["slice"] for row in rows] == ["all", "all", "w=1", *(f"b={i}" for i in range(19))]
+    assert better == {"slice": "11 more by task and measure", "verdict": BETTER}
+    assert few == {"slice": "1,200 more by task and measure", "verdict": FEW}
+    assert make_rows([]) == []
 
 
 @pytest.mark.parametrize(

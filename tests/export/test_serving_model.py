@@ -8,6 +8,7 @@ from mptrec_tf.artifacts.backbones import load_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
+from mptrec_tf.export import serving_model
 from mptrec_tf.export.serving_model import ServingModel, export, make_input_names
 from mptrec_tf.models.heads.prompt_shape import PromptConfig
 from mptrec_tf.models.heads.registry import make_head
@@ -33,6 +34,8 @@ def quick_save(monkeypatch):
         tf.io.gfile.GFile(os.path.join(path, "saved_model.pb"), "w").write("model")
 
     monkeypatch.setattr(tf.saved_model, "save", save)
+    # There is no graph to add a signature to.
+    monkeypatch.setattr(serving_model, "add_request_ids", lambda directory, inputs: None)
 
 
 def test_the_next_version_is_one_above_the_highest(backbone, tmp_path, quick_save):

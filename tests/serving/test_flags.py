@@ -94,6 +94,8 @@ def test_help_lists_the_flags_that_have_an_effect():
     module = flags.FLAGS.flags_by_module_dict()[serve.__name__]
     assert {flag.name for flag in module} == {name_of(flag) for flag in OBEYED} | {
         "host",
+        "log_requests",
+        "log_share",
         "max_concurrent_requests",
         "max_request_bytes",
         "public_key",

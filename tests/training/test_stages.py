@@ -21,7 +21,7 @@ from mptrec_tf.training import loop, representations
 from mptrec_tf.training.batches import load_rows, make_memory_rows, make_ordered_batches
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training.prompt_tuning import Start, tune
+from mptrec_tf.training.prompt_tuning import tune
 from mptrec_tf.training.representations import encode_rows, encode_task
 from mptrec_tf.training.run_context import RunContext
 
@@ -65,7 +65,7 @@ def short_tuning(stored, data, directory, training=SHORT, head=HEAD, encoded=Non
         str(directory), show_progress=False, fingerprint=stored.fingerprint, **settings
     )
     heads = {"prompt": head}
-    return tune(stored.model, data, "share", heads, training, context, Start(encoded))["prompt"]
+    return tune(stored.model, data, "share", heads, training, context, encoded)["prompt"]
 
 
 def test_a_streamed_pretraining_with_online_assignment(data, tmp_path):
