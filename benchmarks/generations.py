@@ -18,9 +18,9 @@ from mptrec_tf.data.packed import LABELS
 from mptrec_tf.data.tasks.slices import split_predictions
 from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.keras import keras
-from mptrec_tf.models.prompted import NewTask
+from mptrec_tf.models.prompted import NewTask, PromptedMPTRec
 from mptrec_tf.models.trainer import Trainer
-from mptrec_tf.renewal.warm_head import WarmHead
+from mptrec_tf.renewal.warm_head import find_warm_head
 from mptrec_tf.renewal.warm_start import WarmStart
 from mptrec_tf.storage.directories import write_file
 from mptrec_tf.storage.plain import to_plain
@@ -28,6 +28,7 @@ from mptrec_tf.training.batches import evaluate_rows, load_rows
 from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig
 from mptrec_tf.training.new_task import learn, predict_heads
 from mptrec_tf.training.pretraining import pretrain
+from mptrec_tf.training.representations import encode_task, select_task
 from mptrec_tf.training.run_context import RunContext
 
 BACKBONE = "backbone"
@@ -94,23 +95,33 @@ def train_heads(
     directory: str,
     old: Generation | None = None,
 ) -> Generation:
-    """Adds tasks to a backbone; the arguments are those of `train_generation`."""
+    """Adds tasks to a backbone; the arguments are those of `train_generation`.
+
+    They read the same representations, whose cost is divided among them.
+    """
     packages = {}
+    missing = [name for name in heads if not os.path.exists(f"{directory}/{name}.cost.json")]
+    if missing:
+        keras.backend.clear_session()
+        start = time.process_time()
+        context = RunContext(f"{directory}/encoded", show_progress=False)
+        encoded = encode_task(PromptedMPTRec(backbone.model), data, missing, context)
+        share = (time.process_time() - start) / len(missing)
     for name, config in heads.items():
         path = f"{directory}/{name}"
-        if not os.path.exists(f"{path}.cost.json"):
-            keras.backend.clear_session()
+        if name in missing:
             shutil.rmtree(path, ignore_errors=True)
             context = RunContext(
                 f"{path}.training", show_progress=False, fingerprint=backbone.fingerprint
             )
             start = time.process_time()
-            used, begin = config, None
-            warm = old and WarmHead(old.packages[name], old.backbone, backbone)
-            if warm and warm.fits(config):
+            rows, used, begin = select_task(encoded, missing, name), config, None
+            packages_before = [*old.packages.values()] if old else []
+            warm = old and find_warm_head(packages_before, name, config, old.backbone, backbone)
+            if warm:
                 used, begin = warm.shorten(config), warm.begin
-            chosen, _ = learn(backbone.model, data, name, used, context, begin=begin)
-            seconds = time.process_time() - start
+            chosen, _ = learn(backbone.model, data, name, used, context, rows, begin)
+            seconds = share + time.process_time() - start
             [task] = data.spec.select_tasks([name])
             settings = {"training": to_plain(chosen.training), "candidates": [], "compared": []}
             new, result = NewTask(task, chosen.head), chosen.result
