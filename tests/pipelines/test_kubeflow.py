@@ -145,7 +145,13 @@ def test_the_add_task_pipeline(tmp_path):
     waits = find_dependencies(spec)
     assert {"BackboneSchema", "BackboneStatistics"} < waits["DataGate"]
     assert {"DataGate", "BaseModel"} < waits["PromptTuner"]
-    assert waits["Pusher"] == {"PromptTuner", "FrozenTaskValidator", "Evaluator", "ServingCheck"}
+    assert waits["Pusher"] == {
+        "PromptTuner",
+        "ProductionModel",
+        "FrozenTaskValidator",
+        "Evaluator",
+        "ServingCheck",
+    }
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root"
 
 
