@@ -11,13 +11,14 @@ import tensorflow as tf
 from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.data.packed import request_specs
 from mptrec_tf.data.sources.number_text import format_numbers
-from mptrec_tf.watching.decoding import Tensors, decode, decode_map
+from mptrec_tf.watching.decoding import Tensors, decode, decode_lists, decode_map
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 EXAMPLES, COLUMNS = "serving_default", "columns"
 SIGNATURES = (EXAMPLES, COLUMNS, COLUMNS_WITH_ID, SPEC_COLUMNS)
 ID_SEPARATOR = "\x1f"  # between the columns of an id
 OTHER_MODEL = "of another model"
+_LISTS = {"BytesList": tf.string, "Int64List": tf.int64, "FloatList": tf.float32}
 
 # By key of a map: which messages have it, ascending, and their serialized tensors.
 _Map = Mapping[str, tuple[np.ndarray, tf.Tensor]]
@@ -35,8 +36,8 @@ class Served:
       requests: int. How many requests.
       times: [n] float64. Seconds since 1970 of each row's request; NaN if it has no time.
       predictions: By task, [n] or [n, outputs] float32; NaN where a request did not ask for it.
-      ids: [n] text that identifies each row, or None where its request has no such column; None if
-        no ids are read.
+      ids: [n] text that identifies each row, or None where its request has no such column, or
+        an empty text there; None if no ids are read.
       sample: Raw columns of the rows of sampled requests, a part for each signature: by the spec's
         names, as the signature `columns` takes them, or as serialized tf.Examples under "examples".
       sample_times: [m]. The times of these rows, part after part.
@@ -281,7 +282,7 @@ class RequestDecoder:
         return parts, np.concatenate(of_parts)
 
     def _read_ids(self, requests: _Requests) -> np.ndarray:
-        """Returns the text that identifies each row; None where a column of it is not there."""
+        """Returns the text that identifies each row; None where a part of it is missing."""
         total = len(requests.owners)
         parts, known = [], np.ones(total, bool)
         examples = requests.signatures == EXAMPLES
@@ -296,7 +297,7 @@ class RequestDecoder:
             if examples.any():
                 _, serialized = requests.where(examples).spread("examples")
                 texts[examples[requests.owners]] = _read_feature(serialized, column)
-            known &= np.array([text is not None for text in texts], bool)
+            known &= np.array([bool(text) for text in texts], bool)
             parts.append(texts)
         ids = np.full(total, None, object)
         ids[known] = parts[0][known]
@@ -349,16 +350,37 @@ def _to_text(values: tf.Tensor) -> np.ndarray:
 
 
 def _read_feature(serialized: tf.Tensor, name: str) -> np.ndarray:
-    """Returns a feature's first value of tf.Examples [n] as text; None where it is not there."""
+    """Returns a feature's first value of tf.Examples [n] as text; None where it is not there.
+
+    Raises:
+      tf.errors.InvalidArgumentError: if one is no tf.Example.
+    """
     texts = np.full(len(serialized), None, object)
-    for dtype in (tf.string, tf.int64, tf.float32):
+    for dtype in _LISTS.values():
         try:
             parsed = tf.io.parse_example(serialized, {name: tf.io.VarLenFeature(dtype)})[name]
-        except tf.errors.InvalidArgumentError:
-            continue  # another type
+        # Another type; or a damaged example, which the error quotes, and which may be no text.
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            continue
         owners, first = np.unique(parsed.indices.numpy()[:, 0], return_index=True)
-        values = tf.gather(parsed.values, first)
-        is_whole = dtype == tf.int64
-        texts[owners] = values.numpy().astype(str).astype(object) if is_whole else _to_text(values)
-        break
+        texts[owners] = _to_text(tf.gather(parsed.values, first))
+        return texts
+    return _read_mixed_feature(serialized, name)
+
+
+def _read_mixed_feature(serialized: tf.Tensor, name: str) -> np.ndarray:
+    """Returns what `_read_feature` does, of tf.Examples that do not agree on the feature's type."""
+    texts = np.full(len(serialized), None, object)
+    _, [features] = decode(serialized, "tensorflow.Example", {"features": tf.string})
+    found = decode_map(features, "tensorflow.Features", "feature")
+    if name not in found:
+        return texts
+    owners, of = found[name]
+    fields = dict.fromkeys(("bytes_list", "int64_list", "float_list"), tf.string)
+    _, lists = decode(of, "tensorflow.Feature", fields)
+    for serialized_lists, (kind, dtype) in zip(lists, _LISTS.items(), strict=True):
+        sizes, [values] = decode_lists(serialized_lists, f"tensorflow.{kind}", {"value": dtype})
+        there = np.flatnonzero(sizes[:, 0])
+        if len(there):
+            texts[owners[there]] = _to_text(tf.gather(values[:, 0], there))
     return texts

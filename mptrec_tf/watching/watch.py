@@ -302,6 +302,8 @@ def _note_labels(
             f"{counts.several:,} labels have an id that was served several times, and no time that "
             "says which one is meant; they were left out (see --label_time)."
         )
+    if labels.without_id:
+        notes.append(f"{labels.without_id:,} rows of the labels have no id, and were left out.")
     if labels.replaced:
         notes.append(f"{labels.replaced:,} labels were replaced by a later one of the same id.")
     for of in tasks:

@@ -107,6 +107,21 @@ def test_examples_may_hold_an_id_that_the_model_does_not_read(
     assert list(served.sample[0]) == ["examples"]
 
 
+def test_examples_may_differ_in_the_type_of_an_id(rows, predict, record, write, version):
+    texts = record(make_examples(rows, 2, shown=["a", ""]), predict(2), signature="")
+    numbers = record(make_examples(rows, 2, shown=[9.0, 10.5]), predict(2), signature="")
+    example = tf.train.Example()
+    example.ParseFromString(make_examples(rows, 1)["examples"][0])
+    example.features.feature["shown"].int64_list.value.append(12345678901)
+    whole = {"examples": np.array([example.SerializeToString()], object)}
+    whole = record(whole, predict(1), signature="")
+    damaged = record({"examples": np.array([b"\xe8\xff"], object)}, predict(1), signature="")
+    log, served = read(write([texts, numbers, whole, damaged]), version, id_columns=["shown"])
+    ids = {text for of in served for text in of.ids.tolist()}
+    assert ids == {"a", None, "9", "10.5", "12345678901"}
+    assert log.left_out == {"damaged": 1}
+
+
 def test_ids_are_columns_or_the_input_for_them(rows, predict, record, write, version):
     with_id = record(
         {**cut(rows, 0, 2), "request_id": ["r1"]}, predict(2), signature="columns_with_id"
