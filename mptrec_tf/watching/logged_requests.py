@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ EXAMPLES, COLUMNS = "serving_default", "columns"
 SIGNATURES = (EXAMPLES, COLUMNS, COLUMNS_WITH_ID, SPEC_COLUMNS)
 ID_SEPARATOR = "\x1f"  # between the columns of an id
 OTHER_MODEL = "of another model"
+_GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 _LISTS = {"BytesList": tf.string, "Int64List": tf.int64, "FloatList": tf.float32}
 
 # By key of a map: which messages have it, ascending, and their serialized tensors.
@@ -123,7 +125,7 @@ class RequestDecoder:
       version: The version.
       name: The model's name in requests; None for any.
       id_columns: Columns that together identify a row.
-      step: Every so manieth record is sampled.
+      step: One of so many records is sampled.
     """
 
     def __init__(
@@ -131,7 +133,10 @@ class RequestDecoder:
     ):
         self._version, self._name = version, name
         self._id_columns, self._step = tuple(id_columns), step
-        self._types = {n: of.dtype for n, of in request_specs(version.spec).items()}
+        self._inputs = {
+            "examples": tf.TensorSpec([None], tf.string),
+            **request_specs(version.spec),
+        }
 
     def decode(self, records: tf.Tensor, numbers: np.ndarray) -> Decoded:
         """Returns what fits of records [n].
@@ -158,7 +163,9 @@ class RequestDecoder:
         specs = [_read_spec(of) for of in (of_response, of_request, of_log)]
         names, signatures, versions = (_first_known([of[i] for of in specs]) for i in range(3))
         signatures = np.where(signatures == "", EXAMPLES, signatures)
-        sampled = numbers % self._step == 0
+        # Multiples of the golden ratio are spread evenly, also those of every second record, of
+        # which a log may alternate between two models.
+        sampled = numbers * _GOLDEN_RATIO % 1 < 1 / self._step
         wanted = np.flatnonzero(sampled | bool(self._id_columns))
         outputs = decode_map(response, "PredictResponse", "outputs")
         inputs = decode_map(request, "PredictRequest", "inputs", wanted) if len(wanted) else {}
@@ -270,7 +277,7 @@ class RequestDecoder:
                 if found is None:
                     continue  # a number that may be left out
                 having, values = found
-                if values.dtype != self._types.get(column, tf.string):
+                if not self._inputs[column].is_compatible_with(values):
                     raise MisfitError(OTHER_MODEL)
                 if not having.all():
                     full = np.full(len(having), np.nan, np.float32)

@@ -72,7 +72,7 @@ class DayScores:
 
     Attributes:
       day: str.
-      served: int. Rows that were requested that day.
+      served: int. Rows for which the task was requested that day.
       labelled: float. The share of them whose label has come.
       complete: bool. Whether about as large a share of labels has come as on other days; if not,
         those that came first are not like all.
@@ -134,7 +134,7 @@ def score_days(task: Task, outcome: Outcome, served: Mapping[str, int]) -> list[
     Args:
       task: The task.
       outcome: Its labelled rows.
-      served: Served rows by day.
+      served: Rows for which it was requested, by day.
     """
     days = Days(outcome.times)
     rows = dict.fromkeys(served, 0) | {day: int((days.of == i).sum()) for i, day in days.numbered()}

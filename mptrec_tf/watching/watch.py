@@ -61,6 +61,8 @@ class TaskReport:
 
     Attributes:
       task: The task.
+      served: int. Rows that were requested of it.
+      labelled: int. Those of them whose label has come.
       scores: On all complete days.
       days: By day.
       baseline: On the validation rows; None if it is not known.
@@ -70,6 +72,8 @@ class TaskReport:
     """
 
     task: Task
+    served: int
+    labelled: int
     scores: TaskScores
     days: list[DayScores]
     baseline: dict[str, Any] | None
@@ -157,7 +161,8 @@ def watch(
     if join:
         for name, outcome in join.finish().items():
             [task] = [of for of in version.tasks if of.name == name]
-            report, found = _judge(task, outcome, version, reading.days, limits)
+            served = reading.predictions.count_rows(task)
+            report, found = _judge(task, outcome, version, served, limits)
             tasks.append(report)
             reasons += found
     action = recommend(reasons)
@@ -223,7 +228,7 @@ class _Reading:
 def _judge(
     task: Task, outcome: Outcome, version: WatchedVersion, served: dict[str, int], limits: Limits
 ) -> tuple[TaskReport, list[Reason]]:
-    days = score_days(task, outcome, served)
+    days = score_days(task, outcome, {day: count for day, count in served.items() if day})
     complete = select_complete(outcome, days)
     scores = score_task(task, complete.labels, complete.predictions)
     baseline = version.task_baselines.get(task.name)
@@ -234,7 +239,8 @@ def _judge(
     if enough and scores.log_loss and task.given is None:
         correction = task.calibration(complete.predictions, complete.labels, None)
     baseline = dict(baseline) if baseline else None
-    return TaskReport(task, scores, days, baseline, level, correction), found
+    counts = sum(served.values()), len(outcome.labels)
+    return TaskReport(task, *counts, scores, days, baseline, level, correction), found
 
 
 def _explain_nothing(version: WatchedVersion, log: RequestLog) -> str:
@@ -307,11 +313,10 @@ def _note_labels(
     if labels.replaced:
         notes.append(f"{labels.replaced:,} labels were replaced by a later one of the same id.")
     for of in tasks:
-        waiting = reading.rows - sum(round(day.labelled * day.served) for day in of.days)
         never = " (or never will)" if of.task.is_partial else ""
         notes.append(
-            f"{of.task.name}: {waiting:,} of {reading.rows:,} rows have no label yet{never}; they "
-            "count neither as positive nor as negative."
+            f"{of.task.name}: {of.served - of.labelled:,} of {of.served:,} rows have no label "
+            f"yet{never}; they count neither as positive nor as negative."
         )
         late = [day.day for day in of.days if not day.complete]
         if late:

@@ -142,6 +142,16 @@ def test_a_log_that_was_cut_short_is_read_up_to_there(records, write, version):
     assert (sum(of.requests for of in served), log.broken) == (29, [str(path)])
 
 
+def test_a_log_that_was_cut_short_at_its_start_stops_no_other_one(
+    records, tmp_path, write, version
+):
+    path = write(records, "a.tfrecord")
+    path.write_bytes(path.read_bytes()[:50])
+    write(records, "b.tfrecord")
+    log, served = read(tmp_path / "*.tfrecord", version)
+    assert (sum(of.requests for of in served), log.broken) == (30, [str(path)])
+
+
 def test_a_compressed_log(records, write, version):
     _, served = read(write(records, "requests.tfrecord.gz"), version)
     assert sum(of.requests for of in served) == 30
@@ -182,6 +192,9 @@ def test_what_is_no_log_at_all(tmp_path, write, version):
     path.write_text("user_id,click\nu1,0\n" * 50)
     with pytest.raises(InputError, match=r"rows.csv is no request log: it holds no whole TFRecord"):
         read(path, version)
+    write([b"\xff\xff\xff"] * 600, "a.tfrecord")  # of all files together it is no matter
+    path = write([b"\xff\xff\xff"] * 600, "b.tfrecord")
+    assert read(path.parent / "?.tfrecord", version)[0].left_out == {"damaged": 1200}
     with pytest.raises(InputError, match="more than 1,000 records of it are no PredictionLog"):
         read(write([b"\xff\xff\xff"] * 1200), version)
     with pytest.raises(InputError, match="no file matches"):
@@ -205,6 +218,20 @@ def test_about_so_many_rows_are_sampled_always_the_same(records, write, version)
     ]
     assert 300 <= len(sampled[0]) <= 420
     np.testing.assert_array_equal(*sampled)
+
+
+def test_two_models_in_turns_are_sampled_alike(rows, predict, record, write, version):
+    pair = [record(cut(rows, 0, 1), predict(1), name=name) for name in ("shop", "mall")]
+    path = write(pair * 500)
+    for name in ("shop", "mall"):
+        _, served = read(path, version, name=name, most_rows=100)
+        assert 40 <= len(join(served, lambda of: of.sample_times)) <= 60
+
+
+def test_rows_of_several_sizes_are_not_mixed(rows, predict, record, write, version):
+    wide = [record(cut(rows, 0, 2) | {"user_age": np.zeros((2, n))}, predict(2)) for n in (1, 3)]
+    log, [served] = read(write(wide), version)
+    assert (served.requests, log.left_out) == (1, {"of another model": 1})
 
 
 def test_a_version_without_a_baseline_is_rejected(exported):

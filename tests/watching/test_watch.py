@@ -167,6 +167,29 @@ def test_labels_that_came(write_days, write_labels, version, block, predictions)
     )
 
 
+def test_rows_without_a_time_and_tasks_that_were_not_asked(
+    rows, predictions, record, write, version, write_labels
+):
+    inputs = {n: np.array(values, object) for n, values in rows.items()}
+    inputs = {n: v if isinstance(v[0], str) else v.astype(float) for n, v in inputs.items()}
+    records = []
+    for day, tasks in enumerate((("click", "share"), ("click", "share"), ("click",))):
+        logged = inputs | {"request_id": [f"{day}-{i}" for i in range(300)]}
+        outputs = {name: predictions[name] for name in tasks}
+        seconds = START + day * DAY if day else 0
+        records.append(record(logged, outputs, seconds, signature="columns_with_id"))
+    report = watch(version, [str(write(records))], write_labels(), now=NOW)
+    [click, share] = report.tasks
+    assert (click.served, click.labelled, share.served) == (900, 900, 600)
+    assert [(of.day, of.served) for of in click.days] == [("2024-10-05", 300), ("2024-10-06", 300)]
+    assert [(of.day, of.served, of.complete) for of in share.days] == [("2024-10-05", 300, True)]
+    assert click.scores.rows == 900
+    waiting = [note for note in report.notes if "no label yet" in note]
+    assert waiting[0].startswith("click: 0 of 900 rows have no label yet;")
+    assert " of 600 rows have no label yet" in waiting[1]
+    assert not any("still to come" in note for note in report.notes)
+
+
 def test_clocks_that_disagree_are_named(write_days, write_labels, version):
     options = WatchOptions(label_time="at")
     report = watch(version, write_days(), write_labels(hours=-2), options, now=NOW)
