@@ -37,14 +37,15 @@ class Labels:
 
     Attributes:
       ids: All ids.
-      values: By task that has any label, [ids]; NaN where an id has none.
+      values: By task that has any label, [ids]; NaN where an id has none. None has if no label
+        has come yet.
       times: By task, [ids] float64. The times of these labels; NaN for none.
       replaced: int. Labels that a later row of the same id replaced.
       without_id: int. Rows without an id.
 
     Raises:
-      InputError: for a file that cannot be read, lacks a column of the ids, or has no label of any
-        task; or for a value that the spec does not allow, with its place.
+      InputError: for a file that cannot be read, or lacks a column of the ids; for files with rows
+        that have no task's columns; or for a value that the spec does not allow, with its place.
     """
 
     def __init__(
@@ -59,18 +60,21 @@ class Labels:
         # A missing label is one that has not come.
         tasks = [dataclasses.replace(task, missing=SKIP) for task in version.tasks]
         parts: dict[str, list[pd.DataFrame]] = collections.defaultdict(list)
+        fits = []  # of each block, whether it has the columns of a task
         for path in list_shards(paths):
             for block in filter(len, read_file(path, self._spec.text_format, given=paths)):
-                self._add(block, tasks, parts)
-        if not parts:
+                fits.append(self._add(block, tasks, parts))
+        if fits and not any(fits):
             wanted = ", ".join(dict.fromkeys(task.label for task in tasks))
             raise InputError(
                 f"{', '.join(paths)} holds no label of any task of {version.path}; give files with "
                 f"some of the columns {wanted}."
             )
+        self.ids = pd.Index([], dtype=object)
         frames = {name: pd.concat(of, ignore_index=True) for name, of in parts.items()}
-        every = pd.concat([of["id"] for of in frames.values()], ignore_index=True)
-        self.ids = pd.Index(every.unique())
+        if frames:
+            every = pd.concat([of["id"] for of in frames.values()], ignore_index=True)
+            self.ids = pd.Index(every.unique())
         self.values: dict[str, np.ndarray] = {}
         self.times: dict[str, np.ndarray] = {}
         self.replaced = 0
@@ -85,7 +89,8 @@ class Labels:
             self.values[name][place] = last["label"]
             self.times[name][place] = last["time"]
 
-    def _add(self, block: Block, tasks: Sequence[Task], parts: dict) -> None:
+    def _add(self, block: Block, tasks: Sequence[Task], parts: dict) -> bool:
+        """Adds the labels of a block; returns whether it has the columns of a task."""
         texts = [np.asarray(block.text(column), object) for column in self._columns]
         known = np.all([of != "" for of in texts], axis=0)
         self.without_id += int((~known).sum())
@@ -93,14 +98,14 @@ class Labels:
         for of in others:
             ids = ids + ID_SEPARATOR + of
         times = self._read_times(block) if self._time else np.full(len(block), np.nan)
-        for task in tasks:
-            if not {task.label, *task.where} <= set(block.columns):
-                continue
+        fitting = [task for task in tasks if {task.label, *task.where} <= set(block.columns)]
+        for task in fitting:
             labels = task.labels(block, self._spec.missing_values)
             has = ~np.isnan(labels) & known
             if has.any():
                 frame = {"id": ids[has], "label": labels[has], "time": times[has]}
                 parts[task.name].append(pd.DataFrame(frame))
+        return bool(fitting)
 
     def _read_times(self, block: Block) -> np.ndarray:
         """Returns the times of a block's rows; NaN of those that have none."""

@@ -293,6 +293,8 @@ def _note_labels(
     if labels is None or join is None:
         return ["No labels were given: nothing is known about scores and calibration."]
     counts, notes = join.counts, []
+    if not labels.values:
+        notes.append("No label has come yet: nothing is known about scores and calibration.")
     if counts.without_id:
         notes.append(
             f"{counts.without_id:,} of {reading.rows:,} rows have no id in the log, and no label "

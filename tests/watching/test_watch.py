@@ -79,6 +79,17 @@ def test_nothing_to_do_and_no_labels_yet(write_days, version):
     assert (share.validation, share.skew, share.rows) == (None, None, 1200)
 
 
+def test_files_without_any_label_yet(write_days, version, tmp_path):
+    path = tmp_path / "labels.csv"
+    for text in ("request_id,click\n", "request_id,click\n0-1,\n", ""):
+        path.write_text(text)
+        report = watch(version, write_days(), [str(path)], now=NOW)
+        assert (report.action, report.tasks) == ("nothing", [])
+        assert report.notes == [
+            "No label has come yet: nothing is known about scores and calibration."
+        ]
+
+
 def test_new_values_are_unknown_and_ask_for_a_refresh(write_days, version):
     def change(day, inputs):
         if day < 2:
