@@ -11,16 +11,14 @@ import tensorflow as tf
 
 from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.data.packed import request_specs
-from mptrec_tf.data.sources.number_text import format_numbers
-from mptrec_tf.watching.decoding import Tensors, decode, decode_lists, decode_map
+from mptrec_tf.watching.decoding import Tensors, decode, decode_map
+from mptrec_tf.watching.row_ids import ID_SEPARATOR, read_feature, to_text, unify_numbers
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 EXAMPLES, COLUMNS = "serving_default", "columns"
 SIGNATURES = (EXAMPLES, COLUMNS, COLUMNS_WITH_ID, SPEC_COLUMNS)
-ID_SEPARATOR = "\x1f"  # between the columns of an id
 OTHER_MODEL = "of another model"
 _GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
-_LISTS = {"BytesList": tf.string, "Int64List": tf.int64, "FloatList": tf.float32}
 
 # By key of a map: which messages have it, ascending, and their serialized tensors.
 _Map = Mapping[str, tuple[np.ndarray, tf.Tensor]]
@@ -133,6 +131,9 @@ class RequestDecoder:
     ):
         self._version, self._name = version, name
         self._id_columns, self._step = tuple(id_columns), step
+        # A column that the model does not read is the input that is there for ids; that is one.
+        others = [column for column in id_columns if column not in version.inputs]
+        self._for_input = REQUEST_ID if REQUEST_ID in others else next(iter(others), None)
         self._inputs = {
             "examples": tf.TensorSpec([None], tf.string),
             **request_specs(version.spec),
@@ -295,15 +296,17 @@ class RequestDecoder:
         examples = requests.signatures == EXAMPLES
         for column in self._id_columns:
             texts = np.full(total, None, object)
-            # A column that the model does not read is the input that is there for ids.
-            input_ = self._version.inputs.get(column, REQUEST_ID)
-            for name in dict.fromkeys([column, input_]):
+            names = [column, self._version.inputs.get(column, column)]
+            if column == self._for_input:
+                names.append(REQUEST_ID)
+            for name in dict.fromkeys(names):
                 found = requests.spread(name)
                 if found is not None:
-                    texts[found[0]] = _to_text(found[1])
+                    texts[found[0]] = to_text(found[1])
             if examples.any():
                 _, serialized = requests.where(examples).spread("examples")
-                texts[examples[requests.owners]] = _read_feature(serialized, column)
+                texts[examples[requests.owners]] = read_feature(serialized, column)
+            texts = unify_numbers(texts)
             known &= np.array([bool(text) for text in texts], bool)
             parts.append(texts)
         ids = np.full(total, None, object)
@@ -348,46 +351,3 @@ def _first_known(options: Sequence[np.ndarray]) -> np.ndarray:
     for other in options[1:]:
         chosen = np.where(chosen == chosen.dtype.type(), other, chosen)
     return chosen
-
-
-def _to_text(values: tf.Tensor) -> np.ndarray:
-    if values.dtype == tf.string:
-        return np.array([v.decode(errors="replace") for v in values.numpy().tolist()], object)
-    return np.asarray(format_numbers(values.numpy()), object)
-
-
-def _read_feature(serialized: tf.Tensor, name: str) -> np.ndarray:
-    """Returns a feature's first value of tf.Examples [n] as text; None where it is not there.
-
-    Raises:
-      tf.errors.InvalidArgumentError: if one is no tf.Example.
-    """
-    texts = np.full(len(serialized), None, object)
-    for dtype in _LISTS.values():
-        try:
-            parsed = tf.io.parse_example(serialized, {name: tf.io.VarLenFeature(dtype)})[name]
-        # Another type; or a damaged example, which the error quotes, and which may be no text.
-        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            continue
-        owners, first = np.unique(parsed.indices.numpy()[:, 0], return_index=True)
-        texts[owners] = _to_text(tf.gather(parsed.values, first))
-        return texts
-    return _read_mixed_feature(serialized, name)
-
-
-def _read_mixed_feature(serialized: tf.Tensor, name: str) -> np.ndarray:
-    """Returns what `_read_feature` does, of tf.Examples that do not agree on the feature's type."""
-    texts = np.full(len(serialized), None, object)
-    _, [features] = decode(serialized, "tensorflow.Example", {"features": tf.string})
-    found = decode_map(features, "tensorflow.Features", "feature")
-    if name not in found:
-        return texts
-    owners, of = found[name]
-    fields = dict.fromkeys(("bytes_list", "int64_list", "float_list"), tf.string)
-    _, lists = decode(of, "tensorflow.Feature", fields)
-    for serialized_lists, (kind, dtype) in zip(lists, _LISTS.items(), strict=True):
-        sizes, [values] = decode_lists(serialized_lists, f"tensorflow.{kind}", {"value": dtype})
-        there = np.flatnonzero(sizes[:, 0])
-        if len(there):
-            texts[owners[there]] = _to_text(tf.gather(values[:, 0], there))
-    return texts

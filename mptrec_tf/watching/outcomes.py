@@ -17,7 +17,8 @@ from mptrec_tf.data.sources.row_times import read_times
 from mptrec_tf.data.sources.tabular import list_shards, read_file
 from mptrec_tf.data.tasks.base import SKIP, Task
 from mptrec_tf.errors import InputError
-from mptrec_tf.watching.logged_requests import ID_SEPARATOR, Served
+from mptrec_tf.watching.logged_requests import Served
+from mptrec_tf.watching.row_ids import ID_SEPARATOR, unify_numbers
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 
@@ -91,7 +92,7 @@ class Labels:
 
     def _add(self, block: Block, tasks: Sequence[Task], parts: dict) -> bool:
         """Adds the labels of a block; returns whether it has the columns of a task."""
-        texts = [np.asarray(block.text(column), object) for column in self._columns]
+        texts = [unify_numbers(np.asarray(block.text(column), object)) for column in self._columns]
         known = np.all([of != "" for of in texts], axis=0)
         self.without_id += int((~known).sum())
         ids, *others = texts

@@ -80,6 +80,12 @@ def test_what_did_not_happen_has_no_time(tmp_path, version):
     np.testing.assert_array_equal(labels.times["click"], [1728036000, np.nan])
 
 
+def test_whole_numbers_are_ids_however_they_are_written(tmp_path, version):
+    text = "id,click\n1.0,1\n2,0\n007,1\n1.5,0\n"
+    labels = Labels(write(tmp_path / "l.csv", text), version, ["id"])
+    assert labels.ids.tolist() == ["1", "2", "007", "1.5"]
+
+
 def test_rows_without_an_id_are_left_out(tmp_path, version):
     text = "user,item,click\nu1,i1,1\n,i2,1\nu1,,1\n"
     labels = Labels(write(tmp_path / "l.csv", text), version, ["user", "item"])

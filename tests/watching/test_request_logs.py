@@ -135,6 +135,20 @@ def test_ids_are_columns_or_the_input_for_them(rows, predict, record, write, ver
     assert served.ids.tolist() == [f"r1\x1f{first}", f"r1\x1f{second}", None, None]
 
 
+def test_the_input_for_ids_is_one_column(rows, predict, record, write, version):
+    logged = record(
+        {**cut(rows, 0, 2), "request_id": ["7.0", "a.0"]}, predict(2), signature="columns_with_id"
+    )
+    path = write([logged])
+    for columns, ids in (
+        (["shown"], ["7", "a.0"]),  # 7, as a table has it whose other ids are missing
+        (["shown", "place"], [None, None]),
+        (["place", "request_id"], [None, None]),
+    ):
+        _, [served] = read(path, version, id_columns=columns)
+        assert served.ids.tolist() == ids
+
+
 def test_a_log_that_was_cut_short_is_read_up_to_there(records, write, version):
     path = write(records)
     path.write_bytes(path.read_bytes()[:-100])
