@@ -174,6 +174,20 @@ def test_what_waits_for_too_long_is_lost(tmp_path, monkeypatch):
     assert len(read(tmp_path)) == 50 - lost
 
 
+def test_what_waits_takes_no_more_memory_than_it_may(tmp_path, monkeypatch):
+    writes = threading.Event()
+    made = request_log._make_record
+    monkeypatch.setattr(request_log, "_make_record", lambda *g: writes.wait(60) and made(*g))
+    options = RequestLogOptions(str(tmp_path), share=1.0, most_waiting_bytes=1000)
+    logger = RequestLogger(options)
+    log_some(logger, 50)  # of 8 + 2 * 49 + 8 bytes: eight, and one that is being written
+    assert logger.lost in (41, 42)
+    writes.set()
+    logger.close()
+    assert len(read(tmp_path)) == 50 - logger.lost
+    assert logger._waiting == 0
+
+
 def test_a_directory_that_cannot_be_written_ends_the_start(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*/file/logs \(--log_requests\): "):

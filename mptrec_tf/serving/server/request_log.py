@@ -28,6 +28,7 @@ from mptrec_tf.storage.staging import remove_all_leftovers, staging_file
 
 _log = logging.getLogger("mptrec-serve")
 _END = None
+_TEXT_BYTES = 48  # that a text takes beside its own, which are measured by the first of a column
 _Arrays = Mapping[str, np.ndarray]
 
 
@@ -38,6 +39,15 @@ class _Request:
     outputs: _Arrays
     output_filter: tuple[str, ...]
     seconds: float
+
+    def measure(self) -> int:
+        """Returns about how many bytes of memory it takes."""
+        return sum(
+            array.size * (_TEXT_BYTES + len(array.flat[0]))
+            if array.dtype == object and array.size
+            else array.nbytes
+            for array in (*self.inputs.values(), *self.outputs.values())
+        )
 
 
 class RequestLogger:
@@ -58,6 +68,7 @@ class RequestLogger:
         self._random = random.Random()
         self._queue: queue.Queue = queue.Queue(options.most_waiting)
         self.lost = 0
+        self._waiting, self._lock = 0, threading.Lock()
         self._number = 0
         self._ended = False
         self._prefix = f"requests-{socket.gethostname()}-{os.getpid()}"
@@ -87,10 +98,22 @@ class RequestLogger:
         if self._random.random() >= self._options.share:
             return
         request = _Request(spec, inputs, outputs, tuple(output_filter), time.time())
+        size = request.measure()
+        with self._lock:
+            fits = self._waiting + size <= self._options.most_waiting_bytes
+            self._waiting += size if fits else 0
+        if not fits:
+            self.lost += 1
+            return
         try:
             self._queue.put_nowait(request)
         except queue.Full:
+            self._release(size)
             self.lost += 1
+
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self._waiting -= size
 
     def close(self) -> None:
         """Writes what waits, and ends.
@@ -131,6 +154,8 @@ class RequestLogger:
         with contextlib.suppress(queue.Empty):
             request = self._queue.get(timeout=seconds)
             self._ended = request is _END
+            if request is not _END:
+                self._release(request.measure())
             return request
         return None
 
