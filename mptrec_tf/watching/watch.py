@@ -194,8 +194,8 @@ class _Reading:
         self.requests = self.rows = self.future = self.timeless = 0
         self.ahead = 0.0
         self.days: dict[str, int] = {}
-        self._join, self._latest = join, now + options.tolerance
-        self._now = now
+        self.now, self.latest = now, now + options.tolerance
+        self._join = join
 
     def add(self, served: Served) -> None:
         served = self._drop_future(served)
@@ -214,13 +214,13 @@ class _Reading:
     def _drop_future(self, served: Served) -> Served:
         """Takes times from rows that a clock ahead of this one wrote: they have no day."""
         with np.errstate(invalid="ignore"):
-            future = served.times > self._latest
+            future = served.times > self.latest
         if not future.any():
             return served
         self.future += int(future.sum())
-        self.ahead = max(self.ahead, float(served.times[future].max()) - self._now)
+        self.ahead = max(self.ahead, float(served.times[future].max()) - self.now)
         with np.errstate(invalid="ignore"):
-            sample_times = np.where(served.sample_times > self._latest, np.nan, served.sample_times)
+            sample_times = np.where(served.sample_times > self.latest, np.nan, served.sample_times)
         times = np.where(future, np.nan, served.times)
         return dataclasses.replace(served, times=times, sample_times=sample_times)
 
@@ -312,6 +312,13 @@ def _note_labels(
         )
     if labels.without_id:
         notes.append(f"{labels.without_id:,} rows of the labels have no id, and were left out.")
+    times = [of[of > reading.latest] for of in labels.times.values()]
+    if count := sum(map(len, times)):
+        ahead = max(of.max() for of in times if len(of)) - reading.now
+        notes.append(
+            f"{count:,} labels have times up to {_show_seconds(ahead)} after now, by the clock of "
+            "this machine; clocks disagree, or the times are not in seconds."
+        )
     if labels.replaced:
         notes.append(f"{labels.replaced:,} labels were replaced by a later one of the same id.")
     for of in tasks:

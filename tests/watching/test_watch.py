@@ -211,6 +211,12 @@ def test_clocks_that_disagree_are_named(write_days, write_labels, version):
         "labels were left out."
         for note in report.notes
     )
+    labels = write_labels(hours=24 * 60)
+    report = watch(version, write_days(), labels, options, now=NOW)
+    assert any(
+        note.startswith("2,400 labels have times up to 33.0 days after now,")
+        for note in report.notes
+    )
     report = watch(version, write_days(ahead=40 * DAY), now=NOW)
     assert (report.days, report.rows) == ({}, 1200)
     assert report.notes[0] == (
@@ -249,6 +255,7 @@ def test_the_page_needs_no_other_file_and_json_has_the_numbers(write_days, write
     assert "1 of 1 log files end within a record" in page
     found = json.loads(make_json(report))
     assert found["recommendation"] == "refresh"
+    assert found["tasks"]["click"]["served_rows"] == 1190
     assert (found["requests"], found["rows"], found["sampled_rows"]) == (119, 1190, 1190)
     assert found["tasks"]["click"]["validation"]["rows"] == 400
     low, high = found["tasks"]["click"]["score"]["interval"]
