@@ -195,7 +195,7 @@ def _judge_calibration(
     task: str, scores: TaskScores, level: float | None, limits: Limits
 ) -> Reason | None:
     ratio = scores.calibration
-    if level is None or ratio is None or not ratio.known or ratio.value <= 0:
+    if level is None or ratio is None or ratio.interval is None:
         return None
     noise = limits.deviations * ratio.error / ratio.value
     low, high = ratio.value * math.exp(-noise), ratio.value * math.exp(noise)

@@ -117,6 +117,7 @@ def test_the_level_of_a_number_is_what_it_was():
     assert find_level(watch, centred) is None
     assert find_level(BinaryTask("click", "clicked", ("1",)), None) == 1
     assert judge(scores(score=0.78, ratio=0.76), level=0.75) == []
+    assert judge(scores(score=0.78, ratio=0.0001), level=0.75) == []  # of numbers of both signs
     [reason] = judge(scores(score=0.78, ratio=1.0), level=0.75)
     assert "on average (0.750 on the validation rows), too high" in reason.sentence
 
