@@ -101,6 +101,8 @@ def main(_: list[str]) -> None:
         raise InputError("--label_time goes with --labels.")
     if not _REQUEST_ID.value:
         raise InputError("--request_id names no column; give those that identify a row.")
+    if not _LOGS.value:
+        raise InputError("--logs names no file; give request logs, or their folder.")
     check_files(_LOGS.value)
     if _LABELS.value:
         check_files(_LABELS.value)

@@ -120,7 +120,7 @@ class Tensors:
     Attributes:
       rows: [n] int. The first dimension of each; 1 of a single value.
       values: The values of all, one after the other: [sum of sizes], text or float32; None if a
-        tensor is of another type, or damaged.
+        tensor is of another type, or damaged, or if their rows differ in size.
       per_row: int. How many values a row has.
 
     Raises:
@@ -154,6 +154,8 @@ class Tensors:
             self.values = None
         if self.values is not None and dims.sum():
             self.per_row = int(wanted.sum() // dims.sum())
+            if not np.array_equal(wanted, dims * self.per_row):  # rows of several sizes
+                self.values = None
 
     def spread(self, rows: np.ndarray) -> tf.Tensor | None:
         """Returns the values for requests of so many rows [n]; those of one row are repeated.

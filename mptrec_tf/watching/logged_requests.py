@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,14 +11,14 @@ import tensorflow as tf
 
 from mptrec_tf.data.input_names import COLUMNS_WITH_ID, REQUEST_ID, SPEC_COLUMNS
 from mptrec_tf.data.packed import request_specs
-from mptrec_tf.data.sources.number_text import format_numbers
 from mptrec_tf.watching.decoding import Tensors, decode, decode_map
+from mptrec_tf.watching.row_ids import ID_SEPARATOR, read_feature, to_text, unify_numbers
 from mptrec_tf.watching.watched_version import WatchedVersion
 
 EXAMPLES, COLUMNS = "serving_default", "columns"
 SIGNATURES = (EXAMPLES, COLUMNS, COLUMNS_WITH_ID, SPEC_COLUMNS)
-ID_SEPARATOR = "\x1f"  # between the columns of an id
 OTHER_MODEL = "of another model"
+_GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 
 # By key of a map: which messages have it, ascending, and their serialized tensors.
 _Map = Mapping[str, tuple[np.ndarray, tf.Tensor]]
@@ -35,8 +36,8 @@ class Served:
       requests: int. How many requests.
       times: [n] float64. Seconds since 1970 of each row's request; NaN if it has no time.
       predictions: By task, [n] or [n, outputs] float32; NaN where a request did not ask for it.
-      ids: [n] text that identifies each row, or None where its request has no such column; None if
-        no ids are read.
+      ids: [n] text that identifies each row, or None where its request has no such column, or
+        an empty text there; None if no ids are read.
       sample: Raw columns of the rows of sampled requests, a part for each signature: by the spec's
         names, as the signature `columns` takes them, or as serialized tf.Examples under "examples".
       sample_times: [m]. The times of these rows, part after part.
@@ -122,7 +123,7 @@ class RequestDecoder:
       version: The version.
       name: The model's name in requests; None for any.
       id_columns: Columns that together identify a row.
-      step: Every so manieth record is sampled.
+      step: One of so many records is sampled.
     """
 
     def __init__(
@@ -130,7 +131,13 @@ class RequestDecoder:
     ):
         self._version, self._name = version, name
         self._id_columns, self._step = tuple(id_columns), step
-        self._types = {n: of.dtype for n, of in request_specs(version.spec).items()}
+        # A column that the model does not read is the input that is there for ids; that is one.
+        others = [column for column in id_columns if column not in version.inputs]
+        self._for_input = REQUEST_ID if REQUEST_ID in others else next(iter(others), None)
+        self._inputs = {
+            "examples": tf.TensorSpec([None], tf.string),
+            **request_specs(version.spec),
+        }
 
     def decode(self, records: tf.Tensor, numbers: np.ndarray) -> Decoded:
         """Returns what fits of records [n].
@@ -157,7 +164,9 @@ class RequestDecoder:
         specs = [_read_spec(of) for of in (of_response, of_request, of_log)]
         names, signatures, versions = (_first_known([of[i] for of in specs]) for i in range(3))
         signatures = np.where(signatures == "", EXAMPLES, signatures)
-        sampled = numbers % self._step == 0
+        # Multiples of the golden ratio are spread evenly, also those of every second record, of
+        # which a log may alternate between two models.
+        sampled = numbers * _GOLDEN_RATIO % 1 < 1 / self._step
         wanted = np.flatnonzero(sampled | bool(self._id_columns))
         outputs = decode_map(response, "PredictResponse", "outputs")
         inputs = decode_map(request, "PredictRequest", "inputs", wanted) if len(wanted) else {}
@@ -269,7 +278,7 @@ class RequestDecoder:
                 if found is None:
                     continue  # a number that may be left out
                 having, values = found
-                if values.dtype != self._types.get(column, tf.string):
+                if not self._inputs[column].is_compatible_with(values):
                     raise MisfitError(OTHER_MODEL)
                 if not having.all():
                     full = np.full(len(having), np.nan, np.float32)
@@ -281,22 +290,24 @@ class RequestDecoder:
         return parts, np.concatenate(of_parts)
 
     def _read_ids(self, requests: _Requests) -> np.ndarray:
-        """Returns the text that identifies each row; None where a column of it is not there."""
+        """Returns the text that identifies each row; None where a part of it is missing."""
         total = len(requests.owners)
         parts, known = [], np.ones(total, bool)
         examples = requests.signatures == EXAMPLES
         for column in self._id_columns:
             texts = np.full(total, None, object)
-            # A column that the model does not read is the input that is there for ids.
-            input_ = self._version.inputs.get(column, REQUEST_ID)
-            for name in dict.fromkeys([column, input_]):
+            names = [column, self._version.inputs.get(column, column)]
+            if column == self._for_input:
+                names.append(REQUEST_ID)
+            for name in dict.fromkeys(names):
                 found = requests.spread(name)
                 if found is not None:
-                    texts[found[0]] = _to_text(found[1])
+                    texts[found[0]] = to_text(found[1])
             if examples.any():
                 _, serialized = requests.where(examples).spread("examples")
-                texts[examples[requests.owners]] = _read_feature(serialized, column)
-            known &= np.array([text is not None for text in texts], bool)
+                texts[examples[requests.owners]] = read_feature(serialized, column)
+            texts = unify_numbers(texts)
+            known &= np.array([bool(text) for text in texts], bool)
             parts.append(texts)
         ids = np.full(total, None, object)
         ids[known] = parts[0][known]
@@ -340,25 +351,3 @@ def _first_known(options: Sequence[np.ndarray]) -> np.ndarray:
     for other in options[1:]:
         chosen = np.where(chosen == chosen.dtype.type(), other, chosen)
     return chosen
-
-
-def _to_text(values: tf.Tensor) -> np.ndarray:
-    if values.dtype == tf.string:
-        return np.array([v.decode(errors="replace") for v in values.numpy().tolist()], object)
-    return np.asarray(format_numbers(values.numpy()), object)
-
-
-def _read_feature(serialized: tf.Tensor, name: str) -> np.ndarray:
-    """Returns a feature's first value of tf.Examples [n] as text; None where it is not there."""
-    texts = np.full(len(serialized), None, object)
-    for dtype in (tf.string, tf.int64, tf.float32):
-        try:
-            parsed = tf.io.parse_example(serialized, {name: tf.io.VarLenFeature(dtype)})[name]
-        except tf.errors.InvalidArgumentError:
-            continue  # another type
-        owners, first = np.unique(parsed.indices.numpy()[:, 0], return_index=True)
-        values = tf.gather(parsed.values, first)
-        is_whole = dtype == tf.int64
-        texts[owners] = values.numpy().astype(str).astype(object) if is_whole else _to_text(values)
-        break
-    return texts

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from mptrec_tf.data.distributions import Histogram, distribution_from_plain, jensen_shannon
+from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.watching.days import Days
 from mptrec_tf.watching.logged_requests import Served
 from mptrec_tf.watching.watched_version import WatchedVersion
@@ -72,12 +73,16 @@ class Predictions:
                 self._sums[name].update(dict(zip(names, sums.tolist(), strict=True)))
                 self._rows[name].update(dict(zip(names, rows.tolist(), strict=True)))
 
+    def count_rows(self, task: Task) -> dict[str, int]:
+        """Returns how many rows have a prediction of a task, by day; "" is that of no time."""
+        counts = self._rows[_list_columns(task)[0]]
+        return {day: counts[day] for day in sorted(counts) if counts[day]}
+
     def describe(self) -> list[PredictionReport]:
         """Returns a report of each number of each task's predictions."""
         reports = []
         for task in self._version.tasks:
-            shape = (0,) if task.outputs == 1 else (0, task.outputs)
-            for name in task.prediction_columns(np.zeros(shape)):
+            for name in _list_columns(task):
                 rows, sums = self._rows[name], self._sums[name]
                 total = sum(rows.values())
                 validation, skew, shares = self._baselines.get(name), None, ()
@@ -91,3 +96,8 @@ class Predictions:
                     PredictionReport(task.name, name, total, skew, validation, shares, mean, by_day)
                 )
         return reports
+
+
+def _list_columns(task: Task) -> list[str]:
+    shape = (0,) if task.outputs == 1 else (0, task.outputs)
+    return list(task.prediction_columns(np.zeros(shape)))

@@ -154,7 +154,7 @@ def find_level(task: Task, baseline: Mapping[str, Any] | None) -> float | None:
     """Returns what a task's mean prediction over its mean label is if nothing has changed.
 
     1 of probabilities. Of other numbers, of which a prediction may be the median, what it was on
-    the validation rows; None if that is not known.
+    the validation rows; None if that is not known, or if numbers of both signs make it no level.
     """
     if task.outputs != 1:
         return None
@@ -162,7 +162,9 @@ def find_level(task: Task, baseline: Mapping[str, Any] | None) -> float | None:
         return 1.0
     metrics = (baseline or {}).get("metrics", {})
     means = metrics.get("mean_prediction"), metrics.get("mean_label")
-    return means[0] / means[1] if all(means) else None
+    if not all(means) or means[0] / means[1] < 0:
+        return None
+    return means[0] / means[1]
 
 
 def _judge_score(
@@ -193,7 +195,7 @@ def _judge_calibration(
     task: str, scores: TaskScores, level: float | None, limits: Limits
 ) -> Reason | None:
     ratio = scores.calibration
-    if level is None or ratio is None or not ratio.known or ratio.value <= 0:
+    if level is None or ratio is None or ratio.interval is None:
         return None
     noise = limits.deviations * ratio.error / ratio.value
     low, high = ratio.value * math.exp(-noise), ratio.value * math.exp(noise)

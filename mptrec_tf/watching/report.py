@@ -107,6 +107,8 @@ def make_json(report: WatchReport) -> str:
 def _list_scores(of: TaskReport) -> dict[str, Any]:
     return {
         "score_name": of.task.score_name,
+        "served_rows": of.served,
+        "labelled_rows": of.labelled,
         **_flatten(of.scores),
         "expected_calibration": of.level,
         "correction": of.correction and dict(zip(("scale", "shift"), of.correction, strict=True)),

@@ -78,12 +78,15 @@ class RequestLog:
         """Yields the rows of all requests that fit, in the order of the files.
 
         Raises:
-          InputError: for a file that is no request log, or requests to models of several names.
+          InputError: for a file that is no request log, files none of which is one, or requests to
+            models of several names.
         """
+        damaged: collections.Counter[str] = collections.Counter()
         for path, decoded in self._map_groups():
             self.left_out += decoded.left_out
             self.names += decoded.names
-            if self.left_out[_DAMAGED] > _MOST_DAMAGED:
+            damaged[path] += decoded.left_out[_DAMAGED]
+            if damaged[path] > _MOST_DAMAGED:
                 raise InputError(
                     f"{path} is no request log: more than {_MOST_DAMAGED:,} records of it are no "
                     f"PredictionLog; {_WROTE}."
@@ -95,6 +98,10 @@ class RequestLog:
                     f"({names}); name the one to watch, by --model_name."
                 )
             yield from decoded.served
+        if self.broken and not self._read:
+            raise InputError(
+                f"{self.broken[0]} is no request log: it holds no whole TFRecord; {_WROTE}."
+            )
 
     def _map_groups(self) -> Iterator[tuple[str, Decoded]]:
         """Yields each group's file and result in order, while others are decoded in threads."""
@@ -145,13 +152,9 @@ class RequestLog:
                     return
                 size = max(1, int(np.mean([len(record) for record in records])))
                 count = max(_FIRST + 1, min(_BATCH, _MOST_BYTES // size))
-        except tf.errors.DataLossError as error:
-            rest = _read_up_to_break(data.skip(done))
-            if not done and not len(rest):
-                raise InputError(
-                    f"{path} is no request log: it holds no whole TFRecord; {_WROTE}."
-                ) from error
+        except tf.errors.DataLossError:
             self.broken.append(path)
+            rest = _read_up_to_break(data.skip(done))
             if len(rest):
                 yield rest
         except tf.errors.OpError as error:

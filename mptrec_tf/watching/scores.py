@@ -14,6 +14,7 @@ from mptrec_tf.watching.outcomes import Outcome
 # Two-sided 95%.
 Z = 1.959964
 _SMALLEST = 1e-7
+_MOST_NOISE = 10.0  # standard errors of a ratio, as a multiple of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The interval with a confidence of 95%; None if it is not known."""
-        if not self.known or (self.is_ratio and self.value <= 0):
+        """The interval with a confidence of 95%; None if it is not known.
+
+        That of a ratio whose error is many times itself is not: numbers of both signs cancel out.
+        """
+        if not self.known or (self.is_ratio and self.value * _MOST_NOISE <= self.error):
             return None
         if self.is_ratio:
             factor = math.exp(Z * self.error / self.value)
@@ -72,7 +76,7 @@ class DayScores:
 
     Attributes:
       day: str.
-      served: int. Rows that were requested that day.
+      served: int. Rows for which the task was requested that day.
       labelled: float. The share of them whose label has come.
       complete: bool. Whether about as large a share of labels has come as on other days; if not,
         those that came first are not like all.
@@ -134,7 +138,7 @@ def score_days(task: Task, outcome: Outcome, served: Mapping[str, int]) -> list[
     Args:
       task: The task.
       outcome: Its labelled rows.
-      served: Served rows by day.
+      served: Rows for which it was requested, by day.
     """
     days = Days(outcome.times)
     rows = dict.fromkeys(served, 0) | {day: int((days.of == i).sum()) for i, day in days.numbered()}

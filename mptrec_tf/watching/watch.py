@@ -61,6 +61,8 @@ class TaskReport:
 
     Attributes:
       task: The task.
+      served: int. Rows that were requested of it.
+      labelled: int. Those of them whose label has come.
       scores: On all complete days.
       days: By day.
       baseline: On the validation rows; None if it is not known.
@@ -70,6 +72,8 @@ class TaskReport:
     """
 
     task: Task
+    served: int
+    labelled: int
     scores: TaskScores
     days: list[DayScores]
     baseline: dict[str, Any] | None
@@ -157,7 +161,8 @@ def watch(
     if join:
         for name, outcome in join.finish().items():
             [task] = [of for of in version.tasks if of.name == name]
-            report, found = _judge(task, outcome, version, reading.days, limits)
+            served = reading.predictions.count_rows(task)
+            report, found = _judge(task, outcome, version, served, limits)
             tasks.append(report)
             reasons += found
     action = recommend(reasons)
@@ -189,8 +194,8 @@ class _Reading:
         self.requests = self.rows = self.future = self.timeless = 0
         self.ahead = 0.0
         self.days: dict[str, int] = {}
-        self._join, self._latest = join, now + options.tolerance
-        self._now = now
+        self.now, self.latest = now, now + options.tolerance
+        self._join = join
 
     def add(self, served: Served) -> None:
         served = self._drop_future(served)
@@ -209,13 +214,13 @@ class _Reading:
     def _drop_future(self, served: Served) -> Served:
         """Takes times from rows that a clock ahead of this one wrote: they have no day."""
         with np.errstate(invalid="ignore"):
-            future = served.times > self._latest
+            future = served.times > self.latest
         if not future.any():
             return served
         self.future += int(future.sum())
-        self.ahead = max(self.ahead, float(served.times[future].max()) - self._now)
+        self.ahead = max(self.ahead, float(served.times[future].max()) - self.now)
         with np.errstate(invalid="ignore"):
-            sample_times = np.where(served.sample_times > self._latest, np.nan, served.sample_times)
+            sample_times = np.where(served.sample_times > self.latest, np.nan, served.sample_times)
         times = np.where(future, np.nan, served.times)
         return dataclasses.replace(served, times=times, sample_times=sample_times)
 
@@ -223,7 +228,7 @@ class _Reading:
 def _judge(
     task: Task, outcome: Outcome, version: WatchedVersion, served: dict[str, int], limits: Limits
 ) -> tuple[TaskReport, list[Reason]]:
-    days = score_days(task, outcome, served)
+    days = score_days(task, outcome, {day: count for day, count in served.items() if day})
     complete = select_complete(outcome, days)
     scores = score_task(task, complete.labels, complete.predictions)
     baseline = version.task_baselines.get(task.name)
@@ -234,7 +239,8 @@ def _judge(
     if enough and scores.log_loss and task.given is None:
         correction = task.calibration(complete.predictions, complete.labels, None)
     baseline = dict(baseline) if baseline else None
-    return TaskReport(task, scores, days, baseline, level, correction), found
+    counts = sum(served.values()), len(outcome.labels)
+    return TaskReport(task, *counts, scores, days, baseline, level, correction), found
 
 
 def _explain_nothing(version: WatchedVersion, log: RequestLog) -> str:
@@ -287,6 +293,8 @@ def _note_labels(
     if labels is None or join is None:
         return ["No labels were given: nothing is known about scores and calibration."]
     counts, notes = join.counts, []
+    if not labels.values:
+        notes.append("No label has come yet: nothing is known about scores and calibration.")
     if counts.without_id:
         notes.append(
             f"{counts.without_id:,} of {reading.rows:,} rows have no id in the log, and no label "
@@ -302,14 +310,22 @@ def _note_labels(
             f"{counts.several:,} labels have an id that was served several times, and no time that "
             "says which one is meant; they were left out (see --label_time)."
         )
+    if labels.without_id:
+        notes.append(f"{labels.without_id:,} rows of the labels have no id, and were left out.")
+    times = [of[of > reading.latest] for of in labels.times.values()]
+    if count := sum(map(len, times)):
+        ahead = max(of.max() for of in times if len(of)) - reading.now
+        notes.append(
+            f"{count:,} labels have times up to {_show_seconds(ahead)} after now, by the clock of "
+            "this machine; clocks disagree, or the times are not in seconds."
+        )
     if labels.replaced:
         notes.append(f"{labels.replaced:,} labels were replaced by a later one of the same id.")
     for of in tasks:
-        waiting = reading.rows - sum(round(day.labelled * day.served) for day in of.days)
         never = " (or never will)" if of.task.is_partial else ""
         notes.append(
-            f"{of.task.name}: {waiting:,} of {reading.rows:,} rows have no label yet{never}; they "
-            "count neither as positive nor as negative."
+            f"{of.task.name}: {of.served - of.labelled:,} of {of.served:,} rows have no label "
+            f"yet{never}; they count neither as positive nor as negative."
         )
         late = [day.day for day in of.days if not day.complete]
         if late:

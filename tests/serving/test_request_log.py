@@ -3,6 +3,7 @@
 import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import logging
 import os
+import threading
 import time
 from collections import Counter
 
@@ -119,6 +120,49 @@ def test_a_disk_that_fails_stops_no_request_and_is_said(tmp_path, monkeypatch, c
     assert (logger.lost, len(read(tmp_path))) == (1, 3)
 
 
+def test_a_disk_that_is_full_at_the_end_holds_nobody_up(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    logger = RequestLogger(RequestLogOptions(str(tmp_path), share=1.0))
+    log_some(logger, 3)
+    monkeypatch.setattr(os, "replace", fail)  # of the file, once the end has come
+    begin = time.monotonic()
+    logger.close()
+    assert time.monotonic() - begin < logger._options.closing_seconds
+    assert (logger._thread.is_alive(), logger.lost, os.listdir(tmp_path)) == (False, 3, [])
+    assert "3 requests were not logged in all" in caplog.messages
+
+
+def test_a_disk_that_does_not_respond_holds_nobody_up_for_long(tmp_path, monkeypatch, caplog):
+    responds = threading.Event()
+    made = request_log._make_record
+    monkeypatch.setattr(request_log, "_make_record", lambda *g: responds.wait(60) and made(*g))
+    options = RequestLogOptions(str(tmp_path), share=1.0, most_waiting=2, closing_seconds=0.2)
+    logger = RequestLogger(options)
+    log_some(logger, 10)
+    logger.close()
+    assert f"{tmp_path} did not respond within 0.2 s; about 2 requests" in caplog.text
+    responds.set()
+
+
+def test_a_request_that_cannot_be_written_stops_no_later_one(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise ValueError("too large")
+
+    logger = RequestLogger(RequestLogOptions(str(tmp_path), share=1.0, seconds=0.05))
+    monkeypatch.setattr(request_log, "_make_record", fail)
+    log_some(logger, 1)
+    end = time.monotonic() + 60
+    while not caplog.records and time.monotonic() < end:
+        time.sleep(0.01)
+    monkeypatch.undo()
+    time.sleep(0.2)
+    log_some(logger, 2)
+    logger.close()
+    assert (logger.lost, len(read(tmp_path))) == (1, 2)
+
+
 def test_what_waits_for_too_long_is_lost(tmp_path, monkeypatch):
     logger = RequestLogger(RequestLogOptions(str(tmp_path), share=1.0, most_waiting=2))
     made = request_log._make_record
@@ -128,6 +172,20 @@ def test_what_waits_for_too_long_is_lost(tmp_path, monkeypatch):
     lost = logger.lost
     logger.close()
     assert len(read(tmp_path)) == 50 - lost
+
+
+def test_what_waits_takes_no_more_memory_than_it_may(tmp_path, monkeypatch):
+    writes = threading.Event()
+    made = request_log._make_record
+    monkeypatch.setattr(request_log, "_make_record", lambda *g: writes.wait(60) and made(*g))
+    options = RequestLogOptions(str(tmp_path), share=1.0, most_waiting_bytes=1000)
+    logger = RequestLogger(options)
+    log_some(logger, 50)  # of 8 + 2 * 49 + 8 bytes: eight, and one that is being written
+    assert logger.lost in (41, 42)
+    writes.set()
+    logger.close()
+    assert len(read(tmp_path)) == 50 - logger.lost
+    assert logger._waiting == 0
 
 
 def test_a_directory_that_cannot_be_written_ends_the_start(tmp_path):

@@ -1,6 +1,7 @@
 """Labels join the requests that they belong to."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mptrec_tf.errors import InputError
@@ -63,6 +64,42 @@ def test_a_label_belongs_to_the_newest_request_before_it(tmp_path, version):
     labels = Labels(write(tmp_path / "l.csv", text), version, ["id"])
     outcomes, counts = join(labels, version, served)
     assert (len(outcomes["click"].labels), counts.several) == (0, 2)
+
+
+def test_what_did_not_happen_has_no_time(tmp_path, version):
+    text = "id,click,at\na,0,\nb,1,940\nb,0,\nc,0,NA\n"
+    labels = Labels(write(tmp_path / "l.csv", text), version, ["id"], "at")
+    assert (labels.ids.tolist(), labels.values["click"].tolist()) == (["a", "b", "c"], [0, 1, 0])
+    np.testing.assert_array_equal(labels.times["click"], [np.nan, 940, np.nan])
+    outcomes, _ = join(labels, version, make_served(["a", "b", "c"], [1000, 900, 1000], [1, 2, 3]))
+    assert outcomes["click"].predictions.tolist() == [1, 2, 3]
+    table = pd.DataFrame({"id": ["a", "b"], "click": [1, 0]})
+    table["at"] = pd.to_datetime(["2024-10-04T10:00", None])
+    table.to_parquet(tmp_path / "l.parquet")
+    labels = Labels([str(tmp_path / "l.parquet")], version, ["id"], "at")
+    np.testing.assert_array_equal(labels.times["click"], [1728036000, np.nan])
+
+
+def test_whole_numbers_are_ids_however_they_are_written(tmp_path, version):
+    text = "id,click\n1.0,1\n2,0\n007,1\n1.5,0\n"
+    labels = Labels(write(tmp_path / "l.csv", text), version, ["id"])
+    assert labels.ids.tolist() == ["1", "2", "007", "1.5"]
+
+
+def test_rows_without_an_id_are_left_out(tmp_path, version):
+    text = "user,item,click\nu1,i1,1\n,i2,1\nu1,,1\n"
+    labels = Labels(write(tmp_path / "l.csv", text), version, ["user", "item"])
+    assert (labels.ids.tolist(), labels.without_id) == (["u1\x1fi1"], 2)
+
+
+def test_a_request_within_the_tolerance_gets_a_label_only_if_no_earlier_one_does(tmp_path, version):
+    labels = Labels(write(tmp_path / "l.csv", "id,click,at\na,1,250\n"), version, ["id"], "at")
+    for times, chosen in (([200, 300], 200), ([300, 305], 305), ([100, 200, 260], 200)):
+        outcomes, counts = join(labels, version, make_served(["a"] * len(times), times, times))
+        assert (outcomes["click"].times.tolist(), counts.early) == ([chosen], 0)
+    # Of a request without a time nobody knows.
+    outcomes, counts = join(labels, version, make_served(["a", "a"], [200, np.nan], [1, 2]))
+    assert (len(outcomes["click"].labels), counts.several) == (0, 1)
 
 
 def test_labels_before_their_request_are_left_out_and_counted(tmp_path, version):

@@ -45,6 +45,12 @@ def test_something_is_recommended(run_program, given):
     assert "[refresh] " in done.stderr
 
 
+def test_no_logs_are_named(run_program, given):
+    done = run_program("watch", given[0], "--logs=", check=False)
+    assert done.returncode == 1
+    assert "--logs names no file; give request logs, or their folder." in done.stderr
+
+
 def test_labels_without_the_id_are_rejected(run_program, given):
     done = run_program("watch", *given, check=False)
     assert done.returncode == 1

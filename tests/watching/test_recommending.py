@@ -113,8 +113,11 @@ def test_the_level_of_a_number_is_what_it_was():
     means = {"metrics": {"mean_prediction": 30.0, "mean_label": 40.0}}
     assert find_level(watch, means) == 0.75
     assert find_level(watch, None) is None
+    centred = {"metrics": {"mean_prediction": -0.01, "mean_label": 0.02}}
+    assert find_level(watch, centred) is None
     assert find_level(BinaryTask("click", "clicked", ("1",)), None) == 1
     assert judge(scores(score=0.78, ratio=0.76), level=0.75) == []
+    assert judge(scores(score=0.78, ratio=0.0001), level=0.75) == []  # of numbers of both signs
     [reason] = judge(scores(score=0.78, ratio=1.0), level=0.75)
     assert "on average (0.750 on the validation rows), too high" in reason.sentence
 

@@ -107,6 +107,21 @@ def test_examples_may_hold_an_id_that_the_model_does_not_read(
     assert list(served.sample[0]) == ["examples"]
 
 
+def test_examples_may_differ_in_the_type_of_an_id(rows, predict, record, write, version):
+    texts = record(make_examples(rows, 2, shown=["a", ""]), predict(2), signature="")
+    numbers = record(make_examples(rows, 2, shown=[9.0, 10.5]), predict(2), signature="")
+    example = tf.train.Example()
+    example.ParseFromString(make_examples(rows, 1)["examples"][0])
+    example.features.feature["shown"].int64_list.value.append(12345678901)
+    whole = {"examples": np.array([example.SerializeToString()], object)}
+    whole = record(whole, predict(1), signature="")
+    damaged = record({"examples": np.array([b"\xe8\xff"], object)}, predict(1), signature="")
+    log, served = read(write([texts, numbers, whole, damaged]), version, id_columns=["shown"])
+    ids = {text for of in served for text in of.ids.tolist()}
+    assert ids == {"a", None, "9", "10.5", "12345678901"}
+    assert log.left_out == {"damaged": 1}
+
+
 def test_ids_are_columns_or_the_input_for_them(rows, predict, record, write, version):
     with_id = record(
         {**cut(rows, 0, 2), "request_id": ["r1"]}, predict(2), signature="columns_with_id"
@@ -120,11 +135,35 @@ def test_ids_are_columns_or_the_input_for_them(rows, predict, record, write, ver
     assert served.ids.tolist() == [f"r1\x1f{first}", f"r1\x1f{second}", None, None]
 
 
+def test_the_input_for_ids_is_one_column(rows, predict, record, write, version):
+    logged = record(
+        {**cut(rows, 0, 2), "request_id": ["7.0", "a.0"]}, predict(2), signature="columns_with_id"
+    )
+    path = write([logged])
+    for columns, ids in (
+        (["shown"], ["7", "a.0"]),  # 7, as a table has it whose other ids are missing
+        (["shown", "place"], [None, None]),
+        (["place", "request_id"], [None, None]),
+    ):
+        _, [served] = read(path, version, id_columns=columns)
+        assert served.ids.tolist() == ids
+
+
 def test_a_log_that_was_cut_short_is_read_up_to_there(records, write, version):
     path = write(records)
     path.write_bytes(path.read_bytes()[:-100])
     log, served = read(path, version)
     assert (sum(of.requests for of in served), log.broken) == (29, [str(path)])
+
+
+def test_a_log_that_was_cut_short_at_its_start_stops_no_other_one(
+    records, tmp_path, write, version
+):
+    path = write(records, "a.tfrecord")
+    path.write_bytes(path.read_bytes()[:50])
+    write(records, "b.tfrecord")
+    log, served = read(tmp_path / "*.tfrecord", version)
+    assert (sum(of.requests for of in served), log.broken) == (30, [str(path)])
 
 
 def test_a_compressed_log(records, write, version):
@@ -167,6 +206,9 @@ def test_what_is_no_log_at_all(tmp_path, write, version):
     path.write_text("user_id,click\nu1,0\n" * 50)
     with pytest.raises(InputError, match=r"rows.csv is no request log: it holds no whole TFRecord"):
         read(path, version)
+    write([b"\xff\xff\xff"] * 600, "a.tfrecord")  # of all files together it is no matter
+    path = write([b"\xff\xff\xff"] * 600, "b.tfrecord")
+    assert read(path.parent / "?.tfrecord", version)[0].left_out == {"damaged": 1200}
     with pytest.raises(InputError, match="more than 1,000 records of it are no PredictionLog"):
         read(write([b"\xff\xff\xff"] * 1200), version)
     with pytest.raises(InputError, match="no file matches"):
@@ -190,6 +232,20 @@ def test_about_so_many_rows_are_sampled_always_the_same(records, write, version)
     ]
     assert 300 <= len(sampled[0]) <= 420
     np.testing.assert_array_equal(*sampled)
+
+
+def test_two_models_in_turns_are_sampled_alike(rows, predict, record, write, version):
+    pair = [record(cut(rows, 0, 1), predict(1), name=name) for name in ("shop", "mall")]
+    path = write(pair * 500)
+    for name in ("shop", "mall"):
+        _, served = read(path, version, name=name, most_rows=100)
+        assert 40 <= len(join(served, lambda of: of.sample_times)) <= 60
+
+
+def test_rows_of_several_sizes_are_not_mixed(rows, predict, record, write, version):
+    wide = [record(cut(rows, 0, 2) | {"user_age": np.zeros((2, n))}, predict(2)) for n in (1, 3)]
+    log, [served] = read(write(wide), version)
+    assert (served.requests, log.left_out) == (1, {"of another model": 1})
 
 
 def test_a_version_without_a_baseline_is_rejected(exported):

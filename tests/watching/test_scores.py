@@ -53,6 +53,9 @@ def test_nothing_is_made_up_of_too_few_rows():
         assert (scores.informative, scores.score.known) == (0, False)
         assert scores.score.interval is None
     assert Estimate(0.5, math.inf).interval is None
+    assert Estimate(0.0, 0.0, is_ratio=True).interval is None
+    assert Estimate(-1.0, 0.1, is_ratio=True).interval is None
+    assert Estimate(0.001, 3.0, is_ratio=True).interval is None  # of numbers of both signs
     assert Estimate(0.5, 0.1).interval == pytest.approx((0.304, 0.696), abs=1e-4)
 
 

@@ -79,6 +79,17 @@ def test_nothing_to_do_and_no_labels_yet(write_days, version):
     assert (share.validation, share.skew, share.rows) == (None, None, 1200)
 
 
+def test_files_without_any_label_yet(write_days, version, tmp_path):
+    path = tmp_path / "labels.csv"
+    for text in ("request_id,click\n", "request_id,click\n0-1,\n", ""):
+        path.write_text(text)
+        report = watch(version, write_days(), [str(path)], now=NOW)
+        assert (report.action, report.tasks) == ("nothing", [])
+        assert report.notes == [
+            "No label has come yet: nothing is known about scores and calibration."
+        ]
+
+
 def test_new_values_are_unknown_and_ask_for_a_refresh(write_days, version):
     def change(day, inputs):
         if day < 2:
@@ -167,6 +178,29 @@ def test_labels_that_came(write_days, write_labels, version, block, predictions)
     )
 
 
+def test_rows_without_a_time_and_tasks_that_were_not_asked(
+    rows, predictions, record, write, version, write_labels
+):
+    inputs = {n: np.array(values, object) for n, values in rows.items()}
+    inputs = {n: v if isinstance(v[0], str) else v.astype(float) for n, v in inputs.items()}
+    records = []
+    for day, tasks in enumerate((("click", "share"), ("click", "share"), ("click",))):
+        logged = inputs | {"request_id": [f"{day}-{i}" for i in range(300)]}
+        outputs = {name: predictions[name] for name in tasks}
+        seconds = START + day * DAY if day else 0
+        records.append(record(logged, outputs, seconds, signature="columns_with_id"))
+    report = watch(version, [str(write(records))], write_labels(), now=NOW)
+    [click, share] = report.tasks
+    assert (click.served, click.labelled, share.served) == (900, 900, 600)
+    assert [(of.day, of.served) for of in click.days] == [("2024-10-05", 300), ("2024-10-06", 300)]
+    assert [(of.day, of.served, of.complete) for of in share.days] == [("2024-10-05", 300, True)]
+    assert click.scores.rows == 900
+    waiting = [note for note in report.notes if "no label yet" in note]
+    assert waiting[0].startswith("click: 0 of 900 rows have no label yet;")
+    assert " of 600 rows have no label yet" in waiting[1]
+    assert not any("still to come" in note for note in report.notes)
+
+
 def test_clocks_that_disagree_are_named(write_days, write_labels, version):
     options = WatchOptions(label_time="at")
     report = watch(version, write_days(), write_labels(hours=-2), options, now=NOW)
@@ -175,6 +209,12 @@ def test_clocks_that_disagree_are_named(write_days, write_labels, version):
         note
         == "2,400 labels come before their request, by up to 2.0 hours; clocks disagree, and these "
         "labels were left out."
+        for note in report.notes
+    )
+    labels = write_labels(hours=24 * 60)
+    report = watch(version, write_days(), labels, options, now=NOW)
+    assert any(
+        note.startswith("2,400 labels have times up to 33.0 days after now,")
         for note in report.notes
     )
     report = watch(version, write_days(ahead=40 * DAY), now=NOW)
@@ -215,6 +255,7 @@ def test_the_page_needs_no_other_file_and_json_has_the_numbers(write_days, write
     assert "1 of 1 log files end within a record" in page
     found = json.loads(make_json(report))
     assert found["recommendation"] == "refresh"
+    assert found["tasks"]["click"]["served_rows"] == 1190
     assert (found["requests"], found["rows"], found["sampled_rows"]) == (119, 1190, 1190)
     assert found["tasks"]["click"]["validation"]["rows"] == 400
     low, high = found["tasks"]["click"]["score"]["interval"]

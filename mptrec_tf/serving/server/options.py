@@ -66,6 +66,8 @@ class RequestLogOptions:
       seconds: float. After which a file is complete, if it holds anything.
       most_bytes: int. At which a file is complete.
       most_waiting: int. Requests that may wait to be written; more are lost.
+      most_waiting_bytes: int. About how much memory these may take.
+      closing_seconds: float. For which a server that ends waits for a disk that does not respond.
     """
 
     directory: str
@@ -73,6 +75,8 @@ class RequestLogOptions:
     seconds: float = 60.0
     most_bytes: int = 64 << 20
     most_waiting: int = 1000
+    most_waiting_bytes: int = 256 << 20
+    closing_seconds: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
