@@ -13,15 +13,22 @@ MOST_SLICES = 1000
 
 
 def show_slice(key: SliceKey) -> str:
-    """Returns a slice's name, empty for all rows.
+    """Returns a slice's name, empty for all rows; slices of different numbers have different names.
 
     Example:
       >>> show_slice((("device", "phone"), ("hour", 3.0)))
       'device=phone, hour=3'
     """
     return ", ".join(
-        f"{column}={value if isinstance(value, str) else f'{value:g}'}" for column, value in key
+        f"{column}={value if isinstance(value, str) else _show_number(value)}"
+        for column, value in key
     )
+
+
+def _show_number(value: float) -> str:
+    """Returns the shortest text of a float32 that is read back as the same number."""
+    short = f"{value:g}"
+    return short if np.float32(short) == value else str(np.float32(value)).removesuffix(".0")
 
 
 class SlicedColumn:

@@ -104,6 +104,14 @@ def test_slices_by_hand():
     assert show_slice(()) == ""
 
 
+def test_slices_of_numbers_that_are_near_each_other_have_names_of_their_own():
+    """The gate and TFMA's files know slices by their names: one of two would go unjudged."""
+    numbers = [1234567, 1234568, 0.1, 0.1000001, 3, -2.5e20]
+    slices, _ = find_slices([["x"]], [make_column("x", tf.constant(numbers, tf.float32))])
+    names = ["1234567", "1234568", "0.1", "0.1000001", "3", "-2.5e+20"]
+    assert {show_slice(key) for key in slices} == {f"x={name}" for name in names}
+
+
 def test_of_too_many_slices_the_largest_stay():
     values = np.concatenate([np.arange(MOST_SLICES + 5), np.arange(MOST_SLICES)])
     slices, left_out = find_slices([["x"]], [make_column("x", tf.constant(values, tf.float32))])
