@@ -8,7 +8,7 @@ from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import bless
+from components.blessing import ACCEPTED, bless
 from components.evaluation.config import EvaluatorConfig
 from components.evaluation.measuring import BASELINE, CANDIDATE, Metrics, measure
 from components.evaluation.rows import predict_rows
@@ -19,7 +19,7 @@ from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.evaluation.gate import Verdict, list_blocking
+from mptrec_tf.evaluation.gate import Verdict, list_accepted, list_blocking
 from mptrec_tf.inference.paired import compare_paired
 from mptrec_tf.inference.saved_model import LoadedModel
 
@@ -73,6 +73,8 @@ class Executor(base_executor.BaseExecutor):
         _write_report(report, problems, notes, verdicts, config)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         bless(blessing, model, not problems)
+        accepted = list_accepted(verdicts, config.thresholds.accepted)
+        blessing.set_string_custom_property(ACCEPTED, ",".join(accepted))
         if baseline:
             key = constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY
             blessing.set_string_custom_property(key, baseline.uri)

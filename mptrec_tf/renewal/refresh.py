@@ -28,7 +28,7 @@ from mptrec_tf.data.sources.block import SPLITS, Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.tasks.row_labels import SKIP
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.gate import Gate, Verdict
+from mptrec_tf.evaluation.gate import Gate, Verdict, list_accepted
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.integrity import check_version, sign_version, write_manifest
 from mptrec_tf.export.serving_model import export
@@ -308,7 +308,7 @@ def push(
     with create_directory(path) as staging:
         copy_directory(candidate, staging)
         content = {
-            **plan.record(sorted({v.task for v in verdicts if v.blocks} & set(accepted))),
+            **plan.record(list_accepted(verdicts, accepted)),
             "tasks": [dataclasses.asdict(verdict) for verdict in verdicts],
         }
         write_file(os.path.join(staging, RENEWAL), to_json(content))

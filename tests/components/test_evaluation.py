@@ -332,10 +332,11 @@ def test_a_worse_task_blocks_and_an_accepted_one_does_not(run_evaluator, other, 
     html = tf.io.gfile.GFile(f"{outputs['report'].uri}/report.html").read()
     assert "Compared with production" in html
 
-    accepted = Thresholds(least_of_all=0.0, accepted=("click",))
+    accepted = Thresholds(least_of_all=0.0, accepted=("click", "like"))  # like blocks nothing
     outputs = run_evaluator(other, grown, thresholds=accepted, **fields)
     assert is_blessed(outputs) == 1
-    assert read_report(outputs["report"].uri)["accepted"] == ["click"]
+    assert read_report(outputs["report"].uri)["accepted"] == ["click", "like"]
+    assert outputs["blessing"].get_string_custom_property("accepted") == "click"
     assert tfma.load_validation_result(outputs["evaluation"].uri).validation_ok
 
 

@@ -47,7 +47,7 @@ def blessing(kind, folder, model, blessed):
 def push(tmp_path_factory, run_component, base):
     """Pushes a model, blessed but for those in `rejected`; returns its output's properties."""
 
-    def push(model, rejected=(), production=None, **settings):
+    def push(model, rejected=(), production=None, accepted="", **settings):
         folder = tmp_path_factory.mktemp("push")
         kinds = {
             "evaluation": standard_artifacts.ModelBlessing,
@@ -58,6 +58,7 @@ def push(tmp_path_factory, run_component, base):
             name: blessing(kind, folder / name, model, name not in rejected)
             for name, kind in kinds.items()
         }
+        blessings["evaluation"].set_string_custom_property("accepted", accepted)
         inputs = {"model": model, "blessings": blessings}
         if production:
             inputs["production"] = production
@@ -234,6 +235,18 @@ def test_a_renewal_may_lack_the_tasks_that_it_retires(push, base, model, grown):
     assert push(model, renewal=record)["pushed_version"] == "2"
     assert RENEWAL in check_version(f"{base}/2", required=True)
     assert json.loads((base / "2" / RENEWAL).read_text()) == record
+
+
+def test_a_version_records_the_tasks_for_which_it_was_accepted(push, base, model, grown):
+    """Those that the Evaluator would have blocked, whatever else --accept names."""
+    push(model)
+    pushed = json.loads((base / "1" / "assets.extra/pushed.json").read_text())
+    assert pushed["accepted"] == []
+    record = {"renews": 1, "backbone": "a", "retired": [], "accepted": []}
+    push(grown, accepted="click,like", renewal=record)
+    for name in (RENEWAL, "assets.extra/pushed.json"):
+        content = json.loads((base / "2" / name).read_text())
+        assert content["accepted"] == ["click", "like"]
 
 
 def test_a_push_that_fails_changes_nothing(push, base, model, grown, monkeypatch):
