@@ -39,8 +39,9 @@ def read_pushed_model(version_directory: str) -> str:
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
             f"{version_directory} was not pushed by a pipeline ({PUSHED_FILE} is missing or "
-            "damaged), so what is served cannot be compared with; give a serving directory whose "
-            "newest version a pipeline pushed."
+            "damaged), so a pipeline cannot compare with it; go on with the programs that pushed "
+            "it (mptrec-refresh renews it), or give a serving directory whose newest version a "
+            "pipeline pushed."
         ) from error
 
 

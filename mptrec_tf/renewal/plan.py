@@ -173,6 +173,8 @@ def check_not_pushed(base_path: str, directory: str) -> None:
 def _check_names(flag: str, names: Sequence[str], known: Sequence[str] | Mapping) -> None:
     what = "added tasks" if flag == "promote" else "tasks"
     for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--{flag} names {name!r} twice; name each task once.")
         if name not in known:
             raise InputError(
                 f"--{flag} names {name!r}, and the {what} of the model are: "

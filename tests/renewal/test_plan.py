@@ -62,6 +62,8 @@ def test_the_kind_of_a_stored_head_is_found(name):
         ({"promote": ["click"]}, "--promote names 'click', and the added tasks .* seconds, share"),
         ({"retire": ["shar"]}, "--retire names 'shar', and the tasks .*did you mean 'share'"),
         ({"promote": ["share"], "retire": ["share"]}, "'share' is both to be promoted and to be"),
+        ({"promote": ["share", "share"]}, "--promote names 'share' twice; name each task once"),
+        ({"retire": ("like", "like")}, "--retire names 'like' twice"),
         ({"retire": ["click", "like"]}, "--retire names all pre-trained tasks .*click, like"),
     ],
 )
