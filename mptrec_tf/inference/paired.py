@@ -128,14 +128,16 @@ class _Paired:
             sums = bootstrap.sum_by_unit(np.arange(len(self.labels)), columns)
             parts = {CALIBRATION: (rows, _compute_calibration_errors)}
         else:
-            sums = bootstrap.sum_by_unit(self.users, columns)
-            counts, before = auc_by_group(self.users, self.labels, self.old)
-            _, after = auc_by_group(self.users, self.labels, self.new)
+            # Numbered anew: a slice has few of all users, and only these are drawn.
+            users, found = pd.factorize(self.users)
+            sums = bootstrap.sum_by_unit(users, columns)
+            counts, before = auc_by_group(users, self.labels, self.old)
+            _, after = auc_by_group(users, self.labels, self.new)
             within = np.stack([before * counts, after * counts, counts])
             within = bootstrap.sum_by_unit(np.arange(len(counts)), within)
             sums = np.concatenate([sums, within], axis=1)
             # Of a few users, no sample tells how much others would differ.
-            rows = min(rows, len(np.unique(self.users)))
+            rows = min(rows, len(found))
             parts = {
                 CALIBRATION: (rows, _compute_calibration_errors),
                 GROUPED: (np.count_nonzero(counts), _compute_means),

@@ -12,6 +12,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.classes import ClassesTask
 from mptrec_tf.data.tasks.regression import RegressionTask
+from mptrec_tf.evaluation import bootstrap
 from mptrec_tf.evaluation.gate import (
     BETTER,
     CALIBRATION,
@@ -177,6 +178,23 @@ def test_slices():
     assert next(iter(found)) == ("AUC", "")
     alone = compare(labels[:2000], new[:2000], p[:2000], Gate())
     assert alone["AUC", ""].difference == found["AUC", "city=Rome"].difference
+
+
+def test_a_slice_is_compared_as_if_there_were_no_other_rows(monkeypatch):
+    """Its users are the only ones that are drawn, however many others there are."""
+    drawn = []
+    resample = bootstrap.resample
+    monkeypatch.setattr(
+        bootstrap, "resample", lambda sums: drawn.append(len(sums)) or resample(sums)
+    )
+    users = np.arange(4000) // 10
+    labels, old, new = simulate(4000, 6, 0.5, users)
+    last = np.arange(3000, 4000)
+    found = compare(labels, new, old, user=users, slices={"city=Oslo": last})
+    alone = compare(labels[last], new[last], old[last], user=users[last])
+    assert drawn == [400, 100, 100]
+    for measure in (CALIBRATION, GROUPED):
+        assert found[measure, "city=Oslo"].error == alone[measure, ""].error
 
 
 def test_rows_without_a_label_or_a_weight_are_left_out():
