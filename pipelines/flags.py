@@ -73,10 +73,15 @@ HEAD = flags.DEFINE_enum(
     "head",
     NewTaskConfig.head,
     [AUTO, *HEADS.names()],
-    "The new task's head, see mptrec-add-task --help; auto: the best of them.",
+    "The new task's head, see mptrec-add-task --help; auto: the best of them. refresh: that of all "
+    "added tasks; by default each keeps its kind.",
 )
 SEED = flags.DEFINE_integer(
-    "seed", STAGE_1.seed, "Of the training.", lower_bound=0, upper_bound=LARGEST_SEED
+    "seed",
+    STAGE_1.seed,
+    "Of the training. refresh: by default the seeds that they had.",
+    lower_bound=0,
+    upper_bound=LARGEST_SEED,
 )
 DOCKER = flags.DEFINE_bool(
     "docker",
@@ -94,7 +99,7 @@ DROP_TASKS = flags.DEFINE_bool(
     "may_drop_tasks",
     PretrainConfig.may_drop_tasks,
     "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
-    "backbone knows none of the tasks that were added to the old one.",
+    "backbone knows none of the tasks that were added to the old one; refresh carries them over.",
 )
 
 

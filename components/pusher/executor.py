@@ -75,8 +75,8 @@ class Executor(base_executor.BaseExecutor):
                 pushed.set_string_custom_property(
                     "lost_tasks",
                     f"the new model lacks {', '.join(sorted(lost))}, which version {version} in "
-                    "production predicts: add them to it first (push it elsewhere meanwhile), or "
-                    "set may_drop_tasks",
+                    "production predicts: renew that version by a refresh, which carries all tasks "
+                    "over, or set may_drop_tasks",
                 )
             return
         if not directory or not _is_pushed_from(model.uri, directory):

@@ -194,7 +194,7 @@ def test_tasks_are_dropped_only_if_allowed(push, base, model, grown):
     properties = push(model)
     assert (properties["pushed"], properties["rejected_by"]) == (0, "")
     assert properties["lost_tasks"].startswith(
-        "the new model lacks share, which version 1 in production predicts: add them to it first"
+        "the new model lacks share, which version 1 in production predicts: renew that version"
     )
     assert hash_files(base) == before
     assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
