@@ -228,16 +228,18 @@ def _learn_all(
     old: tuple[StoredBackbone, Sequence[TaskPackage]] | None,
 ) -> list[TaskPackage]:
     """Trains the added tasks one after the other, on representations that they share."""
-    missing = [name for name in plan.heads if not tf.io.gfile.isdir(f"{directory}/{name}")]
+    names = list(plan.heads)
+    missing = [name for name in names if not tf.io.gfile.isdir(f"{directory}/{name}")]
     context = RunContext(f"{directory}.encoded", title="encoding")
     if missing:
-        encoded = encode_task(PromptedMPTRec(backbone.model), data, missing, context)
+        # Of all tasks: whether rows fit in memory, and their order, is as it was before a kill.
+        encoded = encode_task(PromptedMPTRec(backbone.model), data, names, context)
     packages = []
     for name, how in plan.heads.items():
         path = f"{directory}/{name}"
         if name in missing:
             warm = old and find_warm_head(old[1], name, how, old[0], backbone)
-            rows = select_task(encoded, missing, name)
+            rows = select_task(encoded, names, name)
             packages.append(_learn(plan, name, data, backbone, path, warm, rows))
         else:
             packages.append(load_package(path, backbone))
