@@ -31,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
         """Evaluates, and writes the evaluation, the report and the blessing.
 
         Raises:
-          InputError: if a model cannot be loaded, or there are no rows.
+          InputError: if a model cannot be loaded or lacks a task, or there are no rows.
         """
         config = EvaluatorConfig.from_json(exec_properties["config"])
         examples = artifact_utils.get_single_uri(input_dict["examples"])
@@ -46,9 +46,10 @@ class Executor(base_executor.BaseExecutor):
 
         spec = read_description(examples)["spec"]
         config, notes = _leave_out_other_labels(config, spec, candidate.spec)
-        rows = predict_rows(examples, config, candidate, production)
         tasks = {task.name: task for task in candidate.spec.select_tasks(config.tasks)}
-        metrics = measure(rows, tasks, _list_comparable(tasks, production, config))
+        comparable = _list_comparable(tasks, production, config)
+        rows = predict_rows(examples, config, candidate, production)
+        metrics = measure(rows, tasks, comparable)
         below = _find_below(tasks, metrics[()][CANDIDATE], config)
         verdicts: list[Verdict] = []
         if production:

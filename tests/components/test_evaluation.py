@@ -340,6 +340,11 @@ def test_a_worse_task_blocks_and_an_accepted_one_does_not(run_evaluator, other, 
     assert tfma.load_validation_result(outputs["evaluation"].uri).validation_ok
 
 
+def test_a_task_that_production_lacks_is_named(run_evaluator, grown, model):
+    with pytest.raises(InputError, match=r"unknown task 'share': data set .* has click, like"):
+        run_evaluator(grown, model, compared=TASKS)
+
+
 def test_a_worse_calibration_alone_blocks(run_evaluator, other, grown, replace):
     """Each prediction is twice as high: AUCs stay."""
     replace("like", lambda labels: 2 * guess(labels), guess)
