@@ -112,6 +112,15 @@ def test_slices_of_numbers_that_are_near_each_other_have_names_of_their_own():
     assert {show_slice(key) for key in slices} == {f"x={name}" for name in names}
 
 
+def test_values_that_are_no_text_are_one_slice():
+    column = make_column("city", tf.constant([b"\xff", b"Rome", b"\xfe"]), tf.constant([b"\xff"]))
+    slices, _ = find_slices([["city"]], [column])
+    assert {show_slice(key): sorted(rows.tolist()) for key, rows in slices.items()} == {
+        "city=\ufffd": [0, 2, 3],
+        "city=Rome": [1],
+    }
+
+
 def test_of_too_many_slices_the_largest_stay():
     values = np.concatenate([np.arange(MOST_SLICES + 5), np.arange(MOST_SLICES)])
     slices, left_out = find_slices([["x"]], [make_column("x", tf.constant(values, tf.float32))])
