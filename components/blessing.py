@@ -11,6 +11,8 @@ from tfx.types.artifact import Artifact
 
 from mptrec_tf.storage.directories import write_file
 
+# A property of the Evaluator's blessing: the tasks that --accept names and the gate would block.
+ACCEPTED = "accepted"
 _INFRA_FILES = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 _MODEL_FILES = {True: constants.BLESSED_FILE_NAME, False: constants.NOT_BLESSED_FILE_NAME}
 

@@ -11,7 +11,7 @@ from absl import flags
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.bin import data_flags, defaults, gate_flags, split_flags
+from mptrec_tf.bin import data_flags, defaults, format_flags, gate_flags, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
@@ -73,10 +73,15 @@ HEAD = flags.DEFINE_enum(
     "head",
     NewTaskConfig.head,
     [AUTO, *HEADS.names()],
-    "The new task's head, see mptrec-add-task --help; auto: the best of them.",
+    "The new task's head, see mptrec-add-task --help; auto: the best of them. refresh: that of all "
+    "added tasks; by default each keeps its kind.",
 )
 SEED = flags.DEFINE_integer(
-    "seed", STAGE_1.seed, "Of the training.", lower_bound=0, upper_bound=LARGEST_SEED
+    "seed",
+    STAGE_1.seed,
+    "Of the training. refresh: by default the seeds that they had.",
+    lower_bound=0,
+    upper_bound=LARGEST_SEED,
 )
 DOCKER = flags.DEFINE_bool(
     "docker",
@@ -94,7 +99,7 @@ DROP_TASKS = flags.DEFINE_bool(
     "may_drop_tasks",
     PretrainConfig.may_drop_tasks,
     "Let the pre-training pipeline push a model that lacks tasks of the one in production: a new "
-    "backbone knows none of the tasks that were added to the old one.",
+    "backbone knows none of the tasks that were added to the old one; refresh carries them over.",
 )
 
 
@@ -271,8 +276,12 @@ def make_source(
         if files or rule:
             flag = "files" if rule else f"{next(iter(files))}_files"
             raise InputError(f"--{flag} goes with --spec, not with --dataset.")
+        for name in format_flags.list_given():
+            raise InputError(f"--{name} goes with --spec, not with --dataset.")
         return SourceConfig(dataset=dataset, tasks=tasks, options=data_flags.read_options())
     data_flags.check_no_options()
     if rule:
         files = {split_flags.FILES: locate_files(ALL_FILES.value)}
-    return SourceConfig(spec=spec or load(own), files=files, split=rule)
+    spec = spec or load(own)
+    spec = dataclasses.replace(spec, text_format=format_flags.read_text_format(spec.text_format))
+    return SourceConfig(spec=spec, files=files, split=rule)

@@ -167,9 +167,7 @@ def _describe_training(metadata, uri: str, push=None) -> dict[str, Any]:
             if key in read
         },
         "base_model": model.base,
-        "renews": None
-        if model.added
-        else next((a.uri for a in inputs.get("base_model", ())), None),
+        "renews": _find_renewed(model, inputs),
         "tfx": artifact.properties.get("tfx_version"),
         "evaluations": [
             {"run": _describe_run(e), "scores": _read_scores(metadata, e, model)}

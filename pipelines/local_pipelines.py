@@ -145,9 +145,9 @@ class LocalPipelines:
           InputError: if rows lack the labels of a task, a component rejects its input, or the model
             was not pushed.
         """
-        check_label_columns(self._open())
         spec = self.config.source.make_spec()
         baseline = production.find_baseline(self.config.serving_dir, spec, spec.task_names)
+        check_label_columns(self._open())
         config = make_refresh_config(
             self.config,
             plan,

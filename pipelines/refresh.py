@@ -85,7 +85,7 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
             "serving": check.outputs["blessing"],
         },
         production=production.outputs["result"],
-        renewal=plan.record(config.thresholds.accepted),
+        renewal=plan.record(),
     )
     return make_pipeline(
         REFRESH,

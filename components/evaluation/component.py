@@ -36,7 +36,8 @@ class Evaluator(base_component.BaseComponent):
 
     Outputs:
       evaluation: `ModelEvaluation`: the metrics of `mptrec-evaluate`, by task, model and slice.
-      blessing: `ModelBlessing`, which the push needs.
+      blessing: `ModelBlessing`, which the push needs; its property `accepted` names the tasks that
+        would have blocked it.
       report: What is against the model, and its comparison with production, as HTML and JSON.
 
     Args:

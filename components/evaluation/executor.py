@@ -8,7 +8,7 @@ from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import bless
+from components.blessing import ACCEPTED, bless
 from components.evaluation.config import EvaluatorConfig
 from components.evaluation.measuring import BASELINE, CANDIDATE, Metrics, measure
 from components.evaluation.rows import predict_rows
@@ -19,7 +19,7 @@ from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
-from mptrec_tf.evaluation.gate import Verdict, list_blocking
+from mptrec_tf.evaluation.gate import Verdict, list_accepted, list_blocking
 from mptrec_tf.inference.paired import compare_paired
 from mptrec_tf.inference.saved_model import LoadedModel
 
@@ -31,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
         """Evaluates, and writes the evaluation, the report and the blessing.
 
         Raises:
-          InputError: if a model cannot be loaded, or there are no rows.
+          InputError: if a model cannot be loaded or lacks a task, or there are no rows.
         """
         config = EvaluatorConfig.from_json(exec_properties["config"])
         examples = artifact_utils.get_single_uri(input_dict["examples"])
@@ -46,9 +46,10 @@ class Executor(base_executor.BaseExecutor):
 
         spec = read_description(examples)["spec"]
         config, notes = _leave_out_other_labels(config, spec, candidate.spec)
-        rows = predict_rows(examples, config, candidate, production)
         tasks = {task.name: task for task in candidate.spec.select_tasks(config.tasks)}
-        metrics = measure(rows, tasks, _list_comparable(tasks, production, config))
+        comparable = _list_comparable(tasks, production, config)
+        rows = predict_rows(examples, config, candidate, production)
+        metrics = measure(rows, tasks, comparable)
         below = _find_below(tasks, metrics[()][CANDIDATE], config)
         verdicts: list[Verdict] = []
         if production:
@@ -73,6 +74,8 @@ class Executor(base_executor.BaseExecutor):
         _write_report(report, problems, notes, verdicts, config)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         bless(blessing, model, not problems)
+        accepted = list_accepted(verdicts, config.thresholds.accepted)
+        blessing.set_string_custom_property(ACCEPTED, ",".join(accepted))
         if baseline:
             key = constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY
             blessing.set_string_custom_property(key, baseline.uri)

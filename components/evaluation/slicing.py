@@ -13,15 +13,22 @@ MOST_SLICES = 1000
 
 
 def show_slice(key: SliceKey) -> str:
-    """Returns a slice's name, empty for all rows.
+    """Returns a slice's name, empty for all rows; slices of different numbers have different names.
 
     Example:
       >>> show_slice((("device", "phone"), ("hour", 3.0)))
       'device=phone, hour=3'
     """
     return ", ".join(
-        f"{column}={value if isinstance(value, str) else f'{value:g}'}" for column, value in key
+        f"{column}={value if isinstance(value, str) else _show_number(value)}"
+        for column, value in key
     )
+
+
+def _show_number(value: float) -> str:
+    """Returns the shortest text of a float32 that is read back as the same number."""
+    short = f"{value:g}"
+    return short if np.float32(short) == value else str(np.float32(value)).removesuffix(".0")
 
 
 class SlicedColumn:
@@ -34,7 +41,7 @@ class SlicedColumn:
     def __init__(self, name: str):
         self.name = name
         self.values: list[str | float] = []
-        self._places: dict[bytes | float, int] = {}
+        self._places: dict[str | float, int] = {}
         self._rows: list[np.ndarray] = []
         self._which: list[np.ndarray] = []
 
@@ -62,12 +69,12 @@ class SlicedColumn:
         self._which.append(own[places] if len(own) else own)
 
     def _place(self, value: bytes | float) -> int:
-        if value not in self._places:
-            self._places[value] = len(self.values)
-            self.values.append(
-                value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            )
-        return self._places[value]
+        # Values that are shown alike are one slice: one of two would take the other's place.
+        shown = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if shown not in self._places:
+            self._places[shown] = len(self.values)
+            self.values.append(shown)
+        return self._places[shown]
 
     def to_frame(self) -> pd.DataFrame:
         """Returns `row` and the place of the value in `values`, under the column's name."""

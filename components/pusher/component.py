@@ -54,7 +54,8 @@ class Pusher(base_component.BaseComponent):
       production: The model that the candidate was compared with. Nothing is pushed if another one
         is in production now.
       renewal: Of a model that renews the one in production, what the version records about it
-        (`mptrec_tf.renewal.plan.Plan.record`); tasks that were retired may be lacking.
+        (`mptrec_tf.renewal.plan.Plan.record`), beside the tasks that were accepted; tasks that were
+        retired may be lacking.
 
     Example:
       pusher = Pusher(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.blessing import find_rejections
+from components.blessing import ACCEPTED, find_rejections
 from components.model_artifact import serving_directory
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.integrity import check_version, write_manifest
@@ -21,7 +21,8 @@ from mptrec_tf.export.versions import (
 from mptrec_tf.renewal.plan import RENEWAL
 from mptrec_tf.storage.directories import copy_directory, create_directory, write_file
 
-# In a pushed version: names the Model artifact that it is a copy of.
+# In a pushed version: names the Model artifact that it is a copy of, and the tasks for which it was
+# pushed in spite of the Evaluator's verdicts.
 PUSHED_FILE = "assets.extra/pushed.json"
 
 
@@ -38,8 +39,9 @@ def read_pushed_model(version_directory: str) -> str:
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
             f"{version_directory} was not pushed by a pipeline ({PUSHED_FILE} is missing or "
-            "damaged), so what is served cannot be compared with; give a serving directory whose "
-            "newest version a pipeline pushed."
+            "damaged), so a pipeline cannot compare with it; go on with the programs that pushed "
+            "it (mptrec-refresh renews it), or give a serving directory whose newest version a "
+            "pipeline pushed."
         ) from error
 
 
@@ -73,8 +75,8 @@ class Executor(base_executor.BaseExecutor):
                 pushed.set_string_custom_property(
                     "lost_tasks",
                     f"the new model lacks {', '.join(sorted(lost))}, which version {version} in "
-                    "production predicts: add them to it first (push it elsewhere meanwhile), or "
-                    "set may_drop_tasks",
+                    "production predicts: renew that version by a refresh, which carries all tasks "
+                    "over, or set may_drop_tasks",
                 )
             return
         if not directory or not _is_pushed_from(model.uri, directory):
@@ -85,10 +87,14 @@ class Executor(base_executor.BaseExecutor):
             _check_production(input_dict, base)
             with create_directory(new) as staging:
                 copy_directory(source, staging)
-                content = {"model": model.uri, "model_id": model.id}
+                accepted = _read_accepted(input_dict)
+                content = {"model": model.uri, "model_id": model.id, "accepted": accepted}
                 write_file(os.path.join(staging, PUSHED_FILE), json.dumps(content))
                 if renewal:
-                    write_file(os.path.join(staging, RENEWAL), json.dumps(renewal))
+                    write_file(
+                        os.path.join(staging, RENEWAL),
+                        json.dumps({**renewal, "accepted": accepted}),
+                    )
                 # The digests are the source's: they would show a damaged copy.
                 write_manifest(staging, digests)
                 _check_production(input_dict, base)
@@ -117,6 +123,12 @@ def _check_production(input_dict: Mapping[str, list], base: str) -> None:
             f"{newest} was pushed meanwhile, and the candidate was compared with {compared}, so "
             "nothing is pushed; run the pipeline again."
         )
+
+
+def _read_accepted(input_dict: Mapping[str, list]) -> list[str]:
+    """Returns the tasks that would have blocked the push, and were accepted."""
+    blessing = artifact_utils.get_single_instance(input_dict["evaluation"])
+    return [name for name in blessing.get_string_custom_property(ACCEPTED).split(",") if name]
 
 
 def _read_tasks(version_directory: str) -> set[str]:

@@ -68,7 +68,7 @@ def main(beam_args: list[str]) -> None:
       InputError: if a task is worse, so that nothing is pushed.
     """
     from mptrec_tf.export.signing import read_private_key
-    from mptrec_tf.renewal.plan import check_not_pushed, make_plan
+    from mptrec_tf.renewal.plan import check_names, check_not_pushed, make_plan
 
     key = read_private_key(_SIGN_KEY.value) if _SIGN_KEY.value else None
     patterns = {split: flag.value for split, flag in _FILES.items()}
@@ -89,8 +89,7 @@ def main(beam_args: list[str]) -> None:
     )
     spec = data_flags.read_spec_of(plan.spec, patterns, f"the model in {plan.version}")
     accepted = gate_flags.ACCEPT.value
-    for name in accepted:
-        spec.select_tasks([name])
+    check_names("accept", accepted, spec.task_names)
 
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.data.prepare import check_beam_args

@@ -40,7 +40,10 @@ def one_against_rest(
 
 
 def one_against_rest_difference(
-    labels: np.ndarray, predictions: np.ndarray, others: np.ndarray
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Returns the difference of two models' `one_against_rest`, and its standard error.
 
@@ -51,10 +54,13 @@ def one_against_rest_difference(
       labels: [n]. Places of classes; at least two different ones.
       predictions: [n, K].
       others: [n, K]. Predictions to compare with.
+      weight: Optional [n], above 0.
     """
     rows = len(labels)
+    weight = np.ones(rows) if weight is None else np.asarray(weight, np.float64)
     difference, influence = 0.0, np.zeros(rows)
-    both = zip(_iterate_classes(labels, predictions), _iterate_classes(labels, others), strict=True)
+    sides = [_iterate_classes(labels, of, weight) for of in (predictions, others)]
+    both = zip(*sides, strict=True)
     for (is_class, share, area, of_rows), (_, _, other_area, of_other_rows) in both:
         gain = area - other_area
         difference += share * gain
@@ -63,7 +69,7 @@ def one_against_rest_difference(
         influence += (is_class - share) * gain
     if rows < 2:
         return difference, math.inf
-    return difference, float(np.linalg.norm(influence)) / rows
+    return difference, float(np.linalg.norm(weight * influence) / weight.sum())
 
 
 def _iterate_classes(

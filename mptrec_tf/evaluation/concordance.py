@@ -35,7 +35,10 @@ def concordance(
 
 
 def concordance_difference(
-    labels: np.ndarray, predictions: np.ndarray, others: np.ndarray
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Returns the difference of two concordances on the same rows, and its standard error.
 
@@ -46,13 +49,16 @@ def concordance_difference(
       labels: [n]; at least two different ones.
       predictions: [n].
       others: [n]. Predictions to compare with.
+      weight: Optional [n]. A pair counts the product of its rows' weights.
     """
     gains, pairs = np.zeros(len(labels)), np.zeros(len(labels))
     for sign in (1, -1):  # pairs with a smaller label, then with a larger one
-        right, count = _count_below(sign * labels, sign * predictions)
-        wrong, _ = _count_below(sign * labels, sign * others)
+        right, count = _count_below(sign * labels, sign * predictions, weight)
+        wrong, _ = _count_below(sign * labels, sign * others, weight)
         gains += right - wrong
         pairs += count
+    if weight is not None:
+        gains, pairs = gains * weight, pairs * weight
     total = pairs.sum()
     difference = float(gains.sum() / total)
     return difference, 2 * float(np.linalg.norm(gains - difference * pairs)) / float(total)

@@ -196,6 +196,11 @@ def list_blocking(verdicts: Iterable[Verdict], accepted: Collection[str]) -> lis
     return [of for of in verdicts if of.blocks and of.task not in accepted]
 
 
+def list_accepted(verdicts: Iterable[Verdict], accepted: Collection[str]) -> list[str]:
+    """Returns the names of the accepted tasks that would have blocked a push, sorted."""
+    return sorted({of.task for of in verdicts if of.blocks} & set(accepted))
+
+
 def list_blocked_tasks(blocking: Sequence[Verdict]) -> str:
     """Returns the names of the tasks of verdicts, once each, by commas."""
     return ",".join(dict.fromkeys(of.task for of in blocking))

@@ -27,49 +27,59 @@ def auc(labels: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None
 
 
 def auc_difference(
-    labels: np.ndarray, probabilities: np.ndarray, others: np.ndarray
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Returns the difference of two AUCs on the same rows, and its standard error.
 
     DeLong et al., *Comparing the Areas under Two or More Correlated Receiver Operating
     Characteristic Curves*, Biometrics 1988: from the share of the other class that each row is
-    ranked correctly against.
+    ranked correctly against. With weights a row counts in shares and means by its own, and the
+    error is that of weighted means.
 
     Args:
       labels: [n], each 0 or 1; at least one row of each class.
       probabilities: [n].
       others: [n]. Probabilities to compare with.
+      weight: Optional [n], above 0.
 
     Returns:
       The AUC of `probabilities` minus that of `others`, and its standard error, which is infinite
       if a class has a single row, whose variance is unknown.
     """
     positive = np.asarray(labels) > 0.5
-    shares = [_compute_shares(np.asarray(p), positive) for p in (probabilities, others)]
-    of_positives, of_negatives = (one - other for one, other in zip(*shares, strict=True))
-    if min(len(of_positives), len(of_negatives)) < 2:
-        return float(of_positives.mean()), math.inf
-    variance = sum(part.var(ddof=1) / len(part) for part in (of_positives, of_negatives))
-    return float(of_positives.mean()), math.sqrt(variance)
+    weight = np.ones(len(positive)) if weight is None else np.asarray(weight, np.float64)
+    shares = [_compute_shares(np.asarray(p), positive, weight) for p in (probabilities, others)]
+    gains, variance = shares[0] - shares[1], 0.0
+    for side in (~positive, positive):
+        of_side, own, count = gains[side], weight[side], np.count_nonzero(side)
+        difference = float(np.average(of_side, weights=own))
+        if count < 2:
+            variance = math.inf
+            continue
+        squares = ((own * (of_side - difference)) ** 2).sum() / own.sum() ** 2
+        variance += squares * count / (count - 1)
+    return difference, math.sqrt(variance)
 
 
-def _compute_shares(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each positive's share of negatives below it, each negative's of positives above it.
+def _compute_shares(values: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Returns [n] each positive's share of negatives below it, each negative's of positives above.
 
     Ties count one half.
     """
     order = np.argsort(values)
-    ordered, is_positive = values[order], positive[order]
+    ordered, is_positive, weight = values[order], positive[order], weight[order]
     begins = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)
-    of_ties = np.add.reduceat(is_positive, begins, dtype=np.int64)
     ties = np.diff(begins, append=len(values))
-    negatives, positives = ties - of_ties, of_ties
-    below = np.repeat(np.cumsum(negatives) - negatives / 2, ties)[is_positive]
-    above = np.repeat(positives.sum() - np.cumsum(positives) + positives / 2, ties)[~is_positive]
+    positives = np.add.reduceat(weight * is_positive, begins)
+    negatives = np.add.reduceat(weight * ~is_positive, begins)
+    below = np.repeat(np.cumsum(negatives) - negatives / 2, ties)
+    above = np.repeat(positives.sum() - np.cumsum(positives) + positives / 2, ties)
     shares = np.empty(len(values))
-    shares[order[is_positive]] = below / negatives.sum()
-    shares[order[~is_positive]] = above / positives.sum()
-    return shares[positive], shares[~positive]
+    shares[order] = np.where(is_positive, below / negatives.sum(), above / positives.sum())
+    return shares
 
 
 def grouped_auc(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -81,6 +81,11 @@ class _Paired:
             counted = of[3] > 0
             of = tuple(None if column is None else column[counted] for column in of)
         self.labels, self.new, self.old, self.weight, self.users = of
+        # Without a row that counts, only all rows tell whether the models are the same.
+        both = (self.new, self.old)
+        if not len(self.labels):
+            both = (columns[f"{model}/{task.name}"][rows] for model in ("prediction", "production"))
+        self._same = np.array_equal(*both)
 
     def compare(self, before: Task, gate: Gate, where: str) -> Iterator[Verdict]:
         """Yields verdicts, without an outcome where a test decides.
@@ -95,7 +100,7 @@ class _Paired:
         if not task.same_labels(before) or task.output_names != before.output_names:
             after = self._score(self.new)
             yield Verdict(task.name, name, where, unknown, after, unknown, unknown, rows, OTHER)
-        elif np.array_equal(self.new, self.old):
+        elif self._same:
             if not where:
                 value = self._score(self.new)
                 yield Verdict(task.name, name, where, value, value, 0.0, 0.0, rows, SAME)
@@ -123,14 +128,16 @@ class _Paired:
             sums = bootstrap.sum_by_unit(np.arange(len(self.labels)), columns)
             parts = {CALIBRATION: (rows, _compute_calibration_errors)}
         else:
-            sums = bootstrap.sum_by_unit(self.users, columns)
-            counts, before = auc_by_group(self.users, self.labels, self.old)
-            _, after = auc_by_group(self.users, self.labels, self.new)
+            # Numbered anew: a slice has few of all users, and only these are drawn.
+            users, found = pd.factorize(self.users)
+            sums = bootstrap.sum_by_unit(users, columns)
+            counts, before = auc_by_group(users, self.labels, self.old)
+            _, after = auc_by_group(users, self.labels, self.new)
             within = np.stack([before * counts, after * counts, counts])
             within = bootstrap.sum_by_unit(np.arange(len(counts)), within)
             sums = np.concatenate([sums, within], axis=1)
             # Of a few users, no sample tells how much others would differ.
-            rows = min(rows, len(np.unique(self.users)))
+            rows = min(rows, len(found))
             parts = {
                 CALIBRATION: (rows, _compute_calibration_errors),
                 GROUPED: (np.count_nonzero(counts), _compute_means),

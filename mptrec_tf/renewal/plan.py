@@ -122,8 +122,8 @@ def make_plan(
     if head and head != AUTO:
         check_fits((head,), MODELS.get(backbone.model).offers, backbone.model)
     old, added = backbone.shape.tasks, {package.task.name: package for package in packages}
-    _check_names("promote", promote, added)
-    _check_names("retire", retire, (*old, *added))
+    check_names("promote", promote, added)
+    check_names("retire", retire, (*old, *added))
     for name in {*promote} & {*retire}:
         raise InputError(f"task {name!r} is both to be promoted and to be retired; give one.")
     names = tuple(name for name in (*old, *promote) if name not in retire)
@@ -170,9 +170,21 @@ def check_not_pushed(base_path: str, directory: str) -> None:
         )
 
 
-def _check_names(flag: str, names: Sequence[str], known: Sequence[str] | Mapping) -> None:
+def check_names(flag: str, names: Sequence[str], known: Sequence[str] | Mapping) -> None:
+    """Rejects names of a flag that are no tasks, or come twice.
+
+    Args:
+      flag: Its name.
+      names: What it names.
+      known: The tasks that it may name.
+
+    Raises:
+      InputError: naming the flag and the task.
+    """
     what = "added tasks" if flag == "promote" else "tasks"
     for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--{flag} names {name!r} twice; name each task once.")
         if name not in known:
             raise InputError(
                 f"--{flag} names {name!r}, and the {what} of the model are: "

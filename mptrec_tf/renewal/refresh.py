@@ -28,7 +28,7 @@ from mptrec_tf.data.sources.block import SPLITS, Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.tasks.row_labels import SKIP
 from mptrec_tf.errors import InputError
-from mptrec_tf.evaluation.gate import Gate, Verdict
+from mptrec_tf.evaluation.gate import Gate, Verdict, list_accepted
 from mptrec_tf.evaluation.report import to_json
 from mptrec_tf.export.integrity import check_version, sign_version, write_manifest
 from mptrec_tf.export.serving_model import export
@@ -228,16 +228,18 @@ def _learn_all(
     old: tuple[StoredBackbone, Sequence[TaskPackage]] | None,
 ) -> list[TaskPackage]:
     """Trains the added tasks one after the other, on representations that they share."""
-    missing = [name for name in plan.heads if not tf.io.gfile.isdir(f"{directory}/{name}")]
+    names = list(plan.heads)
+    missing = [name for name in names if not tf.io.gfile.isdir(f"{directory}/{name}")]
     context = RunContext(f"{directory}.encoded", title="encoding")
     if missing:
-        encoded = encode_task(PromptedMPTRec(backbone.model), data, missing, context)
+        # Of all tasks: whether rows fit in memory, and their order, is as it was before a kill.
+        encoded = encode_task(PromptedMPTRec(backbone.model), data, names, context)
     packages = []
     for name, how in plan.heads.items():
         path = f"{directory}/{name}"
         if name in missing:
             warm = old and find_warm_head(old[1], name, how, old[0], backbone)
-            rows = select_task(encoded, missing, name)
+            rows = select_task(encoded, names, name)
             packages.append(_learn(plan, name, data, backbone, path, warm, rows))
         else:
             packages.append(load_package(path, backbone))
@@ -308,7 +310,7 @@ def push(
     with create_directory(path) as staging:
         copy_directory(candidate, staging)
         content = {
-            **plan.record(sorted({v.task for v in verdicts if v.blocks} & set(accepted))),
+            **plan.record(list_accepted(verdicts, accepted)),
             "tasks": [dataclasses.asdict(verdict) for verdict in verdicts],
         }
         write_file(os.path.join(staging, RENEWAL), to_json(content))

@@ -104,6 +104,23 @@ def test_slices_by_hand():
     assert show_slice(()) == ""
 
 
+def test_slices_of_numbers_that_are_near_each_other_have_names_of_their_own():
+    """The gate and TFMA's files know slices by their names: one of two would go unjudged."""
+    numbers = [1234567, 1234568, 0.1, 0.1000001, 3, -2.5e20]
+    slices, _ = find_slices([["x"]], [make_column("x", tf.constant(numbers, tf.float32))])
+    names = ["1234567", "1234568", "0.1", "0.1000001", "3", "-2.5e+20"]
+    assert {show_slice(key) for key in slices} == {f"x={name}" for name in names}
+
+
+def test_values_that_are_no_text_are_one_slice():
+    column = make_column("city", tf.constant([b"\xff", b"Rome", b"\xfe"]), tf.constant([b"\xff"]))
+    slices, _ = find_slices([["city"]], [column])
+    assert {show_slice(key): sorted(rows.tolist()) for key, rows in slices.items()} == {
+        "city=\ufffd": [0, 2, 3],
+        "city=Rome": [1],
+    }
+
+
 def test_of_too_many_slices_the_largest_stay():
     values = np.concatenate([np.arange(MOST_SLICES + 5), np.arange(MOST_SLICES)])
     slices, left_out = find_slices([["x"]], [make_column("x", tf.constant(values, tf.float32))])
@@ -324,11 +341,17 @@ def test_a_worse_task_blocks_and_an_accepted_one_does_not(run_evaluator, other, 
     html = tf.io.gfile.GFile(f"{outputs['report'].uri}/report.html").read()
     assert "Compared with production" in html
 
-    accepted = Thresholds(least_of_all=0.0, accepted=("click",))
+    accepted = Thresholds(least_of_all=0.0, accepted=("click", "like"))  # like blocks nothing
     outputs = run_evaluator(other, grown, thresholds=accepted, **fields)
     assert is_blessed(outputs) == 1
-    assert read_report(outputs["report"].uri)["accepted"] == ["click"]
+    assert read_report(outputs["report"].uri)["accepted"] == ["click", "like"]
+    assert outputs["blessing"].get_string_custom_property("accepted") == "click"
     assert tfma.load_validation_result(outputs["evaluation"].uri).validation_ok
+
+
+def test_a_task_that_production_lacks_is_named(run_evaluator, grown, model):
+    with pytest.raises(InputError, match=r"unknown task 'share': data set .* has click, like"):
+        run_evaluator(grown, model, compared=TASKS)
 
 
 def test_a_worse_calibration_alone_blocks(run_evaluator, other, grown, replace):

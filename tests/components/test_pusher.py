@@ -47,7 +47,7 @@ def blessing(kind, folder, model, blessed):
 def push(tmp_path_factory, run_component, base):
     """Pushes a model, blessed but for those in `rejected`; returns its output's properties."""
 
-    def push(model, rejected=(), production=None, **settings):
+    def push(model, rejected=(), production=None, accepted="", **settings):
         folder = tmp_path_factory.mktemp("push")
         kinds = {
             "evaluation": standard_artifacts.ModelBlessing,
@@ -58,6 +58,7 @@ def push(tmp_path_factory, run_component, base):
             name: blessing(kind, folder / name, model, name not in rejected)
             for name, kind in kinds.items()
         }
+        blessings["evaluation"].set_string_custom_property("accepted", accepted)
         inputs = {"model": model, "blessings": blessings}
         if production:
             inputs["production"] = production
@@ -193,7 +194,7 @@ def test_tasks_are_dropped_only_if_allowed(push, base, model, grown):
     properties = push(model)
     assert (properties["pushed"], properties["rejected_by"]) == (0, "")
     assert properties["lost_tasks"].startswith(
-        "the new model lacks share, which version 1 in production predicts: add them to it first"
+        "the new model lacks share, which version 1 in production predicts: renew that version"
     )
     assert hash_files(base) == before
     assert push(model, may_drop_tasks=True)["pushed_version"] == "2"
@@ -236,6 +237,18 @@ def test_a_renewal_may_lack_the_tasks_that_it_retires(push, base, model, grown):
     assert json.loads((base / "2" / RENEWAL).read_text()) == record
 
 
+def test_a_version_records_the_tasks_for_which_it_was_accepted(push, base, model, grown):
+    """Those that the Evaluator would have blocked, whatever else --accept names."""
+    push(model)
+    pushed = json.loads((base / "1" / "assets.extra/pushed.json").read_text())
+    assert pushed["accepted"] == []
+    record = {"renews": 1, "backbone": "a", "retired": [], "accepted": []}
+    push(grown, accepted="click,like", renewal=record)
+    for name in (RENEWAL, "assets.extra/pushed.json"):
+        content = json.loads((base / "2" / name).read_text())
+        assert content["accepted"] == ["click", "like"]
+
+
 def test_a_push_that_fails_changes_nothing(push, base, model, grown, monkeypatch):
     push(model)
     before = hash_files(base)
@@ -276,7 +289,9 @@ def test_a_version_that_no_pipeline_pushed_is_rejected(push, base, model, tmp_pa
     with pytest.raises(InputError, match=r"was not pushed by a pipeline .*is missing or damaged"):
         read_pushed_model(str(base / "1"))
     path.unlink()
-    with pytest.raises(InputError, match="a serving directory whose newest version a pipeline"):
+    with pytest.raises(
+        InputError, match=r"\(mptrec-refresh renews it\), or give a serving directory"
+    ):
         read_pushed_model(str(base / "1"))
     assert push(model)["pushed_version"] == "2"
 

@@ -16,6 +16,7 @@ from mptrec_tf.evaluation.gate import (
     Gate,
     Verdict,
     decide,
+    list_accepted,
     list_blocked_tasks,
     list_blocking,
     make_rows,
@@ -100,6 +101,7 @@ def test_what_blocks_a_push_unless_it_is_accepted():
     ]
     assert [v.task for v in list_blocking(of, ())] == ["a", "c", "e"]
     assert [v.task for v in list_blocking(of, ("c", "d"))] == ["a", "e"]
+    assert list_accepted([*of, make_verdict(WORSE, task="c")], ("e", "d", "c")) == ["c", "e"]
 
 
 def test_only_too_few_rows_of_all_block():

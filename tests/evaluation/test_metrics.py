@@ -115,6 +115,19 @@ def test_difference_of_two_aucs_and_its_error_on_many_rows():
     assert error == pytest.approx(np.std(draws), rel=0.15)
 
 
+def test_a_weighted_difference_by_hand():
+    labels, weight = np.array([1, 1, 0, 0]), np.array([3.0, 1.0, 2.0, 2.0])
+    first, second = np.array([0.9, 0.4, 0.5, 0.1]), np.array([0.9, 0.2, 0.5, 0.3])
+    difference, error = metrics.auc_difference(labels, first, second, weight)
+    # Positives gain 0 and 1/2, negatives 0 and 1/4; their means are both 1/8.
+    assert difference == pytest.approx(1 / 8)
+    of_positives = ((3 * 1 / 8) ** 2 + (1 * 3 / 8) ** 2) / 4**2 * 2
+    of_negatives = ((2 * 1 / 8) ** 2 + (2 * 1 / 8) ** 2) / 4**2 * 2
+    assert error == pytest.approx(np.sqrt(of_positives + of_negatives))
+    expected = metrics.auc(labels, first, weight) - metrics.auc(labels, second, weight)
+    assert difference == pytest.approx(expected)
+
+
 def test_a_single_positive_has_an_infinite_standard_error():
     labels = np.array([1, 0, 0])
     difference, error = metrics.auc_difference(labels, np.array([3, 2, 1]), np.array([1, 2, 3]))

@@ -12,6 +12,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.classes import ClassesTask
 from mptrec_tf.data.tasks.regression import RegressionTask
+from mptrec_tf.evaluation import bootstrap
 from mptrec_tf.evaluation.gate import (
     BETTER,
     CALIBRATION,
@@ -179,6 +180,23 @@ def test_slices():
     assert alone["AUC", ""].difference == found["AUC", "city=Rome"].difference
 
 
+def test_a_slice_is_compared_as_if_there_were_no_other_rows(monkeypatch):
+    """Its users are the only ones that are drawn, however many others there are."""
+    drawn = []
+    resample = bootstrap.resample
+    monkeypatch.setattr(
+        bootstrap, "resample", lambda sums: drawn.append(len(sums)) or resample(sums)
+    )
+    users = np.arange(4000) // 10
+    labels, old, new = simulate(4000, 6, 0.5, users)
+    last = np.arange(3000, 4000)
+    found = compare(labels, new, old, user=users, slices={"city=Oslo": last})
+    alone = compare(labels[last], new[last], old[last], user=users[last])
+    assert drawn == [400, 100, 100]
+    for measure in (CALIBRATION, GROUPED):
+        assert found[measure, "city=Oslo"].error == alone[measure, ""].error
+
+
 def test_rows_without_a_label_or_a_weight_are_left_out():
     labels, old, new = simulate(500, 7, 0.5)
     labels = labels.astype(np.float32)
@@ -217,3 +235,44 @@ def test_other_labels_cannot_be_compared():
     }
     [verdict] = compare_paired(make_spec(size), make_spec(before), columns, ALL)
     assert (verdict.outcome, verdict.candidate, verdict.blocks) == (OTHER, 1.0, True)
+
+
+@pytest.mark.parametrize("task", [BUY, RegressionTask("buy", "bought"), ClassesTask("buy", "b")])
+def test_weights_count_in_the_difference_and_in_its_error(task):
+    """Where rows of much weight are predicted worse, and all others better, the task is worse."""
+    random = np.random.default_rng(9)
+
+    def simulate_weighted(rows):
+        labels = random.integers(0, 2, rows).astype(np.float32)
+        heavy = random.random(rows) < 0.2
+        noise = np.where(heavy, 2.0, 0.5) * random.normal(size=rows)
+        scores = [labels + noise, labels + random.normal(size=rows)]
+        both = [1 / (1 + np.exp(-of)) for of in scores]
+        if isinstance(task, ClassesTask):
+            both = [np.stack([1 - of, of], axis=1) for of in both]
+        return labels, *both, np.where(heavy, 20.0, 1.0) * random.random(rows)
+
+    found = []
+    for _ in range(60):
+        labels, new, old, weight = simulate_weighted(400)
+        known = dataclasses.replace(task, found=("n", "y")) if task.kind == "classes" else task
+        found += [compare(labels, new, old, task=known, weight=weight)[task.score_name, ""]]
+        assert found[-1].difference == pytest.approx(
+            found[-1].candidate - found[-1].production, abs=1e-5
+        )
+    differences, errors = (
+        np.array([getattr(v, f) for v in found]) for f in ("difference", "error")
+    )
+    assert differences.mean() < -0.05
+    assert errors.mean() == pytest.approx(differences.std(ddof=1), rel=0.25)
+
+
+def test_without_a_row_that_counts_nothing_is_known():
+    """As rows of weight 0, or without a label: other predictions are no reason for a push."""
+    without = {"labels": [np.nan] * 2}, {"labels": [1, 0], "weight": [0.0, 0.0]}
+    for columns in without:
+        [verdict] = compare(new=[0.9, 0.1], old=[0.1, 0.9], **columns).values()
+        assert (verdict.outcome, verdict.rows, verdict.blocks) == (FEW, 0, True)
+        assert "has too few test rows" in verdict.explain(ALL)
+        [same] = compare(new=[0.9, 0.1], old=[0.9, 0.1], **columns).values()
+        assert (same.outcome, same.blocks) == (SAME, False)

@@ -136,3 +136,42 @@ def test_what_the_local_program_runs():
         ["query"],
         ["print_tables"],
     ]
+
+
+# What the flags say of the rows.
+SOURCE = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from mptrec_tf.errors import InputError
+from pipelines import flags as pipeline_flags
+
+found = []
+for given in json.load(sys.stdin):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["pipeline", *given])
+        try:
+            found.append(pipeline_flags.make_source(()).spec.to_plain()["text_format"])
+        except InputError as error:
+            found.append(str(error))
+print(json.dumps(found))
+"""
+
+
+def test_the_format_of_text_files(tmp_path):
+    """As in programs: the spec's, changed by flags; built-in data have none."""
+    spec = tmp_path / "shop.yaml"
+    spec.write_text(
+        "name: shop\ndelimiter: pipe\nnumeric: [price]\n"
+        "tasks:\n  - {name: buy, label: bought, positive: paid}\n"
+    )
+    own = [f"--spec={spec}", "--files=/d/*.csv"]
+    given = [
+        own,
+        [*own, "--delimiter=semicolon", "--decimal=comma"],
+        ["--dataset=synthetic", "--delimiter=semicolon"],
+    ]
+    bare, changed, built_in = run(SOURCE, given)
+    assert bare["delimiter"] == "|"
+    assert changed == bare | {"delimiter": ";", "decimal": ","}
+    assert built_in == "--delimiter goes with --spec, not with --dataset."

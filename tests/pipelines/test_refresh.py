@@ -203,6 +203,7 @@ def test_compiled_for_kubeflow(three_runs, run_program, tmp_path):
     ("flags", "message"),
     [
         (["--run=refresh", "--epochs=3"], "--epochs does not go with refresh: columns, tasks and"),
+        (["--run=refresh", "--base_model=m"], "--base_model goes with add_task, not with refresh"),
         (["--run=refresh", "--spec=shop.yaml"], "--spec does not go with refresh"),
         (["--run=add_task", "--retire=like"], "--retire goes with refresh, not with add_task"),
         (["--run=refresh", "--retire=lik"], "--retire names 'lik', and the tasks of the model are"),

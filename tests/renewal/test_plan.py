@@ -9,7 +9,7 @@ from mptrec_tf.errors import InputError
 from mptrec_tf.export.integrity import write_manifest
 from mptrec_tf.export.version_contents import PARTS
 from mptrec_tf.models.heads.registry import HEADS, shape_to_plain
-from mptrec_tf.renewal.plan import find_kind, make_plan
+from mptrec_tf.renewal.plan import check_names, find_kind, make_plan
 from mptrec_tf.storage.plain import to_plain
 
 
@@ -62,12 +62,20 @@ def test_the_kind_of_a_stored_head_is_found(name):
         ({"promote": ["click"]}, "--promote names 'click', and the added tasks .* seconds, share"),
         ({"retire": ["shar"]}, "--retire names 'shar', and the tasks .*did you mean 'share'"),
         ({"promote": ["share"], "retire": ["share"]}, "'share' is both to be promoted and to be"),
+        ({"promote": ["share", "share"]}, "--promote names 'share' twice; name each task once"),
+        ({"retire": ("like", "like")}, "--retire names 'like' twice"),
         ({"retire": ["click", "like"]}, "--retire names all pre-trained tasks .*click, like"),
     ],
 )
 def test_names_that_make_no_sense(trained, changes, message):
     with pytest.raises(InputError, match=message):
         make_plan(str(trained), **changes)
+
+
+def test_an_accepted_task_that_is_none():
+    check_names("accept", ["like"], ("click", "like"))
+    with pytest.raises(InputError, match=r"--accept names 'lik', .* click, like.* mean 'like'"):
+        check_names("accept", ["click", "lik"], ("click", "like"))
 
 
 def test_a_head_that_does_not_fit_the_model(production):

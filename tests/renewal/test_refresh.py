@@ -4,6 +4,7 @@ import mptrec_tf  # noqa: F401  isort: skip  (first: it selects Keras 2)
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,6 +162,25 @@ def test_a_directory_that_holds_something_else_or_is_in_the_model(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write .*file"):
         refresh(plan, source, str(tmp_path / "file"))
+
+
+def test_a_renewal_that_goes_on_encodes_what_it_encoded_before(tmp_path, monkeypatch):
+    """Rows of fewer tasks might fit in memory, and be trained on in another order."""
+    (tmp_path / "tasks" / "share").mkdir(parents=True)
+    encoded, learnt = [], []
+    monkeypatch.setattr(renewal, "PromptedMPTRec", lambda model: model)
+    monkeypatch.setattr(renewal, "load_package", lambda path, backbone: path)
+    monkeypatch.setattr(
+        renewal, "encode_task", lambda model, data, tasks, context: encoded.append(tasks) or tasks
+    )
+    monkeypatch.setattr(
+        renewal, "select_task", lambda rows, tasks, name: (rows, [*tasks].index(name))
+    )
+    monkeypatch.setattr(renewal, "_learn", lambda plan, name, *of: learnt.append((name, of[-1])))
+    plan = SimpleNamespace(heads={"share": None, "seconds": None})
+    renewal._learn_all(plan, None, SimpleNamespace(model=None), str(tmp_path / "tasks"), None)
+    assert encoded == [["share", "seconds"]]
+    assert learnt == [("seconds", (["share", "seconds"], 1))]
 
 
 class KilledError(Exception):

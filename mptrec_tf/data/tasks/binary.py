@@ -271,7 +271,7 @@ class BinaryTask(BinaryTables, Task):
     ) -> tuple[float, float]:
         """Returns DeLong's difference of two AUCs and its standard error.
 
-        Rows of weight 0 are left out; the others count equally.
+        NaN if rows of a weight above 0 have one label only.
         """
         from mptrec_tf.evaluation.metrics import auc_difference
 

@@ -269,7 +269,7 @@ class ClassesTask(Task):
     ) -> tuple[float, float]:
         """Returns the difference of two scores and its standard error.
 
-        Rows of weight 0 are left out; the others count equally.
+        NaN if rows of a weight above 0 have one label only.
         """
         from mptrec_tf.evaluation.classes import one_against_rest_difference
 

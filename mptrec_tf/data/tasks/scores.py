@@ -137,7 +137,7 @@ class ConcordanceScores(TaskScores):
     ) -> tuple[float, float]:
         """Returns the difference of two concordances and its standard error.
 
-        Rows of weight 0 are left out; the others count equally.
+        NaN if rows of a weight above 0 have one label only.
         """
         from mptrec_tf.evaluation.concordance import concordance_difference
 
@@ -188,7 +188,7 @@ def compare_counted(
     NaN if these have one label only, so that there is no pair of rows to order.
 
     Args:
-      difference: Function of labels and of two models' predictions.
+      difference: Function of labels, of two models' predictions, and of weights or None.
       labels: [n].
       predictions: [n].
       others: [n]. The other model's predictions.
@@ -197,7 +197,8 @@ def compare_counted(
     counted = slice(None) if weight is None else weight > 0
     if len(np.unique(labels[counted])) < 2:
         return math.nan, math.nan
-    return difference(labels[counted], predictions[counted], others[counted])
+    of = None if weight is None else weight[counted]
+    return difference(labels[counted], predictions[counted], others[counted], of)
 
 
 def rank_correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
