@@ -348,7 +348,7 @@ def _note_labels(
 
 
 def _show_seconds(seconds: float) -> str:
-    for size, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {name}"
+            return f"{seconds / size:.1f} {name}s"
     return f"{seconds:.0f} seconds"
