@@ -92,6 +92,8 @@ class Labels:
 
     def _add(self, block: Block, tasks: Sequence[Task], parts: dict) -> bool:
         """Adds the labels of a block; returns whether it has the columns of a task."""
+        for column in self._columns:
+            block.check_single(column)
         texts = [unify_numbers(np.asarray(block.text(column), object)) for column in self._columns]
         known = np.all([of != "" for of in texts], axis=0)
         self.without_id += int((~known).sum())

@@ -127,5 +127,9 @@ def test_labels_that_cannot_be_read(tmp_path, version):
     ):
         with pytest.raises(InputError, match=message):
             Labels(write(tmp_path / "l.csv", text), version, ["id"])
+    table = pd.DataFrame({"id": [["a", "b"]], "click": [1]})
+    table.to_parquet(tmp_path / "l.parquet")
+    with pytest.raises(InputError, match=r"column 'id': .* is a list, where each row needs one"):
+        Labels([str(tmp_path / "l.parquet")], version, ["id"])
     with pytest.raises(InputError, match="column 'at': 'soon' is not a time"):
         Labels(write(tmp_path / "l.csv", "id,click,at\na,1,soon\n"), version, ["id"], "at")
