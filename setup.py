@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "mptrec_tf/__init__.py").re
 
 PROGRAMS = (
     "describe",
+    "make_sample",
     "prepare",
     "pretrain",
     "add_task",

@@ -44,10 +44,10 @@ from ageing_report import (
 )
 
 from mptrec_tf.bin import program
+from mptrec_tf.data.sets.synthetic.spec import TASKS, probability_column
+from mptrec_tf.data.sets.synthetic_days.rows import Change, SyntheticDays
+from mptrec_tf.data.sets.synthetic_days.spec import DAY
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.synthetic_days import Change, SyntheticDays
-from mptrec_tf.data.sources.synthetic_days_spec import DAY
-from mptrec_tf.data.sources.synthetic_spec import TASKS, probability_column
 from mptrec_tf.data.tasks.regression import RegressionTask
 from mptrec_tf.storage.directories import write_file
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mptrec_tf.data.sources.synthetic_spec import TASKS
+from mptrec_tf.data.sets.synthetic.spec import TASKS
 
 OLD, NEW = TASKS[:3], TASKS[3]
 FROZEN, HEADS, WARM, SCRATCH, JOINT = WAYS = (

@@ -33,7 +33,7 @@ flags.mark_flag_as_required("data_dir")
 
 def run_seed(seed: int, root: str, data_dir: str) -> list[dict]:
     """Runs the pipelines and checks the pushed versions; returns a row per task."""
-    from mptrec_tf.data.sources.registry import open_source
+    from mptrec_tf.data.sets.registry import open_source
     from mptrec_tf.inference.saved_model import LoadedModel
     from mptrec_tf.inference.scoring import same_predictions
     from pipelines.config import ADD_TASK

@@ -34,7 +34,7 @@ def _make_models(directory: str) -> None:
     from components.model_artifact import serving_directory
     from mptrec_tf.artifacts.backbones import save_trained_backbone
     from mptrec_tf.data.prepare import prepare
-    from mptrec_tf.data.sources.synthetic_logs import SyntheticLogs
+    from mptrec_tf.data.sets.synthetic_logs.rows import SyntheticLogs
     from mptrec_tf.export.serving_model import save_model
     from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
     from mptrec_tf.training.pretraining import pretrain
@@ -60,7 +60,7 @@ def _make_examples(directory: str, rows: int) -> None:
     from mptrec_tf.data.arrow import serialize_rows
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.data.raw_examples import make_record_batch, save_description
-    from mptrec_tf.data.sources.synthetic_logs import SyntheticLogs
+    from mptrec_tf.data.sets.synthetic_logs.rows import SyntheticLogs
 
     data = PreparedData(f"{directory}/data")
     source = SyntheticLogs({"test": rows}, tasks=_TASKS)

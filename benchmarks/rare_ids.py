@@ -169,7 +169,7 @@ def _read_rows(source, tasks: tuple[str, ...]) -> Rows:
 
 def synthetic(seed: int) -> Rows:
     """Reads 10,000 of the built-in training rows."""
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
 
     rows = {"train": 10_000, "validation": 2_000, "test": 4_000}
     return _read_rows(Synthetic(rows, seed, ("click", "like")), ("click", "like"))
@@ -177,7 +177,7 @@ def synthetic(seed: int) -> Rows:
 
 def census_income(_: int) -> Rows:
     """Reads Census-Income."""
-    from mptrec_tf.data.sources.census_income import CensusIncome
+    from mptrec_tf.data.sets.census_income.rows import CensusIncome
 
     return _read_rows(CensusIncome(_DATA_DIR.value), ("income", "marital"))
 

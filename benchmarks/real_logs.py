@@ -26,10 +26,10 @@ from mptrec_tf.data.features.buckets import Buckets
 from mptrec_tf.data.features.numeric import MEAN, Numeric
 from mptrec_tf.data.features.sequences import ValueSequence
 from mptrec_tf.data.features.times import Time
-from mptrec_tf.data.sources import synthetic_spec
+from mptrec_tf.data.sets.synthetic import spec as synthetic_spec
+from mptrec_tf.data.sets.synthetic_logs.rows import SyntheticLogs
+from mptrec_tf.data.sets.synthetic_logs.spec import FEATURES, LATER_TASKS, TASKS
 from mptrec_tf.data.sources.block import Block, read_split
-from mptrec_tf.data.sources.synthetic_logs import SyntheticLogs
-from mptrec_tf.data.sources.synthetic_logs_spec import FEATURES, LATER_TASKS, TASKS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import ISOTONIC, NONE, Task, drop_unlabelled
 from mptrec_tf.data.tasks.classes import ClassesTask

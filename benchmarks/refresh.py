@@ -25,7 +25,7 @@ from absl import flags
 from four_tasks import NEW, OLD
 
 from mptrec_tf.bin import program
-from mptrec_tf.data.sources.census_income import CensusIncome, read_original
+from mptrec_tf.data.sets.census_income.rows import CensusIncome, read_original
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import HEADS
 from mptrec_tf.storage.directories import write_file

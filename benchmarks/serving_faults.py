@@ -35,8 +35,8 @@ def main(_) -> None:
     Raises:
       InputError: if a request failed or got a wrong response.
     """
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
     from mptrec_tf.data.sources.block import read_split
-    from mptrec_tf.data.sources.synthetic import Synthetic
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.serving.testing.fuzzing import fuzz
     from mptrec_tf.serving.testing.load import Load, change_under_load, prepare_versions
@@ -89,7 +89,7 @@ def _make_backbone(root: Path) -> str:
     from mptrec_tf.artifacts.backbones import save_backbone
     from mptrec_tf.data.prepare import prepare
     from mptrec_tf.data.prepared import PreparedData
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
     from mptrec_tf.keras import keras
     from mptrec_tf.models.mptrec import MPTRec
     from mptrec_tf.training.configurations import PretrainingConfig

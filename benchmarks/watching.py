@@ -23,8 +23,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 import mptrec_tf  # noqa: F401  (first: it selects Keras 2)
+from mptrec_tf.data.sets.registry import open_source
 from mptrec_tf.data.sources.block import Block, read_split
-from mptrec_tf.data.sources.registry import open_source
 from mptrec_tf.evaluation.report import print_table
 from mptrec_tf.inference.saved_model import LoadedModel
 

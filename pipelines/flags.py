@@ -238,7 +238,7 @@ def check_tasks(tasks: tuple[str, ...], default: str | None = None) -> None:
     Raises:
       InputError: naming the task.
     """
-    from mptrec_tf.data.sources.registry import make_built_in_spec
+    from mptrec_tf.data.sets.registry import make_built_in_spec
     from mptrec_tf.data.spec_yaml import load
 
     if data_flags.SPEC.value and not data_flags.DATASET.value:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mptrec_tf.bin import data_flags, program
-from mptrec_tf.data.sources.registry import DATASETS
+from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.errors import InputError
 from pipelines import flags as pipeline_flags
 from pipelines.config import PIPELINES

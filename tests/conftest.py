@@ -198,7 +198,7 @@ def make_once(request, tmp_path_factory):
 def prepared_census(small_census, make_once):
     """Directory of the small Census-Income data, prepared with the paper's tasks."""
     from mptrec_tf.data.prepare import prepare
-    from mptrec_tf.data.sources.census_income import CensusIncome
+    from mptrec_tf.data.sets.census_income.rows import CensusIncome
 
     source = CensusIncome(str(small_census))
     return make_once("prepared_census", lambda folder: prepare(source, str(folder)))
@@ -208,7 +208,7 @@ def prepared_census(small_census, make_once):
 def prepared_synthetic(make_once):
     """Directory of some synthetic rows, prepared with all four tasks."""
     from mptrec_tf.data.prepare import prepare
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
 
     source = Synthetic({"train": 1500, "validation": 400, "test": 400})
     return make_once("prepared_synthetic", lambda folder: prepare(source, str(folder)))
@@ -266,8 +266,8 @@ def model(exported):
 @pytest.fixture(scope="session")
 def block():
     """300 raw test rows."""
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
     from mptrec_tf.data.sources.block import read_split
-    from mptrec_tf.data.sources.synthetic import Synthetic
 
     return next(read_split(Synthetic({"test": 300}), "test"))
 

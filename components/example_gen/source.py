@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mptrec_tf.data.sources import registry, tfds_rows
+from mptrec_tf.data.sets import registry
+from mptrec_tf.data.sources import tfds_rows
 from mptrec_tf.data.sources.block import SPLITS, Source
 from mptrec_tf.data.sources.split_rows import FILES, SplitRows
 from mptrec_tf.data.sources.split_rule import SplitRule

@@ -21,7 +21,7 @@ from absl import flags
 
 from mptrec_tf.benchmark.suites import QUICK_ROWS, SUITES, Grid
 from mptrec_tf.bin import data_flags, program
-from mptrec_tf.data.sources.registry import DATASETS
+from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import MODELS

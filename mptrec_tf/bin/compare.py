@@ -39,7 +39,7 @@ def main(_: list[str]) -> None:
     Raises:
       InputError: if a task differs that must not.
     """
-    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.data.sets.registry import check_files
     from mptrec_tf.export.version_contents import check_model
     from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import check_writable, write_file

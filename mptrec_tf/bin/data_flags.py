@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mptrec_tf.bin import format_flags
-from mptrec_tf.data.sources import registry
-from mptrec_tf.data.sources.data_set import Option
+from mptrec_tf.data.sets import registry
+from mptrec_tf.data.sets.data_set import Option
 from mptrec_tf.data.spec import DatasetSpec, check_same_features
 from mptrec_tf.errors import InputError
 from mptrec_tf.progress import report_progress

@@ -31,7 +31,7 @@ def main(_: list[str]) -> None:
     """Runs the program."""
     from mptrec_tf.data.describing.draft import draft_spec
     from mptrec_tf.data.describing.sample import read_sample
-    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.data.sets.registry import check_files
     from mptrec_tf.data.text_format import TextFormat
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.storage.directories import check_absent, write_file

@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
     import contextlib
     import dataclasses
 
-    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.data.sets.registry import check_files
     from mptrec_tf.export.version_contents import check_model
     from mptrec_tf.storage.directories import check_writable
 

@@ -88,7 +88,7 @@ flags.mark_flags_as_required(["model", "logs"])
 
 def main(_: list[str]) -> None:
     """Runs the program."""
-    from mptrec_tf.data.sources.registry import check_files
+    from mptrec_tf.data.sets.registry import check_files
     from mptrec_tf.storage.destinations import display_path
     from mptrec_tf.storage.directories import check_writable, write_file
     from mptrec_tf.watching.watched_version import open_version

@@ -11,6 +11,7 @@ __all__ = [
     "prepared_checks",
     "raw_examples",
     "sampling",
+    "sets",
     "sources",
     "spec",
     "spec_yaml",

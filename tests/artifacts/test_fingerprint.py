@@ -67,7 +67,7 @@ def test_a_copy_of_the_graph_has_its_fingerprint(prepared_synthetic, transform):
 
 def test_preparing_the_same_rows_again_gives_the_same_fingerprint(prepared_synthetic, tmp_path):
     from mptrec_tf.data.prepare import prepare
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
 
     again = prepare(Synthetic({"train": 1500, "validation": 3, "test": 3}), str(tmp_path / "again"))
     assert fingerprint_transform(again.transform_dir) == fingerprint_transform(

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.packed import CATEGORICAL, LABELS
+from mptrec_tf.data.sets.synthetic.spec import TASKS
+from mptrec_tf.data.sets.synthetic_days.rows import Change
 from mptrec_tf.data.sources.block import read_split
-from mptrec_tf.data.sources.synthetic_days import Change
-from mptrec_tf.data.sources.synthetic_spec import TASKS
 from mptrec_tf.training.batches import make_memory_rows
 
 # The scripts import one another, as they do when they are run.

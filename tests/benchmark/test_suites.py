@@ -10,7 +10,7 @@ from mptrec_tf.benchmark.cells import AddTask, Serve, Train
 from mptrec_tf.benchmark.scheduling import list_cells
 from mptrec_tf.benchmark.sources import FirstRows, RowSource
 from mptrec_tf.benchmark.suites import SUITES, Grid
-from mptrec_tf.data.sources.census_income_spec import COLUMNS, TASKS
+from mptrec_tf.data.sets.census_income.spec import COLUMNS, TASKS
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS, list_fitting
 from mptrec_tf.models.registry import MODELS

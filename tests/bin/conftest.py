@@ -99,7 +99,7 @@ def first_test_rows(source, count=300):
 @pytest.fixture(scope="session")
 def synthetic_runs(run_program, tmp_path_factory):
     """All programs, run on synthetic rows."""
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
 
     flags = ("--dataset=synthetic", "--rows=3000")
     tasks = (("click", "like"), ("share", "purchase"))
@@ -111,7 +111,7 @@ def synthetic_runs(run_program, tmp_path_factory):
 @pytest.fixture(scope="session")
 def census_runs(run_program, small_census, tmp_path_factory):
     """All programs, run on 2,000 real rows, if they are available."""
-    from mptrec_tf.data.sources.census_income import CensusIncome
+    from mptrec_tf.data.sets.census_income.rows import CensusIncome
 
     flags = ("--dataset=census_income", f"--data_dir={small_census}")
     tasks = (("income", "marital"), ("education", "tax_filer_stat"))

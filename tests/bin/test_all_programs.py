@@ -157,7 +157,7 @@ def test_synthetic_rows_have_the_best_possible_metrics(synthetic_runs):
 
 
 def test_evaluation_agrees_with_predictions_row_by_row(synthetic_runs):
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
     from mptrec_tf.inference.scoring import evaluate
 
     model = LoadedModel(str(synthetic_runs.model / "3"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mptrec_tf.data.features.input_shape import InputShape
-from mptrec_tf.data.sources.registry import make_built_in_spec
+from mptrec_tf.data.sets.registry import make_built_in_spec
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.export.integrity import write_manifest
 from mptrec_tf.models.shapes import MPTRecShape

@@ -118,7 +118,8 @@ def test_add_task_shows_what_holds_for_each_kind_of_head():
 
 
 def test_prepare_shows_what_the_built_in_data_sets_hold():
-    from mptrec_tf.data.sources import census_income, synthetic
+    from mptrec_tf.data.sets.census_income import rows as census_income
+    from mptrec_tf.data.sets.synthetic import rows as synthetic
 
     texts = flags("prepare")
     assert str(synthetic.DEFAULT_ROWS["train"]) in texts["rows"]

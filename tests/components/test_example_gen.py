@@ -391,8 +391,8 @@ def test_an_incomplete_data_set_is_rejected():
 def test_a_tfds_data_set_is_read_as_the_original_files_are(
     small_census, census, tmp_path, generate
 ):
-    from mptrec_tf.data.sources import census_income
-    from mptrec_tf.data.sources.census_income_tfds import CensusIncome
+    from mptrec_tf.data.sets.census_income import rows as census_income
+    from mptrec_tf.data.sets.tfds_builders import CensusIncome
 
     builder = CensusIncome(original_files=str(small_census), data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()

@@ -22,8 +22,8 @@ from mptrec_tf.data.raw_examples import (
     weight_column,
 )
 from mptrec_tf.data.sampling import find_left_out
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.data.sources.block import SPLITS, read_split
-from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate

@@ -13,9 +13,9 @@ from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import check_beam_args, prepare
 from mptrec_tf.data.prepared import PreparedData, summarize_splits
+from mptrec_tf.data.sets.census_income.rows import CensusIncome
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.data.sources.block import SPLITS, read_split
-from mptrec_tf.data.sources.census_income import CensusIncome
-from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import load

@@ -15,8 +15,8 @@ from mptrec_tf.data.prepare import make_record_batch, prepare
 from mptrec_tf.data.prepared import PreparedData, summarize_splits
 from mptrec_tf.data.raw_examples import make_record_batch as make_raw_batch
 from mptrec_tf.data.sampling import find_left_out, hash_rows
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.data.sources.block import Block, read_split
-from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import load_backbone, save_backbone
 from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.data.sources.block import read_split
-from mptrec_tf.data.sources.synthetic import Synthetic
 from mptrec_tf.export.serving_model import export
 from mptrec_tf.export.version_parts import load_parts
 from mptrec_tf.inference.saved_model import LoadedModel

@@ -20,9 +20,9 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.features.registry import FEATURES
 from mptrec_tf.data.features.sequences import ValueSequence
 from mptrec_tf.data.features.vectors import Vector
+from mptrec_tf.data.sets.data_set import DataSet
+from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.data_set import DataSet
-from mptrec_tf.data.sources.registry import DATASETS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask

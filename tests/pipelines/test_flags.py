@@ -9,7 +9,7 @@ import pytest
 
 from components.data_gate.config import GateConfig
 from components.evaluation.thresholds import Thresholds
-from mptrec_tf.data.sources.registry import DATASETS
+from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.models.registry import DEFAULT
 from mptrec_tf.training.configurations import NewTaskConfig
 from pipelines.config import PIPELINES, PipelineConfig, PretrainConfig

@@ -10,7 +10,7 @@ from mptrec_tf.artifacts.manifests import check_addable
 from mptrec_tf.artifacts.task_packages import TaskPackage
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.sources.synthetic import Synthetic
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.model_card import format_markdown
 from mptrec_tf.export.serving_model import export

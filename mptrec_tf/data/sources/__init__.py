@@ -1,14 +1,8 @@
-"""Data sets and readers of raw rows: text files, TFRecord files, TFDS."""
+"""Readers of raw rows: text, Parquet, Arrow, JSON lines, TFRecord, TFDS."""
 
 __all__ = [
     "bad_rows",
     "block",
-    "census_income",
-    "data_set",
     "files",
-    "registry",
-    "synthetic",
-    "synthetic_days",
-    "synthetic_logs",
     "tabular",
 ]

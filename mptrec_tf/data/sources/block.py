@@ -87,6 +87,18 @@ class Block:
         columns = Columns(arrow, lambda name: text_columns.to_objects(arrow[name]))
         return cls(columns, source, lines, arrow=arrow, **others)
 
+    def with_text(self, columns: Mapping[str, pa.Array]) -> "Block":
+        """Returns a block with more columns of text [n], in Arrow; they replace those it has."""
+        names = dict.fromkeys((*self.columns, *columns))
+        may_have = getattr(self.columns, "may_have", None)
+
+        def make(name: str) -> np.ndarray:
+            return text_columns.to_objects(columns[name]) if name in columns else self.columns[name]
+
+        return dataclasses.replace(
+            self, columns=Columns(names, make, may_have), arrow={**self.arrow, **columns}
+        )
+
     def where(self, row: int) -> str:
         """Returns the place of a row of this block, for messages."""
         return f"{self.source}, {self.unit} {self.lines[row]}"

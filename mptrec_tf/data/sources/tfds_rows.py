@@ -101,7 +101,7 @@ def _open_builder(path: str):
     """Opens the builder that `path` names, with its data prepared."""
     import tensorflow_datasets as tfds
 
-    import mptrec_tf.data.sources.census_income_tfds  # noqa: F401 (registers a builder)
+    import mptrec_tf.data.sets.tfds_builders  # noqa: F401 (registers builders)
 
     name, _ = _split_path(path)
     try:

@@ -20,9 +20,9 @@ from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.prepared_tables import make_feature_rows
+from mptrec_tf.data.sets.data_set import DataSet, Option
+from mptrec_tf.data.sets.registry import DATASETS, make_built_in_spec, open_source
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.data_set import DataSet, Option
-from mptrec_tf.data.sources.registry import DATASETS, make_built_in_spec, open_source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.data.tasks.binary import BinaryTask

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from mptrec_tf.data.sources.census_income import CensusIncome
-from mptrec_tf.data.sources.synthetic import Synthetic
+from mptrec_tf.data.sets.census_income.rows import CensusIncome
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
 from mptrec_tf.data.sources.tabular import estimate_file_rows
 
 

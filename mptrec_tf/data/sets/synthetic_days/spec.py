@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mptrec_tf.data.sources import synthetic_spec
-from mptrec_tf.data.sources.data_set import DataSet, Option, check_tasks
-from mptrec_tf.data.sources.synthetic_spec import TASKS
+from mptrec_tf.data.sets.data_set import DataSet, Option, check_tasks
+from mptrec_tf.data.sets.synthetic import spec as synthetic_spec
+from mptrec_tf.data.sets.synthetic.spec import TASKS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 
@@ -72,7 +72,7 @@ def _open(
     drift: int = DEFAULT_DRIFT,
     lifetime: int = DEFAULT_LIFETIME,
 ) -> "Source":
-    from mptrec_tf.data.sources.synthetic_days import Change, SyntheticDays
+    from mptrec_tf.data.sets.synthetic_days.rows import Change, SyntheticDays
 
     change = Change(seed, drift, lifetime)
     return SyntheticDays(day, days, rows=count_rows(rows), change=change, tasks=tasks)

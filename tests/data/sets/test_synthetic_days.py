@@ -7,15 +7,15 @@ import pickle
 import numpy as np
 import pytest
 
-from mptrec_tf.data.sources.block import read_split
-from mptrec_tf.data.sources.registry import make_built_in_spec, open_source
-from mptrec_tf.data.sources.synthetic import ITEMS, TASKS, make_world
-from mptrec_tf.data.sources.synthetic_days import (
+from mptrec_tf.data.sets.registry import make_built_in_spec, open_source
+from mptrec_tf.data.sets.synthetic.rows import ITEMS, TASKS, make_world
+from mptrec_tf.data.sets.synthetic_days.rows import (
     Change,
     SyntheticDays,
     make_day,
     make_day_columns,
 )
+from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.metrics import auc
 

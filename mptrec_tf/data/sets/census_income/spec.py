@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mptrec_tf.data.features.base import NUMBER, TEXT
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
-from mptrec_tf.data.sources.data_set import DataSet, Files, Option, check_tasks
+from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_tasks
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 
@@ -36,6 +37,14 @@ TASKS = {
         BinaryTask("capital_gains", "capital_gains", above=0.0),
     )
 }
+ORIGIN = Origin(
+    title="Census-Income (KDD)",
+    homepage="https://archive.ics.uci.edu/dataset/117/census+income+kdd",
+    licence="CC BY 4.0",
+    citation="White, R. (2000). Census-Income (KDD). UCI Machine Learning Repository.",
+    file="census-income.data",
+    archive="https://archive.ics.uci.edu/static/public/117/census+income+kdd.zip",
+)
 DEFAULT_TASKS = ("income", "marital", "education")
 
 
@@ -60,7 +69,7 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
 
 
 def _open(tasks: Sequence[str], data_dir: str | None = None) -> "Source":
-    from mptrec_tf.data.sources.census_income import CensusIncome
+    from mptrec_tf.data.sets.census_income.rows import CensusIncome
 
     return CensusIncome(data_dir, tasks)
 
@@ -90,4 +99,6 @@ CENSUS_INCOME = DataSet(
         )
     },
     files=_files,
+    origin=ORIGIN,
+    columns={c: NUMBER if c in NUMERIC else TEXT for c in COLUMNS},
 )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mptrec_tf.data.sources.data_set import DataSet
+from mptrec_tf.data.sets.data_set import DataSet
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import Registry
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 DATASETS: Registry[DataSet] = Registry(
     "data set",
     {
-        "synthetic": "mptrec_tf.data.sources.synthetic_spec:SYNTHETIC",
-        "synthetic_logs": "mptrec_tf.data.sources.synthetic_logs_spec:SYNTHETIC_LOGS",
-        "synthetic_days": "mptrec_tf.data.sources.synthetic_days_spec:SYNTHETIC_DAYS",
-        "census_income": "mptrec_tf.data.sources.census_income_spec:CENSUS_INCOME",
+        "synthetic": "mptrec_tf.data.sets.synthetic.spec:SYNTHETIC",
+        "synthetic_logs": "mptrec_tf.data.sets.synthetic_logs.spec:SYNTHETIC_LOGS",
+        "synthetic_days": "mptrec_tf.data.sets.synthetic_days.spec:SYNTHETIC_DAYS",
+        "census_income": "mptrec_tf.data.sets.census_income.spec:CENSUS_INCOME",
     },
 )
 

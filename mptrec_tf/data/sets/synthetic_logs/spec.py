@@ -8,8 +8,8 @@ from mptrec_tf.data.features.buckets import Buckets
 from mptrec_tf.data.features.numeric import MEAN, Numeric
 from mptrec_tf.data.features.sequences import ValueSequence
 from mptrec_tf.data.features.times import Time
-from mptrec_tf.data.sources import synthetic_spec
-from mptrec_tf.data.sources.data_set import DataSet, check_tasks
+from mptrec_tf.data.sets.data_set import DataSet, check_tasks
+from mptrec_tf.data.sets.synthetic import spec as synthetic_spec
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import SKIP, Task
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -89,7 +89,7 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
 
 
 def _open(tasks: Sequence[str], rows: int | None = None, seed: int = 1) -> "Source":
-    from mptrec_tf.data.sources.synthetic_logs import SyntheticLogs
+    from mptrec_tf.data.sets.synthetic_logs.rows import SyntheticLogs
 
     return SyntheticLogs(synthetic_spec.count_rows(rows), seed, tasks)
 

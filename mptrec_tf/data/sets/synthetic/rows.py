@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mptrec_tf.data.sources.block import SPLITS, Block
-from mptrec_tf.data.sources.synthetic_spec import (
+from mptrec_tf.data.sets.synthetic.spec import (
     DEFAULT_ROWS,
     TASKS,
     make_spec,
     probability_column,
 )
+from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.errors import InputError
 
 _USERS, ITEMS = 500, 200

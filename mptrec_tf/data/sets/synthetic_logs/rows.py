@@ -27,8 +27,7 @@ import functools
 import numpy as np
 from scipy.special import expit, softmax
 
-from mptrec_tf.data.sources.block import SPLITS
-from mptrec_tf.data.sources.synthetic import (
+from mptrec_tf.data.sets.synthetic.rows import (
     CHUNK,
     Impressions,
     Synthetic,
@@ -36,13 +35,14 @@ from mptrec_tf.data.sources.synthetic import (
     make_columns,
     make_world,
 )
-from mptrec_tf.data.sources.synthetic_logs_spec import (
+from mptrec_tf.data.sets.synthetic.spec import probability_column
+from mptrec_tf.data.sets.synthetic_logs.spec import (
     ENDINGS,
     MOST_SHOWN,
     STARS,
     make_spec,
 )
-from mptrec_tf.data.sources.synthetic_spec import probability_column
+from mptrec_tf.data.sources.block import SPLITS
 
 _OWN = 100  # added to the seeds of `synthetic`, so that no generator is used twice
 _TOPICS, _MOST_TOPICS, _THEMES = 12, 4, 4

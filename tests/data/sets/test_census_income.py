@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mptrec_tf.data.canonical import MISSING_VALUES
+from mptrec_tf.data.sets.census_income.rows import CensusIncome
+from mptrec_tf.data.sets.census_income.spec import COLUMNS, NUMERIC, TASKS, make_spec
+from mptrec_tf.data.sets.registry import open_source
 from mptrec_tf.data.sources.block import SPLITS, read_split
-from mptrec_tf.data.sources.census_income import CensusIncome
-from mptrec_tf.data.sources.census_income_spec import COLUMNS, NUMERIC, TASKS, make_spec
-from mptrec_tf.data.sources.registry import open_source
 from mptrec_tf.errors import InputError
 
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mptrec_tf.data.sources.block import SPLITS, read_split
-from mptrec_tf.data.sources.registry import open_source
-from mptrec_tf.data.sources.synthetic import (
+from mptrec_tf.data.sets.registry import open_source
+from mptrec_tf.data.sets.synthetic.rows import (
     DEFAULT_ROWS,
     TASKS,
     Synthetic,
     make_spec,
     probability_column,
 )
+from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.errors import InputError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from mptrec_tf.data.sets.census_income.spec import COLUMNS, DEFAULT_TASKS, ORIGIN, make_spec
 from mptrec_tf.data.sources.block import Block
-from mptrec_tf.data.sources.census_income_spec import COLUMNS, DEFAULT_TASKS, make_spec
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.text_format import TextFormat
@@ -60,9 +60,9 @@ class CensusIncome:
     def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
         if not data_dir:
-            from mptrec_tf.data.sources.uci import download  # TFDS is slow to import
+            from mptrec_tf.data.sets.downloads import download  # TFDS is slow to import
 
-            data_dir = download()
+            data_dir = download(ORIGIN, "census_income")
         self._files = {split: find_file(data_dir, name) for split, name in _FILES.items()}
         self._half: int | None = None
 

@@ -3,11 +3,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from mptrec_tf.data.sources.block import SPLITS, read_split
-from mptrec_tf.data.sources.registry import make_built_in_spec, open_source
-from mptrec_tf.data.sources.synthetic import Synthetic
-from mptrec_tf.data.sources.synthetic_logs import SyntheticLogs
-from mptrec_tf.data.sources.synthetic_logs_spec import (
+from mptrec_tf.data.sets.registry import make_built_in_spec, open_source
+from mptrec_tf.data.sets.synthetic.rows import Synthetic
+from mptrec_tf.data.sets.synthetic_logs.rows import SyntheticLogs
+from mptrec_tf.data.sets.synthetic_logs.spec import (
     DEFAULT_TASKS,
     ENDINGS,
     MOST_SHOWN,
@@ -15,6 +14,7 @@ from mptrec_tf.data.sources.synthetic_logs_spec import (
     TASKS,
     make_spec,
 )
+from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.tasks.base import drop_unlabelled
 from mptrec_tf.errors import InputError
 

@@ -23,8 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from mptrec_tf.data.sources.block import SPLITS, Block
-from mptrec_tf.data.sources.synthetic import (
+from mptrec_tf.data.sets.synthetic.rows import (
     CATEGORIES,
     CHUNK,
     ITEMS,
@@ -35,14 +34,15 @@ from mptrec_tf.data.sources.synthetic import (
     make_world,
     scatter,
 )
-from mptrec_tf.data.sources.synthetic_days_spec import (
+from mptrec_tf.data.sets.synthetic.spec import TASKS
+from mptrec_tf.data.sets.synthetic_days.spec import (
     DAY,
     DEFAULT_DRIFT,
     DEFAULT_LIFETIME,
     count_rows,
     make_spec,
 )
-from mptrec_tf.data.sources.synthetic_spec import TASKS
+from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.errors import InputError
 
 _OWN = 200  # added to the seeds of `synthetic`, so that no generator is used twice

@@ -39,6 +39,27 @@ class Option:
     flag: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a data set comes from.
+
+    Attributes:
+      title: str. Its name in texts.
+      homepage: str. Where a person finds it.
+      licence: str. Its licence.
+      citation: str. The publication.
+      file: str. The beginning of the name of a file that is in the directory of its files.
+      archive: Optional str. The URL of an archive of its files that a program may download.
+    """
+
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    file: str
+    archive: str | None = None
+
+
 def _no_files(options: Mapping[str, Any]) -> Files | None:
     del options
     return None
@@ -58,6 +79,13 @@ class DataSet:
       options: Its options, by name.
       files: Returns the files that it reads, given its options, for TFX to fingerprint; None if it
         reads none.
+      origin: Where it comes from; None for data that are generated.
+      columns: For its TFDS builder, the type of each raw column: TEXT, NUMBER or TEXTS of
+        `features.base`.
+      other_splits: Names of further splits, which models can be evaluated on.
+      write_sample: Writes files of its shape with planted structure, for data that cannot be had:
+        takes an existing directory, the number of rows, a seed, and a function that is called with
+        the number of rows of each part. None: there is no need.
 
     Example:
       def make_spec(tasks):
@@ -80,6 +108,10 @@ class DataSet:
     new_task: str | None = None
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
     files: Callable[[Mapping[str, Any]], Files | None] = _no_files
+    origin: Origin | None = None
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    other_splits: tuple[str, ...] = ()
+    write_sample: Callable[[str, int, int, Callable[[int], Any]], None] | None = None
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Rejects options that the data set does not have.

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from mptrec_tf.data.sources import census_income, census_income_tfds, uci
+from mptrec_tf.data.sets import tfds_builders
+from mptrec_tf.data.sets.census_income import rows as census_income
+from mptrec_tf.data.sets.census_income.spec import ORIGIN
 from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.errors import InputError
 
@@ -40,9 +42,7 @@ def serve(monkeypatch, response):
 
 
 def test_the_builder_reads_the_same_rows(small_census, tmp_path):
-    builder = census_income_tfds.CensusIncome(
-        original_files=str(small_census), data_dir=str(tmp_path)
-    )
+    builder = tfds_builders.CensusIncome(original_files=str(small_census), data_dir=str(tmp_path))
     builder.download_and_prepare()
     assert {s: builder.info.splits[s].num_examples for s in SPLITS} == {
         "train": 2000,
@@ -61,10 +61,10 @@ def test_the_builder_reads_the_same_rows(small_census, tmp_path):
 
 def test_the_builder_downloads(uci_zip, tmp_path, monkeypatch):
     urls = serve(monkeypatch, uci_zip)
-    builder = census_income_tfds.CensusIncome(data_dir=str(tmp_path / "tfds"))
+    builder = tfds_builders.CensusIncome(data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()
     assert builder.info.splits["train"].num_examples == 2000
-    assert urls == [uci.URL]
+    assert urls == [ORIGIN.archive]
 
 
 def test_the_reader_downloads(uci_zip, tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_no_network(tmp_path, monkeypatch):
     serve(monkeypatch, ConnectionError("no route"))
     monkeypatch.setenv("HOME", str(tmp_path))
     message = (
-        r"cannot download Census-Income from https://archive.ics.uci.edu/.*.zip "
+        r"cannot download Census-Income \(KDD\) from https://archive.ics.uci.edu/.*.zip "
         r"\(ConnectionError\); download it elsewhere and give its directory by --data_dir"
     )
     with pytest.raises(InputError, match=message):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
-from mptrec_tf.data.sources.data_set import DataSet, Option, check_tasks
+from mptrec_tf.data.sets.data_set import DataSet, Option, check_tasks
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
@@ -72,7 +72,7 @@ def count_rows(rows: int | None) -> dict[str, int] | None:
 
 
 def _open(tasks: Sequence[str], rows: int | None = None, seed: int = 1) -> "Source":
-    from mptrec_tf.data.sources.synthetic import Synthetic
+    from mptrec_tf.data.sets.synthetic.rows import Synthetic
 
     return Synthetic(count_rows(rows), seed, tasks)
 

@@ -1,0 +1,79 @@
+"""TensorFlow Datasets builders over the original files of the data sets.
+
+    import tensorflow_datasets as tfds
+    import mptrec_tf.data.sets.tfds_builders  # registers them
+
+    data = tfds.load("census_income", split="train")
+    builder = tfds.builder("ali_ccp", original_files="DIR")
+
+Without `original_files` they download, where the licence allows that a program does.
+"""
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from mptrec_tf.data.features.base import NUMBER, TEXT, TEXTS
+from mptrec_tf.data.sets.downloads import fetch
+from mptrec_tf.data.sets.registry import DATASETS
+from mptrec_tf.data.sources.block import SPLITS, Block, read_split
+
+_TYPES = {TEXT: tf.string, NUMBER: tf.float32, TEXTS: tfds.features.Sequence(tf.string)}
+
+
+class OriginalFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The raw columns of a data set, in its own splits.
+
+    Args:
+      original_files: Directory of the original files. By default they are downloaded.
+      **kwargs: As for every TFDS builder (`data_dir` is where TFDS stores prepared data).
+
+    Raises:
+      InputError: when it is prepared, for files that are missing, wrong, or not to be downloaded.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    data_set: str
+
+    def __init__(self, original_files: str | None = None, **kwargs):
+        self._original_files = original_files
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        of = DATASETS.get(self.data_set)
+        return self.dataset_info_from_configs(
+            description=of.origin.title,
+            features=tfds.features.FeaturesDict({c: _TYPES[t] for c, t in of.columns.items()}),
+            homepage=of.origin.homepage,
+            license=of.origin.licence,
+            citation=of.origin.citation,
+        )
+
+    def _split_generators(self, dl_manager):
+        of = DATASETS.get(self.data_set)
+        files = self._original_files or fetch(dl_manager, of.origin)
+        source = of.open(of.tasks, data_dir=files)
+        return {
+            split: self._generate_examples(source, split) for split in (*SPLITS, *of.other_splits)
+        }
+
+    def _generate_examples(self, source, split):
+        types = DATASETS.get(self.data_set).columns
+        number = 0
+        for block in read_split(source, split):
+            columns = {name: _read_column(block, name, kind) for name, kind in types.items()}
+            for row in range(len(block)):
+                yield number, {name: column[row] for name, column in columns.items()}
+                number += 1
+
+
+def _read_column(block: Block, name: str, kind: str):
+    """Returns a raw column [n] as its TFDS feature takes it."""
+    if kind == NUMBER:
+        return block.numbers(name)
+    return block.text(name)
+
+
+class CensusIncome(OriginalFiles):
+    """Census-Income (KDD): 42 columns; train, and the test file halved."""
+
+    name = data_set = "census_income"
