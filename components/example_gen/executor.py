@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from absl import logging
 from google.protobuf import json_format, struct_pb2
 from tfx.components.example_gen import base_example_gen_executor
@@ -18,6 +19,7 @@ from mptrec_tf.data.label_values import fit_label_values
 from mptrec_tf.data.prepare import complete_spec, find_user_error
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.reading import read_split, read_summary
+from mptrec_tf.data.sources.block import join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
@@ -77,7 +79,9 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         base, _ = config.patterns()
         self._source = config.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in splits})
         self._splits = [split.name for split in splits]
+        joined = f"{self._directory}/joined"
         try:
+            self._source = join_rows(self._source, joined, self._make_beam_pipeline)
             self._source = fit_label_values(self._source, self._directory, self._make_beam_pipeline)
             super().Do(input_dict, output_dict, exec_properties)
         except Exception as error:
@@ -85,6 +89,9 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
             if mistake is None:
                 raise
             raise mistake from error
+        finally:
+            if tf.io.gfile.isdir(joined):
+                tf.io.gfile.rmtree(joined)
         self._describe(examples)
 
     def _summary_path(self, split: str) -> str:

@@ -83,7 +83,8 @@ def main(beam_args: list[str]) -> None:
             on_rows=on_rows,
         )
     with program.progress("checking", sum(of["rows"] for of in data.splits.values())) as on_rows:
-        checks = DataChecks(data, on_rows, find_shared_files({s: source.shards(s) for s in SPLITS}))
+        own = {s: source.shards(s) for s in SPLITS} if data_flags.SPEC.value else {}
+        checks = DataChecks(data, on_rows, find_shared_files(own))
         warnings = checks.warnings()
     splits = " / ".join(SPLITS)
     print_table(make_label_rows(data), "Label values, what they became, and rows with them")

@@ -38,7 +38,7 @@ from mptrec_tf.data.prepared import (
     transform_directory,
 )
 from mptrec_tf.data.reading import read_split, read_summary
-from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.sources.block import SPLITS, Block, Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.transform.graph import (
@@ -89,14 +89,18 @@ def prepare(
     if transform_dir and not tf.io.gfile.isdir(transform_dir):
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
     with create_directory(output_dir) as staging:
-        for split in SPLITS:
-            _check_start(source, split)
         run = uuid.uuid4().hex[:8]
         reading.on_rows[run] = on_rows
+        joined = f"{staging}/joined-{run}"
+
+        def make_pipeline() -> beam.Pipeline:
+            return beam.Pipeline(options=PipelineOptions(list(beam_args)))
+
         try:
-            source = fit_label_values(
-                source, staging, lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
-            )
+            source = join_rows(source, joined, make_pipeline)
+            for split in SPLITS:
+                _check_start(source, split)
+            source = fit_label_values(source, staging, make_pipeline)
             _run(run, source, staging, transform_dir, beam_args)
         except Exception as error:
             user_error = find_user_error(error)
@@ -105,6 +109,8 @@ def prepare(
             raise user_error from error
         finally:
             del reading.on_rows[run]
+        if tf.io.gfile.isdir(joined):
+            tf.io.gfile.rmtree(joined)
         surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
         check_any_label(source.spec, surveys)
         shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))

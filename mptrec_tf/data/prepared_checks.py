@@ -240,7 +240,7 @@ def find_shared_files(shards: Mapping[str, Sequence[Any]]) -> dict[str, list[str
     Args:
       shards: A source's shards by split.
     """
-    train = [_parse_shard(shard) for shard in shards["train"] if isinstance(shard, str)]
+    train = [_parse_shard(shard) for shard in shards.get("train", ()) if isinstance(shard, str)]
     shared = {}
     for split, others in shards.items():
         if split != "train":

@@ -5,9 +5,11 @@ comes from; it imports no TensorFlow. `rows` reads it, and `sample` writes files
 """
 
 __all__ = [
+    "ali_ccp",
     "census_income",
     "data_set",
     "downloads",
+    "original_files",
     "planted",
     "registry",
     "synthetic",

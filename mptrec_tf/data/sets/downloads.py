@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mptrec_tf.data.sets.data_set import Origin
+from mptrec_tf.data.sets.original_files import reject_download
 from mptrec_tf.errors import InputError
 
 
@@ -20,10 +21,7 @@ def fetch(manager: tfds.download.DownloadManager, origin: Origin) -> str:
       InputError: for a data set that no program may download, or an archive without its files.
     """
     if origin.archive is None:
-        raise InputError(
-            f"{origin.title} cannot be downloaded by a program; get it from {origin.homepage} and "
-            "give the directory of its files by --data_dir."
-        )
+        raise reject_download(origin)
     extracted = manager.extract(manager.download(origin.archive))
     inner = [f"{folder}/{name}" for folder, name in _files(extracted) if name.endswith(".tar.gz")]
     for root in (extracted, *manager.extract(inner)):

@@ -72,17 +72,19 @@ class Planted:
 
     def _group(self, factors: np.ndarray, count: int, salt: int) -> np.ndarray:
         centers = np.random.default_rng([self._seed, 1, salt]).normal(size=(_FACTORS, count))
-        return np.argmax(factors @ centers.astype(np.float32), axis=1)
+        centers = centers.astype(np.float32)
+        chunks = np.array_split(factors, max(len(factors) // self.CHUNK, 1))
+        return np.concatenate([np.argmax(chunk @ centers, axis=1) for chunk in chunks])
 
     def rng(self, *key: int) -> np.random.Generator:
         """Returns a generator for a caller's own draws; another one for each key."""
         return np.random.default_rng([self._seed, 2, *key])
 
-    def draw(self, rows: int) -> Iterator[Impressions]:
-        """Yields so many rows, a chunk at a time."""
+    def draw(self, rows: int, stream: int = 0) -> Iterator[Impressions]:
+        """Yields so many rows, a chunk at a time; other rows for each stream."""
         for first in range(0, rows, self.CHUNK):
             size = min(self.CHUNK, rows - first)
-            rng = np.random.default_rng([self._seed, 3, first])
+            rng = np.random.default_rng([self._seed, 3, stream, first])
             user = rng.integers(self._users.shape[1], size=size)
             item = np.searchsorted(self._popularity, rng.random(size), side="right")
             item = np.minimum(item, self._items.shape[1] - 1)

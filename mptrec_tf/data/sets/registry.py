@@ -21,6 +21,7 @@ DATASETS: Registry[DataSet] = Registry(
         "synthetic": "mptrec_tf.data.sets.synthetic.spec:SYNTHETIC",
         "synthetic_logs": "mptrec_tf.data.sets.synthetic_logs.spec:SYNTHETIC_LOGS",
         "synthetic_days": "mptrec_tf.data.sets.synthetic_days.spec:SYNTHETIC_DAYS",
+        "ali_ccp": "mptrec_tf.data.sets.ali_ccp.spec:ALI_CCP",
         "census_income": "mptrec_tf.data.sets.census_income.spec:CENSUS_INCOME",
     },
 )

@@ -73,6 +73,12 @@ def _read_column(block: Block, name: str, kind: str):
     return block.text(name)
 
 
+class AliCcp(OriginalFiles):
+    """Ali-CCP: fields with one value in a row, clicks and conversions; joined, and split."""
+
+    name = data_set = "ali_ccp"
+
+
 class CensusIncome(OriginalFiles):
     """Census-Income (KDD): 42 columns; train, and the test file halved."""
 

@@ -32,7 +32,7 @@ def read_arrow(path: str) -> Iterator[TypedRows]:
       InputError: for a file that cannot be read.
     """
     first = 1
-    for number, batch in enumerate(_read_batches(path), 1):
+    for number, batch in enumerate(read_batches(path), 1):
         names = batch.schema.names
         types = dict(zip(names, batch.schema.types, strict=True))
         places = {name: place for place, name in enumerate(names)}
@@ -50,7 +50,12 @@ def read_arrow(path: str) -> Iterator[TypedRows]:
         first += batch.num_rows
 
 
-def _read_batches(path: str) -> Iterator[pa.RecordBatch]:
+def read_batches(path: str) -> Iterator[pa.RecordBatch]:
+    """Yields the record batches of an Arrow file or stream.
+
+    Raises:
+      InputError: for a file that cannot be read.
+    """
     with explain(path, ARROW), open_for_arrow(path) as file:
         start = file.read(len(ARROW_FILE))
         if start.startswith(OLD_FEATHER):

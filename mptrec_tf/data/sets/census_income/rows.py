@@ -5,35 +5,14 @@ White, R. (2000), UCI Machine Learning Repository, licensed CC BY 4.0.
 
 from collections.abc import Iterator, Sequence
 
-import tensorflow as tf
-
 from mptrec_tf.data.sets.census_income.spec import COLUMNS, DEFAULT_TASKS, ORIGIN, make_spec
+from mptrec_tf.data.sets.original_files import find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.text_format import TextFormat
-from mptrec_tf.errors import InputError
 
 _FILES = {"train": "census-income.data", "test": "census-income.test"}
-
-
-def find_file(data_dir: str, name: str) -> str:
-    """Returns the path of an original file, plain or .gz, in `data_dir`.
-
-    Raises:
-      InputError: if it is missing.
-    """
-    for candidate in (name, f"{name}.gz"):
-        path = f"{data_dir.rstrip('/')}/{candidate}"
-        try:
-            if tf.io.gfile.exists(path):
-                return path
-        except tf.errors.OpError as error:
-            raise InputError(f"cannot look into {data_dir}: {error.message}.") from error
-    raise InputError(
-        f"{data_dir} holds neither {name} nor {name}.gz; "
-        "give the directory of the original Census-Income files."
-    )
 
 
 def read_original(path: str) -> Iterator[Block]:
@@ -63,7 +42,9 @@ class CensusIncome:
             from mptrec_tf.data.sets.downloads import download  # TFDS is slow to import
 
             data_dir = download(ORIGIN, "census_income")
-        self._files = {split: find_file(data_dir, name) for split, name in _FILES.items()}
+        self._files = {
+            split: find_original(ORIGIN, data_dir, name) for split, name in _FILES.items()
+        }
         self._half: int | None = None
 
     def shards(self, split: str) -> Sequence[tuple[str, int | None, int | None]]:
