@@ -16,9 +16,10 @@ from components.example_gen.source import SourceConfig
 from mptrec_tf.data.arrow import serialize_rows
 from mptrec_tf.data.label_checks import check_any_label, find_label_warnings
 from mptrec_tf.data.label_values import fit_label_values
-from mptrec_tf.data.prepare import complete_spec, find_user_error
+from mptrec_tf.data.prepare import complete_spec
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.reading import read_split, read_summary
+from mptrec_tf.data.runners import find_user_error
 from mptrec_tf.data.sources.block import join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec

@@ -1,0 +1,51 @@
+"""Beam's runners: their flags, and the errors that they raise."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners import create_runner
+
+from mptrec_tf.errors import InputError
+
+_STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+
+
+def check_beam_args(beam_args: Sequence[str]) -> None:
+    """Rejects flags that Beam or its runner would fail on or ignore.
+
+    Raises:
+      InputError: naming the flag.
+    """
+    options = PipelineOptions(list(beam_args))
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):  # argparse prints its message before it exits
+            given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit as error:
+        message = stderr.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(
+            f"Beam does not take the flags {' '.join(beam_args)}: {message}."
+        ) from error
+    runner = options.view_as(StandardOptions).runner
+    try:
+        create_runner(runner or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
+    # Other runners may pass a flag that Beam does not know to a job server that does.
+    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
+    if unknown and runner in (None, "DirectRunner"):
+        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+
+
+def find_user_error(error: BaseException) -> InputError | None:
+    """Returns the input error in what a runner raised, without the runner's notes, if there is one.
+
+    Beam adds the step's name to a worker's error, and other engines wrap it into a text.
+    """
+    if isinstance(error, InputError):
+        return InputError(_STEP_NOTE.sub("", str(error)))
+    match = re.search(r"InputError: (.*)", str(error))
+    return InputError(_STEP_NOTE.sub("", match.group(1))) if match else None
