@@ -18,7 +18,6 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from mptrec_tf.data import reading
 from mptrec_tf.data.arrow import make_lists, read_raw_features
 from mptrec_tf.data.label_checks import check_any_label
 from mptrec_tf.data.label_values import fit_label_values
@@ -31,9 +30,10 @@ from mptrec_tf.data.prepared import (
     save_description,
     transform_directory,
 )
-from mptrec_tf.data.reading import ReadRows, read_summary
-from mptrec_tf.data.row_files import WriteRows, plan_files
-from mptrec_tf.data.runners import check_beam_args, find_user_error
+from mptrec_tf.data.reading import ReadRows
+from mptrec_tf.data.row_counts import RowCounts, watch_rows
+from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
+from mptrec_tf.data.runners import check_beam_args, raise_user_errors
 from mptrec_tf.data.sources.block import SPLITS, Block, Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
@@ -64,8 +64,8 @@ def prepare(
       shards: Files of each split. Defaults to one for each shard of the source, up to
         `row_files.MOST_FILES`.
       beam_args: The Beam runner's own flags.
-      on_rows: Called with the number of rows of each block that is read, if the runner works in
-        this process; see `count_reads`.
+      on_rows: Called, by another thread, with the rows that were read since its last call; see
+        `count_reads`. Workers on other machines are not counted.
 
     Returns:
       The prepared data.
@@ -82,9 +82,8 @@ def prepare(
     if transform_dir and not tf.io.gfile.isdir(transform_dir):
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
     with create_directory(output_dir) as staging:
-        work = _Work(staging, tuple(beam_args))
-        reading.on_rows[work.run] = on_rows
-        try:
+        with watch_rows(on_rows) as counts, raise_user_errors():
+            work = _Work(staging, tuple(beam_args), counts)
             source = join_rows(source, work.joined, work.make_pipeline)
             for split in SPLITS:
                 _check_start(source, split)
@@ -93,18 +92,11 @@ def prepare(
                 copy_graph(transform_dir, work.graph)
             else:
                 _fit(work, source)
-            _pack(work, source, shards)
-        except Exception as error:
-            user_error = find_user_error(error)
-            if user_error is None:
-                raise
-            raise user_error from error
-        finally:
-            del reading.on_rows[work.run]
+            written = _pack(work, source, shards)
         for directory in (work.joined, work.temporary):
             if tf.io.gfile.isdir(directory):
                 tf.io.gfile.rmtree(directory)
-        surveys = read_summary(work.surveys)
+        surveys = {split: of.survey.to_dict(source.spec) for split, of in written.items()}
         check_any_label(source.spec, surveys)
         shapes = get_input_shapes(source.spec, tft.TFTransformOutput(work.graph))
         spec = complete_spec(source.spec, surveys["train"])
@@ -129,11 +121,13 @@ class _Work:
     Attributes:
       output: str. The directory of the prepared data.
       beam_args: The Beam runner's flags.
+      counts: What counts the rows.
       run: str. A name that no other run has.
     """
 
     output: str
     beam_args: tuple[str, ...]
+    counts: RowCounts
     run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
@@ -148,10 +142,6 @@ class _Work:
     def temporary(self) -> str:
         return f"{self.output}/tmp-{self.run}"
 
-    @property
-    def surveys(self) -> str:
-        return f"{self.output}/surveys-{self.run}.json"
-
     def make_pipeline(self) -> beam.Pipeline:
         return beam.Pipeline(options=PipelineOptions(list(self.beam_args)))
 
@@ -164,7 +154,7 @@ def _fit(work: _Work, source: Source) -> None:
             pipeline
             | "Shards" >> beam.Create(list(source.shards(split)))
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadRows(source, split, make_record_batch, work.run))
+            | "Read" >> beam.ParDo(ReadRows(source, split, make_record_batch, work.counts))
         )
         _ = (
             (rows, make_raw_config(spec, _list_bypassing(spec)))
@@ -173,20 +163,16 @@ def _fit(work: _Work, source: Source) -> None:
         )
 
 
-def _pack(work: _Work, source: Source, shards: int | None) -> None:
-    """Packs the rows of all splits by the graph, and writes them and their surveys."""
+def _pack(work: _Work, source: Source, shards: int | None) -> dict[str, Written]:
+    """Packs the rows of all splits by the graph, and writes them."""
     prefixes = {split: examples_prefix(work.output, split) for split in SPLITS}
     config = make_raw_config(source.spec, _list_bypassing(source.spec), work.graph)
-    write = WriteRows(
-        source, make_record_batch, PackRows(work.graph, config), work.temporary, work.run
+    pack = PackRows(work.graph, config)
+    return write_files(
+        plan_files(source, prefixes, ".tfrecord", shards),
+        WriteGroup(source, make_record_batch, pack, work.temporary, work.counts),
+        work.make_pipeline,
     )
-    with work.make_pipeline() as pipeline:
-        _ = (
-            pipeline
-            | "Files" >> beam.Create(plan_files(source, prefixes, ".tfrecord", shards))
-            | "Pack" >> write
-            | "WriteSurveys" >> beam.io.WriteToText(work.surveys, shard_name_template="")
-        )
 
 
 def _list_bypassing(spec: DatasetSpec) -> dict[str, pa.DataType]:

@@ -1,22 +1,19 @@
 """Reads raw rows on Beam, for programs and TFX components."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
+from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sampling import find_left_out, find_sampled_task
 from mptrec_tf.data.sources.block import SPLITS, Block, Source
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import Survey, survey_block, survey_left_out
 
 MakeBatch = Callable[[DatasetSpec, Block, str], pa.RecordBatch]
-# Callbacks with the number of rows that were read, by run. They work for runners in this process
-# only: a pipeline's steps are pickled, and callbacks cannot be.
-on_rows: dict[str, Callable[[int], Any]] = {}
 
 
 class ReadRows(beam.DoFn):
@@ -29,19 +26,21 @@ class ReadRows(beam.DoFn):
       source: The rows.
       split: The split's name.
       make_batch: Checks a block of rows of a split and converts it to Arrow columns.
-      run: The key of the callback in `on_rows`, if there is one.
+      counts: Optional. What counts the rows.
     """
 
-    def __init__(self, source: Source, split: str, make_batch: MakeBatch, run: str = ""):
+    def __init__(
+        self, source: Source, split: str, make_batch: MakeBatch, counts: RowCounts | None = None
+    ):
         self._source = source
         self._split = split
         self._make_batch = make_batch
-        self._run = run
+        self._counts = counts
 
     def process(self, element):
         """Yields the record batches of a shard."""
         spec = self._source.spec
-        for block in read_blocks(self._source, element, self._run):
+        for block in read_blocks(self._source, element, self._counts):
             batch = self._make_batch(spec, block, self._split)
             left_out = _find_left_out(spec, block, batch, self._split)
             if left_out is not None:
@@ -50,12 +49,12 @@ class ReadRows(beam.DoFn):
                 yield batch
 
 
-def read_blocks(source: Source, shard: Any, run: str = "") -> Iterator[Block]:
-    """Yields the blocks of a shard that have rows, and calls the run's callback after each."""
+def read_blocks(source: Source, shard: Any, counts: RowCounts | None = None) -> Iterator[Block]:
+    """Yields the blocks of a shard that have rows, and counts the rows of each when it is done."""
     for block in filter(len, source.read(shard)):
         yield block
-        if run in on_rows:
-            on_rows[run](len(block))
+        if counts is not None:
+            counts.add(len(block))
 
 
 def survey_batch(
@@ -79,16 +78,10 @@ def survey_batch(
     return batch.filter(pa.array(~left_out)), survey
 
 
-def _find_left_out(spec: DatasetSpec, block: Block, batch: pa.RecordBatch, split: str):
+def _find_left_out(
+    spec: DatasetSpec, block: Block, batch: pa.RecordBatch, split: str
+) -> np.ndarray | None:
     """Returns which rows are left out, [n] bool; None where a split is complete."""
     if split != SPLITS[0] or not find_sampled_task(spec):
         return None
     return find_left_out(spec, block, batch)
-
-
-def read_summary(path: str) -> dict[str, Any]:
-    """Returns the merged JSON objects of a file, one per line, and removes the file."""
-    with tf.io.gfile.GFile(path) as file:
-        summary = {key: value for line in file for key, value in json.loads(line).items()}
-    tf.io.gfile.remove(path)
-    return summary

@@ -7,7 +7,8 @@ holds, in which order, depends on the source alone.
 
 import contextlib
 import dataclasses
-import json
+import hashlib
+import pickle
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,12 +18,13 @@ import pyarrow as pa
 import tensorflow as tf
 
 from mptrec_tf.data.reading import MakeBatch, read_blocks, survey_batch
-from mptrec_tf.data.sources.block import Source
-from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.survey import MergeSurveys, Survey
+from mptrec_tf.data.row_counts import RowCounts
+from mptrec_tf.data.sources.block import Block, Source
+from mptrec_tf.data.survey import Survey
 
 # Files of a split, unless told otherwise: as many as the source has shards, up to this number.
 MOST_FILES = 256
+_MODULUS = 1 << 256
 
 Encode = Callable[[pa.RecordBatch], Sequence[bytes]]
 
@@ -71,84 +73,125 @@ def _part(items: Sequence[Any], number: int, parts: int) -> Sequence[Any]:
     return items[number * len(items) // parts : (number + 1) * len(items) // parts]
 
 
-class WriteRows(beam.PTransform):
-    """Turns `FileGroup`s into files and a JSON text for each split: {split: its survey}.
+@dataclasses.dataclass
+class Written:
+    """What was written of a split.
+
+    Attributes:
+      survey: Statistics of all rows that were read.
+      fingerprint: int. The sum of the SHA-256 of all records: it depends on every one, and not on
+        their order; 0 if it was not asked for.
+    """
+
+    survey: Survey = dataclasses.field(default_factory=Survey)
+    fingerprint: int = 0
+
+    def add(self, other: "Written") -> None:
+        """Adds what was written of other rows."""
+        self.survey.add(other.survey)
+        self.fingerprint = (self.fingerprint + other.fingerprint) % _MODULUS
+
+
+def write_files(
+    groups: Sequence[FileGroup],
+    step: "WriteGroup",
+    make_pipeline: Callable[[], beam.Pipeline],
+) -> dict[str, Written]:
+    """Writes files; returns what was written, by split.
 
     Args:
+      groups: The files.
+      step: What writes those of a group.
+      make_pipeline: Makes the pipeline.
+    """
+    with make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Files" >> beam.Create(list(enumerate(groups)))
+            | "Spread" >> beam.Reshuffle()
+            | "Write" >> beam.ParDo(step)
+        )
+    # In the order of the groups: a survey of very many values depends on the order of its parts,
+    # and the workers end in any.
+    written: dict[str, Written] = {}
+    for number, group in enumerate(groups):
+        with tf.io.gfile.GFile(step.summary_path(number), "rb") as file:
+            written.setdefault(group.split, Written()).add(pickle.loads(file.read()))
+    return written
+
+
+@dataclasses.dataclass
+class WriteGroup(beam.DoFn):
+    """Writes the files of a group, given with its number.
+
+    Attributes:
       source: The rows.
       make_batch: Checks a block of rows of a split and converts it to Arrow columns.
       encode: Returns the records of a batch. It is pickled.
-      temporary: A directory that all workers can write: files appear whole or not at all.
-      run: The key of the callback in `reading.on_rows`, if there is one.
+      temporary: str. A directory for this run, which all workers can write: files appear whole or
+        not at all.
+      counts: Optional. What counts the rows.
+      has_fingerprint: bool. Whether records are hashed, see `Written`.
     """
 
-    def __init__(
-        self, source: Source, make_batch: MakeBatch, encode: Encode, temporary: str, run: str = ""
-    ):
-        super().__init__()
-        self._source = source
-        self._step = _Write(source, make_batch, encode, temporary, run)
+    source: Source
+    make_batch: MakeBatch
+    encode: Encode
+    temporary: str
+    counts: RowCounts | None = None
+    has_fingerprint: bool = False
 
-    def expand(self, groups):
-        """Returns the texts."""
-        return (
-            groups
-            | "Spread" >> beam.Reshuffle()
-            | "Write" >> beam.ParDo(self._step)
-            | "Merge" >> beam.CombinePerKey(MergeSurveys())
-            | "Json" >> beam.Map(_to_json, self._source.spec)
-        )
+    def summary_path(self, number: int) -> str:
+        """Returns where what was written of a group is described."""
+        return f"{self.temporary}/written-{number:05d}"
 
+    def process(self, element):
+        """Writes the files."""
+        number, group = element
+        written = Written()
+        summary = self.summary_path(number)
+        with _create_files([*group.paths, summary], self.temporary) as names:
+            with contextlib.ExitStack() as opened:
+                writers = [
+                    opened.enter_context(tf.io.TFRecordWriter(name, _compression(path)))
+                    for name, path in zip(names, group.paths, strict=False)
+                ]
+                for block_number, block in enumerate(self._read(group)):
+                    records, of_block = self._encode(block, group.split)
+                    written.add(of_block)
+                    write = writers[block_number % len(writers)].write
+                    for record in records:
+                        write(record)
+            with tf.io.gfile.GFile(names[-1], "wb") as file:
+                file.write(pickle.dumps(written))
+        yield number
 
-def _to_json(of_split: tuple[str, Survey], spec: DatasetSpec) -> str:
-    split, survey = of_split
-    return json.dumps({split: survey.to_dict(spec)})
-
-
-class _Write(beam.DoFn):
-    """Writes the files of a group; yields its split and survey."""
-
-    def __init__(
-        self, source: Source, make_batch: MakeBatch, encode: Encode, temporary: str, run: str
-    ):
-        self._source = source
-        self._make_batch = make_batch
-        self._encode = encode
-        self._temporary = temporary
-        self._run = run
-
-    def process(self, group):
-        survey = Survey()
-        with _open_files(group.paths, self._temporary) as writers:
-            for number, block in enumerate(self._read(group)):
-                batch, of_block = survey_batch(
-                    self._source.spec, block, group.split, self._make_batch
-                )
-                survey.add(of_block)
-                write = writers[number % len(writers)].write
-                for record in self._encode(batch) if len(batch) else ():
-                    write(record)
-        yield group.split, survey
-
-    def _read(self, group: FileGroup):
+    def _read(self, group: FileGroup) -> Iterator[Block]:
         for shard in group.shards:
-            yield from read_blocks(self._source, shard, self._run)
+            yield from read_blocks(self.source, shard, self.counts)
+
+    def _encode(self, block: Block, split: str) -> tuple[Sequence[bytes], Written]:
+        batch, survey = survey_batch(self.source.spec, block, split, self.make_batch)
+        records = self.encode(batch) if len(batch) else ()
+        digests = (hashlib.sha256(record).digest() for record in records)
+        fingerprint = (
+            sum(int.from_bytes(of, "big") for of in digests) if self.has_fingerprint else 0
+        )
+        return records, Written(survey, fingerprint % _MODULUS)
+
+
+def _compression(path: str) -> str | None:
+    return "GZIP" if path.endswith(".gz") else None
 
 
 @contextlib.contextmanager
-def _open_files(paths: Sequence[str], temporary: str) -> Iterator[list[tf.io.TFRecordWriter]]:
-    """Opens TFRecord files; they get their names when all is written.
+def _create_files(paths: Sequence[str], temporary: str) -> Iterator[list[str]]:
+    """Yields names to write files to; they get their own ones when all are written.
 
     A worker that tries again does not write into the files of the first try.
     """
     tf.io.gfile.makedirs(temporary)
-    begun = [f"{temporary}/{uuid.uuid4().hex}" for _ in paths]
-    with contextlib.ExitStack() as opened:
-        yield [
-            opened.enter_context(
-                tf.io.TFRecordWriter(name, "GZIP" if path.endswith(".gz") else None)
-            )
-            for name, path in zip(begun, paths, strict=True)
-        ]
-    for name, path in zip(begun, paths, strict=True):
+    names = [f"{temporary}/{uuid.uuid4().hex}" for _ in paths]
+    yield names
+    for name, path in zip(names, paths, strict=True):
         tf.io.gfile.rename(name, path, overwrite=True)

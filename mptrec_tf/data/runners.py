@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners import create_runner
@@ -49,3 +49,19 @@ def find_user_error(error: BaseException) -> InputError | None:
         return InputError(_STEP_NOTE.sub("", str(error)))
     match = re.search(r"InputError: (.*)", str(error))
     return InputError(_STEP_NOTE.sub("", match.group(1))) if match else None
+
+
+@contextlib.contextmanager
+def raise_user_errors() -> Iterator[None]:
+    """Raises the input error alone, where a runner raises one in its own words.
+
+    Raises:
+      InputError: without the runner's notes.
+    """
+    try:
+        yield
+    except Exception as error:
+        user_error = find_user_error(error)
+        if user_error is None:
+            raise
+        raise user_error from error
