@@ -6,6 +6,7 @@ depend on their number. Both work with every Beam runner: local, Flink, Spark or
 """
 
 import dataclasses
+import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ from mptrec_tf.data.prepared import (
 from mptrec_tf.data.reading import ReadRows
 from mptrec_tf.data.row_counts import RowCounts, watch_rows
 from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
-from mptrec_tf.data.runners import check_beam_args, raise_user_errors
+from mptrec_tf.data.runners import check_beam_args, raise_user_errors, use_all_cores
 from mptrec_tf.data.sources.block import SPLITS, Block, Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
@@ -83,8 +84,9 @@ def prepare(
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
     with create_directory(output_dir) as staging:
         with watch_rows(on_rows) as counts, raise_user_errors():
-            work = _Work(staging, tuple(beam_args), counts)
+            work = _Work(staging, beam_args, counts, count_reads(source))
             source = join_rows(source, work.joined, work.make_pipeline)
+            work = dataclasses.replace(work, shards=len(source.shards(SPLITS[0])))
             for split in SPLITS:
                 _check_start(source, split)
             source = fit_label_values(source, staging, work.make_pipeline)
@@ -122,12 +124,16 @@ class _Work:
       output: str. The directory of the prepared data.
       beam_args: The Beam runner's flags.
       counts: What counts the rows.
+      rows: int. How many are read, as far as is known.
+      shards: int. The parts of the training rows, if they are known.
       run: str. A name that no other run has.
     """
 
     output: str
-    beam_args: tuple[str, ...]
+    beam_args: Sequence[str]
     counts: RowCounts
+    rows: int
+    shards: int = sys.maxsize
     run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property
@@ -143,7 +149,8 @@ class _Work:
         return f"{self.output}/tmp-{self.run}"
 
     def make_pipeline(self) -> beam.Pipeline:
-        return beam.Pipeline(options=PipelineOptions(list(self.beam_args)))
+        args = use_all_cores(self.beam_args, self.rows, self.shards)
+        return beam.Pipeline(options=PipelineOptions(args))
 
 
 def _fit(work: _Work, source: Source) -> None:

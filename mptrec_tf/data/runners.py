@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,10 @@ from apache_beam.runners import create_runner
 from mptrec_tf.errors import InputError
 
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
+
+_MODE, _WORKERS = "--direct_running_mode", "--direct_num_workers"
+# A worker imports TensorFlow first, and has to save what that takes by its share of the rows.
+_ROWS_OF_WORKER = 1_500_000
 
 
 def check_beam_args(beam_args: Sequence[str]) -> None:
@@ -38,6 +43,29 @@ def check_beam_args(beam_args: Sequence[str]) -> None:
     unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
     if unknown and runner in (None, "DirectRunner"):
         raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+
+
+def use_all_cores(beam_args: Sequence[str], rows: int, shards: int) -> list[str]:
+    """Returns Beam's flags with those that make its local runner use several processes.
+
+    Beam's own default is one process, and one also if `--direct_num_workers` alone is given.
+
+    Args:
+      beam_args: Beam's flags. Those of another runner, or that say how many workers there are and
+        what they are, stay as they are.
+      rows: How many rows are read, as far as is known: for few, one process is faster.
+      shards: How many parts of the rows there are, which cannot be divided further.
+    """
+    runner = PipelineOptions(list(beam_args)).view_as(StandardOptions).runner
+    given = {arg.partition("=")[0] for arg in beam_args if arg.startswith("--direct_")}
+    if runner not in (None, "DirectRunner") or _MODE in given:
+        return list(beam_args)
+    if _WORKERS in given:
+        return [*beam_args, f"{_MODE}=multi_processing"]
+    workers = min(len(os.sched_getaffinity(0)), shards, rows // _ROWS_OF_WORKER)
+    if workers < 2:
+        return list(beam_args)
+    return [*beam_args, f"{_MODE}=multi_processing", f"{_WORKERS}={workers}"]
 
 
 def find_user_error(error: BaseException) -> InputError | None:
