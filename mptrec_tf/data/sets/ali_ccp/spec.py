@@ -40,7 +40,7 @@ DEFAULT_TASKS = ("click", "conversion", "bsi")
 ORIGIN = Origin(
     title="Ali-CCP",
     homepage="https://tianchi.aliyun.com/dataset/408",
-    licence="CC BY-NC-SA 4.0",
+    licence="Tianchi's terms of use",
     citation="Ma et al., Entire Space Multi-Task Model, SIGIR 2018.",
     file="sample_skeleton_train.csv",
 )
