@@ -5,7 +5,7 @@ Imports no TensorFlow.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.sets import registry
@@ -102,6 +102,12 @@ class FirstRows:
     def __init__(self, source: "Source", count: int):
         self.spec = source.spec
         self._source, self._count = source, count
+
+    def join(self, directory: str, make_pipeline: Callable[[], Any]) -> "FirstRows":
+        """Returns a source whose rows are joined, see `join_rows`."""
+        from mptrec_tf.data.sources.block import join_rows
+
+        return FirstRows(join_rows(self._source, directory, make_pipeline), self._count)
 
     def shards(self, split: str) -> Sequence[Any]:
         """Returns one shard: all rows that are left."""
