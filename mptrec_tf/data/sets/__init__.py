@@ -9,6 +9,7 @@ __all__ = [
     "census_income",
     "data_set",
     "downloads",
+    "kuairand",
     "original_files",
     "planted",
     "registry",
