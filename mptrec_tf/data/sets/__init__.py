@@ -10,6 +10,7 @@ __all__ = [
     "data_set",
     "downloads",
     "kuairand",
+    "movielens",
     "original_files",
     "planted",
     "registry",

@@ -24,6 +24,7 @@ DATASETS: Registry[DataSet] = Registry(
         "ali_ccp": "mptrec_tf.data.sets.ali_ccp.spec:ALI_CCP",
         "census_income": "mptrec_tf.data.sets.census_income.spec:CENSUS_INCOME",
         "kuairand": "mptrec_tf.data.sets.kuairand.spec:KUAIRAND",
+        "movielens": "mptrec_tf.data.sets.movielens.spec:MOVIELENS",
     },
 )
 

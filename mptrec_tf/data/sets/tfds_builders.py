@@ -100,3 +100,9 @@ class Kuairand(OriginalFiles):
     """KuaiRand-Pure: logs with their users and videos, split by date, and the random log."""
 
     name = data_set = "kuairand"
+
+
+class MovielensRatings(OriginalFiles):
+    """MovieLens: ratings with their users and movies, split by time. TFDS has a `movielens`."""
+
+    name, data_set = "movielens_ratings", "movielens"
