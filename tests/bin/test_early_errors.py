@@ -320,6 +320,16 @@ MISTAKES = [
         "--split_of goes with --spec and --files, not with --dataset.",
     ),
     (
+        "evaluate",
+        "--model={model} --dataset=synthetic --split=random_test",
+        "--split=random_test is a split of kuairand; data set 'synthetic' has train, validation, t",
+    ),
+    (
+        "evaluate",
+        "--model={model} --spec={rows} --files={rows} --split=random_test",
+        "--split=random_test is a split of kuairand; files with a --spec have train, validation",
+    ),
+    (
         "compare",
         "--a={model} --b={model} --input={rows} --split_of={data}",
         "data: these data were prepared from files for each split; give the files of one split",

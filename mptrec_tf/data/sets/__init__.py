@@ -9,6 +9,8 @@ __all__ = [
     "census_income",
     "data_set",
     "downloads",
+    "kuairand",
+    "movielens",
     "original_files",
     "planted",
     "registry",

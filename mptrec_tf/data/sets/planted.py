@@ -81,14 +81,24 @@ class Planted:
         """Returns a generator for a caller's own draws; another one for each key."""
         return np.random.default_rng([self._seed, 2, *key])
 
-    def draw(self, rows: int, stream: int = 0) -> Iterator[Impressions]:
-        """Yields so many rows, a chunk at a time; other rows for each stream."""
+    def draw(self, rows: int, stream: int = 0, uniformly: bool = False) -> Iterator[Impressions]:
+        """Yields so many rows, a chunk at a time; other rows for each stream.
+
+        Args:
+          rows: How many.
+          stream: 0 or more.
+          uniformly: Draw each item as often as every other.
+        """
         for first in range(0, rows, self.CHUNK):
             size = min(self.CHUNK, rows - first)
             rng = np.random.default_rng([self._seed, 3, stream, first])
             user = rng.integers(self._users.shape[1], size=size)
-            item = np.searchsorted(self._popularity, rng.random(size), side="right")
-            item = np.minimum(item, self._items.shape[1] - 1)
+            drawn, items = rng.random(size), self._items.shape[1]
+            if uniformly:
+                item = (drawn * items).astype(np.int64)
+            else:
+                item = np.searchsorted(self._popularity, drawn, side="right")
+            item = np.minimum(item, items - 1)
             yield Impressions(first, user, item, self._logits(user, item))
 
     def _logits(self, user: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:

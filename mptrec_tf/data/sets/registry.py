@@ -23,6 +23,8 @@ DATASETS: Registry[DataSet] = Registry(
         "synthetic_days": "mptrec_tf.data.sets.synthetic_days.spec:SYNTHETIC_DAYS",
         "ali_ccp": "mptrec_tf.data.sets.ali_ccp.spec:ALI_CCP",
         "census_income": "mptrec_tf.data.sets.census_income.spec:CENSUS_INCOME",
+        "kuairand": "mptrec_tf.data.sets.kuairand.spec:KUAIRAND",
+        "movielens": "mptrec_tf.data.sets.movielens.spec:MOVIELENS",
     },
 )
 

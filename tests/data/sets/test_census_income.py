@@ -160,7 +160,7 @@ def test_opened_by_name(small_census):
             "data set 'synthetic' does not take data_dir; it takes rows, seed",
         ),
         ("synthetic", {"rows": 5}, "the number of rows must be 6 or more, not 5"),
-        ("movielens", {}, "unknown data set 'movielens'; there are synthetic, synthetic_logs, sy"),
+        ("lastfm", {}, "unknown data set 'lastfm'; there are synthetic, synthetic_logs, sy"),
     ],
 )
 def test_options_that_do_not_fit(dataset, options, message):
