@@ -79,6 +79,12 @@ class AliCcp(OriginalFiles):
     name = data_set = "ali_ccp"
 
 
+class ByteRec(OriginalFiles):
+    """Byte-Rec: 12 columns; split 8:1:1 by user and video."""
+
+    name = data_set = "byte_rec"
+
+
 class CensusIncome(OriginalFiles):
     """Census-Income (KDD): 42 columns; train, and the test file halved."""
 
