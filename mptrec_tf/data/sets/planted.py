@@ -81,12 +81,19 @@ class Planted:
         """Returns a generator for a caller's own draws; another one for each key."""
         return np.random.default_rng([self._seed, 2, *key])
 
-    def draw(self, rows: int, stream: int = 0) -> Iterator[Impressions]:
-        """Yields so many rows, a chunk at a time; other rows for each stream."""
+    def draw(self, rows: int, stream: int = 0, together: int = 1) -> Iterator[Impressions]:
+        """Yields so many rows, a chunk at a time; other rows for each stream.
+
+        Args:
+          rows: Their number.
+          stream: Which rows.
+          together: How many rows after one another are of one user; `CHUNK` is a multiple of it.
+        """
         for first in range(0, rows, self.CHUNK):
             size = min(self.CHUNK, rows - first)
             rng = np.random.default_rng([self._seed, 3, stream, first])
-            user = rng.integers(self._users.shape[1], size=size)
+            user = rng.integers(self._users.shape[1], size=-(-size // together))
+            user = np.repeat(user, together)[:size]
             item = np.searchsorted(self._popularity, rng.random(size), side="right")
             item = np.minimum(item, self._items.shape[1] - 1)
             yield Impressions(first, user, item, self._logits(user, item))
