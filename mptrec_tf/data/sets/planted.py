@@ -81,18 +81,22 @@ class Planted:
         """Returns a generator for a caller's own draws; another one for each key."""
         return np.random.default_rng([self._seed, 2, *key])
 
-    def draw(self, rows: int, stream: int = 0, uniformly: bool = False) -> Iterator[Impressions]:
+    def draw(
+        self, rows: int, stream: int = 0, together: int = 1, uniformly: bool = False
+    ) -> Iterator[Impressions]:
         """Yields so many rows, a chunk at a time; other rows for each stream.
 
         Args:
-          rows: How many.
-          stream: 0 or more.
+          rows: Their number.
+          stream: 0 or more. Which rows.
+          together: How many rows after one another are of one user; `CHUNK` is a multiple of it.
           uniformly: Draw each item as often as every other.
         """
         for first in range(0, rows, self.CHUNK):
             size = min(self.CHUNK, rows - first)
             rng = np.random.default_rng([self._seed, 3, stream, first])
-            user = rng.integers(self._users.shape[1], size=size)
+            user = rng.integers(self._users.shape[1], size=-(-size // together))
+            user = np.repeat(user, together)[:size]
             drawn, items = rng.random(size), self._items.shape[1]
             if uniformly:
                 item = (drawn * items).astype(np.int64)

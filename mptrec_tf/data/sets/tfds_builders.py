@@ -90,6 +90,18 @@ class AliCcp(OriginalFiles):
     name = data_set = "ali_ccp"
 
 
+class AliExpress(OriginalFiles):
+    """AliExpress: 82 columns and the country, of all four; a tenth of train is for validation."""
+
+    name = data_set = "aliexpress"
+
+
+class ByteRec(OriginalFiles):
+    """Byte-Rec: 12 columns; split 8:1:1 by user and video."""
+
+    name = data_set = "byte_rec"
+
+
 class CensusIncome(OriginalFiles):
     """Census-Income (KDD): 42 columns; train, and the test file halved."""
 
