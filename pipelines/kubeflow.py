@@ -173,7 +173,7 @@ def _make_pipeline(beam_args: list[str]) -> Any:
 
 def main(beam_args: list[str]) -> None:
     """Compiles the pipeline."""
-    from mptrec_tf.data.prepare import check_beam_args
+    from mptrec_tf.data.runners import check_beam_args
     from mptrec_tf.storage.directories import check_writable
 
     _check_reachable()

@@ -72,7 +72,7 @@ def main(beam_args: list[str]) -> None:
     every = tuple(dict.fromkeys((*old, new))) if new else old
     pipeline_flags.check_tasks(every, default=DATASET)
 
-    from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
+    from mptrec_tf.data.runners import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
     source = pipeline_flags.make_source(every, default=DATASET)
@@ -94,7 +94,7 @@ def _refresh(root: str, serving_dir: str, beam_args: list[str]) -> None:
     """Renews the model in production."""
     plan = pipeline_flags.make_plan(serving_dir)
 
-    from mptrec_tf.data.prepare import check_beam_args  # Beam takes seconds to import
+    from mptrec_tf.data.runners import check_beam_args  # Beam takes seconds to import
 
     check_beam_args(beam_args)
     source = pipeline_flags.make_source(plan.spec.task_names, spec=plan.spec)

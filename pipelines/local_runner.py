@@ -10,7 +10,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from mptrec_tf.data.prepare import find_user_error
+from mptrec_tf.data.runners import find_user_error
 from mptrec_tf.errors import InputError
 from pipelines.metadata import Execution, Metadata
 

@@ -1,62 +1,41 @@
 """Reads raw rows on Beam and writes them as labelled tf.Examples, splits unchanged."""
 
 import hashlib
-import json
-from typing import Any
+from collections.abc import Mapping
 
-import apache_beam as beam
 import tensorflow as tf
 from absl import logging
 from google.protobuf import json_format, struct_pb2
-from tfx.components.example_gen import base_example_gen_executor
+from tfx import types
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, standard_component_specs
 
 from components.example_gen.source import SourceConfig
 from mptrec_tf.data.arrow import serialize_rows
 from mptrec_tf.data.label_checks import check_any_label, find_label_warnings
 from mptrec_tf.data.label_values import fit_label_values
-from mptrec_tf.data.prepare import complete_spec, find_user_error
+from mptrec_tf.data.prepare import complete_spec
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
-from mptrec_tf.data.reading import read_split, read_summary
-from mptrec_tf.data.sources.block import join_rows
+from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
+from mptrec_tf.data.runners import raise_user_errors
+from mptrec_tf.data.sources.block import Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
-from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 
 SOURCE_KEY = "source"
 FINGERPRINT_PROPERTY = "rows_fingerprint"
-_MODULUS = 1 << 256
+_FILE = "data_tfrecord"  # as TFX names the files of examples
 
 
-class Executor(base_example_gen_executor.BaseExampleGenExecutor):
-    """Example generation's executor; see `component.RawExampleGen`."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Example generation's executor; see `component.RawExampleGen`.
 
-    def GetInputSourceToExamplePTransform(self):  # noqa: N802
-        """Rejects: splits are read by name, see `GenerateExamplesByBeam`."""
-        raise NotImplementedError("rows are read by split, not by file pattern")
-
-    def GenerateExamplesByBeam(  # noqa: N802
-        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
-    ) -> dict[str, beam.PCollection]:
-        """Returns serialized examples by split."""
-        source = self._source
-        examples = {}
-        for split in self._splits:
-            batches, survey = read_split(pipeline, source, split, make_record_batch)
-            encoded = batches | f"Encode/{split}" >> beam.Map(serialize_rows)
-            _ = (
-                (
-                    survey,
-                    encoded | f"Fingerprint/{split}" >> beam.CombineGlobally(_Fingerprint()),
-                )
-                | f"Both/{split}" >> beam.Flatten()
-                | f"Json/{split}" >> beam.Map(json.dumps)
-                | f"WriteSummary/{split}"
-                >> beam.io.WriteToText(self._summary_path(split), shard_name_template="")
-            )
-            examples[split] = encoded | f"Rows/{split}" >> beam.FlatMap(lambda rows: rows)
-        return examples
+    Rows go from the source into files and nowhere else, see `row_files`. TFX's own executor of
+    example generation shuffles them on Beam, which the runner in memory holds all rows for;
+    training shuffles them anyway.
+    """
 
     def Do(self, input_dict, output_dict, exec_properties) -> None:  # noqa: N802
         """Generates the examples.
@@ -70,66 +49,57 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         Raises:
           InputError: for raw rows that the spec does not fit, or a split without rows.
         """
+        self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        self._directory = examples.uri
         custom, struct = example_gen_pb2.CustomConfig(), struct_pb2.Struct()
         json_format.Parse(exec_properties["custom_config"], custom).custom_config.Unpack(struct)
         config = SourceConfig.from_json(struct[SOURCE_KEY])
         splits = json_format.Parse(exec_properties["input_config"], example_gen_pb2.Input()).splits
         base, _ = config.patterns()
-        self._source = config.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in splits})
-        self._splits = [split.name for split in splits]
-        joined = f"{self._directory}/joined"
+        source = config.open({s.name: f"{base.rstrip('/')}/{s.pattern}" for s in splits})
+        names = [split.name for split in splits]
+        examples.split_names = artifact_utils.encode_split_names(names)
+        directory = examples.uri
+        joined, temporary = f"{directory}/joined", f"{directory}/temporary"
         try:
-            self._source = join_rows(self._source, joined, self._make_beam_pipeline)
-            self._source = fit_label_values(self._source, self._directory, self._make_beam_pipeline)
-            super().Do(input_dict, output_dict, exec_properties)
-        except Exception as error:
-            mistake = find_user_error(error)
-            if mistake is None:
-                raise
-            raise mistake from error
-        finally:
-            if tf.io.gfile.isdir(joined):
-                tf.io.gfile.rmtree(joined)
-        self._describe(examples)
-
-    def _summary_path(self, split: str) -> str:
-        return f"{self._directory}/summary-{split}.json"
-
-    def _describe(self, examples) -> None:
-        spec: DatasetSpec = self._source.spec
-        surveys, digest = {}, hashlib.sha256(spec.to_json().encode())
-        for split in self._splits:
-            parts = read_summary(self._summary_path(split))
-            if not parts["rows"]:
-                raise InputError(
-                    f"data set {spec.name!r} has no {split} rows; every split needs some."
+            with raise_user_errors():
+                source = join_rows(source, joined, self._make_beam_pipeline)
+                source = fit_label_values(source, directory, self._make_beam_pipeline)
+                prefixes = {}
+                for name in names:
+                    folder = artifact_utils.get_split_uri([examples], name)
+                    tf.io.gfile.makedirs(folder)
+                    prefixes[name] = f"{folder}/{_FILE}"
+                written = write_files(
+                    plan_files(source, prefixes, ".gz"),
+                    WriteGroup(
+                        source, make_record_batch, serialize_rows, temporary, has_fingerprint=True
+                    ),
+                    self._make_beam_pipeline,
                 )
-            digest.update(f"{split} {parts.pop('fingerprint')}\n".encode())
-            surveys[split] = parts
-        check_any_label(spec, surveys)
-        for sentence in find_label_warnings(spec, surveys):
-            logging.warning("%s", sentence)
-        spec = complete_spec(spec, surveys["train"])
-        fingerprint = digest.hexdigest()
-        save_description(self._directory, spec, surveys, fingerprint, describe_split(self._source))
-        examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)
-        examples.set_string_custom_property("data_set", spec.name)
+        finally:
+            for made in (joined, temporary):
+                if tf.io.gfile.isdir(made):
+                    tf.io.gfile.rmtree(made)
+        payload = exec_properties.get(standard_component_specs.OUTPUT_DATA_FORMAT_KEY)
+        if payload:
+            examples_utils.set_payload_format(examples, payload)
+        _describe(examples, source, {name: written.get(name, Written()) for name in names})
 
 
-class _Fingerprint(beam.CombineFn):
-    """Sums the rows' SHA-256: it depends on every row, and not on their order."""
-
-    def create_accumulator(self):
-        return 0
-
-    def add_input(self, accumulator, rows):
-        digests = (int.from_bytes(hashlib.sha256(row).digest(), "big") for row in rows)
-        return (accumulator + sum(digests)) % _MODULUS
-
-    def merge_accumulators(self, accumulators):
-        return sum(accumulators) % _MODULUS
-
-    def extract_output(self, accumulator):
-        return {"fingerprint": f"{accumulator:064x}"}
+def _describe(examples: types.Artifact, source: Source, written: Mapping[str, Written]) -> None:
+    spec = source.spec
+    surveys, digest = {}, hashlib.sha256(spec.to_json().encode())
+    for split, of in written.items():
+        if not of.survey.rows:
+            raise InputError(f"data set {spec.name!r} has no {split} rows; every split needs some.")
+        digest.update(f"{split} {of.fingerprint:064x}\n".encode())
+        surveys[split] = of.survey.to_dict(spec)
+    check_any_label(spec, surveys)
+    for sentence in find_label_warnings(spec, surveys):
+        logging.warning("%s", sentence)
+    spec = complete_spec(spec, surveys["train"])
+    fingerprint = digest.hexdigest()
+    save_description(examples.uri, spec, surveys, fingerprint, describe_split(source))
+    examples.set_string_custom_property(FINGERPRINT_PROPERTY, fingerprint)
+    examples.set_string_custom_property("data_set", spec.name)

@@ -34,6 +34,12 @@ _ALL_FILES = flags.DEFINE_list(
     "files", [], "Your own rows of all splits, instead of files for each: --split divides them."
 )
 _SPLIT, _SPLIT_BY = split_flags.define_split_flags()
+_SHARDS = flags.DEFINE_integer(
+    "shards",
+    None,
+    "Files of each split. Default: one for each file or shard of the source.",
+    lower_bound=1,
+)
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(data_flags)
 
@@ -59,10 +65,11 @@ def main(beam_args: list[str]) -> None:
         check_same_features(spec, described.spec, "the data set", f"backbone {described.directory}")
 
     # Imports that take seconds come after the checks of the flags.
-    from mptrec_tf.data.prepare import check_beam_args, prepare
+    from mptrec_tf.data.prepare import count_reads, prepare
     from mptrec_tf.data.prepared import summarize_splits
     from mptrec_tf.data.prepared_checks import DataChecks, find_shared_files
     from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
+    from mptrec_tf.data.runners import check_beam_args
     from mptrec_tf.data.sources.block import SPLITS
     from mptrec_tf.evaluation.report import print_table
 
@@ -73,12 +80,13 @@ def main(beam_args: list[str]) -> None:
         from mptrec_tf.artifacts.backbones import load_backbone
 
         transform_dir = load_backbone(_BACKBONE.value).transform_dir
-    total = sum(source.estimated_rows(split) for split in SPLITS)
+    total = count_reads(source, fits=transform_dir is None)
     with program.progress("preparing", total) as on_rows:
         data = prepare(
             source,
             _OUTPUT_DIR.value,
             transform_dir=transform_dir,
+            shards=_SHARDS.value,
             beam_args=beam_args,
             on_rows=on_rows,
         )

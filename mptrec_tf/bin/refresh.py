@@ -92,7 +92,7 @@ def main(beam_args: list[str]) -> None:
     check_names("accept", accepted, spec.task_names)
 
     # Imports that take seconds come after the checks of the flags.
-    from mptrec_tf.data.prepare import check_beam_args
+    from mptrec_tf.data.runners import check_beam_args
     from mptrec_tf.evaluation.gate import list_blocked_tasks, list_blocking
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.renewal.refresh import push, refresh

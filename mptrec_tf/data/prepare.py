@@ -1,13 +1,12 @@
-"""Prepares a data set on Beam: raw rows to packed examples with labels, in one pipeline.
+"""Prepares a data set on Beam: raw rows to packed examples with labels.
 
-Works with every Beam runner: local, Flink, Spark or Dataflow.
+One pipeline fits the preprocessing graph on the training rows, another one packs the rows of all
+splits by it. No step of them waits for another one with rows in its hands, so that memory does not
+depend on their number. Both work with every Beam runner: local, Flink, Spark or Dataflow.
 """
 
-import contextlib
 import dataclasses
-import io
-import json
-import re
+import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,18 +17,13 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners import create_runner
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx_bsl.public import tfxio
-from tfx_bsl.tfxio import tensor_representation_util
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from mptrec_tf.data import reading
-from mptrec_tf.data.arrow import make_lists, read_raw_features, serialize_rows
-from mptrec_tf.data.features.base import NUMBER, NUMBERS, TEXT, TEXTS
+from mptrec_tf.data.arrow import make_lists, read_raw_features
 from mptrec_tf.data.label_checks import check_any_label
 from mptrec_tf.data.label_values import fit_label_values
 from mptrec_tf.data.labels import has_task_weights, make_task_weights, make_weights
+from mptrec_tf.data.pack_rows import BYPASS, PackRows, make_raw_config
 from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.prepared import (
     PreparedData,
@@ -37,23 +31,16 @@ from mptrec_tf.data.prepared import (
     save_description,
     transform_directory,
 )
-from mptrec_tf.data.reading import read_split, read_summary
+from mptrec_tf.data.reading import ReadRows
+from mptrec_tf.data.row_counts import RowCounts, watch_rows
+from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
+from mptrec_tf.data.runners import check_beam_args, raise_user_errors, use_all_cores
 from mptrec_tf.data.sources.block import SPLITS, Block, Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.transform.graph import (
-    get_input_shapes,
-    has_schema,
-    make_preprocessing_fn,
-    make_raw_metadata,
-    schema_directory,
-)
+from mptrec_tf.data.transform.graph import copy_graph, get_input_shapes, make_preprocessing_fn
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.directories import copy_directory, create_directory
-
-_STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
-# Prefix of columns that bypass the preprocessing graph; a feature's name never has a tab.
-_BYPASS = "\t"
+from mptrec_tf.storage.directories import create_directory
 
 
 def prepare(
@@ -61,18 +48,25 @@ def prepare(
     output_dir: str,
     *,
     transform_dir: str | None = None,
+    shards: int | None = None,
     beam_args: Sequence[str] = (),
     on_rows: Callable[[int], Any] = lambda rows: None,
 ) -> PreparedData:
     """Reads every split of a source, fits the preprocessing on train, and writes packed examples.
+
+    Training rows are read twice, to fit and to pack: held in between, they would have to fit in
+    memory.
 
     Args:
       source: The raw rows.
       output_dir: A new directory. It is written atomically.
       transform_dir: A backbone's preprocessing graph to use instead of fitting one, for the data
         of a task to add to that backbone.
+      shards: Files of each split. Defaults to one for each shard of the source, up to
+        `row_files.MOST_FILES`.
       beam_args: The Beam runner's own flags.
-      on_rows: Called with the number of rows of each block, if the runner works in this process.
+      on_rows: Called, by another thread, with the rows that were read since its last call; see
+        `count_reads`. Workers on other machines are not counted.
 
     Returns:
       The prepared data.
@@ -89,61 +83,110 @@ def prepare(
     if transform_dir and not tf.io.gfile.isdir(transform_dir):
         raise InputError(f"there is no preprocessing graph in {transform_dir}.")
     with create_directory(output_dir) as staging:
-        run = uuid.uuid4().hex[:8]
-        reading.on_rows[run] = on_rows
-        joined = f"{staging}/joined-{run}"
-
-        def make_pipeline() -> beam.Pipeline:
-            return beam.Pipeline(options=PipelineOptions(list(beam_args)))
-
-        try:
-            source = join_rows(source, joined, make_pipeline)
+        with watch_rows(on_rows) as counts, raise_user_errors():
+            work = _Work(staging, beam_args, counts, count_reads(source))
+            source = join_rows(source, work.joined, work.make_pipeline)
+            work = dataclasses.replace(work, shards=len(source.shards(SPLITS[0])))
             for split in SPLITS:
                 _check_start(source, split)
-            source = fit_label_values(source, staging, make_pipeline)
-            _run(run, source, staging, transform_dir, beam_args)
-        except Exception as error:
-            user_error = find_user_error(error)
-            if user_error is None:
-                raise
-            raise user_error from error
-        finally:
-            del reading.on_rows[run]
-        if tf.io.gfile.isdir(joined):
-            tf.io.gfile.rmtree(joined)
-        surveys = {split: read_summary(_survey_file(staging, split)) for split in SPLITS}
+            source = fit_label_values(source, staging, work.make_pipeline)
+            if transform_dir:
+                copy_graph(transform_dir, work.graph)
+            else:
+                _fit(work, source)
+            written = _pack(work, source, shards)
+        for directory in (work.joined, work.temporary):
+            if tf.io.gfile.isdir(directory):
+                tf.io.gfile.rmtree(directory)
+        surveys = {split: of.survey.to_dict(source.spec) for split, of in written.items()}
         check_any_label(source.spec, surveys)
-        shapes = get_input_shapes(source.spec, tft.TFTransformOutput(transform_directory(staging)))
+        shapes = get_input_shapes(source.spec, tft.TFTransformOutput(work.graph))
         spec = complete_spec(source.spec, surveys["train"])
         save_description(staging, spec, shapes, surveys, describe_split(source))
     return PreparedData(output_dir)
 
 
-def check_beam_args(beam_args: Sequence[str]) -> None:
-    """Rejects flags that Beam or its runner would fail on or ignore.
+def count_reads(source: Source, *, fits: bool = True) -> int:
+    """Returns an estimate of how many rows are read, for a progress bar.
 
-    Raises:
-      InputError: naming the flag.
+    Args:
+      source: The raw rows.
+      fits: Whether a graph is fitted, for which the training rows are read once more.
     """
-    options = PipelineOptions(list(beam_args))
-    stderr = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(stderr):  # argparse prints its message before it exits
-            given = options.get_all_options(retain_unknown_options=True)
-    except SystemExit as error:
-        message = stderr.getvalue().strip().rpartition("error: ")[2]
-        raise InputError(
-            f"Beam does not take the flags {' '.join(beam_args)}: {message}."
-        ) from error
-    runner = options.view_as(StandardOptions).runner
-    try:
-        create_runner(runner or "DirectRunner")
-    except (ValueError, ImportError, AttributeError) as error:
-        raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
-    # Other runners may pass a flag that Beam does not know to a job server that does.
-    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
-    if unknown and runner in (None, "DirectRunner"):
-        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+    return sum(source.estimated_rows(split) for split in (*SPLITS, *SPLITS[: int(fits)]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """A run that prepares data.
+
+    Attributes:
+      output: str. The directory of the prepared data.
+      beam_args: The Beam runner's flags.
+      counts: What counts the rows.
+      rows: int. How many are read, as far as is known.
+      shards: int. The parts of the training rows, if they are known.
+      run: str. A name that no other run has.
+    """
+
+    output: str
+    beam_args: Sequence[str]
+    counts: RowCounts
+    rows: int
+    shards: int = sys.maxsize
+    run: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    @property
+    def graph(self) -> str:
+        return transform_directory(self.output)
+
+    @property
+    def joined(self) -> str:
+        return f"{self.output}/joined-{self.run}"
+
+    @property
+    def temporary(self) -> str:
+        return f"{self.output}/tmp-{self.run}"
+
+    def make_pipeline(self) -> beam.Pipeline:
+        args = use_all_cores(self.beam_args, self.rows, self.shards)
+        return beam.Pipeline(options=PipelineOptions(args))
+
+
+def _fit(work: _Work, source: Source) -> None:
+    """Fits the preprocessing graph on the training rows and writes it."""
+    spec, split = source.spec, SPLITS[0]
+    with work.make_pipeline() as pipeline, tft_beam.Context(temp_dir=work.temporary):
+        rows = (
+            pipeline
+            | "Shards" >> beam.Create(list(source.shards(split)))
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(ReadRows(source, split, make_record_batch, work.counts))
+        )
+        _ = (
+            (rows, make_raw_config(spec, _list_bypassing(spec)))
+            | "Fit" >> tft_beam.AnalyzeDataset(make_preprocessing_fn(spec))
+            | "WriteGraph" >> tft_beam.WriteTransformFn(work.graph)
+        )
+
+
+def _pack(work: _Work, source: Source, shards: int | None) -> dict[str, Written]:
+    """Packs the rows of all splits by the graph, and writes them."""
+    prefixes = {split: examples_prefix(work.output, split) for split in SPLITS}
+    config = make_raw_config(source.spec, _list_bypassing(source.spec), work.graph)
+    pack = PackRows(work.graph, config)
+    return write_files(
+        plan_files(source, prefixes, ".tfrecord", shards),
+        WriteGroup(source, make_record_batch, pack, work.temporary, work.counts),
+        work.make_pipeline,
+    )
+
+
+def _list_bypassing(spec: DatasetSpec) -> dict[str, pa.DataType]:
+    """Returns the types of the columns that bypass the preprocessing graph, by name."""
+    columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
+    columns += [TASK_WEIGHTS] if has_task_weights(spec) else []
+    return {BYPASS + name: pa.float32() for name in columns}
 
 
 def _check_start(source: Source, split: str) -> None:
@@ -155,76 +198,6 @@ def _check_start(source: Source, split: str) -> None:
             f"data set {source.spec.name!r} has no {split} rows; every split needs some."
         )
     make_record_batch(source.spec, block)
-
-
-def _run(
-    run: str, source: Source, output: str, transform_dir: str | None, beam_args: Sequence[str]
-) -> None:
-    spec = source.spec
-    raw_config = _make_raw_config(spec, transform_dir)
-    passthrough = {name for name, _ in _list_passthrough(spec)}
-    temporary = f"{output}/tmp-{run}"
-    with (
-        beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline,
-        tft_beam.Context(temp_dir=temporary, passthrough_keys=passthrough),
-    ):
-        batches = {}
-        for split in SPLITS:
-            batches[split], survey = read_split(pipeline, source, split, make_record_batch, run)
-            _ = (
-                survey
-                | f"Json/{split}" >> beam.Map(json.dumps)
-                | f"WriteSurvey/{split}"
-                >> beam.io.WriteToText(_survey_file(output, split), shard_name_template="")
-            )
-        if transform_dir:
-            transform = pipeline | "Graph" >> tft_beam.ReadTransformFn(transform_dir)
-        else:
-            transform = (batches["train"], raw_config) | "Fit" >> tft_beam.AnalyzeDataset(
-                make_preprocessing_fn(spec)
-            )
-        _ = transform | "WriteGraph" >> tft_beam.WriteTransformFn(transform_directory(output))
-        for split in SPLITS:
-            packed, _ = ((batches[split], raw_config), transform) | (
-                f"Transform/{split}" >> tft_beam.TransformDataset(output_record_batches=True)
-            )
-            _ = (
-                packed
-                | f"Encode/{split}" >> beam.ParDo(_Encode())
-                | f"Write/{split}"
-                >> beam.io.WriteToTFRecord(
-                    examples_prefix(output, split), file_name_suffix=".tfrecord"
-                )
-            )
-    if transform_dir and has_schema(transform_dir):
-        copy_directory(
-            schema_directory(transform_dir), schema_directory(transform_directory(output))
-        )
-    if tf.io.gfile.exists(temporary):  # a given graph needs none
-        tf.io.gfile.rmtree(temporary)
-
-
-def _make_raw_config(spec: DatasetSpec, transform_dir: str | None) -> tfxio.TensorAdapterConfig:
-    """Returns how TensorFlow Transform reads the features of a `make_record_batch`."""
-    values = dict.fromkeys((TEXT, TEXTS), pa.large_binary())
-    values |= dict.fromkeys((NUMBER, NUMBERS), pa.float32())
-    kinds = {name: values[feature.raw_type(spec)] for name, feature in spec.raw_columns.items()}
-    kinds |= dict(_list_passthrough(spec))
-    fields = [(name, pa.large_list(kind)) for name, kind in kinds.items()]
-    names = set(spec.feature_names)
-    schema = make_raw_metadata(spec).schema
-    if transform_dir and has_schema(transform_dir):
-        given = tft.TFTransformOutput(transform_dir).raw_metadata.schema
-        schema = schema_pb2.Schema(feature=[f for f in given.feature if f.name in names])
-    representations = tensor_representation_util.InferTensorRepresentationsFromMixedSchema(schema)
-    return tfxio.TensorAdapterConfig(pa.schema(fields), representations)
-
-
-def _list_passthrough(spec: DatasetSpec) -> list[tuple[str, pa.DataType]]:
-    """Returns names and types of the columns that bypass the preprocessing graph."""
-    columns = [LABELS, WEIGHT] if spec.weight else [LABELS]
-    columns += [TASK_WEIGHTS] if has_task_weights(spec) else []
-    return [(_BYPASS + name, pa.float32()) for name in columns]
 
 
 def make_record_batch(spec: DatasetSpec, block: Block, split: str = SPLITS[0]) -> pa.RecordBatch:
@@ -241,25 +214,15 @@ def make_record_batch(spec: DatasetSpec, block: Block, split: str = SPLITS[0]) -
     arrays = read_raw_features(spec, block)
     labels = [task.labels(block, spec.missing_values) for task in spec.tasks]
     labels = np.stack(labels, axis=1)
-    arrays[_BYPASS + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
+    arrays[BYPASS + LABELS] = make_lists(pa.array(labels.ravel()), labels.shape[1])
     if spec.weight:
-        arrays[_BYPASS + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
+        arrays[BYPASS + WEIGHT] = make_lists(pa.array(make_weights(spec.weight, block)))
     if has_task_weights(spec):
         weights = make_task_weights(spec, block, labels, sampled=split == SPLITS[0])
-        arrays[_BYPASS + TASK_WEIGHTS] = make_lists(pa.array(weights.ravel()), weights.shape[1])
+        arrays[BYPASS + TASK_WEIGHTS] = make_lists(pa.array(weights.ravel()), weights.shape[1])
     if spec.user_id:
         block.check_single(spec.user_id)  # checks it for grouped metrics, which read the raw rows
     return pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays))
-
-
-class _Encode(beam.DoFn):
-    """Converts packed record batches to serialized tf.Examples."""
-
-    def process(self, element):
-        batch, _ = element
-        names = [name.removeprefix(_BYPASS) for name in batch.schema.names]
-        batch = pa.RecordBatch.from_arrays(batch.columns, names)
-        yield from serialize_rows(batch)
 
 
 def complete_spec(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
@@ -270,18 +233,3 @@ def complete_spec(spec: DatasetSpec, survey: Mapping[str, Any]) -> DatasetSpec:
     types = {name: of["types"][0] for name, of in survey["columns"].items() if of["types"]}
     tasks = tuple(task.fit(survey["tasks"][task.name]) for task in spec.tasks)
     return dataclasses.replace(spec, example_types=types, tasks=tasks)
-
-
-def _survey_file(directory: str, split: str) -> str:
-    return f"{directory}/survey-{split}.json"
-
-
-def find_user_error(error: BaseException) -> InputError | None:
-    """Returns the input error in what a runner raised, without the runner's notes, if there is one.
-
-    Beam adds the step's name to a worker's error, and other engines wrap it into a text.
-    """
-    if isinstance(error, InputError):
-        return InputError(_STEP_NOTE.sub("", str(error)))
-    match = re.search(r"InputError: (.*)", str(error))
-    return InputError(_STEP_NOTE.sub("", match.group(1))) if match else None

@@ -1,91 +1,87 @@
 """Reads raw rows on Beam, for programs and TFX components."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
+from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sampling import find_left_out, find_sampled_task
 from mptrec_tf.data.sources.block import SPLITS, Block, Source
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block, survey_left_out
-
-# Names of outputs.
-_ROWS, _SURVEY = "rows", "survey"
+from mptrec_tf.data.survey import Survey, survey_block, survey_left_out
 
 MakeBatch = Callable[[DatasetSpec, Block, str], pa.RecordBatch]
-# Callbacks with the number of rows that were read, by run. They work for runners in this process
-# only: a pipeline's steps are pickled, and callbacks cannot be.
-on_rows: dict[str, Callable[[int], Any]] = {}
 
 
-def read_split(
-    pipeline: beam.Pipeline, source: Source, split: str, make_batch: MakeBatch, run: str = ""
-) -> tuple[beam.PCollection, beam.PCollection]:
-    """Reads the rows of a split; of the training rows, those that are kept (`sampling`).
+class ReadRows(beam.DoFn):
+    """Reads shards of a split into record batches; of the training rows, those that are kept.
+
+    Batches go to steps that hold no rows, such as analyzers. A step that waits for another one
+    makes runners in memory hold all batches until then: read the rows once more instead.
 
     Args:
-      pipeline: The pipeline to add steps to.
       source: The rows.
       split: The split's name.
       make_batch: Checks a block of rows of a split and converts it to Arrow columns.
-      run: The key of the callback in `on_rows`, if there is one.
-
-    Returns:
-      Record batches, and one survey of all rows as plain data.
+      counts: Optional. What counts the rows.
     """
-    read = (
-        pipeline
-        | f"Shards/{split}" >> beam.Create(list(source.shards(split)))
-        | f"Spread/{split}" >> beam.Reshuffle()
-        | f"Read/{split}"
-        >> beam.ParDo(_Read(source, split, make_batch, run)).with_outputs(_SURVEY, main=_ROWS)
-    )
-    survey = (
-        read[_SURVEY]
-        | f"Survey/{split}" >> beam.CombineGlobally(MergeSurveys())
-        | f"Plain/{split}" >> beam.Map(Survey.to_dict, source.spec)
-    )
-    return read[_ROWS], survey
 
-
-def read_summary(path: str) -> dict[str, Any]:
-    """Returns the merged JSON objects of a file, one per line, and removes the file."""
-    with tf.io.gfile.GFile(path) as file:
-        summary = {key: value for line in file for key, value in json.loads(line).items()}
-    tf.io.gfile.remove(path)
-    return summary
-
-
-class _Read(beam.DoFn):
-    """Reads shards of a source into record batches and their surveys."""
-
-    def __init__(self, source: Source, split: str, make_batch: MakeBatch, run: str):
+    def __init__(
+        self, source: Source, split: str, make_batch: MakeBatch, counts: RowCounts | None = None
+    ):
         self._source = source
         self._split = split
         self._make_batch = make_batch
-        self._run = run
+        self._counts = counts
 
     def process(self, element):
-        for block in filter(len, self._source.read(element)):
-            for rows, survey in self._make(block):
-                if rows is not None:
-                    yield rows
-                yield beam.pvalue.TaggedOutput(_SURVEY, survey)
-            if self._run in on_rows:
-                on_rows[self._run](len(block))
-
-    def _make(self, block: Block) -> Iterator[tuple[pa.RecordBatch | None, Survey]]:
-        """Yields a block's rows, if any are kept, and surveys."""
+        """Yields the record batches of a shard."""
         spec = self._source.spec
-        batch = self._make_batch(spec, block, self._split)  # checks all rows
-        if self._split == SPLITS[0] and find_sampled_task(spec):
-            left_out = find_left_out(spec, block, batch)
-            yield None, survey_left_out(spec, left_out)
-            if left_out.all():
-                return
-            batch, block = batch.filter(pa.array(~left_out)), block.rows(~left_out)
-        yield batch, survey_block(spec, block)
+        for block in read_blocks(self._source, element, self._counts):
+            batch = self._make_batch(spec, block, self._split)
+            left_out = _find_left_out(spec, block, batch, self._split)
+            if left_out is not None:
+                batch = batch.filter(pa.array(~left_out))
+            if len(batch):
+                yield batch
+
+
+def read_blocks(source: Source, shard: Any, counts: RowCounts | None = None) -> Iterator[Block]:
+    """Yields the blocks of a shard that have rows, and counts the rows of each when it is done."""
+    for block in filter(len, source.read(shard)):
+        yield block
+        if counts is not None:
+            counts.add(len(block))
+
+
+def survey_batch(
+    spec: DatasetSpec, block: Block, split: str, make_batch: MakeBatch
+) -> tuple[pa.RecordBatch, Survey]:
+    """Returns the rows of a block that are kept, perhaps none, and a survey of all its rows.
+
+    Args:
+      spec: The data set's spec.
+      block: n raw rows.
+      split: Their split.
+      make_batch: Checks them, those that are left out, too.
+    """
+    batch = make_batch(spec, block, split)
+    left_out = _find_left_out(spec, block, batch, split)
+    if left_out is None:
+        return batch, survey_block(spec, block)
+    survey = survey_left_out(spec, left_out)
+    if not left_out.all():
+        survey.add(survey_block(spec, block.rows(~left_out)))
+    return batch.filter(pa.array(~left_out)), survey
+
+
+def _find_left_out(
+    spec: DatasetSpec, block: Block, batch: pa.RecordBatch, split: str
+) -> np.ndarray | None:
+    """Returns which rows are left out, [n] bool; None where a split is complete."""
+    if split != SPLITS[0] or not find_sampled_task(spec):
+        return None
+    return find_left_out(spec, block, batch)

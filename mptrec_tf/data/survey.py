@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pandas as pd
 
@@ -218,23 +217,3 @@ def _find_most_frequent(counts: Mapping[float, int]) -> dict[str, Any] | None:
         return None
     value, rows = Counter(counts).most_common(1)[0]
     return {"value": value, "rows": rows}
-
-
-class MergeSurveys(beam.CombineFn):
-    """Merges the surveys of blocks."""
-
-    def create_accumulator(self):  # noqa: D102 (Beam's)
-        return Survey()
-
-    def add_input(self, accumulator, survey):  # noqa: D102
-        accumulator.add(survey)
-        return accumulator
-
-    def merge_accumulators(self, accumulators):  # noqa: D102
-        merged = Survey()
-        for accumulator in accumulators:
-            merged.add(accumulator)
-        return merged
-
-    def extract_output(self, accumulator):  # noqa: D102
-        return accumulator

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone, save_trained_backbone
 from mptrec_tf.artifacts.task_packages import TaskPackage, load_package, save_trained_package
-from mptrec_tf.data.prepare import prepare
+from mptrec_tf.data.prepare import count_reads, prepare
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.sources.block import SPLITS, Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
@@ -186,8 +186,7 @@ def _prepare(source: Source, directory: str, beam_args: Sequence[str]) -> Prepar
     if tf.io.gfile.isdir(directory):
         return PreparedData(directory)
     check_label_columns(source)
-    total = sum(source.estimated_rows(split) for split in SPLITS)
-    with report_progress("preparing", total) as on_rows:
+    with report_progress("preparing", count_reads(source)) as on_rows:
         return prepare(source, directory, beam_args=beam_args, on_rows=on_rows)
 
 

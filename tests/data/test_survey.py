@@ -8,7 +8,7 @@ from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.survey import MergeSurveys, Survey, survey_block
+from mptrec_tf.data.survey import Survey, survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.label_survey import MOST_VALUES
 
@@ -93,11 +93,12 @@ def test_merging_in_any_way_gives_the_same():
 
     for order in itertools.permutations(parts):
         a, b, c, d = (survey_block(SPEC, block(rows)) for rows in order)
-        combine = MergeSurveys()
-        left = combine.merge_accumulators([a, b])
-        right = combine.add_input(combine.add_input(combine.create_accumulator(), c), d)
-        survey = combine.extract_output(combine.merge_accumulators([left, right]))
-        assert by_value(survey.to_dict(SPEC)) == by_value(whole)
+        left, right = Survey(), Survey()
+        for survey, of in ((left, (a, b)), (right, (c, d))):
+            for part in of:
+                survey.add(part)
+        left.add(right)
+        assert by_value(left.to_dict(SPEC)) == by_value(whole)
     assert by_value(merged(*(survey_block(SPEC, block(rows)) for rows in parts))) == by_value(whole)
 
 

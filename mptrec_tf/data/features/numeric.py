@@ -94,6 +94,8 @@ class Numeric(Feature):
         import tensorflow as tf
         import tensorflow_transform as tft
 
+        from mptrec_tf.data.transform.moments import fit_moments
+
         if any(f.takes_missing for f in features):
             return _pack_optional(spec, features, columns)
         # Statistics of large numbers with small differences need more than float32.
@@ -102,8 +104,8 @@ class Numeric(Feature):
         values = tf.where(is_log, tf.sign(raw) * tf.math.log1p(tf.abs(raw)), raw)
         low = tft.min(values, reduce_instance_dims=False)
         high = tft.max(values, reduce_instance_dims=False)
-        mean = tft.mean(values, reduce_instance_dims=False)
-        deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+        mean, variance = fit_moments(values)
+        deviation = tf.sqrt(variance)
         is_min_max = tf.constant([f.scale == "min_max" for f in features])
         # `domains` looks up these three by name.
         shift = tf.where(is_min_max, low, mean, name=_SHIFT)

@@ -170,6 +170,8 @@ class Vector(Feature):
         import tensorflow as tf
         import tensorflow_transform as tft
 
+        from mptrec_tf.data.transform.moments import fit_moments
+
         del spec
         raw = tf.concat([tf.reshape(columns[f.name], [-1, f.size]) for f in features], axis=1)
         is_standard = [f.scale == "standard" for f in features for _ in range(f.size)]
@@ -177,8 +179,8 @@ class Vector(Feature):
             return raw
         # Statistics of numbers with small differences need more than float32.
         values = tf.cast(raw, tf.float64)
-        mean = tft.mean(values, reduce_instance_dims=False)
-        deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+        mean, variance = fit_moments(values)
+        deviation = tf.sqrt(variance)
         varies = tft.max(values, reduce_instance_dims=False) > tft.min(
             values, reduce_instance_dims=False
         )

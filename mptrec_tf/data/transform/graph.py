@@ -13,6 +13,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.storage.directories import copy_directory
 
 
 def make_raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
@@ -99,6 +100,22 @@ def has_schema(transform_dir: str) -> bool:
     Such a graph takes columns in the schema's shapes, which may be [B, 1]; others take [B].
     """
     return tf.io.gfile.isdir(schema_directory(transform_dir))
+
+
+def copy_graph(transform_dir: str, directory: str) -> None:
+    """Copies a preprocessing graph, with the schema of raw columns if it has one.
+
+    Args:
+      transform_dir: The graph's directory.
+      directory: A directory that does not exist.
+    """
+    for name in (
+        tft.TFTransformOutput.TRANSFORM_FN_DIR,
+        tft.TFTransformOutput.TRANSFORMED_METADATA_DIR,
+        tft.TFTransformOutput.RAW_METADATA_DIR,
+    ):
+        if tf.io.gfile.isdir(f"{transform_dir}/{name}"):
+            copy_directory(f"{transform_dir}/{name}", f"{directory}/{name}")
 
 
 class Preprocessing(tf.Module):

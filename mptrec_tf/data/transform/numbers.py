@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.canonical import missing_numbers
+from mptrec_tf.data.transform.moments import fit_moments
 
 
 class Statistics(NamedTuple):
@@ -38,8 +39,8 @@ def fit_statistics(values: tf.Tensor) -> Statistics:
     infinite = tf.constant(float("inf"), values.dtype)
     low = tft.min(tf.where(missing, infinite, values), reduce_instance_dims=False)
     high = tft.max(tf.where(missing, -infinite, values), reduce_instance_dims=False)
-    mean = tft.mean(values, reduce_instance_dims=False)  # both ignore NaN
-    deviation = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    mean, variance = fit_moments(values)
+    deviation = tf.sqrt(variance)
     any_value = low <= high
     return Statistics(*(tf.where(any_value, of, 0.0) for of in (low, high, mean, deviation)))
 

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from tfx_bsl import sketches
 
-# A bucket's edges are found among so many quantiles, each within this share of the rows.
-_POINTS, _ERROR = 4096, 1e-4
-_MOST_ELEMENTS = 1 << 32  # what TensorFlow Transform gives its own sketches
+from mptrec_tf.data.transform.value_counts import ValueCounts
+
+# A bucket's edges are found among so many quantiles.
+_POINTS = 4096
 
 
 def fit_edges(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
@@ -60,34 +59,34 @@ class _Fit(tft_beam.experimental.PTransformAnalyzer):
 
 
 class _Sketch(beam.CombineFn):
-    """Sketches the quantiles of N columns."""
+    """Counts the values of N columns; gives quantiles of each, ascending."""
 
     def __init__(self, columns: int):
         self._columns = columns
 
     def create_accumulator(self):
-        return sketches.QuantilesSketch(_ERROR, _MOST_ELEMENTS, self._columns)
+        return [ValueCounts() for _ in range(self._columns)]
 
     def add_input(self, accumulator, inputs):
         [values] = inputs
-        if values.size:  # NaN is passed over
-            accumulator.AddValues(pa.array(values.astype(np.float64).ravel()))
+        for counts, column in zip(accumulator, values.T, strict=True):
+            counts.add(column)  # NaN is passed over
         return accumulator
 
     def merge_accumulators(self, accumulators):
-        merged, *others = list(accumulators)
+        merged, *others = accumulators
         for other in others:
-            merged.Merge(other)
+            for mine, theirs in zip(merged, other, strict=True):
+                mine.merge(theirs)
         return merged
 
     def compact(self, accumulator):
-        accumulator.Compact()
+        for counts in accumulator:
+            counts.compact()
         return accumulator
 
     def extract_output(self, accumulator):
-        points = accumulator.GetQuantiles(_POINTS - 1).to_pylist()
-        # The sketch returns nothing if no column has a value.
-        return [[p for p in of if p == p] for of in points] or [[] for _ in range(self._columns)]
+        return [counts.quantiles(_POINTS).tolist() for counts in accumulator]
 
 
 def _make_edges(points: Sequence[Sequence[float]], buckets: Sequence[int]) -> np.ndarray:
