@@ -290,6 +290,17 @@ MISTAKES = [
     ("describe", "--files={rows} --quote=ab", "--quote must be a single character"),
     ("describe", "--files={rows} --header=a,a", "--header names column 'a' twice."),
     ("describe", "--files={rows}", "rows.csv has no column of two values and more"),
+    # Options of data sets.
+    (
+        "prepare",
+        "--dataset=synthetic --countries=NL --output_dir={new}",
+        "data set 'synthetic' does not take countries; it takes rows, seed.",
+    ),
+    (
+        "prepare",
+        "--dataset=aliexpress --data_dir={data} --countries=NL,RU --output_dir={new}",
+        "--countries=NL,RU: there is no country 'RU'; there are NL, ES, FR, US.",
+    ),
     # Samples of data sets.
     (
         "make_sample",

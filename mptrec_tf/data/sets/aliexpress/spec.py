@@ -143,7 +143,10 @@ ALIEXPRESS = DataSet(
     options={
         "data_dir": Option(str, "directory of the folders AliExpress_NL etc.", is_directory=True),
         "countries": Option(
-            str, "which of its folders are read, by commas", default=",".join(COUNTRIES)
+            str,
+            "which of its folders are read, by commas",
+            default=",".join(COUNTRIES),
+            check=read_countries,
         ),
     },
     files=_files,
