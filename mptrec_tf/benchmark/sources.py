@@ -71,11 +71,13 @@ class FirstRows:
         self.spec = source.spec
         self._source, self._count = source, count
 
-    def join(self, directory: str, make_pipeline: Callable[[], Any]) -> "FirstRows":
+    def join(
+        self, directory: str, make_pipeline: Callable[[], Any], counts: Any = None
+    ) -> "FirstRows":
         """Returns a source whose rows are joined, see `join_rows`."""
         from mptrec_tf.data.sources.block import join_rows
 
-        return FirstRows(join_rows(self._source, directory, make_pipeline), self._count)
+        return FirstRows(join_rows(self._source, directory, make_pipeline, counts), self._count)
 
     def shards(self, split: str) -> Sequence[Any]:
         """Returns one shard: all rows that are left."""
