@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.kinds import load
 from mptrec_tf.storage.plain import added, fields_to_plain
 
@@ -68,7 +67,6 @@ class Prepare(Cell):
     Attributes:
       name: str. What distinguishes these rows in tables: "new tasks' columns left out".
       tasks: Tasks of the data set; their label columns are no features.
-      rules: More tasks by their label rules.
     """
 
     kind = "prepare"
@@ -76,12 +74,15 @@ class Prepare(Cell):
 
     name: str
     tasks: tuple[str, ...]
-    rules: tuple[Task, ...] = ()
 
     @property
     def title(self) -> str:
         """What is prepared."""
         return f"prepare {self.name}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns its fields, and a list that earlier versions had: keys stay as they are."""
+        return {**super().to_plain(), "rules": []}
 
 
 @dataclasses.dataclass(frozen=True)

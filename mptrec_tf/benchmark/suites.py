@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mptrec_tf.benchmark.cells import Cell, Train
-from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.errors import InputError
 from mptrec_tf.kinds import Registry
 from mptrec_tf.models.heads.registry import AUTO, HEADS, list_fitting
@@ -123,7 +122,7 @@ class Suite:
       heads: Names of the heads that it trains by default; empty: all, and "auto".
       tasks: Names of tasks to pre-train on by default, by data set, where they are not the data
         set's own.
-      rules: New tasks by their label rules, by data set, where the data set does not know them.
+      new_tasks: Names of tasks to add by default, in the same way.
     """
 
     make_cells: "Callable[[Grid], list[Cell]]"
@@ -132,7 +131,7 @@ class Suite:
     models: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     tasks: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    rules: Mapping[str, tuple[Task, ...]] = dataclasses.field(default_factory=dict)
+    new_tasks: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 SUITES: Registry[Suite] = Registry(

@@ -53,7 +53,7 @@ def prepare_rows(cell: Prepare, place: Place) -> dict[str, Any]:
     """Prepares the rows, and saves the test rows' labels."""
     directory = place.data(cell)
     if not os.path.exists(directory):
-        prepare(place.source.open(cell.tasks, cell.rules), directory)
+        prepare(place.source.open(cell.tasks), directory)
     data = PreparedData(directory)
     names = data.spec.task_names
     # Reads every file, so that a task that cannot be learnt is found before any training.

@@ -86,11 +86,7 @@ def main(_: list[str]) -> None:
     suite = SUITES.get(_SUITE.value)
     source = _read_source()
     grid = _read_grid(suite)
-    rules = [task for task in suite.rules.get(grid.dataset, ()) if task.name in grid.new]
-    ruled = {task.name for task in rules}
-    known = [name for name in (*grid.old, *grid.new) if name not in ruled]
-    spec = source.make_spec(known, rules)
-    spec.select_tasks([*grid.old, *grid.new])
+    source.make_spec([*grid.old, *grid.new])
 
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.benchmark.machine import find_commit
@@ -145,8 +141,8 @@ def _read_grid(suite) -> Grid:
     old, new = tuple(_TASKS.value), tuple(_NEW_TASKS.value)
     if dataset:
         of = DATASETS.get(dataset)
-        rules = tuple(task.name for task in suite.rules.get(dataset, ()))
-        new = new or rules or (() if of.new_task is None else (of.new_task,))
+        own = () if of.new_task is None else (of.new_task,)
+        new = new or suite.new_tasks.get(dataset) or own
         old = old or suite.tasks.get(dataset) or tuple(t for t in of.tasks if t not in new)
     for name, tasks in (("tasks", old), ("new_tasks", new)):
         if not tasks:

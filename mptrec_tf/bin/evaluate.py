@@ -2,6 +2,7 @@ r"""Evaluates an exported model on labelled raw rows.
 
     mptrec-evaluate --model=saved_models/mptrec --dataset=census_income --data_dir=DIR \
         --split=test --output=metrics.json
+    mptrec-evaluate --model=saved_models/mptrec --dataset=kuairand --split=random_test
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files=test.csv
     mptrec-evaluate --model=saved_models/mptrec --spec=my.yaml --files='rows/*.csv' --split_of=DATA
 
@@ -14,20 +15,28 @@ truth is known (synthetic data), the best reachable value of each metric is besi
 Tasks of another kind have metrics of their own.
 """
 
+import itertools
+
 from absl import flags
 
 from mptrec_tf.bin import data_flags, output_files, program, split_flags
+from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.errors import InputError
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Directory that mptrec-export wrote (its newest version), or one version."
 )
 _TASKS = flags.DEFINE_list("tasks", [], "Tasks to evaluate. Default: all of the model's.")
+_SPLITS = ("train", "validation", "test")
+# Further splits, by the data set that has them.
+_OTHER_SPLITS = {name: of.other_splits for name, of in DATASETS.all().items() if of.other_splits}
 _SPLIT = flags.DEFINE_enum(
     "split",
     "test",
-    ["train", "validation", "test"],
-    "Rows to evaluate on, with --dataset or --split_of.",
+    list(dict.fromkeys((*_SPLITS, *itertools.chain(*_OTHER_SPLITS.values())))),
+    "Rows to evaluate on, with --dataset or --split_of"
+    + "".join(f"; {', '.join(of)}: of {name}" for name, of in _OTHER_SPLITS.items())
+    + ".",
 )
 _SPLIT_OF = split_flags.define_split_of_flag()
 _FILES = flags.DEFINE_list("files", [], "Your own rows: files, globs or folders, by commas.")
@@ -46,6 +55,7 @@ def main(_: list[str]) -> None:
 
     if _OUTPUT.value:
         check_writable(_OUTPUT.value)
+    _check_split(_SPLIT.value, data_flags.DATASET.value)
     spec = data_flags.read_spec({"files": _FILES.value})
     if _SPLIT_OF.value and data_flags.DATASET.value:
         raise InputError("--split_of goes with --spec and --files, not with --dataset.")
@@ -93,6 +103,26 @@ def main(_: list[str]) -> None:
         content = {"model": model.path, "data": source.spec.name, "split": split, "tasks": metrics}
         write_file(output, to_json(content) + "\n")
         print(f"written to {display_path(output)}")
+
+
+def _check_split(split: str, dataset: str | None) -> None:
+    """Rejects a split that the data do not have.
+
+    Args:
+      split: One of the flag's values.
+      dataset: The built-in data set; None for files.
+
+    Raises:
+      InputError: naming those that they have.
+    """
+    others = DATASETS.get(dataset).other_splits if dataset else ()
+    if split in (*_SPLITS, *others):
+        return
+    have = f"data set {dataset!r} has" if dataset else "files with a --spec have"
+    of = " and ".join(name for name, splits in _OTHER_SPLITS.items() if split in splits)
+    raise InputError(
+        f"--split={split} is a split of {of}; {have} {', '.join((*_SPLITS, *others))}."
+    )
 
 
 def run() -> None:

@@ -42,9 +42,11 @@ def main(_: list[str]) -> None:
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.evaluation.report import print_table
     from mptrec_tf.storage.directories import create_directory
+    from mptrec_tf.storage.file_systems import explain_failure
 
     with (
         create_directory(_OUTPUT_DIR.value) as staging,
+        explain_failure(f"cannot write {_OUTPUT_DIR.value}"),
         program.progress("writing", _ROWS.value) as on_rows,
     ):
         of.write_sample(staging, _ROWS.value, _SEED.value, on_rows)

@@ -85,7 +85,7 @@ def prepare(
     with create_directory(output_dir) as staging:
         with watch_rows(on_rows) as counts, raise_user_errors():
             work = _Work(staging, beam_args, counts, count_reads(source))
-            source = join_rows(source, work.joined, work.make_pipeline)
+            source = join_rows(source, work.joined, work.make_pipeline, counts)
             work = dataclasses.replace(work, shards=len(source.shards(SPLITS[0])))
             for split in SPLITS:
                 _check_start(source, split)
@@ -111,9 +111,12 @@ def count_reads(source: Source, *, fits: bool = True) -> int:
 
     Args:
       source: The raw rows.
-      fits: Whether a graph is fitted, for which the training rows are read once more.
+      fits: Whether a graph is fitted, for which the training rows are read once more. Rows that
+        have to be joined are read once more, too.
     """
-    return sum(source.estimated_rows(split) for split in (*SPLITS, *SPLITS[: int(fits)]))
+    rows = {split: source.estimated_rows(split) for split in SPLITS}
+    again = (fits * rows[SPLITS[0]], hasattr(source, "join") * sum(rows.values()))
+    return sum(rows.values()) + sum(again)
 
 
 @dataclasses.dataclass(frozen=True)

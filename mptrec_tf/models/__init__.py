@@ -1,7 +1,7 @@
 """Models: the backbone, its pre-training (stage 1), and new tasks on it (stage 2).
 
     mptrec                   the paper's model; others, of a module each: `single`, `shared_bottom`,
-                             `mmoe`, `ple`, `stem`, `aitm`, `sparse_sharing`
+                             `mmoe`, `ple`, `stem`, `aitm`, `sparse_sharing`, `csrec`
     registry                 `MODELS`, these by name
     shapes                   their shapes and loss weights, without TensorFlow
     multitask, trainer       base classes of a model of your own
@@ -17,6 +17,7 @@ Import classes from their modules: this package imports none, so that programs' 
 
 __all__ = [
     "aitm",
+    "csrec",
     "encoded",
     "entire_space",
     "heads",

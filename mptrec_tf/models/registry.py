@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mptrec_tf.kinds import Registry, load
 from mptrec_tf.models.shapes import (
     AITMLosses,
+    CSRecLosses,
     MMoEShape,
     ModelShape,
     MPTRecLosses,
@@ -106,6 +107,13 @@ MODELS: Registry[ModelKind] = Registry(
         "sparse_sharing": ModelKind(
             "mptrec_tf.models.sparse_sharing:SparseSharing",
             losses=SparseSharingLosses,
+            offers=frozenset({"specific"}),
+            begin="mptrec_tf.training.subnets:find_subnets",
+        ),
+        "csrec": ModelKind(
+            "mptrec_tf.models.csrec:CSRec",
+            losses=CSRecLosses,
+            trainer="mptrec_tf.models.csrec:CSRecTrainer",
             offers=frozenset({"specific"}),
             begin="mptrec_tf.training.subnets:find_subnets",
         ),

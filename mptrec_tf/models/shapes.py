@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from mptrec_tf.data.features.input_shape import InputShape
+from mptrec_tf.errors import InputError
 from mptrec_tf.layers.choices import L2_OVER
 from mptrec_tf.models.loss_weights import EQUAL
 from mptrec_tf.settings import setting
@@ -245,3 +246,19 @@ class SparseSharingLosses(PlainLosses):
     prune_share: float = setting(
         0.2, "Share of the weights left that each of them removes.", low=0.01, high=0.99
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class CSRecLosses(SparseSharingLosses):
+    """How CSRec finds its subnets; it joins the tasks' gradients itself.
+
+    Raises:
+      InputError: for a way to weigh losses that does so, too.
+    """
+
+    def __post_init__(self) -> None:
+        if self.loss_weights == "pcgrad":
+            raise InputError(
+                "csrec decides by contrast which task changes a weight, so that it cannot have "
+                f"loss_weights {self.loss_weights!r}; give numbers, equal, uncertainty or dwa."
+            )

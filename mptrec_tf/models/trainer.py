@@ -65,9 +65,11 @@ class TrainedModel(tfrs.Model):
 
     Attributes:
       fixed_shapes: bool. Whether all shapes of a step are static, so that XLA can compile it.
+      updates_per_step: int. How many times a step updates the weights.
     """
 
     fixed_shapes = True
+    updates_per_step = 1
 
     # No model branches on the values of tensors, and AutoGraph, which rewrites every function of a
     # step, takes longer than all else before the first step.

@@ -83,7 +83,9 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
     stage 1 and a fifth more in stage 2 (`benchmarks/throughput.py`).
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(_make_learning_rate(config, steps)),
+        optimizer=keras.optimizers.Adam(
+            _make_learning_rate(config, steps * model.updates_per_step, model.updates_per_step)
+        ),
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
         jit_compile=model.fixed_shapes,
     )
@@ -103,11 +105,11 @@ def _step_traced_once(model: keras.Model) -> Iterator[None]:
         del vars(model)["train_step"]
 
 
-def _make_learning_rate(config: TrainingConfig, steps: int):
+def _make_learning_rate(config: TrainingConfig, steps: int, updates: int):
     if config.schedule == "constant":
         return config.learning_rate
     total = config.epochs * steps
-    warmup = min(config.warmup_steps, total // 10)
+    warmup = min(config.warmup_steps * updates, total // 10)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(config.learning_rate, total)
     return keras.optimizers.schedules.CosineDecay(

@@ -18,8 +18,17 @@ from mptrec_tf.models.shapes import MPTRecShape
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = (
-    *("describe", "prepare", "pretrain", "add_task", "export", "evaluate", "predict", "compare"),
-    *("verify", "serve", "watch", "benchmark"),
+    *(
+        "describe",
+        "make_sample",
+        "prepare",
+        "pretrain",
+        "add_task",
+        "export",
+        "evaluate",
+        "predict",
+    ),
+    *("compare", "verify", "serve", "watch", "benchmark"),
 )
 SPEC = make_built_in_spec("synthetic")
 TOO_EARLY = "TensorFlow is imported too early"
@@ -281,6 +290,36 @@ MISTAKES = [
     ("describe", "--files={rows} --quote=ab", "--quote must be a single character"),
     ("describe", "--files={rows} --header=a,a", "--header names column 'a' twice."),
     ("describe", "--files={rows}", "rows.csv has no column of two values and more"),
+    # Options of data sets.
+    (
+        "prepare",
+        "--dataset=synthetic --countries=NL --output_dir={new}",
+        "data set 'synthetic' does not take countries; it takes rows, seed.",
+    ),
+    (
+        "prepare",
+        "--dataset=aliexpress --data_dir={data} --countries=NL,RU --output_dir={new}",
+        "--countries=NL,RU: there is no country 'RU'; there are NL, ES, FR, US.",
+    ),
+    # Samples of data sets.
+    (
+        "make_sample",
+        "--dataset=byte_rek --output_dir={new}",
+        "unknown data set 'byte_rek'; there are synthetic, ",
+    ),
+    ("make_sample", "--dataset=byte_rek --output_dir={new}", "; did you mean 'byte_rec'?"),
+    (
+        "make_sample",
+        "--dataset=census_income --output_dir={new}",
+        "there is no sample of data set 'census_income'; there is one of ali_ccp, ",
+    ),
+    ("make_sample", "--dataset=byte_rec --output_dir={data}", "data already exists; give another"),
+    (
+        "make_sample",
+        "--dataset=byte_rec --rows=99 --output_dir={new}",
+        "--rows=99: 99 is not integer >= 100",
+    ),
+    ("make_sample", "--dataset=byte_rec", "Flag --output_dir must have a value"),
     # Rows that a rule splits.
     (
         "prepare",
@@ -318,6 +357,16 @@ MISTAKES = [
         "evaluate",
         "--model={model} --dataset=synthetic --split_of={data}",
         "--split_of goes with --spec and --files, not with --dataset.",
+    ),
+    (
+        "evaluate",
+        "--model={model} --dataset=synthetic --split=random_test",
+        "--split=random_test is a split of kuairand; data set 'synthetic' has train, validation, t",
+    ),
+    (
+        "evaluate",
+        "--model={model} --spec={rows} --files={rows} --split=random_test",
+        "--split=random_test is a split of kuairand; files with a --spec have train, validation",
     ),
     (
         "compare",
@@ -372,6 +421,15 @@ def test_text_is_described_without_tensorflow(run, tmp_path):
     assert f"written to {output}: check it, then mptrec-prepare --spec={output}" in done.stdout
     assert "city" in done.stdout.splitlines()[4]
     assert parse(output.read_text(), "spec.yaml").task_names == ("clicked",)
+
+
+def test_a_sample_is_written_without_tensorflow(run, tmp_path):
+    output = tmp_path / "sample"
+    done = run("make_sample", "--dataset=byte_rec", "--rows=100", f"--output_dir={output}")
+    assert done.returncode == 0, done.stderr
+    assert len((output / "final_track2_train.txt").read_text().splitlines()) == 100
+    assert "Made up in the shape of Byte-Rec" in done.stdout
+    assert f"mptrec-prepare --dataset=byte_rec --data_dir={output}" in done.stdout
 
 
 def test_versions_are_verified_with_little_installed(run, paths):

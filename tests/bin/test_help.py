@@ -26,7 +26,7 @@ def flags(program):
         text=True,
         check=True,
     )
-    parts = re.split(r"^  --(?:\[no\])?(\w+): ", done.stdout, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^  --(?:\[no\])?(\w+):\s", done.stdout, flags=re.MULTILINE)[1:]
     return {name: " ".join(text.split()) for name, text in zip(*[iter(parts)] * 2, strict=True)}
 
 

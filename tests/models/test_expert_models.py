@@ -113,6 +113,7 @@ CASES = [
     ("stem", {}, plain_stem),
     ("aitm", {}, plain_aitm),
     ("sparse_sharing", {}, plain_sparse_sharing),
+    ("csrec", {}, plain_sparse_sharing),
 ]
 
 
@@ -142,6 +143,7 @@ def test_equals_a_loop_over_rows_tasks_and_experts(
         ("stem", {}, (3 * 8 + 2, 1, 3), 0),
         ("aitm", {}, (8, 0, 3), 3),
         ("sparse_sharing", {}, (8, 0, 3), 0),
+        ("csrec", {}, (8, 0, 3), 0),
     ],
 )
 def test_layouts(backbone, kind, changes, expected, experts):
@@ -150,7 +152,7 @@ def test_layouts(backbone, kind, changes, expected, experts):
     assert backbone(kind=kind, **changes).layout == layout
 
 
-@pytest.mark.parametrize("kind", ["mmoe", "ple", "stem", "aitm", "sparse_sharing"])
+@pytest.mark.parametrize("kind", ["mmoe", "ple", "stem", "aitm", "sparse_sharing", "csrec"])
 @pytest.mark.parametrize("without", ["categorical", "numeric"])
 def test_one_kind_of_features_and_one_task_alone(backbone, batch, kind, without):
     inputs = tuple(of for of in backbone(kind=kind).shape.inputs if of.kind != without)

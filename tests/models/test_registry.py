@@ -10,12 +10,14 @@ import pytest
 
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.aitm import AITM, AITMTrainer
+from mptrec_tf.models.csrec import CSRec, CSRecTrainer
 from mptrec_tf.models.mmoe import MMoE
 from mptrec_tf.models.mptrec import MPTRec, MPTRecTrainer
 from mptrec_tf.models.ple import PLE
 from mptrec_tf.models.registry import DEFAULT, MODELS, ModelKind
 from mptrec_tf.models.shapes import (
     AITMLosses,
+    CSRecLosses,
     MMoEShape,
     ModelShape,
     MPTRecLosses,
@@ -33,7 +35,7 @@ from mptrec_tf.training.configurations import PretrainingConfig
 
 NAMES = (
     *("mptrec", "single", "shared_bottom"),
-    *("mmoe", "ple", "stem", "aitm", "sparse_sharing"),
+    *("mmoe", "ple", "stem", "aitm", "sparse_sharing", "csrec"),
 )
 
 
@@ -50,6 +52,7 @@ def test_the_projects_own():
         "stem": (ModelShape, PlainLosses, {"shared", "specific"}),
         "aitm": (ModelShape, AITMLosses, {"specific", "experts"}),
         "sparse_sharing": (ModelShape, SparseSharingLosses, {"specific"}),
+        "csrec": (ModelShape, CSRecLosses, {"specific"}),
     }
 
 
@@ -64,6 +67,7 @@ def test_the_projects_own():
         ("stem", STEM, Trainer),
         ("aitm", AITM, AITMTrainer),
         ("sparse_sharing", SparseSharing, Trainer),
+        ("csrec", CSRec, CSRecTrainer),
     ],
 )
 def test_a_kind_makes_its_model_and_its_trainer(shape, tasks_of, name, model, trainer):

@@ -27,7 +27,17 @@ from mptrec_tf.training.run_context import RunContext
 from mptrec_tf.training.statistics import compute_statistics
 
 OLD = ("click", "like")
-KINDS = ("single", "shared_bottom", "mmoe", "ple", "stem", "aitm", "sparse_sharing", "linear")
+KINDS = (
+    "single",
+    "shared_bottom",
+    "mmoe",
+    "ple",
+    "stem",
+    "aitm",
+    "sparse_sharing",
+    "csrec",
+    "linear",
+)
 
 
 class Linear(MultiTaskModel):

@@ -6,9 +6,13 @@ comes from; it imports no TensorFlow. `rows` reads it, and `sample` writes files
 
 __all__ = [
     "ali_ccp",
+    "aliexpress",
+    "byte_rec",
     "census_income",
     "data_set",
     "downloads",
+    "kuairand",
+    "movielens",
     "original_files",
     "planted",
     "registry",

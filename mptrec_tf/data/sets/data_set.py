@@ -29,6 +29,7 @@ class Option:
       least: Optional int. The smallest value.
       is_directory: bool. Whether it is a directory that has to exist.
       flag: Optional str. The name of its flag, if it differs from the option's.
+      check: Optional. Raises an InputError for a value that cannot be.
     """
 
     type: type
@@ -37,6 +38,7 @@ class Option:
     least: int | None = None
     is_directory: bool = False
     flag: str | None = None
+    check: Callable[[Any], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +116,18 @@ class DataSet:
     write_sample: Callable[[str, int, int, Callable[[int], Any]], None] | None = None
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Rejects options that the data set does not have.
+        """Rejects options that the data set does not have, and values that cannot be.
 
         Raises:
-          InputError: naming the option.
+          InputError: naming the option, or as its `check` does.
         """
         unknown = [name for name in options if name not in self.options]
         if unknown:
             takes = f"; it takes {', '.join(self.options)}" if self.options else ""
             raise InputError(f"data set {self.name!r} does not take {unknown[0]}{takes}.")
+        for name, value in options.items():
+            if check := self.options[name].check:
+                check(value)
 
 
 def check_tasks(dataset: str, tasks: Sequence[str], known: Sequence[str]) -> None:

@@ -52,8 +52,7 @@ def download(origin: Origin, name: str) -> str:
     url = origin.archive
     try:
         if url and not tf.io.gfile.glob(f"{cache}/{name}/*{os.path.splitext(url)[1]}"):
-            # TFDS tries for minutes before it reports that there is no network.
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=15).close()
+            check_reachable(origin, url)
         manager = tfds.download.DownloadManager(
             download_dir=cache, dataset_name=name, register_checksums=False
         )
@@ -61,7 +60,23 @@ def download(origin: Origin, name: str) -> str:
     except InputError:
         raise
     except Exception as error:  # many kinds, from the network libraries below TFDS
-        raise InputError(
-            f"cannot download {origin.title} from {url} ({type(error).__name__}); "
-            "download it elsewhere and give its directory by --data_dir."
-        ) from error
+        raise _explain(origin, url, error) from error
+
+
+def check_reachable(origin: Origin, url: str) -> None:
+    """Checks that there is a network: TFDS tries for minutes before it reports that there is none.
+
+    Raises:
+      InputError: if the URL cannot be reached.
+    """
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=15).close()
+    except Exception as error:  # many kinds
+        raise _explain(origin, url, error) from error
+
+
+def _explain(origin: Origin, url: str | None, error: Exception) -> InputError:
+    return InputError(
+        f"cannot download {origin.title} from {url} ({type(error).__name__}); "
+        "download it elsewhere and give its directory by --data_dir."
+    )

@@ -1,9 +1,10 @@
 """Planted structure for samples of data sets: users, items, and outcomes that follow from both.
 
-    logit(outcome) = bias + affinity + own
+    logit(outcome) = bias + level + affinity + own
 
-where affinity is the product of a user's and an item's factors, which all outcomes share, and own
-is the same of factors of the outcome's own, and weighs half as much. Attributes of users and items
+where level is what a user and an item bring along to every row, affinity is the product of both
+factors, which all outcomes share, and own is the same of factors of the outcome's own, and weighs
+half as much. Attributes of users and items
 are the groups that their factors fall into, so that a model can learn from them, too.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 _FACTORS = 6
-_SHARED, _OWN = 1.2, 0.6  # deviations of both parts of a logit
+_LEVEL, _SHARED, _OWN = 0.5, 1.2, 0.6  # deviations of the parts of a logit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +81,35 @@ class Planted:
         """Returns a generator for a caller's own draws; another one for each key."""
         return np.random.default_rng([self._seed, 2, *key])
 
-    def draw(self, rows: int, stream: int = 0) -> Iterator[Impressions]:
-        """Yields so many rows, a chunk at a time; other rows for each stream."""
+    def draw(
+        self, rows: int, stream: int = 0, together: int = 1, uniformly: bool = False
+    ) -> Iterator[Impressions]:
+        """Yields so many rows, a chunk at a time; other rows for each stream.
+
+        Args:
+          rows: Their number.
+          stream: 0 or more. Which rows.
+          together: How many rows after one another are of one user; `CHUNK` is a multiple of it.
+          uniformly: Draw each item as often as every other.
+        """
         for first in range(0, rows, self.CHUNK):
             size = min(self.CHUNK, rows - first)
             rng = np.random.default_rng([self._seed, 3, stream, first])
-            user = rng.integers(self._users.shape[1], size=size)
-            item = np.searchsorted(self._popularity, rng.random(size), side="right")
-            item = np.minimum(item, self._items.shape[1] - 1)
+            user = rng.integers(self._users.shape[1], size=-(-size // together))
+            user = np.repeat(user, together)[:size]
+            drawn, items = rng.random(size), self._items.shape[1]
+            if uniformly:
+                item = (drawn * items).astype(np.int64)
+            else:
+                item = np.searchsorted(self._popularity, drawn, side="right")
+            item = np.minimum(item, items - 1)
             yield Impressions(first, user, item, self._logits(user, item))
 
     def _logits(self, user: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
         affinity = np.einsum("gnf,gnf->gn", self._users[:, user], self._items[:, item])
         affinity /= np.sqrt(_FACTORS)
+        level = _LEVEL * (self._users[0, user, 0] + self._items[0, item, 0])
         return {
-            name: bias + _SHARED * affinity[0] + _OWN * affinity[1 + place]
+            name: bias + level + _SHARED * affinity[0] + _OWN * affinity[1 + place]
             for place, (name, bias) in enumerate(self._bias.items())
         }

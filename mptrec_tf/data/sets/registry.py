@@ -22,7 +22,11 @@ DATASETS: Registry[DataSet] = Registry(
         "synthetic_logs": "mptrec_tf.data.sets.synthetic_logs.spec:SYNTHETIC_LOGS",
         "synthetic_days": "mptrec_tf.data.sets.synthetic_days.spec:SYNTHETIC_DAYS",
         "ali_ccp": "mptrec_tf.data.sets.ali_ccp.spec:ALI_CCP",
+        "aliexpress": "mptrec_tf.data.sets.aliexpress.spec:ALIEXPRESS",
+        "byte_rec": "mptrec_tf.data.sets.byte_rec.spec:BYTE_REC",
         "census_income": "mptrec_tf.data.sets.census_income.spec:CENSUS_INCOME",
+        "kuairand": "mptrec_tf.data.sets.kuairand.spec:KUAIRAND",
+        "movielens": "mptrec_tf.data.sets.movielens.spec:MOVIELENS",
     },
 )
 

@@ -9,13 +9,19 @@
 Without `original_files` they download, where the licence allows that a program does.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mptrec_tf.data.features.base import NUMBER, TEXT, TEXTS
+from mptrec_tf.data.list_values import read_lists
 from mptrec_tf.data.sets.downloads import fetch
 from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.data.sources.block import SPLITS, Block, read_split
+from mptrec_tf.data.spec import DatasetSpec
 
 _TYPES = {TEXT: tf.string, NUMBER: tf.float32, TEXTS: tfds.features.Sequence(tf.string)}
 
@@ -60,16 +66,21 @@ class OriginalFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         types = DATASETS.get(self.data_set).columns
         number = 0
         for block in read_split(source, split):
-            columns = {name: _read_column(block, name, kind) for name, kind in types.items()}
+            columns = {
+                name: _read_column(source.spec, block, name, kind) for name, kind in types.items()
+            }
             for row in range(len(block)):
                 yield number, {name: column[row] for name, column in columns.items()}
                 number += 1
 
 
-def _read_column(block: Block, name: str, kind: str):
+def _read_column(spec: DatasetSpec, block: Block, name: str, kind: str) -> Sequence[Any]:
     """Returns a raw column [n] as its TFDS feature takes it."""
     if kind == NUMBER:
         return block.numbers(name)
+    if kind == TEXTS:
+        lists = read_lists(block, name, spec.raw_columns[name].separator)
+        return np.split(lists.values, np.cumsum(lists.lengths)[:-1])
     return block.text(name)
 
 
@@ -79,7 +90,31 @@ class AliCcp(OriginalFiles):
     name = data_set = "ali_ccp"
 
 
+class AliExpress(OriginalFiles):
+    """AliExpress: 82 columns and the country, of all four; a tenth of train is for validation."""
+
+    name = data_set = "aliexpress"
+
+
+class ByteRec(OriginalFiles):
+    """Byte-Rec: 12 columns; split 8:1:1 by user and video."""
+
+    name = data_set = "byte_rec"
+
+
 class CensusIncome(OriginalFiles):
     """Census-Income (KDD): 42 columns; train, and the test file halved."""
 
     name = data_set = "census_income"
+
+
+class Kuairand(OriginalFiles):
+    """KuaiRand-Pure: logs with their users and videos, split by date, and the random log."""
+
+    name = data_set = "kuairand"
+
+
+class MovielensRatings(OriginalFiles):
+    """MovieLens: ratings with their users and movies, split by time. TFDS has a `movielens`."""
+
+    name, data_set = "movielens_ratings", "movielens"

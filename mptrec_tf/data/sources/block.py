@@ -388,7 +388,9 @@ class Source(Protocol):
         """Returns an estimate of a split's rows, for progress bars; 0: unknown."""
 
 
-def join_rows(source: Source, directory: str, make_pipeline: Callable[[], Any]) -> Source:
+def join_rows(
+    source: Source, directory: str, make_pipeline: Callable[[], Any], counts: Any = None
+) -> Source:
     """Returns a source whose rows are joined: itself, unless it has a method `join`.
 
     Args:
@@ -396,6 +398,7 @@ def join_rows(source: Source, directory: str, make_pipeline: Callable[[], Any]) 
       directory: A directory, which is made if it is needed, for the joined rows; all workers can
         write it.
       make_pipeline: Makes the Beam pipeline that joins them.
+      counts: Optional `RowCounts`. What counts the rows that are joined.
 
     Raises:
       InputError: for rows that cannot be joined.
@@ -403,7 +406,7 @@ def join_rows(source: Source, directory: str, make_pipeline: Callable[[], Any]) 
     if not hasattr(source, "join"):
         return source
     get_file_system(directory).makedirs(directory)
-    return source.join(directory, make_pipeline)
+    return source.join(directory, make_pipeline, counts)
 
 
 def read_split(source: Source, split: str) -> Iterator[Block]:

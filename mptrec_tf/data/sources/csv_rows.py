@@ -31,6 +31,7 @@ from mptrec_tf.errors import InputError
 
 # Bytes that Arrow reads at a time; few at first, since some callers want a few rows.
 _FIRST_CHUNK, _CHUNK = 1 << 16, 1 << 20
+_BLOCK_BYTES = 16 << 20
 # Rows that tell whether a file repeats the header of the spec, and its delimiter.
 _FIRST_ROWS = 5
 
@@ -217,17 +218,21 @@ def _read_ahead(parts: Iterator[Part]) -> Iterator[Part]:
 
 
 def _cut_blocks(parts: Iterable[Part], first: int) -> Iterator[Part]:
-    """Yields parts of `BLOCK_ROWS` rows, the first one of `first`, and what remains."""
-    pending, rows, most = [], 0, first
+    """Yields parts of `BLOCK_ROWS` rows, the first one of `first`, and what remains.
+
+    Parts of very long rows have fewer of them, so that memory is bounded.
+    """
+    pending, rows, size, most = [], 0, 0, first
     for lines, columns in parts:
         begin = 0
         while begin < len(lines):
             end = min(begin + most - rows, len(lines))
             pending.append((lines[begin:end], [of[begin:end] for of in columns]))
+            size += sum(of.nbytes for of in pending[-1][1])
             rows, begin = rows + end - begin, end
-            if rows == most:
+            if rows == most or size >= _BLOCK_BYTES:
                 yield _join(pending)
-                pending, rows, most = [], 0, BLOCK_ROWS
+                pending, rows, size, most = [], 0, 0, BLOCK_ROWS
     if pending:
         yield _join(pending)
 

@@ -55,6 +55,20 @@ def count_rows(path: str) -> int:
     return sum(stop - start for _, start, stop in _list_runs(_open_builder(path), path))
 
 
+def read_names(path: str, feature: str) -> list[str]:
+    """Returns the names of the classes of a feature, or of the items of a sequence.
+
+    Args:
+      path: A path that `list_shards` takes or returns.
+      feature: A `tfds.features.ClassLabel`, or a sequence of them.
+
+    Raises:
+      InputError: as `list_shards` does.
+    """
+    of = _open_builder(path).info.features[feature]
+    return list(getattr(of, "feature", of).names)
+
+
 def read_rows(
     path: str, on_bad_row: OnBadRow | None = None, lists: Sequence[str] = ()
 ) -> Iterator[Block]:

@@ -28,11 +28,35 @@ def test_the_papers_spec():
     assert {feature.scale for feature in spec.numeric} == {"min_max"}
 
 
-@pytest.mark.parametrize("tasks", [["income"], ["marital"], ["weeks_worked", "capital_gains"]])
+@pytest.mark.parametrize(
+    "tasks", [["income"], ["marital"], ["weeks_worked", "capital_gains"], list(TASKS)]
+)
 def test_label_columns_are_not_features(tasks):
     spec = make_spec(tasks)
     labels = {"income_50k", *(TASKS[name].label for name in tasks)}
     assert set(spec.feature_names) == set(COLUMNS) - labels
+
+
+@pytest.mark.parametrize(
+    ("task", "positive", "negative"),
+    [
+        ("over_40", "41", "40"),
+        ("private_worker", "Private", "Federal government"),
+        ("hourly_wage", "1", "0"),
+        ("in_high_school", "High school", "Not in universe"),
+        ("black", "Black", "White"),
+        ("in_union", "Yes", "No"),
+        ("capital_loss", "1590", "0"),
+        ("dividends", "2", "0"),
+        ("large_employer", "6", "5"),
+        ("both_parents", "Both parents present", "Mother only present"),
+        ("no_own_business", "2", "0"),
+    ],
+)
+def test_label_rules_of_the_benchmark(task, positive, negative):
+    of = TASKS[task]
+    assert of.label in COLUMNS
+    assert [of.label_of(value, MISSING_VALUES) for value in (positive, negative)] == [1, 0]
 
 
 def test_unknown_task():
@@ -160,7 +184,7 @@ def test_opened_by_name(small_census):
             "data set 'synthetic' does not take data_dir; it takes rows, seed",
         ),
         ("synthetic", {"rows": 5}, "the number of rows must be 6 or more, not 5"),
-        ("movielens", {}, "unknown data set 'movielens'; there are synthetic, synthetic_logs, sy"),
+        ("lastfm", {}, "unknown data set 'lastfm'; there are synthetic, synthetic_logs, sy"),
     ],
 )
 def test_options_that_do_not_fit(dataset, options, message):

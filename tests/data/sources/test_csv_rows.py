@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
+from mptrec_tf.data.sources import csv_rows
 from mptrec_tf.data.sources.block import BLOCK_ROWS
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.text_format import TextFormat
@@ -63,6 +64,17 @@ def test_csv_is_read_in_blocks(tmp_path):
         str(i) for i in range(count)
     ]
     assert np.concatenate([b.lines for b in blocks]).tolist() == list(range(2, count + 2))
+
+
+def test_blocks_of_very_long_rows_are_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", 1 << 16)
+    path = tmp_path / "long.csv"
+    rows = [f"{n},{'x' * 20_000}" for n in range(40)]
+    path.write_text("\n".join(["id,text", *rows]) + "\n")
+    blocks = list(csv_rows.read_csv(str(path), TextFormat()))
+    assert [int(v) for block in blocks for v in block.text("id")] == list(range(40))
+    assert [int(of) for block in blocks for of in block.lines] == list(range(2, 42))
+    assert max(map(len, blocks)) < 40
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])

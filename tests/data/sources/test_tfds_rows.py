@@ -38,6 +38,7 @@ class Ratings(tfds.core.GeneratorBasedBuilder):
                     "liked": tf.bool,
                     "embedding": tfds.features.Tensor(shape=(2,), dtype=tf.float32),
                     "tags": tfds.features.Sequence(tf.string),
+                    "moods": tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b"])),
                 }
             )
         )
@@ -56,6 +57,7 @@ class Ratings(tfds.core.GeneratorBasedBuilder):
                     "liked": row % 3 == 0,
                     "embedding": [0.0, 1.0],
                     "tags": ["é"] * (row % 3),
+                    "moods": [],
                 },
             )
 
@@ -87,6 +89,12 @@ def test_rows_and_columns(ratings):
     assert np.concatenate([SPEC.tasks[0].labels(b, ()) for b in blocks]).sum() == 4
     assert source.estimated_rows("train") == 10
     assert blocks[0].where(0) == f"{ratings}#train, record 1"
+
+
+def test_classes_have_names(ratings):
+    [shard] = tfds_rows.list_shards(f"{ratings}#test")
+    assert tfds_rows.read_names(shard, "kind") == ["film", "song"]
+    assert tfds_rows.read_names(f"{ratings}#train", "moods") == ["a", "b"]
 
 
 def test_shards_hold_every_row_once_and_in_order(ratings, monkeypatch):

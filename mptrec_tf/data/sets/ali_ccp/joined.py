@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sets.ali_ccp.feature_lists import parse_fields
 from mptrec_tf.data.sets.ali_ccp.spec import (
     CLICK,
@@ -53,6 +54,7 @@ def join_files(
     directory: str,
     make_pipeline: Callable[[], beam.Pipeline],
     part_bytes: int = PART_BYTES,
+    counts: RowCounts | None = None,
 ) -> dict[str, list[str]]:
     """Joins files; returns the Parquet files of each split, in an order that is always the same.
 
@@ -62,6 +64,7 @@ def join_files(
       directory: An existing directory, which all workers can write.
       make_pipeline: Makes the pipeline that joins.
       part_bytes: Bytes of a skeleton in a part.
+      counts: Optional. What counts the rows of the skeletons.
 
     Returns:
       Paths by split; "train" makes train and validation.
@@ -76,39 +79,31 @@ def join_files(
     }
     temporary = f"{directory}/parts-{uuid.uuid4().hex[:8]}"
     system.makedirs(temporary)
+    steps = {
+        _SKELETON: _Cut(_SKELETON, temporary, counts),
+        _USERS: _Cut(_USERS, temporary),
+    }
+    paths = {_SKELETON: skeletons, _USERS: users}
     try:
-        _run(make_pipeline, skeletons, users, parts, directory, temporary)
+        with make_pipeline() as pipeline:
+            cut = {
+                kind: pipeline
+                | f"Files/{kind}"
+                >> beam.Create([(of, path, parts[of]) for of, path in paths[kind].items()])
+                | f"Spread/{kind}" >> beam.Reshuffle()
+                | f"Cut/{kind}" >> beam.ParDo(step)
+                for kind, step in steps.items()
+            }
+            join = _Join(dict(skeletons), dict(users), directory)
+            _ = cut | "Group" >> beam.CoGroupByKey() | "Join" >> beam.ParDo(join)
     finally:
         system.rmtree(temporary)
-    paths = {
+    joined = {
         split: [_joined_file(directory, split, part) for part in range(parts[of])]
         for of in skeletons
         for split in _SPLITS[of]
     }
-    return {split: [p for p in of if system.exists(p)] for split, of in paths.items()}
-
-
-def _run(
-    make_pipeline: Callable[[], beam.Pipeline],
-    skeletons: Mapping[str, str],
-    users: Mapping[str, str],
-    parts: Mapping[str, int],
-    directory: str,
-    temporary: str,
-) -> None:
-    with make_pipeline() as pipeline:
-        cut = {
-            kind: pipeline
-            | f"Files/{kind}" >> beam.Create([(of, path, parts[of]) for of, path in paths.items()])
-            | f"Spread/{kind}" >> beam.Reshuffle()
-            | f"Cut/{kind}" >> beam.ParDo(_Cut(kind, temporary))
-            for kind, paths in ((_SKELETON, skeletons), (_USERS, users))
-        }
-        _ = (
-            cut
-            | "Group" >> beam.CoGroupByKey()
-            | "Join" >> beam.ParDo(_Join(dict(skeletons), dict(users), directory))
-        )
+    return {split: [p for p in of if system.exists(p)] for split, of in joined.items()}
 
 
 def _joined_file(directory: str, split: str, part: int) -> str:
@@ -156,14 +151,16 @@ class _Cut(beam.DoFn):
     Args:
       kind: _SKELETON or _USERS.
       directory: Where parts are written.
+      counts: Optional. What counts the rows.
 
     Yields:
       (("train" or "test", part), path).
     """
 
-    def __init__(self, kind: str, directory: str):
+    def __init__(self, kind: str, directory: str, counts: RowCounts | None = None):
         self._kind = kind
         self._directory = directory
+        self._counts = counts
 
     def process(self, element):
         of, path, parts = element
@@ -180,6 +177,8 @@ class _Cut(beam.DoFn):
                     validation = find_validation(table[SAMPLE].combine_chunks())
                     splits = np.where(validation, *reversed(_SPLITS[of]))
                 table = table.append_column(_SPLIT, pa.array(np.broadcast_to(splits, len(table))))
+            if self._counts is not None:
+                self._counts.add(len(table))
             for part, rows in _group(_hash(table[COMMON].combine_chunks()) % parts):
                 writers.write(part, table.take(pa.array(rows)))
         for part, written in writers.close().items():

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import apache_beam as beam
 import tensorflow as tf
 
+from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sets.ali_ccp import joined
 from mptrec_tf.data.sets.ali_ccp.spec import DEFAULT_TASKS, ORIGIN, find_folder, make_spec
 from mptrec_tf.data.sets.original_files import check_data_dir, find_original
@@ -54,6 +55,7 @@ class AliCcp:
         self,
         directory: str,
         make_pipeline: Callable[[], beam.Pipeline],
+        counts: RowCounts | None = None,
         files: Sequence[str] = ("train", "test"),
     ) -> "AliCcp":
         """Returns the source with its rows joined.
@@ -61,6 +63,7 @@ class AliCcp:
         Args:
           directory: An existing directory for them, which all workers can write.
           make_pipeline: Makes the pipeline that joins them.
+          counts: Optional. What counts the rows of the skeletons.
           files: Which files: "train" makes train and validation.
 
         Raises:
@@ -68,7 +71,11 @@ class AliCcp:
         """
         source = copy.copy(self)
         source._joined = self._joined | joined.join_files(
-            _select(self._skeletons, files), _select(self._users, files), directory, make_pipeline
+            _select(self._skeletons, files),
+            _select(self._users, files),
+            directory,
+            make_pipeline,
+            counts=counts,
         )
         return source
 
@@ -87,7 +94,7 @@ class AliCcp:
         if split not in self._joined:
             directory = tempfile.mkdtemp(prefix="ali_ccp-")
             atexit.register(shutil.rmtree, directory, ignore_errors=True)
-            self._joined = self.join(directory, beam.Pipeline, [_FILE_OF[split]])._joined
+            self._joined = self.join(directory, beam.Pipeline, files=[_FILE_OF[split]])._joined
         return self._joined[split]
 
     def read(self, shard: str) -> Iterator[Block]:

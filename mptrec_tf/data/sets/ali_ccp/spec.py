@@ -9,7 +9,7 @@ from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_t
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.classes import ClassesTask
-from mptrec_tf.storage.file_systems import get_file_system
+from mptrec_tf.storage.file_systems import get_file_system, is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -40,7 +40,7 @@ DEFAULT_TASKS = ("click", "conversion", "bsi")
 ORIGIN = Origin(
     title="Ali-CCP",
     homepage="https://tianchi.aliyun.com/dataset/408",
-    licence="CC BY-NC-SA 4.0",
+    licence="Tianchi's terms of use",
     citation="Ma et al., Entire Space Multi-Task Model, SIGIR 2018.",
     file="sample_skeleton_train.csv",
 )
@@ -84,8 +84,11 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     if not data_dir:
         return None
     base = data_dir.rstrip("/")
-    below = {of: find_folder(base, of).removeprefix(base).lstrip("/") for of in ("train", "test")}
-    patterns = {of: f"{folder}/*_{of}.csv*".lstrip("/") for of, folder in below.items()}
+    patterns = {}
+    for of in ("train", "test"):
+        # A pipeline is compiled where there may be no network: files there are in one directory.
+        folder = base if is_remote(base) else find_folder(base, of)
+        patterns[of] = f"{folder.removeprefix(base)}/*_{of}.csv*".lstrip("/")
     return base, {**patterns, "validation": patterns["train"]}
 
 

@@ -35,6 +35,17 @@ TASKS = {
         BinaryTask("weeks_worked", "weeks_worked", positive=("52",)),
         BinaryTask("tax_filer_stat", "tax_filer_stat", positive=("Joint both under 65",)),
         BinaryTask("capital_gains", "capital_gains", above=0.0),
+        BinaryTask("over_40", "age", above=40.0),
+        BinaryTask("private_worker", "class_worker", positive=("Private",)),
+        BinaryTask("hourly_wage", "wage_per_hour", above=0.0),
+        BinaryTask("in_high_school", "hs_college", positive=("High school",)),
+        BinaryTask("black", "race", positive=("Black",)),
+        BinaryTask("in_union", "union_member", positive=("Yes",)),
+        BinaryTask("capital_loss", "capital_losses", above=0.0),
+        BinaryTask("dividends", "stock_dividends", above=0.0),
+        BinaryTask("large_employer", "num_emp", positive=("6",)),
+        BinaryTask("both_parents", "fam_under_18", positive=("Both parents present",)),
+        BinaryTask("no_own_business", "own_or_self", positive=("2",)),
     )
 }
 ORIGIN = Origin(
