@@ -7,9 +7,11 @@ Rows are synthetic: seven columns of ids and categories, three of numbers, four 
 and test have half as many rows as train, together. They are made while they are read, or are
 written as CSV files first. Other flags go to `mptrec-prepare`. For each size the program runs
 alone, and the memory of its processes is looked at several times in a second: the most that one of
-them and that all together have in memory. What processes share is counted in each of them.
+them and that all together have in memory. What processes share, such as the code of libraries, is
+counted once in that of all.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -79,13 +81,14 @@ def list_processes(root: int) -> list[int]:
     return found
 
 
-def read_resident(process: int) -> float:
-    """Returns the MB of a process that are in memory; 0 if it has ended."""
-    try:
-        with open(f"/proc/{process}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except OSError:
-        return 0.0
+def read_resident(process: int) -> tuple[float, float]:
+    """Returns the MB of a process that are in memory, and its share of them; 0 if it has ended."""
+    sizes = {"Rss:": 0.0, "Pss:": 0.0}
+    with contextlib.suppress(OSError), open(f"/proc/{process}/smaps_rollup") as file:
+        for name, *of in map(str.split, file):
+            if name in sizes:
+                sizes[name] = int(of[0]) * 1024 / 1e6
+    return sizes["Rss:"], sizes["Pss:"]
 
 
 def measure(command: list[str]) -> dict[str, Any]:
@@ -97,7 +100,8 @@ def measure(command: list[str]) -> dict[str, Any]:
         if ended:
             break
         resident = [read_resident(number) for number in list_processes(process.pid)]
-        of_one, of_all = max(of_one, *resident), max(of_all, sum(resident))
+        of_one = max(of_one, *(whole for whole, _ in resident))
+        of_all = max(of_all, sum(share for _, share in resident))
         time.sleep(_SECONDS)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
