@@ -40,6 +40,9 @@ _SHARDS = flags.DEFINE_integer(
     "Files of each split. Default: one for each file or shard of the source.",
     lower_bound=1,
 )
+_COMPRESS = flags.DEFINE_bool(
+    "compress", False, "Compress the files: a fifth of the bytes, read a tenth slower."
+)
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(data_flags)
 
@@ -87,6 +90,7 @@ def main(beam_args: list[str]) -> None:
             _OUTPUT_DIR.value,
             transform_dir=transform_dir,
             shards=_SHARDS.value,
+            compress=_COMPRESS.value,
             beam_args=beam_args,
             on_rows=on_rows,
         )

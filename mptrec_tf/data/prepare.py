@@ -26,6 +26,7 @@ from mptrec_tf.data.labels import has_task_weights, make_task_weights, make_weig
 from mptrec_tf.data.pack_rows import BYPASS, PackRows, make_raw_config
 from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.prepared import (
+    SUFFIXES,
     PreparedData,
     examples_prefix,
     save_description,
@@ -33,7 +34,7 @@ from mptrec_tf.data.prepared import (
 )
 from mptrec_tf.data.reading import ReadRows
 from mptrec_tf.data.row_counts import RowCounts, watch_rows
-from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
+from mptrec_tf.data.row_files import FileGroup, WriteGroup, Written, plan_files, write_files
 from mptrec_tf.data.runners import check_beam_args, raise_user_errors, use_all_cores
 from mptrec_tf.data.sources.block import SPLITS, Block, Source, join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
@@ -49,6 +50,7 @@ def prepare(
     *,
     transform_dir: str | None = None,
     shards: int | None = None,
+    compress: bool = False,
     beam_args: Sequence[str] = (),
     on_rows: Callable[[int], Any] = lambda rows: None,
 ) -> PreparedData:
@@ -64,6 +66,7 @@ def prepare(
         of a task to add to that backbone.
       shards: Files of each split. Defaults to one for each shard of the source, up to
         `row_files.MOST_FILES`.
+      compress: Whether files are compressed: a fifth of the bytes, read a tenth slower.
       beam_args: The Beam runner's own flags.
       on_rows: Called, by another thread, with the rows that were read since its last call; see
         `count_reads`. Workers on other machines are not counted.
@@ -94,7 +97,8 @@ def prepare(
                 copy_graph(transform_dir, work.graph)
             else:
                 _fit(work, source)
-            written = _pack(work, source, shards)
+            prefixes = {split: examples_prefix(staging, split) for split in SPLITS}
+            written = _pack(work, source, plan_files(source, prefixes, SUFFIXES[compress], shards))
         for directory in (work.joined, work.temporary):
             if tf.io.gfile.isdir(directory):
                 tf.io.gfile.rmtree(directory)
@@ -173,13 +177,12 @@ def _fit(work: _Work, source: Source) -> None:
         )
 
 
-def _pack(work: _Work, source: Source, shards: int | None) -> dict[str, Written]:
+def _pack(work: _Work, source: Source, files: Sequence[FileGroup]) -> dict[str, Written]:
     """Packs the rows of all splits by the graph, and writes them."""
-    prefixes = {split: examples_prefix(work.output, split) for split in SPLITS}
     config = make_raw_config(source.spec, _list_bypassing(source.spec), work.graph)
     pack = PackRows(work.graph, config)
     return write_files(
-        plan_files(source, prefixes, ".tfrecord", shards),
+        files,
         WriteGroup(source, make_record_batch, pack, work.temporary, work.counts),
         work.make_pipeline,
     )

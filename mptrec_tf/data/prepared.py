@@ -4,7 +4,7 @@
       data.json            the spec, the shapes of packed features, rows and labels by split, a
                            survey of the raw rows, and how rows were split if a rule did it
       transform/           the preprocessing graph (TensorFlow Transform's output)
-      train-*.tfrecord     packed examples; validation-* and test-* likewise
+      train-*.tfrecord     packed examples, perhaps with .gz; validation-* and test-* likewise
 
 Training reads nothing else. TensorFlow is imported only when examples are read, so that errors in
 the description are reported at once.
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _DESCRIPTION = "data.json"
+# What names of files end with, by whether they are compressed.
+SUFFIXES = {False: ".tfrecord", True: ".tfrecord.gz"}
 
 
 def transform_directory(directory: str) -> str:
@@ -100,10 +102,13 @@ class PreparedData(TrainingData):
             self.split: Mapping[str, Any] | None = content.get("split")
 
     def files(self, split: str) -> list[str]:
-        """Returns the split's TFRecord files, sorted."""
+        """Returns the split's TFRecord files, sorted; compressed where a name ends in .gz."""
         import tensorflow as tf
 
-        files = sorted(tf.io.gfile.glob(f"{examples_prefix(self.directory, split)}-*.tfrecord"))
+        prefix = examples_prefix(self.directory, split)
+        files = sorted(
+            file for of in SUFFIXES.values() for file in tf.io.gfile.glob(f"{prefix}-*{of}")
+        )
         if not files:
             raise InputError(f"{self.directory} holds no {split} examples; prepare the data again.")
         return files

@@ -19,6 +19,7 @@ from mptrec_tf.data.features.base import Feature
 from mptrec_tf.data.label_checks import find_label_warnings
 from mptrec_tf.data.packed import LABELS, count_packed_bytes
 from mptrec_tf.data.prepared import PreparedData
+from mptrec_tf.data.training_data import detect_compression
 
 # At most so many rows, and so many bytes, of each split are checked.
 MOST_ROWS = 500_000
@@ -201,10 +202,11 @@ def _list_columns(
 
 def _read_sample(data: PreparedData, split: str, on_rows: Callable[[int], Any]) -> _Sample:
     spec = data.spec
+    files = data.files(split)
     row_bytes = 8 + count_packed_bytes(spec) + 4 * len(spec.tasks)
     most = max(_READ_ROWS, min(MOST_ROWS, _MOST_BYTES // row_bytes))
     batches = (
-        tf.data.TFRecordDataset(data.files(split))
+        tf.data.TFRecordDataset(files, detect_compression(files))
         .take(most)
         .batch(_READ_ROWS)
         .map(lambda s: {**_parse(data, s), "hash": tf.strings.to_hash_bucket_fast(s, 2**62)})

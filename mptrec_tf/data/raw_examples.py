@@ -23,7 +23,12 @@ from mptrec_tf.data.labels import has_task_weights, make_task_weights, make_weig
 from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT, raw_feature_spec
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.training_data import SPLIT_FIELDS, TrainingData, check_splits
+from mptrec_tf.data.training_data import (
+    SPLIT_FIELDS,
+    TrainingData,
+    check_splits,
+    detect_compression,
+)
 from mptrec_tf.data.transform.graph import Preprocessing, get_input_shapes
 from mptrec_tf.errors import InputError
 from mptrec_tf.storage.directories import write_file
@@ -146,8 +151,7 @@ def list_split_files(directory: str, split: str) -> list[str]:
 def read_serialized_examples(directory: str, split: str, batch_size: int) -> tf.data.Dataset:
     """Returns batches of serialized examples [B], in their stored order."""
     files = list_split_files(directory, split)
-    compression = "GZIP" if files[0].endswith(".gz") else ""
-    return tf.data.TFRecordDataset(files, compression).batch(batch_size)
+    return tf.data.TFRecordDataset(files, detect_compression(files)).batch(batch_size)
 
 
 class RawExamples(TrainingData):

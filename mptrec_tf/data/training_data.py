@@ -83,6 +83,11 @@ class TrainingData(Protocol):
         return [self.spec.task_names.index(name) for name in tasks]
 
 
+def detect_compression(files: Sequence[str]) -> str:
+    """Returns how TFRecord files of a split are compressed, in TensorFlow's words."""
+    return "GZIP" if files[0].endswith(".gz") else ""
+
+
 def check_splits(splits: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     """Returns the `splits` of a description after checking their fields.
 

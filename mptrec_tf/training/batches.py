@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mptrec_tf.data.labels import has_task_weights
 from mptrec_tf.data.packed import LABELS, ROW, TASK_WEIGHTS, WEIGHT, count_packed_bytes
-from mptrec_tf.data.training_data import TrainingData
+from mptrec_tf.data.training_data import TrainingData, detect_compression
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.run_context import MEMORY_LIMIT
 
@@ -91,7 +91,7 @@ def load_rows(
     """
     labels = data.task_columns(tasks)
     files, count = data.files(split), data.splits[split]["rows"]
-    compression = _detect_compression(files)
+    compression = detect_compression(files)
 
     @tf.autograph.experimental.do_not_convert
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -139,14 +139,10 @@ def load_rows(
     return make_memory_rows(_gather(columns, order))
 
 
-def _detect_compression(files: Sequence[str]) -> str:
-    return "GZIP" if files[0].endswith(".gz") else ""
-
-
 def _count_records(files: Sequence[str]) -> int:
     """Counts the records by reading them all; TensorFlow checks their checksums."""
     records = tf.data.TFRecordDataset(
-        files, _detect_compression(files), num_parallel_reads=tf.data.AUTOTUNE
+        files, detect_compression(files), num_parallel_reads=tf.data.AUTOTUNE
     )
     sizes = records.batch(_READ_ROWS).map(lambda batch: tf.size(batch, tf.int64))
     return int(sizes.reduce(tf.constant(0, tf.int64), tf.add))

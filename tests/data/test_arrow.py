@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from tfx_bsl.coders import example_coder
 
 from mptrec_tf.data.arrow import make_lists, serialize_rows
 
@@ -15,3 +16,26 @@ def test_equal_rows_have_equal_bytes():
     assert {name: list(features[name].float_list.value) for name in features} == {
         name: [float(i)] for i, name in enumerate(names)
     }
+
+
+def test_bytes_are_those_of_a_deterministic_message():
+    """With lists of all lengths, so that lengths take one, two and three bytes."""
+    random = np.random.default_rng(1)
+
+    def make(values, kind):
+        lists = [None if n % 7 == 6 else values(int(n**2.2)) for n in range(70)]
+        return pa.array(lists, pa.large_list(kind))
+
+    columns = {
+        "\u00e9": make(lambda n: random.integers(-(2**62), 2**62, n // 9).tolist(), pa.int64()),
+        "z": make(lambda n: [*random.normal(size=n), np.nan][:n], pa.float32()),
+        "a b": make(lambda n: [random.bytes(n % 300) for _ in range(n % 4)], pa.large_binary()),
+        "Z": make(lambda n: [0] * (n % 2), pa.int64()),
+    }
+    for names in (list(columns), ["Z"], ["z", "a b"]):
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+        messages = example_coder.RecordBatchToExamplesEncoder().encode(batch)
+        assert serialize_rows(batch) == [
+            tf.train.Example.FromString(m).SerializeToString(deterministic=True) for m in messages
+        ]
+    assert max(map(len, serialize_rows(batch))) > 2**14

@@ -12,12 +12,14 @@ from apache_beam.runners.portability.fn_api_runner import execution
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import count_reads, prepare
+from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.row_files import MOST_FILES, WriteGroup, plan_files, write_files
 from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
+from mptrec_tf.training.batches import load_rows
 
 SPEC = DatasetSpec(
     "small",
@@ -194,6 +196,28 @@ def test_the_number_of_files_changes_no_row_and_not_their_order(one_worker, tmp_
             [r for path in of.files(split) for r in read_records(path)] for of in (one_worker, data)
         )
         assert rows == others
+
+
+def test_compressed_files_hold_the_same_rows(one_worker, tmp_path):
+    data = prepare(
+        write_rows(tmp_path),
+        f"{tmp_path}/data",
+        transform_dir=one_worker.transform_dir,
+        shards=2,
+        compress=True,
+    )
+    for split in SPLITS:
+        plain, compressed = one_worker.files(split), data.files(split)
+        assert [Path(path).name for path in compressed] == [
+            f"{Path(path).name}.gz" for path in plain
+        ]
+        for one, other in zip(plain, compressed, strict=True):
+            assert read_records(one) == read_records(other)
+        rows, others = (load_rows(of, split, ["t"]).columns for of in (one_worker, data))
+        assert rows.keys() == others.keys()
+        for name, column in rows.items():
+            np.testing.assert_array_equal(column, others[name])
+    assert DataChecks(data).warnings() == DataChecks(one_worker).warnings()
 
 
 @pytest.mark.parametrize("mode", ["multi_processing", "multi_threading"])
