@@ -11,7 +11,7 @@ from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_t
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import get_file_system
+from mptrec_tf.storage.file_systems import get_file_system, is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -111,7 +111,8 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     data_dir = options.get("data_dir")
     if not data_dir:
         return None
-    pattern = _GLOBS[find_size(data_dir)]
+    # A pipeline is compiled where there may be no network.
+    pattern = "*" if is_remote(data_dir) else _GLOBS[find_size(data_dir)]
     return data_dir, dict.fromkeys(("train", "validation", "test"), pattern)
 
 
