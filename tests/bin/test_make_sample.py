@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", [name for name, of in DATASETS.all().items() if of.write_sample])
+@pytest.mark.parametrize("name", [name for name, of in DATASETS.all().items() if of.sample])
 def test_every_sample_is_written_and_opened(run_program, tmp_path, name):
     output = tmp_path / "sample"
     done = run_program("make_sample", f"--dataset={name}", "--rows=200", f"--output_dir={output}")

@@ -1,6 +1,6 @@
 """The spec of KuaiRand-Pure; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.ages import Age
@@ -134,12 +134,6 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     return folder, dict.fromkeys(SPLITS, "*_pure.csv*")
 
 
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.kuairand.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
-
-
 KUAIRAND = DataSet(
     NAME,
     make_spec,
@@ -161,5 +155,5 @@ KUAIRAND = DataSet(
         TAGS: TEXTS,
     },
     other_splits=(RANDOM_TEST,),
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.kuairand.sample:write_sample",
 )

@@ -1,6 +1,6 @@
 """The spec of MovieLens, one for ml-100k and ml-1m; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.bags import Bag
@@ -116,12 +116,6 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     return data_dir, dict.fromkeys(("train", "validation", "test"), pattern)
 
 
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.movielens.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
-
-
 MOVIELENS = DataSet(
     NAME,
     make_spec,
@@ -145,5 +139,5 @@ MOVIELENS = DataSet(
     files=_files,
     origin=ORIGIN,
     columns={**dict.fromkeys(COLUMNS, TEXT), RATING: NUMBER, GENRES: TEXTS},
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.movielens.sample:write_sample",
 )
