@@ -17,7 +17,7 @@ from mptrec_tf.bin import program
 from mptrec_tf.data.sets.registry import DATASETS
 from mptrec_tf.errors import InputError
 
-_MADE = [name for name, of in DATASETS.all().items() if of.write_sample]
+_MADE = [name for name, of in DATASETS.all().items() if of.sample]
 
 _DATASET = flags.DEFINE_string("dataset", None, f"The data set: {' or '.join(_MADE)}.")
 _ROWS = flags.DEFINE_integer(
@@ -33,7 +33,7 @@ def main(_: list[str]) -> None:
     from mptrec_tf.storage.directories import check_absent
 
     of = DATASETS.get(_DATASET.value)
-    if of.write_sample is None:
+    if of.sample is None:
         raise InputError(
             f"there is no sample of data set {of.name!r}; there is one of {', '.join(_MADE)}."
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
+from mptrec_tf.kinds import load
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -85,9 +86,7 @@ class DataSet:
       columns: For its TFDS builder, the type of each raw column: TEXT, NUMBER or TEXTS of
         `features.base`.
       other_splits: Names of further splits, which models can be evaluated on.
-      write_sample: Writes files of its shape with planted structure, for data that cannot be had:
-        takes an existing directory, the number of rows, a seed, and a function that is called with
-        the number of rows of each part. None: there is no need.
+      sample: "module:name" of the function that `write_sample` calls; None: there is none.
 
     Example:
       def make_spec(tasks):
@@ -113,7 +112,25 @@ class DataSet:
     origin: Origin | None = None
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     other_splits: tuple[str, ...] = ()
-    write_sample: Callable[[str, int, int, Callable[[int], Any]], None] | None = None
+    sample: str | None = None
+
+    def write_sample(
+        self, directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]
+    ) -> None:
+        """Writes files of its shape with planted structure, for data that cannot be had.
+
+        Args:
+          directory: An existing directory.
+          rows: The rows of all files with labels together.
+          seed: 0 or more. The same seed gives the same bytes.
+          on_rows: Called with the number of rows of each part.
+
+        Raises:
+          InputError: if there is no sample of the data set.
+        """
+        if self.sample is None:
+            raise InputError(f"there is no sample of data set {self.name!r}.")
+        load(self.sample)(directory, rows, seed, on_rows)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Rejects options that the data set does not have, and values that cannot be.

@@ -14,15 +14,24 @@ def reject_download(origin: Origin) -> InputError:
     )
 
 
-def check_data_dir(origin: Origin, data_dir: str | None) -> str:
-    """Returns the directory of a data set that no program may download.
+def find_data_dir(origin: Origin, name: str, data_dir: str | None) -> str:
+    """Returns the directory of the original files: the given one, or one with downloaded files.
+
+    Args:
+      origin: Where they come from.
+      name: The name of the data set.
+      data_dir: Optional. The directory that a user gives.
 
     Raises:
-      InputError: if none is given.
+      InputError: if none is given and they cannot be downloaded.
     """
-    if not data_dir:
+    if data_dir:
+        return data_dir.rstrip("/")
+    if origin.archive is None:
         raise reject_download(origin)
-    return data_dir.rstrip("/")
+    from mptrec_tf.data.sets.downloads import download  # TFDS is slow to import
+
+    return download(origin, name)
 
 
 def find_original(origin: Origin, directory: str, name: str) -> str:

@@ -152,6 +152,7 @@ def test_files_may_be_in_a_folder_as_in_the_archive_and_packed(tmp_path, place):
     assert directory == str(folder if place == "data" else tmp_path)
     assert patterns == dict.fromkeys(SPLITS, "*_pure.csv*")
     assert KUAIRAND.files({}) is None
+    assert KUAIRAND.files({"data_dir": "gs://bucket/k"})[0] == "gs://bucket/k"
 
 
 def test_workers_read_the_tables_themselves(source):

@@ -206,6 +206,8 @@ def test_packed_files_and_workers(tmp_path, size):
             p.name for p in tmp_path.iterdir()
         }
     assert MOVIELENS.files({}) is None
+    remote = MOVIELENS.files({"data_dir": "gs://bucket/ml"})
+    assert remote == ("gs://bucket/ml", dict.fromkeys(SPLITS, "*"))
 
 
 @pytest.mark.parametrize(

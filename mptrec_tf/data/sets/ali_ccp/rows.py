@@ -18,7 +18,7 @@ import tensorflow as tf
 from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sets.ali_ccp import joined
 from mptrec_tf.data.sets.ali_ccp.spec import DEFAULT_TASKS, ORIGIN, find_folder, make_spec
-from mptrec_tf.data.sets.original_files import check_data_dir, find_original
+from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.storage.file_systems import is_remote
@@ -41,7 +41,7 @@ class AliCcp:
 
     def __init__(self, data_dir: str | None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
-        data_dir = check_data_dir(ORIGIN, data_dir)
+        data_dir = find_data_dir(ORIGIN, self.spec.name, data_dir)
         self._skeletons, self._users = (
             {
                 of: find_original(ORIGIN, find_folder(data_dir, of), f"{name}_{of}.csv")

@@ -1,6 +1,6 @@
 """The spec of Ali-CCP; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import TEXT
@@ -92,12 +92,6 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     return base, {**patterns, "validation": patterns["train"]}
 
 
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.ali_ccp.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
-
-
 ALI_CCP = DataSet(
     "ali_ccp",
     make_spec,
@@ -110,5 +104,5 @@ ALI_CCP = DataSet(
     files=_files,
     origin=ORIGIN,
     columns=dict.fromkeys((CLICK, CONVERSION, *USER_FIELDS, *SKELETON_FIELDS), TEXT),
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.ali_ccp.sample:write_sample",
 )

@@ -21,7 +21,7 @@ from mptrec_tf.data.sets.aliexpress.spec import (
     check_tasks_of,
     make_spec,
 )
-from mptrec_tf.data.sets.original_files import check_data_dir, find_original
+from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
@@ -57,7 +57,7 @@ class AliExpress:
     ):
         self.spec = make_spec(tasks)
         check_tasks_of(tasks, countries)
-        data_dir = check_data_dir(ORIGIN, data_dir)
+        data_dir = find_data_dir(ORIGIN, self.spec.name, data_dir)
         self._folders = {country: _find_folder(data_dir, country) for country in countries}
         for split in _FILE_OF:
             self.shards(split)

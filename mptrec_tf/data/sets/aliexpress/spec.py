@@ -1,6 +1,6 @@
 """The spec of AliExpress; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import NUMBER, TEXT
@@ -128,12 +128,6 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     }
 
 
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.aliexpress.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
-
-
 ALIEXPRESS = DataSet(
     "aliexpress",
     make_spec,
@@ -155,5 +149,5 @@ ALIEXPRESS = DataSet(
         **dict.fromkeys((COUNTRY, *COLUMNS), TEXT),
         **dict.fromkeys(NUMERIC, NUMBER),
     },
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.aliexpress.sample:write_sample",
 )

@@ -13,7 +13,7 @@ from mptrec_tf.data.sets.byte_rec.spec import (
     SPLIT,
     make_spec,
 )
-from mptrec_tf.data.sets.original_files import check_data_dir, find_original
+from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
@@ -41,7 +41,8 @@ class OriginalFile:
 
     def __init__(self, data_dir: str | None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
-        self._path = find_original(ORIGIN, check_data_dir(ORIGIN, data_dir), FILE)
+        directory = find_data_dir(ORIGIN, self.spec.name, data_dir)
+        self._path = find_original(ORIGIN, directory, FILE)
 
     def shards(self, split: str) -> Sequence[str]:
         """Returns the file."""

@@ -1,6 +1,6 @@
 """The spec of Byte-Rec; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import NUMBER, TEXT
@@ -85,12 +85,6 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     return options["data_dir"], dict.fromkeys(("train", "validation", "test"), f"{FILE}*")
 
 
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.byte_rec.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
-
-
 BYTE_REC = DataSet(
     "byte_rec",
     make_spec,
@@ -101,5 +95,5 @@ BYTE_REC = DataSet(
     files=_files,
     origin=ORIGIN,
     columns={name: NUMBER if name == DURATION else TEXT for name in COLUMNS},
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.byte_rec.sample:write_sample",
 )

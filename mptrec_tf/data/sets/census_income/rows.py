@@ -6,7 +6,7 @@ White, R. (2000), UCI Machine Learning Repository, licensed CC BY 4.0.
 from collections.abc import Iterator, Sequence
 
 from mptrec_tf.data.sets.census_income.spec import COLUMNS, DEFAULT_TASKS, ORIGIN, make_spec
-from mptrec_tf.data.sets.original_files import find_original
+from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
@@ -38,10 +38,7 @@ class CensusIncome:
 
     def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
-        if not data_dir:
-            from mptrec_tf.data.sets.downloads import download  # TFDS is slow to import
-
-            data_dir = download(ORIGIN, "census_income")
+        data_dir = find_data_dir(ORIGIN, self.spec.name, data_dir)
         self._files = {
             split: find_original(ORIGIN, data_dir, name) for split, name in _FILES.items()
         }

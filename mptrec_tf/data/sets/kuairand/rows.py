@@ -27,7 +27,7 @@ from mptrec_tf.data.sets.kuairand.spec import (
     find_folder,
     make_spec,
 )
-from mptrec_tf.data.sets.original_files import find_original
+from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
@@ -61,11 +61,7 @@ class KuaiRand:
 
     def __init__(self, data_dir: str | None = None, tasks: Sequence[str] = DEFAULT_TASKS):
         self.spec = make_spec(tasks)
-        if not data_dir:
-            from mptrec_tf.data.sets.downloads import download  # TFDS is slow to import
-
-            data_dir = download(ORIGIN, self.spec.name)
-        folder = find_folder(data_dir)
+        folder = find_folder(find_data_dir(ORIGIN, self.spec.name, data_dir))
         names = (STANDARD_1, STANDARD_2, RANDOM, USERS, VIDEOS)
         self._paths = {name: find_original(ORIGIN, folder, name) for name in names}
         self._tables: tuple[tuple[LookupTable, str], ...] = ()

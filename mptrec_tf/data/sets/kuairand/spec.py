@@ -1,6 +1,6 @@
 """The spec of KuaiRand-Pure; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.ages import Age
@@ -14,7 +14,7 @@ from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.regression import LOG, RegressionTask
-from mptrec_tf.storage.file_systems import get_file_system
+from mptrec_tf.storage.file_systems import get_file_system, is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -127,14 +127,11 @@ def _open(tasks: Sequence[str], data_dir: str | None = None) -> "Source":
 def _files(options: Mapping[str, Any]) -> Files | None:
     if not options.get("data_dir"):
         return None
+    # A pipeline is compiled where there may be no network: files there are in the directory itself.
+    data_dir = options["data_dir"]
+    folder = data_dir if is_remote(data_dir) else find_folder(data_dir)
     # The tables of users and videos are read for each split.
-    return find_folder(options["data_dir"]), dict.fromkeys(SPLITS, "*_pure.csv*")
-
-
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.kuairand.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
+    return folder, dict.fromkeys(SPLITS, "*_pure.csv*")
 
 
 KUAIRAND = DataSet(
@@ -158,5 +155,5 @@ KUAIRAND = DataSet(
         TAGS: TEXTS,
     },
     other_splits=(RANDOM_TEST,),
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.kuairand.sample:write_sample",
 )

@@ -1,6 +1,6 @@
 """The spec of MovieLens, one for ml-100k and ml-1m; imports no TensorFlow, since flags read it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.bags import Bag
@@ -11,7 +11,7 @@ from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_t
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import get_file_system
+from mptrec_tf.storage.file_systems import get_file_system, is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -111,14 +111,9 @@ def _files(options: Mapping[str, Any]) -> Files | None:
     data_dir = options.get("data_dir")
     if not data_dir:
         return None
-    pattern = _GLOBS[find_size(data_dir)]
+    # A pipeline is compiled where there may be no network.
+    pattern = "*" if is_remote(data_dir) else _GLOBS[find_size(data_dir)]
     return data_dir, dict.fromkeys(("train", "validation", "test"), pattern)
-
-
-def _write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
-    from mptrec_tf.data.sets.movielens.sample import write_sample
-
-    write_sample(directory, rows, seed, on_rows)
 
 
 MOVIELENS = DataSet(
@@ -144,5 +139,5 @@ MOVIELENS = DataSet(
     files=_files,
     origin=ORIGIN,
     columns={**dict.fromkeys(COLUMNS, TEXT), RATING: NUMBER, GENRES: TEXTS},
-    write_sample=_write_sample,
+    sample="mptrec_tf.data.sets.movielens.sample:write_sample",
 )
