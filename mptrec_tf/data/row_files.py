@@ -136,7 +136,7 @@ class WriteGroup(beam.DoFn):
 
     source: Source
     make_batch: MakeBatch
-    encode: Encode
+    encode: Encode | None
     temporary: str
     counts: RowCounts | None = None
     has_fingerprint: bool = False
@@ -165,6 +165,10 @@ class WriteGroup(beam.DoFn):
             with tf.io.gfile.GFile(names[-1], "wb") as file:
                 file.write(pickle.dumps(written))
         yield number
+
+    def teardown(self):
+        """Lets go of what encoding has loaded: runners in memory keep their steps."""
+        self.encode = None
 
     def _read(self, group: FileGroup) -> Iterator[Block]:
         for shard in group.shards:
