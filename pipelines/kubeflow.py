@@ -76,8 +76,7 @@ def _check_reachable() -> None:
             f"--pipeline_root={root} is not an object store, where Kubeflow stores artifacts; give "
             "gs://BUCKET/..., s3://BUCKET/... or minio://BUCKET/..."
         )
-    of_data = [f for f in data_flags.OPTIONS.values() if isinstance(f.value, str)]
-    paths = (_SERVING_DIR, *of_data, pipeline_flags.SCHEMA)
+    paths = (_SERVING_DIR, *data_flags.list_directories(), pipeline_flags.SCHEMA)
     for flag in (*paths, pipeline_flags.ALL_FILES, *pipeline_flags.FILES.values()):
         path = flag.value
         if path and "://" not in path and not os.path.isabs(path):

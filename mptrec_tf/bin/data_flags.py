@@ -58,6 +58,17 @@ SPEC = flags.DEFINE_string(
 flags.adopt_module_key_flags(format_flags)
 
 
+def list_directories() -> list[flags.FlagHolder]:
+    """Returns the flags of options that are directories."""
+    named = {
+        name
+        for dataset in registry.DATASETS.all().values()
+        for name, option in dataset.options.items()
+        if option.is_directory
+    }
+    return [flag for name, flag in OPTIONS.items() if name in named]
+
+
 def read_options() -> dict[str, Any]:
     """Returns the options that the flags set, by name; defaults are left out."""
     return {n: flag.value for n, flag in OPTIONS.items() if flag.value != flag.default}

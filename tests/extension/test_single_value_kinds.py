@@ -145,9 +145,9 @@ def test_numbers_and_indicators(packed):
 
 
 def test_buckets(packed):
-    # Edges 30 and 50 of 10, 20, 30, 40, 50; missing ones are 3. Then 4 and more of plain.
-    assert packed["train"]["buckets"][:, 0].tolist() == [0, 0, 1, 3, 3, 1, 2, 3]
-    assert packed["test"]["buckets"][:, 0].tolist() == [1, 3, 2, 0, 3, 1]
+    # Edges 30 and 40 of 10, 20, 30, 40, 50; missing ones are 3. Then 4 and more of plain.
+    assert packed["train"]["buckets"][:, 0].tolist() == [0, 0, 1, 3, 3, 2, 2, 3]
+    assert packed["test"]["buckets"][:, 0].tolist() == [1, 3, 2, 0, 3, 2]
     assert packed["train"]["buckets"][:, 1].tolist() == [4, 4, 4, 4, 5, 5, 5, 5]
     assert packed["test"]["buckets"][:, 1].tolist() == [4, 5, 5, 5, 4, 5]
 
@@ -321,13 +321,13 @@ def test_the_model_card(path):
     assert domains["numeric", "price"]["missing"] == "the mean, 30"
     assert domains["numeric", "income"]["missing"] == "0"
     assert "missing" not in domains["numeric", "plain"]
-    assert domains["buckets", "price"] == {"edges": [30.0, 50.0]}
+    assert domains["buckets", "price"] == {"edges": [30.0, 40.0]}
     assert domains["ages", "at"]["newest"] == 1704931200
     text = Path(path, "assets.extra/model_card.md").read_text()
     for line in (
         "| price | price | number | 10 to 50; finite numbers beyond count as these; where it is "
         "missing: the mean, 30 |",
-        "| price | price | number | any finite number or none; 3 buckets, from 30 to 50 |",
+        "| price | price | number | any finite number or none; 3 buckets, from 30 to 40 |",
         "| city | city | text | any text, 4 values known, others hashed to 3 |",
         "| seller | seller | text | any text, hashed by 2 functions to 11 of table people |",
         "days before 2024-01-11 00:00 UTC |",
