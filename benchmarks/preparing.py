@@ -3,12 +3,15 @@
     python benchmarks/preparing.py --rows=300000,3000000,10000000
     python benchmarks/preparing.py --format=csv --rows=1500000 --files=8 --direct_num_workers=1
 
+    python benchmarks/preparing.py --format=ali_ccp --rows=1000000,10000000
+
 Rows are synthetic: seven columns of ids and categories, three of numbers, four tasks; validation
 and test have half as many rows as train, together. They are made while they are read, or are
-written as CSV files first. Other flags go to `mptrec-prepare`. For each size the program runs
-alone, and the memory of its processes is looked at several times in a second: the most that one of
-them and that all together have in memory. What processes share, such as the code of libraries, is
-counted once in that of all.
+written as CSV files first, or are those of a data set's sample, of all splits together. Other flags
+go to `mptrec-prepare`. For each size the program runs alone, and the memory of its processes is
+looked at several times in a second: the most that one of them has, and the most that all have
+together, where what they share, such as the code of libraries, is counted once (with other
+processes that share it, less).
 """
 
 import contextlib
@@ -22,9 +25,13 @@ from typing import Any
 from absl import flags
 
 from mptrec_tf.bin import program
+from mptrec_tf.data.sets.registry import DATASETS
 
-_ROWS = flags.DEFINE_list("rows", ["300000", "3000000"], "Numbers of training rows.")
-_FORMAT = flags.DEFINE_enum("format", "generated", ["generated", "csv"], "Of the source.")
+_ROWS = flags.DEFINE_list("rows", ["300000", "3000000"], "Numbers of rows.")
+_SAMPLES = [name for name, of in DATASETS.all().items() if of.sample]
+_FORMAT = flags.DEFINE_enum(
+    "format", "generated", ["generated", "csv", *_SAMPLES], "Of the source, or whose sample."
+)
 _FILES = flags.DEFINE_integer("files", 4, "With CSV: files of training rows.", lower_bound=1)
 _SECONDS = 0.25  # between two looks
 _SPEC = """\
@@ -124,9 +131,14 @@ def main(others: list[str]) -> None:
             data = ["--dataset=synthetic", f"--rows={rows}"]
             if _FORMAT.value == "csv":
                 data = write_csv(directory, rows, _FILES.value)
+            elif _FORMAT.value != "generated":
+                os.mkdir(f"{directory}/files")
+                of_set = DATASETS.get(_FORMAT.value)
+                of_set.write_sample(f"{directory}/files", rows, 1, lambda rows: None)
+                data = [f"--dataset={of_set.name}", f"--data_dir={directory}/files"]
             command = [sys.executable, "-m", "mptrec_tf.bin.prepare", *data]
             of = measure([*command, f"--output_dir={directory}/data", *others])
-        total = rows + rows // 6 + rows // 3
+        total = rows if _FORMAT.value in _SAMPLES else rows + rows // 6 + rows // 3
         more, longer = total - before[0], of["processor_seconds"] - before[1]
         before = total, of["processor_seconds"]
         table.append(

@@ -14,8 +14,8 @@ from mptrec_tf.errors import InputError
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
 
 _MODE, _WORKERS = "--direct_running_mode", "--direct_num_workers"
-# Of worker processes, unless a user has set them: one heap, which gives memory back. With a heap for
-# each thread, and one of Arrow's own, three processes hold a sixth more.
+# Of worker processes, unless a user has set them: one heap, which gives memory back. With a heap
+# for each thread, and one of Arrow's own, three processes hold a sixth more.
 _WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": "131072",
