@@ -14,13 +14,6 @@ from mptrec_tf.errors import InputError
 _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
 
 _MODE, _WORKERS = "--direct_running_mode", "--direct_num_workers"
-# Of worker processes, unless a user has set them: one heap, which gives memory back. With a heap
-# for each thread, and one of Arrow's own, three processes hold a sixth more.
-_WORKER_ENVIRONMENT = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-}
 # A worker imports TensorFlow first, and has to save what that takes by its share of the rows.
 _ROWS_OF_WORKER = 1_500_000
 
@@ -72,8 +65,6 @@ def use_all_cores(beam_args: Sequence[str], rows: int, shards: int) -> list[str]
     workers = min(len(os.sched_getaffinity(0)), shards, rows // _ROWS_OF_WORKER)
     if workers < 2:
         return list(beam_args)
-    for name, value in _WORKER_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)  # this process has read them already
     return [*beam_args, f"{_MODE}=multi_processing", f"{_WORKERS}={workers}"]
 
 

@@ -13,7 +13,6 @@ PROCESSES = "--direct_running_mode=multi_processing"
 @pytest.fixture(autouse=True)
 def cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set for workers goes again
 
 
 @pytest.mark.parametrize(
@@ -77,16 +76,3 @@ def test_other_errors_stay():
     assert find_user_error(RuntimeError("lost a worker")) is None
     with pytest.raises(RuntimeError, match="lost a worker"), raise_user_errors():
         raise RuntimeError("lost a worker")
-
-
-def test_worker_processes_have_one_heap(monkeypatch):
-    environment = {"MALLOC_ARENA_MAX": "4"}
-    monkeypatch.setattr(os, "environ", environment)
-    use_all_cores([], 10, 1)
-    assert environment == {"MALLOC_ARENA_MAX": "4"}
-    use_all_cores([], MANY, 100)
-    assert environment == {
-        "MALLOC_ARENA_MAX": "4",  # a user's own
-        "MALLOC_TRIM_THRESHOLD_": "131072",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-    }
