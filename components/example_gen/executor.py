@@ -20,7 +20,8 @@ from mptrec_tf.data.prepare import complete_spec
 from mptrec_tf.data.raw_examples import make_record_batch, save_description
 from mptrec_tf.data.row_files import WriteGroup, Written, plan_files, write_files
 from mptrec_tf.data.runners import raise_user_errors
-from mptrec_tf.data.sources.block import Source, join_rows
+from mptrec_tf.data.sources.block import Source
+from mptrec_tf.data.sources.joining import join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.errors import InputError
 

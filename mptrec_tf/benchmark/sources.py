@@ -75,7 +75,7 @@ class FirstRows:
         self, directory: str, make_pipeline: Callable[[], Any], counts: Any = None
     ) -> "FirstRows":
         """Returns a source whose rows are joined, see `join_rows`."""
-        from mptrec_tf.data.sources.block import join_rows
+        from mptrec_tf.data.sources.joining import join_rows
 
         return FirstRows(join_rows(self._source, directory, make_pipeline, counts), self._count)
 

@@ -17,7 +17,6 @@ from mptrec_tf.data.sources.number_text import format_mixed, format_numbers
 from mptrec_tf.data.sources.text_columns import TextRows
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
-from mptrec_tf.storage.file_systems import get_file_system
 
 SPLITS = ("train", "validation", "test")
 BLOCK_ROWS = 2000
@@ -360,7 +359,7 @@ class Source(Protocol):
 
     A source and its shards can be pickled. A source that splits rows itself has a method
     `describe_split`, see `split_rows`; one whose rows are joined on Beam before they are read has
-    a method `join`, see `join_rows`.
+    a method `join`, see `joining`.
 
     Example:
       class Ratings:
@@ -386,27 +385,6 @@ class Source(Protocol):
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows, for progress bars; 0: unknown."""
-
-
-def join_rows(
-    source: Source, directory: str, make_pipeline: Callable[[], Any], counts: Any = None
-) -> Source:
-    """Returns a source whose rows are joined: itself, unless it has a method `join`.
-
-    Args:
-      source: Raw rows.
-      directory: A directory, which is made if it is needed, for the joined rows; all workers can
-        write it.
-      make_pipeline: Makes the Beam pipeline that joins them.
-      counts: Optional `RowCounts`. What counts the rows that are joined.
-
-    Raises:
-      InputError: for rows that cannot be joined.
-    """
-    if not hasattr(source, "join"):
-        return source
-    get_file_system(directory).makedirs(directory)
-    return source.join(directory, make_pipeline, counts)
 
 
 def read_split(source: Source, split: str) -> Iterator[Block]:
