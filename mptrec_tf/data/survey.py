@@ -187,16 +187,14 @@ def _list_types(values: np.ndarray) -> frozenset[str]:
 def _survey_text(
     counts: Iterable[tuple[str, int]], feature: Feature, missing_values: Sequence[str]
 ) -> ColumnSurvey:
-    column, forms = ColumnSurvey(), []
-    for value, rows in counts:
-        form = feature.counted_form(value, missing_values)
-        if form is None:
-            column.missing += rows
-        else:
-            forms.append(form)
-    if forms:
-        hashes = pd.util.hash_array(np.array(forms, object), categorize=False)
-        column.hashes = _select_smallest(hashes)
+    column, counts = ColumnSurvey(), list(counts)
+    rows = [count for _, count in counts]
+    values = np.array([value for value, _ in counts], object)
+    forms = feature.counted_forms(values, missing_values)
+    is_missing = pd.isna(forms)
+    column.missing = int(np.sum(rows, where=is_missing))
+    if not is_missing.all():
+        column.hashes = _select_smallest(pd.util.hash_array(forms[~is_missing], categorize=False))
     return column
 
 

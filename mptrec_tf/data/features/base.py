@@ -9,11 +9,9 @@ the functions that need them.
 
 import abc
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mptrec_tf.data.canonical import canonicalize, is_missing
 from mptrec_tf.data.features.input_shape import Embedding, InputShape, Table
 from mptrec_tf.data.features.packed_tensors import PackedTensors
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 TEXT, NUMBER = "text", "number"
 # Raw columns whose rows hold several of them.
 TEXTS, NUMBERS = "texts", "numbers"
-_canonical = functools.lru_cache(maxsize=1 << 17)(canonicalize)
 # Names that specs, packed batches and surveys use for other things.
 _RESERVED = frozenset(
     "name features tasks user_id weight missing_values text_format example_types labels row hash "
@@ -169,10 +166,14 @@ class Feature(PackedTensors, abc.ABC):
         """Returns what a survey counts of a raw column with several values in a row."""
         raise NotImplementedError(f"{type(self).__name__} has one value in each row")
 
-    def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
-        """Returns the text under which a survey counts a text value; None if it is missing."""
-        form = _canonical(value)
-        return None if is_missing(form, missing_values) else form
+    def counted_forms(self, values: "np.ndarray", missing_values: Sequence[str]) -> "np.ndarray":
+        """Returns the texts under which a survey counts texts, object arrays [n].
+
+        Those of missing values are None.
+        """
+        from mptrec_tf.data.sources.text_columns import canonicalize_values
+
+        return canonicalize_values(values, missing_values)
 
     @property
     def short_kind(self) -> str:

@@ -17,6 +17,7 @@ from mptrec_tf.data.features.widths import find_width_problem, group_by_width
 from mptrec_tf.storage.plain import added
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
     import tensorflow_transform as tft
 
@@ -108,9 +109,13 @@ class Categorical(Feature):
         """Whether it takes NaN for a missing number: a missing value is a category."""
         return True
 
-    def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
-        """Returns the text under which a survey counts a text value; None if it is missing."""
-        return (value or None) if self.exact else super().counted_form(value, missing_values)
+    def counted_forms(self, values: "np.ndarray", missing_values: Sequence[str]) -> "np.ndarray":
+        """Returns the texts under which a survey counts texts [n]; None for missing values."""
+        if not self.exact:
+            return super().counted_forms(values, missing_values)
+        import numpy as np
+
+        return np.where(values == "", None, values)
 
     @property
     def short_kind(self) -> str:

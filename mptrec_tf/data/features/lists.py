@@ -156,9 +156,11 @@ class ListFeature(Feature):
         counts = {"values": len(values), "cut": int(np.sum(lists.lengths > self.most))}
         return ListSurvey(values, int(np.sum(lists.lengths == 0)), counts)
 
-    def counted_form(self, value: str, missing_values: Sequence[str]) -> str | None:
-        """Returns the text under which a survey counts a value; None if it is missing."""
-        return (value or None) if self.exact else super().counted_form(value, missing_values)
+    def counted_forms(self, values: "np.ndarray", missing_values: Sequence[str]) -> "np.ndarray":
+        """Returns the texts under which a survey counts texts [n]; None for missing values."""
+        if not self.exact:
+            return super().counted_forms(values, missing_values)
+        return np.where(values == "", None, values)
 
     # All features of a kind.
 

@@ -1,6 +1,6 @@
 """Columns of text in Arrow: as bytes, objects, distinct values and numbers, without Python's loops.
 
-Each function takes a string or large_string array [n] without nulls.
+Unless it says otherwise, a function takes a string or large_string array [n] without nulls.
 """
 
 import functools
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from mptrec_tf.data import canonical
 
 
 def encode(column: pa.Array) -> pa.Array:
@@ -32,6 +34,17 @@ def find_distinct(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """
     encoded = column.dictionary_encode()
     return encoded.dictionary.to_numpy(zero_copy_only=False), encoded.indices.to_numpy()
+
+
+def canonicalize_values(values: np.ndarray, missing_values: Sequence[str]) -> np.ndarray:
+    """Returns the canonical forms of texts, object arrays [n] of str; None for missing values."""
+    pattern = f"^{canonical.make_changing_pattern(missing_values)}$"
+    changing = pc.match_substring_regex(pa.array(values, pa.large_string()), pattern)
+    forms = values.copy()
+    for place in np.flatnonzero(changing):  # few: nearly all values are in canonical form
+        form = canonical.canonicalize(values[place])
+        forms[place] = None if canonical.is_missing(form, missing_values) else form
+    return forms
 
 
 def to_numbers(column: pa.Array, missing_values: Sequence[str] | None = None) -> np.ndarray | None:

@@ -1,6 +1,5 @@
 """The vocabulary of features with several values in a row; its file is a `vocabulary_file`."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,7 +26,7 @@ def apply_vocabulary(
     """
     [file] = tft.experimental.ptransform_analyzer(
         [values, feature_of],
-        FitVocabulary(name, features, _count),
+        FitVocabulary(name, features, _split),
         [tf.string],
         [[]],
         [b"not fitted yet"],
@@ -43,7 +42,8 @@ def apply_vocabulary(
     return tft.apply_vocabulary(values, file, lookup_fn=look_up)
 
 
-def _count(inputs: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[tuple[int, bytes], int]]:
-    """Yields ((feature, value), count) of one batch."""
+def _split(inputs: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each feature and its values in one batch."""
     values, feature_of = inputs
-    yield from Counter(zip(feature_of.tolist(), values.tolist(), strict=True)).items()
+    for feature in np.unique(feature_of).tolist():
+        yield feature, values[feature_of == feature]

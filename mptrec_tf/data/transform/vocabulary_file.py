@@ -6,16 +6,21 @@ most frequent value first; its last line has no value and is the id of all other
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from apache_beam.transforms.window import GlobalWindows
 
-_Counted = tuple[tuple[int, bytes], int]  # (feature, value), number of rows
+from mptrec_tf.data.transform.category_counts import CategoryCounts
+
+_MOST_HELD = 1 << 22  # different values of a feature that a worker holds
 
 
 def make_table(file: tf.Tensor | str) -> tf.lookup.StaticHashTable:
@@ -52,45 +57,77 @@ class FitVocabulary(tft_beam.experimental.PTransformAnalyzer):
     Args:
       name: The file's name.
       features: V features with a name and a `min_count`.
-      count: Yields ((feature, value), count) of one batch, with features as numbers below V.
+      split: Yields a feature, as a number below V, and its values in a batch, an object array [n]
+        of bytes; a feature may come more than once, or not.
     """
 
     def __init__(
-        self, name: str, features: Sequence[Any], count: Callable[[Any], Iterator[_Counted]]
+        self,
+        name: str,
+        features: Sequence[Any],
+        split: Callable[[Any], Iterator[tuple[int, np.ndarray]]],
     ):
         super().__init__()
         self._name = name
         self._features = features
-        self._count = count
+        self._split = split
 
     def expand(self, pcoll):
         """Returns the path of the file, of batches of values."""
         return (
             pcoll
-            | "CountInBatch" >> beam.FlatMap(self._count)
-            | "Count" >> beam.CombinePerKey(sum)
-            | "Frequent" >> beam.Filter(_has_id, self._features)
+            | "Count" >> beam.ParDo(_Count(self._split))
+            | "ByFeature" >> beam.GroupByKey()
+            | "Lines" >> beam.Map(_make_lines, self._features)
             | "Together" >> beam.combiners.ToList()  # an empty list, if there are none
             | "Write" >> beam.Map(_write, self.base_temp_dir, self._name, self._features)
         )
 
 
-def _has_id(counted: _Counted, features: Sequence[Any]) -> bool:
-    """Whether a value gets an id: it is frequent, not empty, and has no line ends."""
-    (feature, value), count = counted
-    return count >= features[feature].min_count and value != b"" and not {10, 13} & set(value)
+class _Count(beam.DoFn):
+    """Counts the values of each feature in a bundle of batches; what is counted is one element."""
+
+    def __init__(self, split: Callable[[Any], Iterator[tuple[int, np.ndarray]]]):
+        self._split = split
+
+    def start_bundle(self):
+        self._counts: dict[int, CategoryCounts] = {}
+
+    def process(self, element):
+        for feature, values in self._split(element):
+            counts = self._counts.setdefault(feature, CategoryCounts())
+            counts.add(values)
+            if len(counts) >= _MOST_HELD:
+                yield feature, self._counts.pop(feature).counted()
+
+    def finish_bundle(self):
+        for feature, counts in self._counts.items():
+            yield GlobalWindows.windowed_value((feature, counts.counted()))
+        self._counts = {}
+
+
+def _make_lines(
+    element: tuple[int, Iterable[tuple[pa.Array, np.ndarray]]], features: Sequence[Any]
+) -> tuple[int, bytes]:
+    """Returns a feature and its lines, of values that are frequent, not empty, and of one line."""
+    (feature, counted), counts = element, CategoryCounts()
+    for values, rows in counted:
+        counts.merge(values, rows)
+    values, _ = counts.most_frequent(features[feature].min_count)
+    has_line = pc.match_substring_regex(values, r"^[^\r\n]+$")
+    name = features[feature].name.encode()
+    return feature, b"".join(
+        name + b"\t" + value.as_py() + b"\n" for value in values.filter(has_line)
+    )
 
 
 def _write(
-    frequent: Sequence[_Counted], directory: str, name: str, features: Sequence[Any]
+    lines: Sequence[tuple[int, bytes]], directory: str, name: str, features: Sequence[Any]
 ) -> np.ndarray:
-    values_of: list[list[tuple[int, bytes]]] = [[] for _ in features]
-    for (feature, value), count in frequent:
-        values_of[feature].append((-count, value))
     tf.io.gfile.makedirs(directory)
     path = os.path.join(directory, name)
+    lines_of = dict(lines)
     with tf.io.gfile.GFile(path, "wb") as file:
-        for feature, counted in zip(features, values_of, strict=True):
-            for value in (*(value for _, value in sorted(counted)), b""):
-                file.write(feature.name.encode() + b"\t" + value + b"\n")
+        for number, feature in enumerate(features):
+            file.write(lines_of.get(number, b"") + feature.name.encode() + b"\t\n")
     return np.array(path)
