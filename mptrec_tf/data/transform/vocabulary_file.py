@@ -11,7 +11,6 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -85,7 +84,7 @@ class FitVocabulary(tft_beam.experimental.PTransformAnalyzer):
 
 
 class _Count(beam.DoFn):
-    """Counts the values of each feature in a bundle of batches; what is counted is one element."""
+    """Counts the values of each feature in a bundle of batches; yields parts of the counts."""
 
     def __init__(self, split: Callable[[Any], Iterator[tuple[int, np.ndarray]]]):
         self._split = split
@@ -98,21 +97,21 @@ class _Count(beam.DoFn):
             counts = self._counts.setdefault(feature, CategoryCounts())
             counts.add(values)
             if len(counts) >= _MOST_HELD:
-                yield feature, self._counts.pop(feature).counted()
+                for part in self._counts.pop(feature).pack():
+                    yield feature, part
 
     def finish_bundle(self):
-        for feature, counts in self._counts.items():
-            yield GlobalWindows.windowed_value((feature, counts.counted()))
-        self._counts = {}
+        while self._counts:
+            feature, counts = self._counts.popitem()
+            for part in counts.pack():
+                yield GlobalWindows.windowed_value((feature, part))
 
 
-def _make_lines(
-    element: tuple[int, Iterable[tuple[pa.Array, np.ndarray]]], features: Sequence[Any]
-) -> tuple[int, bytes]:
+def _make_lines(element: tuple[int, Iterable[bytes]], features: Sequence[Any]) -> tuple[int, bytes]:
     """Returns a feature and its lines, of values that are frequent, not empty, and of one line."""
-    (feature, counted), counts = element, CategoryCounts()
-    for values, rows in counted:
-        counts.merge(values, rows)
+    (feature, parts), counts = element, CategoryCounts()
+    for part in parts:
+        counts.merge_packed(part)
     values, _ = counts.most_frequent(features[feature].min_count)
     has_line = pc.match_substring_regex(values, r"^[^\r\n]+$")
     name = features[feature].name.encode()

@@ -32,18 +32,23 @@ def test_counts_like_a_counter(monkeypatch, different, waiting):
     assert to_dict(counts.counted()) == Counter([*values, *values[:10]])
 
 
-def test_parts_add_up():
+def test_parts_add_up(monkeypatch):
+    monkeypatch.setattr(category_counts, "_PACKED_ROWS", 100)
     values, merged = draw(3000, 500), CategoryCounts()
     for part in np.array_split(values, 7):
         counts = CategoryCounts()
         counts.add(part)
-        merged.merge(*counts.counted())
+        parts = list(counts.pack())
+        assert len(parts) == -(-len(set(part)) // 100)
+        for packed in parts:
+            merged.merge_packed(packed)
     assert to_dict(merged.counted()) == Counter(values)
 
 
 def test_of_nothing():
     texts, rows = CategoryCounts().counted()
     assert len(texts) == len(rows) == 0
+    assert not list(CategoryCounts().pack())
     texts, rows = CategoryCounts().most_frequent(1)
     assert len(texts) == len(rows) == 0
 
