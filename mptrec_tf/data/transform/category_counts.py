@@ -1,19 +1,16 @@
 """Counts of categories, in Arrow: some 20 bytes for each different one, and no loop over rows."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 # A few large steps are faster than many small ones.
 _WAITING_ROWS = 1 << 16
-_PACKED_ROWS = 1 << 16
 _TYPE = pa.large_binary()
 
 
 class CategoryCounts:
-    """Counts texts.
+    """Counts texts. It can be pickled, for which it is compressed.
 
     Example:
       >>> counts = CategoryCounts()
@@ -42,7 +39,7 @@ class CategoryCounts:
             self._count_waiting()
 
     def merge(self, texts: pa.Array, rows: np.ndarray) -> None:
-        """Adds different texts, and the rows of each, as `counted` returns them."""
+        """Adds different texts, and the rows of each, as `counted` of another one returns them."""
         self._parts.append((texts, rows))
         # Each text is merged a few times, however many parts there are.
         if sum(len(of) for of, _ in self._parts[1:]) >= len(self._parts[0][0]):
@@ -54,21 +51,21 @@ class CategoryCounts:
         self._merge_parts()
         return self._parts[0]
 
-    def pack(self) -> Iterator[bytes]:
-        """Yields what was counted, in compressed parts for `merge_packed`."""
+    def __getstate__(self) -> bytes:
+        """Returns what was counted, compressed: digits and names take half of the bytes."""
         texts, rows = self.counted()
-        table = pa.table({"texts": texts, "rows": rows})
+        packed = pa.BufferOutputStream()
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        for batch in table.to_batches(_PACKED_ROWS):
-            packed = pa.BufferOutputStream()
-            with pa.ipc.new_stream(packed, table.schema, options=options) as writer:
-                writer.write_batch(batch)
-            yield packed.getvalue().to_pybytes()
+        batch = pa.RecordBatch.from_arrays([texts, pa.array(rows)], ["texts", "rows"])
+        with pa.ipc.new_stream(packed, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        return packed.getvalue().to_pybytes()
 
-    def merge_packed(self, part: bytes) -> None:
-        """Adds a part of what another one counted."""
-        table = pa.ipc.open_stream(part).read_all().combine_chunks()
-        self.merge(table["texts"].chunk(0), table["rows"].to_numpy())
+    def __setstate__(self, state: bytes) -> None:
+        """Takes what `__getstate__` returned."""
+        self.__init__()
+        [batch] = pa.ipc.open_stream(state)
+        self.merge(batch.column(0), batch.column(1).to_numpy())
 
     def most_frequent(self, min_count: int) -> tuple[pa.Array, np.ndarray]:
         """Returns the texts of so many rows or more, as `counted`, by their rows and then bytes."""

@@ -6,7 +6,7 @@ most frequent value first; its last line has no value and is the id of all other
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,11 +15,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from apache_beam.transforms.window import GlobalWindows
 
 from mptrec_tf.data.transform.category_counts import CategoryCounts
-
-_MOST_HELD = 1 << 22  # different values of a feature that a worker holds
 
 
 def make_table(file: tf.Tensor | str) -> tf.lookup.StaticHashTable:
@@ -75,43 +72,37 @@ class FitVocabulary(tft_beam.experimental.PTransformAnalyzer):
         """Returns the path of the file, of batches of values."""
         return (
             pcoll
-            | "Count" >> beam.ParDo(_Count(self._split))
-            | "ByFeature" >> beam.GroupByKey()
+            | "ByFeature" >> beam.FlatMap(self._split)
+            | "Count" >> beam.CombinePerKey(_Count())
             | "Lines" >> beam.Map(_make_lines, self._features)
             | "Together" >> beam.combiners.ToList()  # an empty list, if there are none
             | "Write" >> beam.Map(_write, self.base_temp_dir, self._name, self._features)
         )
 
 
-class _Count(beam.DoFn):
-    """Counts the values of each feature in a bundle of batches; yields parts of the counts."""
+class _Count(beam.CombineFn):
+    """Counts the values of batches, object arrays [n] of bytes."""
 
-    def __init__(self, split: Callable[[Any], Iterator[tuple[int, np.ndarray]]]):
-        self._split = split
+    def create_accumulator(self):
+        return CategoryCounts()
 
-    def start_bundle(self):
-        self._counts: dict[int, CategoryCounts] = {}
+    def add_input(self, accumulator, values):
+        accumulator.add(values)
+        return accumulator
 
-    def process(self, element):
-        for feature, values in self._split(element):
-            counts = self._counts.setdefault(feature, CategoryCounts())
-            counts.add(values)
-            if len(counts) >= _MOST_HELD:
-                for part in self._counts.pop(feature).pack():
-                    yield feature, part
+    def merge_accumulators(self, accumulators):
+        merged, *others = accumulators
+        for other in others:
+            merged.merge(*other.counted())
+        return merged
 
-    def finish_bundle(self):
-        while self._counts:
-            feature, counts = self._counts.popitem()
-            for part in counts.pack():
-                yield GlobalWindows.windowed_value((feature, part))
+    def extract_output(self, accumulator):
+        return accumulator
 
 
-def _make_lines(element: tuple[int, Iterable[bytes]], features: Sequence[Any]) -> tuple[int, bytes]:
+def _make_lines(counted: tuple[int, CategoryCounts], features: Sequence[Any]) -> tuple[int, bytes]:
     """Returns a feature and its lines, of values that are frequent, not empty, and of one line."""
-    (feature, parts), counts = element, CategoryCounts()
-    for part in parts:
-        counts.merge_packed(part)
+    feature, counts = counted
     values, _ = counts.most_frequent(features[feature].min_count)
     has_line = pc.match_substring_regex(values, r"^[^\r\n]+$")
     name = features[feature].name.encode()

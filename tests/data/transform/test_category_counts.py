@@ -1,5 +1,6 @@
 """Counts of categories are exact, however they come."""
 
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -32,23 +33,21 @@ def test_counts_like_a_counter(monkeypatch, different, waiting):
     assert to_dict(counts.counted()) == Counter([*values, *values[:10]])
 
 
-def test_parts_add_up(monkeypatch):
-    monkeypatch.setattr(category_counts, "_PACKED_ROWS", 100)
+def test_pickled_parts_add_up():
     values, merged = draw(3000, 500), CategoryCounts()
     for part in np.array_split(values, 7):
         counts = CategoryCounts()
         counts.add(part)
-        parts = list(counts.pack())
-        assert len(parts) == -(-len(set(part)) // 100)
-        for packed in parts:
-            merged.merge_packed(packed)
+        pickled = pickle.dumps(counts)
+        assert len(pickled) < 12 * len(set(part)) + 1000
+        merged.merge(*pickle.loads(pickled).counted())
     assert to_dict(merged.counted()) == Counter(values)
 
 
 def test_of_nothing():
     texts, rows = CategoryCounts().counted()
     assert len(texts) == len(rows) == 0
-    assert not list(CategoryCounts().pack())
+    assert to_dict(pickle.loads(pickle.dumps(CategoryCounts())).counted()) == {}
     texts, rows = CategoryCounts().most_frequent(1)
     assert len(texts) == len(rows) == 0
 
