@@ -38,7 +38,7 @@ from mptrec_tf.training.batches import (
     make_ordered_batches,
 )
 from mptrec_tf.training.configurations import NewTaskConfig, PretrainingConfig, TrainingConfig
-from mptrec_tf.training.meta_learning import MetaLearning
+from mptrec_tf.training.meta_learning import MetaLearning, can_learn
 from mptrec_tf.training.new_task import Candidate, learn, predict_heads
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.representations import encode_rows
@@ -139,8 +139,12 @@ def train_model(cell: Train, place: Place) -> dict[str, Any]:
 
 
 def _make_meta_learning(cell: Train, data: PreparedData) -> MetaLearning:
-    rows = [load_rows(data, split, cell.meta_tasks) for split in ("train", "validation")]
-    return MetaLearning(data.spec.select_tasks(cell.meta_tasks), *rows)
+    """Returns how first weights are learnt: by those of the tasks that MAML can learn, if any."""
+    tasks = data.spec.select_tasks(cell.meta_tasks)
+    tasks = [task for task in tasks if can_learn(task)] or tasks
+    names = [task.name for task in tasks]
+    rows = [load_rows(data, split, names) for split in ("train", "validation")]
+    return MetaLearning(tasks, *rows)
 
 
 def _count_meta_flops(

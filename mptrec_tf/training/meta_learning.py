@@ -226,9 +226,14 @@ class MetaLearning:
         return dataclasses.replace(job.start_from(found), settings=settings)
 
 
+def can_learn(task: Task) -> bool:
+    """Whether one network with one logit can predict a task, which MAML needs."""
+    return task.logits == 1 and not task.given
+
+
 def _check_tasks(tasks: Sequence[Task]) -> None:
     for task in tasks:
-        if task.logits != 1 or task.given:
+        if not can_learn(task):
             raise InputError(
                 f"task {task.name!r} has several logits or a `given`, and MAML needs tasks that "
                 "one network with one logit can predict; leave it out."
