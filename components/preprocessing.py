@@ -1,13 +1,32 @@
 """Adapts `mptrec_tf.data.transform.graph` to TFX Transform."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+from apache_beam.pipeline import AppliedPTransform
+from tensorflow_transform.beam import deep_copy
 
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.transform.graph import make_preprocessing_fn
 from mptrec_tf.errors import InputError
+
+
+def _allow_several_phases() -> None:
+    """Makes TFX's Transform fit what needs the rows twice, such as the scale of an age.
+
+    For each phase after the first, Transform copies Beam's steps that read the rows. TensorFlow
+    Transform 1.16 does not know what a step of newer releases of Beam consists of, and fails.
+    Without a copy all phases share the steps, as `mptrec-prepare` has it.
+    """
+    news = {"environment_id", "annotations"}
+    of_step = inspect.signature(AppliedPTransform.__init__).parameters.keys()
+    if news & of_step and not any(new in inspect.getsource(deep_copy) for new in news):
+        deep_copy.deep_copy = lambda rows: rows
+
+
+_allow_several_phases()
 
 
 def preprocessing_fn(

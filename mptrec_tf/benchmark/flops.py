@@ -25,25 +25,47 @@ _UNSEEN = {
 }
 
 
-def make_specs(columns: Mapping[str, tf.Tensor], rows: int) -> dict[str, tf.TensorSpec]:
-    """Returns the specs of a batch of so many rows with the columns of others."""
-    return {k: tf.TensorSpec([rows, *v.shape[1:]], v.dtype) for k, v in columns.items()}
+def make_specs(columns: Mapping[str, tf.Tensor | tf.RaggedTensor], rows: int) -> dict[str, Any]:
+    """Returns the specs of a batch of so many rows with the columns of others.
+
+    A column of any number of values in a row has as many, in the mean, as it has there: its specs
+    are those of all values, and of the places where rows end.
+    """
+    return {name: _make_spec(column, rows) for name, column in columns.items()}
 
 
-def count_flops(
-    function: Callable[[Any], Any], specs: Mapping[str, tf.TensorSpec]
-) -> tuple[int, list[str]]:
+def _make_spec(column: tf.Tensor | tf.RaggedTensor, rows: int) -> Any:
+    if not isinstance(column, tf.RaggedTensor):
+        return tf.TensorSpec([rows, *column.shape[1:]], column.dtype)
+    values, ends = column.flat_values, column.row_splits
+    count = round(rows * values.shape[0] / column.shape[0])
+    return (
+        tf.TensorSpec([count, *values.shape[1:]], values.dtype),
+        tf.TensorSpec([rows + 1], ends.dtype),
+    )
+
+
+def _join_ragged(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a batch of which `make_specs` gave the specs."""
+    return {
+        name: tf.RaggedTensor.from_row_splits(*of, validate=False) if isinstance(of, tuple) else of
+        for name, of in parts.items()
+    }
+
+
+def count_flops(function: Callable[[Any], Any], specs: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Counts the operations of a function of a batch.
 
     Args:
       function: The function.
-      specs: The batch, with all sizes known.
+      specs: The batch, with all sizes known, as `make_specs` returns them.
 
     Returns:
       The number, and the kinds of operations in the graph that were not counted: with any of
       those, the number is too small.
     """
-    graph = tf.function(function, autograph=False).get_concrete_function(dict(specs)).graph
+    traced = tf.function(lambda parts: function(_join_ragged(parts)), autograph=False)
+    graph = traced.get_concrete_function(dict(specs)).graph
     builder = tf.compat.v1.profiler.ProfileOptionBuilder
     options = builder(builder.float_operation()).with_empty_output().build()
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

@@ -6,7 +6,7 @@ import mptrec_tf  # noqa: F401  (before TensorFlow: it selects Keras 2)
 
 import tensorflow as tf  # isort: skip
 
-from mptrec_tf.benchmark.flops import count_flops, count_step_flops
+from mptrec_tf.benchmark.flops import count_flops, count_step_flops, make_specs
 from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.models.heads.tower_shape import TowerConfig
@@ -35,6 +35,19 @@ def test_other_operations_count_too():
     specs = {"a": tf.TensorSpec([6, 5]), "b": tf.TensorSpec([5, 4])}
     flops, _ = count_flops(lambda x: tf.matmul(x["a"], x["b"]) * 2.0, specs)
     assert flops == 2 * 6 * 5 * 4 + 6 * 4
+
+
+def test_columns_of_any_number_of_values_have_as_many_as_there_are():
+    ragged = tf.RaggedTensor.from_row_splits(tf.ones([3, 4]), [0, 1, 3])
+    specs = make_specs({"tags": ragged, "age": tf.ones([2, 5])}, rows=6)  # 9 values
+
+    def multiply(x):
+        sums = tf.reduce_sum(x["tags"], axis=1) @ tf.ones([4, 7])  # of each of 6 rows
+        return x["tags"].flat_values @ tf.ones([4, 10]), sums, x["age"] @ tf.ones([5, 3])
+
+    flops, _ = count_flops(multiply, specs)
+    products = 2 * 9 * 4 * 10 + 2 * 6 * 4 * 7 + 2 * 6 * 5 * 3
+    assert products <= flops <= products + 9 * 4  # and the sums
 
 
 def test_what_nothing_needs_does_not_count():

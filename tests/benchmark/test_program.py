@@ -11,7 +11,7 @@ from mptrec_tf.benchmark.place import Place
 from mptrec_tf.benchmark.sources import RowSource
 
 FLAGS = (
-    *("--suite=unseen", "--dataset=synthetic", "--rows=600", "--quick", "--heads=prompt"),
+    *("--suite=unseen", "--dataset=synthetic_logs", "--rows=600", "--quick", "--heads=prompt"),
     *("--tasks=click,like", "--new_tasks=share", "--workers=2"),
 )
 
