@@ -14,7 +14,8 @@ from mptrec_tf.benchmark.tables import NONE, Table, select_new_task_rows
 def list_rankings(results: Results) -> dict[str, pd.DataFrame]:
     """Returns mean scores over seeds, tasks by methods, of what can be ranked over tasks."""
     two = results.select(kind="train", role="two_tasks", share=1.0)
-    new = pd.concat([select_new_task_rows(results, task) for task in results.new])
+    of_tasks = [select_new_task_rows(results, task) for task in results.new]
+    new = pd.concat(of_tasks) if of_tasks else two[:0]
     frames = {}
     for title, rows in (("models on the old tasks", two), ("methods on the new tasks", new)):
         if not rows.empty:

@@ -53,12 +53,16 @@ class Results:
             ) from error
         except (ValueError, KeyError) as error:
             raise InputError(f"{path} is damaged ({error!r}); run the benchmark again.") from error
-        self.old, self.new = tuple(grid["tasks"]), tuple(grid["new_tasks"])
         self._prepared = {
             row["cell"]["name"]: row
             for row in self.raw.values()
             if row["cell"]["kind"] == "prepare" and row["status"] == "ok"
         }
+        # Of other tasks there are failures alone.
+        known = {task for row in self._prepared.values() for task in row["tasks"]}
+        self.old, self.new = (
+            tuple(task for task in grid[which] if task in known) for which in ("tasks", "new_tasks")
+        )
         scored = [row for row in self.raw.values() if row["cell"]["kind"] in _DESCRIBED]
         rows = pd.DataFrame([r for row in scored for r in _list_rows(row)], columns=_COLUMNS)
         self.rows = rows.astype({"failed": bool, "trained": bool, "share": float, "score": float})

@@ -4,7 +4,6 @@ Imports no TensorFlow.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +59,11 @@ class RowSource:
 
 
 class FirstRows:
-    """The first rows of each split of a source.
+    """The first rows of each shard of a source, as files may hold rows of different kinds.
 
     Args:
       source: The source.
-      count: The most rows of a split; they come from its first shards.
+      count: The most rows of a split; each of its shards gives as many.
     """
 
     def __init__(self, source: "Source", count: int):
@@ -85,16 +84,24 @@ class FirstRows:
 
     def read(self, shard: str) -> "Iterator[Block]":
         """Yields the rows of a split."""
-        left = self._count
         shards = self._source.shards(shard)
-        for block in itertools.chain.from_iterable(map(self._source.read, shards)):
-            part = block if len(block) <= left else block.rows(slice(left))
-            left -= len(part)
-            if len(part):
+        left = self._count
+        for place, of_split in enumerate(shards):
+            of_shard = -(-left // (len(shards) - place))
+            for part in _take(self._source.read(of_split), of_shard):
+                left -= len(part)
                 yield part
-            if not left:
-                return
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows."""
         return min(self._count, self._source.estimated_rows(split))
+
+
+def _take(blocks: "Iterator[Block]", count: int) -> "Iterator[Block]":
+    """Yields the first rows of blocks, at most so many."""
+    for block in blocks:
+        if count and len(block):
+            yield block if len(block) <= count else block.rows(slice(count))
+        count -= min(count, len(block))
+        if not count:
+            return

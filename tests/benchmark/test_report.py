@@ -273,3 +273,25 @@ def test_few_results_are_a_short_report(place, tmp_path):
     written = render(Results(other.directory, GRID), paper.PAPER, str(tmp_path / "report"))
     assert written == []
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_a_new_task_whose_rows_could_not_be_prepared(place, tmp_path):
+    other = open_place(str(tmp_path / "out"), RowSource("synthetic"), GRID)
+    kept = Prepare(paper.KEPT, OLD)
+    kinds = {t: BinaryTask(t, t, ("1",)).to_plain() for t in OLD}
+    data = {"name": "synthetic", "splits": {"train": {"rows": 9, "tasks": {}}}}
+    meta = {"machine": {"processor": "P", "cores": 2}, "threads": 1, "commit": "a" * 40}
+    other.write(kept, {"data": data, "features": 9, "tasks": kinds, **meta})
+    other.write_failure(DATA, "no train row has a label for task 'share'")
+    two = Train(kept, OLD, "mptrec", 1, "two_tasks")
+    np.savez(other.arrays(kept), **{f"label/{t}": np.float32([0, 1]) for t in OLD})
+    np.savez(other.arrays(two), **{f"prediction/{t}": np.float32([0.1, 0.9]) for t in OLD})
+    scores = dict.fromkeys(OLD, 1.0)
+    result = {"scores": {"test": scores, "validation": scores}, "data": data, "history": [], **meta}
+    other.write(two, {**result, "epochs": 2, "seconds": 3.0, "flops": 1.5e9})
+    other.write_failure(Train(DATA, (NEW,), "single", 1, "alone"), "it needs what failed")
+    other.collect()
+    tables = render(Results(other.directory, GRID), paper.PAPER, str(tmp_path / "report"))
+    assert [t.title for t in tables] == [f"Models of click, like; {paper.KEPT}"]
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "no train row has a label for task 'share'" in text

@@ -1,6 +1,7 @@
 """The cells of the suites."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mptrec_tf.benchmark.scheduling import list_cells
 from mptrec_tf.benchmark.sources import FirstRows, RowSource
 from mptrec_tf.benchmark.suites import SUITES, Grid
 from mptrec_tf.data.sets.census_income.spec import COLUMNS, TASKS
+from mptrec_tf.data.sources.block import Block
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS, list_fitting
 from mptrec_tf.models.registry import MODELS
@@ -180,3 +182,30 @@ def test_the_first_rows_of_each_split():
 
     assert source.estimated_rows("train") == 2500
     np.testing.assert_array_equal(read(source), read(whole)[:2500])
+
+
+def test_the_first_rows_of_each_shard():
+    class Countries:
+        """Files of 5, 900, 900 and 2 rows, in blocks of 100."""
+
+        spec = RowSource("synthetic", {"rows": 10}).make_spec(["click"])
+
+        def shards(self, split):
+            return {"nl": 5, "es": 900, "fr": 900, "us": 2}.items()
+
+        def read(self, shard):
+            name, rows = shard
+            for begin in range(0, rows, 100):
+                count = min(100, rows - begin)
+                values = {"country": np.array([name] * count, object)}
+                yield Block(values, name, np.arange(begin, begin + count))
+
+    source = FirstRows(Countries(), 705)
+    read = [
+        country
+        for shard in source.shards("train")
+        for block in source.read(shard)
+        for country in block.column("country")
+    ]
+    # The two large ones share what the small one before them leaves.
+    assert Counter(read) == {"nl": 5, "es": 234, "fr": 233, "us": 2}
