@@ -128,7 +128,7 @@ class Train(Cell):
     def title(self) -> str:
         """Role, model, variant, tasks and seed."""
         parts = [self.role, self.model, self.variant, "+".join(self.tasks)]
-        share = [f"{self.share:.0%} of labels"] if self.share < 1 else []
+        share = [f"{100 * self.share:g}% of labels"] if self.share < 1 else []
         return " ".join([*filter(None, parts), *share, f"seed {self.seed}"])
 
     @property
@@ -167,7 +167,7 @@ class AddTask(Cell):
     def title(self) -> str:
         """Task, head, model, variant and seed."""
         on = " ".join(filter(None, [self.backbone.model, self.backbone.variant]))
-        share = f" {self.share:.0%} of labels" if self.share < 1 else ""
+        share = f" {100 * self.share:g}% of labels" if self.share < 1 else ""
         return f"add {self.task} {self.head} on {on}{share} seed {self.seed}"
 
     @property

@@ -337,7 +337,7 @@ def draw_labels(results: Results) -> Figure | None:
             )
         axis.set_xscale("log")
         shares = sorted(set(rows.share))
-        axis.set_xticks([100 * s for s in shares], [f"{s:.0%}" for s in shares], fontsize=8)
+        axis.set_xticks([100 * s for s in shares], [f"{100 * s:g}%" for s in shares], fontsize=8)
         axis.minorticks_off()
         axis.set_xlabel("training rows with a label", fontsize=8)
         axis.set_ylabel(f"test {results.task(task).score_name}", fontsize=8)

@@ -239,7 +239,7 @@ def make_label_tables(results: Results) -> list[Table]:
         shown, numbers = pd.DataFrame(), pd.DataFrame()
         for share in sorted(set(rows.share)):
             compared = results.compare_to_best(rows[rows.share == share])
-            column = f"{share:.0%} of labels"
+            column = f"{100 * share:g}% of labels"
             shown = shown.join(
                 pd.Series({m: format_score(row) for m, row in compared.iterrows()}, name=column),
                 how="outer",
@@ -248,7 +248,7 @@ def make_label_tables(results: Results) -> list[Table]:
         order = list(dict.fromkeys(rows.method))
         shown, numbers = shown.reindex(order).fillna(NONE), numbers.reindex(order)
         for share in sorted(set(rows.share)):
-            column, of = f"{share:.0%} of labels", rows[rows.share == share]
+            column, of = f"{100 * share:g}% of labels", rows[rows.share == share]
             positives = mean_or_none([_count_positives(results, key, task) for key in of.key])
             numbers.loc["positive training rows", column] = positives
             shown.loc["positive training rows", column] = format_count(positives)

@@ -5,6 +5,7 @@ own learns noise, with many it improves the predictions.
 """
 
 import dataclasses
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -77,11 +78,27 @@ class Candidate:
         }
 
 
-def choose_candidates(backbone: MultiTaskModel, data: TrainingData, task: str) -> tuple[str, ...]:
-    """Returns the kinds of heads that "auto" tries, which depend on the model and on the labels."""
+def choose_candidates(
+    backbone: MultiTaskModel,
+    data: TrainingData,
+    task: str,
+    shape: Mapping[str, Any] = types.MappingProxyType({}),
+) -> tuple[str, ...]:
+    """Returns the kinds of heads that "auto" tries.
+
+    They depend on the model, on the number of labels, and on how large a head would be.
+
+    Args:
+      backbone: The model.
+      data: Data with the new task's labels.
+      task: Name of the new task.
+      shape: Fields of the heads' shapes that differ from their defaults.
+    """
     [known], train = data.spec.select_tasks([task]), data.splits["train"]
     informative = known.informative_rows(train["tasks"][task], known.count_labelled(train))
-    return list_candidates(MODELS.get(backbone.kind).offers, informative)
+    kinds = list_candidates(MODELS.get(backbone.kind).offers, informative)
+    shapes, joint = _make_shapes(kinds, backbone, data, shape), backbone.joint_parameters()
+    return tuple(kind for kind in kinds if HEADS.get(kind).is_small_enough(shapes[kind], joint))
 
 
 def learn(
@@ -129,7 +146,7 @@ def learn(
           )
     """
     if config.head == AUTO:
-        kinds = choose_candidates(backbone, data, task)
+        kinds = choose_candidates(backbone, data, task, config.shape)
     else:
         kinds = (config.head,)
     check_fits(kinds, MODELS.get(backbone.kind).offers, backbone.kind)

@@ -34,13 +34,15 @@ class HeadKind:
       most_ids: int. The shape's field `id_ranges` holds the data's features of at most so many
         ids; 0 for shapes without that field.
       table_ids: int. The shape's field `table_ranges` holds the data's features of so many ids or
-        more; 0 for shapes without that field.
+        more, and `table_numbers` says how many numbers their table has; 0 for shapes without them.
       fields: Fields of the shape that this kind sets.
       recipe: The best fields of `TrainingConfig` for it, where they are not the defaults.
       least_labels: int. With fewer informative training rows (for a binary task, those of the
         rarer class) "auto" leaves it out.
       stand_in: bool. Whether "auto" tries it only where no other kind of head fits the model.
       candidate: bool. Whether "auto" tries it at all; not a head that is there to compare with.
+      most_share: float. With `table_ids`: "auto" leaves it out where the table has more than this
+        share of the parameters of joint training.
     """
 
     shape: type
@@ -54,6 +56,7 @@ class HeadKind:
     least_labels: int = 0
     stand_in: bool = False
     candidate: bool = True
+    most_share: float = 1.0
 
     def make_shape(self, id_ranges: IdRanges = (), **changes: Any) -> Any:
         """Returns the shape of such a head.
@@ -80,6 +83,10 @@ class HeadKind:
     def is_candidate(self, labels: int) -> bool:
         """Whether "auto" tries the head with so many informative training rows."""
         return self.candidate and labels >= self.least_labels
+
+    def is_small_enough(self, shape: Any, joint_parameters: int) -> bool:
+        """Whether "auto" tries such a head of a shape, given what joint training would train."""
+        return not self.table_ids or shape.table_numbers <= self.most_share * joint_parameters
 
     @property
     def layer_class(self) -> "type[Head]":

@@ -71,7 +71,7 @@ def test_changes_that_a_shape_does_not_have_are_left_out():
 @pytest.mark.parametrize(
     ("model", "labels", "expected"),
     [
-        ("mptrec", FEW_LABELS, (*PROMPTS, *RESIDUALS)),
+        ("mptrec", FEW_LABELS, (*PROMPTS, *RESIDUALS, "own_embedding")),
         ("mptrec", FEW_LABELS - 1, PROMPTS),
         ("shared_bottom", FEW_LABELS, ("tower",)),
         ("shared_bottom", 1, ("tower",)),
@@ -91,8 +91,17 @@ def test_the_tower_stands_in_where_labels_are_too_few_for_all_that_fit():
         "own_expert",
         "own_embedding",
     )
-    assert list_candidates(offers, FEW_LABELS) == RESIDUALS
+    assert list_candidates(offers, FEW_LABELS) == (*RESIDUALS, "own_embedding")
     assert list_candidates(offers, FEW_LABELS - 1) == ("tower",)
+
+
+def test_auto_leaves_out_a_large_table_of_the_tasks_own():
+    kind = HEADS.get("own_embedding")
+    shape = kind.make_shape(((0, 0, 100), (1, 100, 900)), own_width=3)
+    assert shape.table_numbers == 3 * 1000
+    assert kind.is_small_enough(shape, 100_000)  # 3% of it
+    assert not kind.is_small_enough(shape, 99_999)
+    assert HEADS.get("residual").is_small_enough(HEADS.get("residual").make_shape(), 1)
 
 
 def test_a_head_that_does_not_fit_is_rejected():
