@@ -10,6 +10,7 @@ from absl import flags
 
 from mptrec_tf.bin import defaults, program, shape_flags, training_flags
 from mptrec_tf.models.registry import DEFAULT, MODELS
+from mptrec_tf.training.cluster import MULTI_WORKER, STRATEGIES, read_cluster
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
@@ -21,6 +22,13 @@ _MODEL = flags.DEFINE_enum(
     "What is trained: MPT-Rec, or a simpler model to compare it with.",
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New directory for the backbone.")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    None,
+    STRATEGIES,
+    "Train on all GPUs of this machine (mirrored), or on several machines (multi_worker): the same "
+    "command on each, with TF_CONFIG in its environment. Default: one process, one replica.",
+)
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in MODELS.all().values()))
 _LOSSES = tuple(dict.fromkeys(kind.losses for kind in MODELS.all().values()))
 shape_flags.define(*_SHAPES, *_LOSSES)
@@ -38,6 +46,8 @@ def main(_: list[str]) -> None:
     from mptrec_tf.storage.directories import check_absent
 
     check_absent(_OUTPUT_DIR.value)
+    if _STRATEGY.value == MULTI_WORKER:
+        read_cluster()
     data = PreparedData(_DATA.value)
     data.task_columns(_TASKS.value)
 
@@ -53,11 +63,19 @@ def main(_: list[str]) -> None:
     # Imports that take seconds come after the checks of the flags.
     from mptrec_tf.artifacts.backbones import save_trained_backbone
     from mptrec_tf.bin.results import print_pretraining_table
+    from mptrec_tf.training.distribution import start_distribution
     from mptrec_tf.training.pretraining import pretrain
     from mptrec_tf.training.run_context import RunContext
 
-    context = RunContext(f"{_OUTPUT_DIR.value.rstrip('/')}.training", title="pre-training")
+    distribution = start_distribution(_STRATEGY.value)
+    context = RunContext(
+        f"{_OUTPUT_DIR.value.rstrip('/')}.training",
+        title="pre-training",
+        distribution=distribution,
+    )
     model, result = pretrain(data, config, context)
+    if not distribution.is_chief:
+        return
     stored = save_trained_backbone(
         _OUTPUT_DIR.value, model, data, config.record(), result, context.directory
     )

@@ -167,7 +167,12 @@ class MPTRecTrainer(Trainer):
         self.discriminator = Discriminator(count, name="discriminator")
         self.discriminator.build((None, model.shape.width))
         self.steps_done = self.add_weight(
-            "steps_done", (), tf.int64, initializer="zeros", trainable=False
+            "steps_done",
+            (),
+            tf.int64,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # all count the same
         )
         if self._is_periodic(self.loss_weights):
             self.environments = self.add_weight(
@@ -240,7 +245,7 @@ class MPTRecTrainer(Trainer):
         predicted = tf.argmax(log_probabilities, axis=1, output_type=tf.int32)
         self._means["discriminator/loss"].update_state(loss)
         self._means["discriminator/accuracy"].update_state(tf.equal(predicted, environment))
-        self.record("environment", tf.reduce_mean(truth, axis=0))
+        self.record("environment", mean_over_batch(tf.transpose(truth), None))
         return loss
 
     @tf.function(autograph=False)

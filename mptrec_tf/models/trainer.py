@@ -20,6 +20,7 @@ from mptrec_tf.keras import keras
 from mptrec_tf.models.loss_balance import make_balance
 from mptrec_tf.models.loss_weights import EQUAL
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
+from mptrec_tf.models.replicas import count_replicas, sum_over_replicas
 from mptrec_tf.models.shapes import PlainLosses
 from mptrec_tf.models.task_outputs import (
     conditional_predictions,
@@ -34,12 +35,19 @@ from mptrec_tf.models.task_outputs import (
 def mean_over_batch(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
     """Returns the mean over the last axis; weighted, if there is a weight [B] or [K, B].
 
-    Where all weights are 0, the mean is 0.
+    Where all weights are 0, the mean is 0. Where several replicas have parts of a batch, the mean
+    of what they return is that over the whole batch.
     """
+    replicas = count_replicas()
     if weight is None:
-        return tf.reduce_mean(values, axis=-1)
+        if replicas == 1:
+            return tf.reduce_mean(values, axis=-1)
+        weight = tf.ones_like(values)
     total = tf.reduce_sum(values * weight, axis=-1)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(weight, axis=-1))
+    of_batch = sum_over_replicas(tf.reduce_sum(weight, axis=-1))
+    if replicas > 1:
+        total *= float(replicas)
+    return tf.math.divide_no_nan(total, of_batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +74,32 @@ class TrainedModel(tfrs.Model):
     Attributes:
       fixed_shapes: bool. Whether all shapes of a step are static, so that XLA can compile it.
       updates_per_step: int. How many times a step updates the weights.
+      whole_batches: str. Why a step needs a whole batch, which several replicas do not have; empty
+        if it does not.
     """
 
     fixed_shapes = True
     updates_per_step = 1
+    whole_batches = ""
 
     # No model branches on the values of tensors, and AutoGraph, which rewrites every function of a
     # step, takes longer than all else before the first step.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Trains on a batch; returns the logs."""
-        return super().train_step(inputs)
+        """Trains on a batch, or on a replica's part of it; returns the logs."""
+        replicas = count_replicas()
+        if replicas == 1:
+            return super().train_step(inputs)
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+            regularization = tf.add_n([tf.zeros([]), *self.losses])
+            total = loss + regularization
+            part = total / float(replicas)  # the optimizer adds the gradients of all
+        gradients = tape.gradient(part, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        logs = {metric.name: metric.result() for metric in self.metrics}
+        logs |= {"loss": loss, "regularization_loss": regularization, "total_loss": total}
+        return {name: value / float(replicas) for name, value in logs.items()}  # Keras adds them
 
     def report(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns per-sample values [B, K] of a batch by name: `prediction` and others.
@@ -136,6 +159,8 @@ class Trainer(TrainedModel):
         self.loss_weights = losses or PlainLosses()
         self.plan = plan
         self.balance = make_balance(getattr(losses, "loss_weights", EQUAL), self.tasks)
+        if self.balance is not None and self.balance.separate:
+            self.whole_batches = "the tasks' gradients are compared with each other"
         # XLA needs to know how many rows of the table a step updates.
         of_table = model.shape.l2_embedding_over == "table"
         self.fixed_shapes = of_table and has_fixed_shapes(model.shape.inputs)

@@ -190,6 +190,8 @@ class SaveProgress(keras.callbacks.Callback):
       model: The compiled model; its optimizer is saved too.
       bests: The best epochs to save.
       settings: Settings that must be equal for a run to be resumed.
+      scratch: Optional. Where a worker other than the chief writes, and keeps nothing: to save a
+        model, all have to take part.
 
     Raises:
       InputError: if the directory cannot be written, or holds the state of a run with other
@@ -202,12 +204,14 @@ class SaveProgress(keras.callbacks.Callback):
         model: keras.Model,
         bests: Sequence[KeepBest],
         settings: Mapping[str, Any],
+        scratch: str | None = None,
     ):
         super().__init__()
         self.history: list[dict[str, float]] = []
         self._directory = directory
         self._bests = bests
         self._settings = settings
+        self._scratch = scratch
         self._checkpoint = tf.train.Checkpoint(model=model)
         model.optimizer.build(model.trainable_variables)
         with _explain_write_errors(directory):
@@ -233,6 +237,9 @@ class SaveProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the state after this epoch."""
         self.history.append({k: float(v) for k, v in logs.items()})
+        if self._scratch:
+            self._checkpoint.write(os.path.join(self._scratch, "epoch"))
+            return
         newest = max(best.epoch for best in self._bests)
         best_file = f"best-{newest:04d}.npz"
         if newest == epoch:

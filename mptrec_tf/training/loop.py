@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.data.tasks.base import Task
+from mptrec_tf.errors import InputError
 from mptrec_tf.keras import keras
 from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.models.weights import set_named_weights
@@ -25,6 +26,7 @@ from mptrec_tf.training.callbacks import (
     Validate,
 )
 from mptrec_tf.training.configurations import TrainingConfig
+from mptrec_tf.training.distribution import ONE_PROCESS
 from mptrec_tf.training.run_context import RunContext
 
 # Steps that Keras runs between two returns to Python, where the progress bar is updated.
@@ -87,7 +89,8 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
             _make_learning_rate(config, steps * model.updates_per_step, model.updates_per_step)
         ),
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
-        jit_compile=model.fixed_shapes,
+        # XLA cannot compile sums over replicas for processors.
+        jit_compile=model.fixed_shapes and not tf.distribute.has_strategy(),
     )
 
 
@@ -177,45 +180,27 @@ def run(
     start = time.monotonic()
     settings = merge_settings(job.settings, config, job.tasks)
     steps = job.train.steps(config.batch_size)
-    model = job.make_model()
-    compile_model(model, config, steps)
-    weights_by_log = job.select_weights(model)
-    bests = {log: KeepBest(w, config.patience, log) for log, w in weights_by_log.items()}
-    progress = SaveProgress(context.directory, model, list(bests.values()), settings)
-    with exclusive_lock(context.directory), _step_traced_once(model):
-        first = progress.resume()
-        if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
-            bars = []
-            if context.show_progress:
-                bars = [ProgressBar(context.title, config.epochs, steps, first, job.tasks)]
-            try:
-                model.fit(
-                    make_training_batches(
-                        job.train,
-                        config.batch_size,
-                        seed=config.seed,
-                        epochs=config.epochs,
-                        first_epoch=first,
-                    ),
-                    epochs=config.epochs,
-                    initial_epoch=first,
-                    steps_per_epoch=steps,
-                    verbose=0,
-                    callbacks=[
-                        EndEpoch(job.train),
-                        Validate(job.validation, job.tasks),
-                        *bests.values(),
-                        StopEarly(list(bests.values())),
-                        keras.callbacks.TensorBoard(
-                            context.logs, profile_batch=0, write_graph=False
-                        ),
-                        progress,
-                        *bars,
-                    ],
-                )
-            finally:
-                for bar in bars:
-                    bar.stop()
+    distribution = context.distribution or ONE_PROCESS
+    with distribution.scope(), distribution.make_scratch() as scratch:
+        model = job.make_model()
+        if distribution.replicas > 1 and model.whole_batches:
+            raise InputError(
+                f"{model.whole_batches}, so that a step needs a whole batch: train it without "
+                "--strategy."
+            )
+        compile_model(model, config, steps)
+        weights_by_log = job.select_weights(model)
+        bests = {log: KeepBest(w, config.patience, log) for log, w in weights_by_log.items()}
+        progress = SaveProgress(context.directory, model, list(bests.values()), settings, scratch)
+        with contextlib.ExitStack() as stack:
+            if distribution.is_chief:
+                stack.enter_context(exclusive_lock(context.directory))
+            stack.enter_context(_step_traced_once(model))
+            stack.enter_context(distribution.explain_loss(context.directory))
+            first = progress.resume()
+            distribution.check_same(first, f"the epochs of {context.directory}, which all share")
+            if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
+                _fit(model, job, config, context, first, [*bests.values()], progress)
     seconds = time.monotonic() - start
     results = {}
     for key, best in bests.items():
@@ -228,3 +213,50 @@ def run(
             settings=settings,
         )
     return model, results
+
+
+def _fit(
+    model: TrainedModel,
+    job: Job,
+    config: TrainingConfig,
+    context: RunContext,
+    first: int,
+    bests: Sequence[KeepBest],
+    progress: SaveProgress,
+) -> None:
+    """Trains from an epoch on, until patience runs out."""
+    steps = job.train.steps(config.batch_size)
+    distribution = context.distribution or ONE_PROCESS
+    bars, boards = [], []
+    if distribution.is_chief:
+        boards = [keras.callbacks.TensorBoard(context.logs, profile_batch=0, write_graph=False)]
+        if context.show_progress:
+            bars = [ProgressBar(context.title, config.epochs, steps, first, job.tasks)]
+    try:
+        model.fit(
+            distribution.distribute(
+                lambda: make_training_batches(
+                    job.train,
+                    config.batch_size,
+                    seed=config.seed,
+                    epochs=config.epochs,
+                    first_epoch=first,
+                )
+            ),
+            epochs=config.epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[
+                EndEpoch(job.train),
+                Validate(job.validation, job.tasks),
+                *bests,
+                StopEarly(bests),
+                *boards,
+                progress,
+                *bars,
+            ],
+        )
+    finally:
+        for bar in bars:
+            bar.stop()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 MEMORY_LIMIT = 4 << 30  # bytes of a split that are held in memory
 LOGS = "logs"  # TensorBoard's, in the directory of a run
@@ -18,6 +19,7 @@ class RunContext:
       memory_limit: int. Bytes of a split, or of its representations, that are held in memory.
       fingerprint: str. Stage 2: names the frozen model, so that a run is only resumed on the same
         one.
+      distribution: Optional `Distribution`; None: one process with one replica.
       logs_directory: str. TensorBoard's directory. Defaults to `logs` in the directory of the run.
 
     Example:
@@ -31,6 +33,7 @@ class RunContext:
     memory_limit: int = MEMORY_LIMIT
     fingerprint: str = ""
     logs_directory: str = ""
+    distribution: Any = None
 
     @property
     def logs(self) -> str:
