@@ -85,6 +85,20 @@ def test_rows_are_joined(files):
     }
 
 
+@pytest.mark.parametrize(
+    ("click", "conversion", "is_kept"),
+    [
+        *(("1.0", "1", True), ("1 ", "1", True), ("0", "1.0", False), ("0.0", "1 ", False)),
+        # What is no label is not left out in silence.
+        *(("2", "1", True), ("", "1", True)),
+    ],
+)
+def test_only_a_conversion_without_a_click_is_left_out(files, click, conversion, is_kept):
+    row = skeleton_row(4, click, conversion, "aa", ("205", 1))
+    rows = read(AliCcp(files(sample_skeleton_test=[*ROWS, row])))
+    assert ("4" in rows) == is_kept
+
+
 def test_rows_know_their_lines(files):
     directory = files()
     [block] = read_split(AliCcp(directory), "test")

@@ -14,10 +14,10 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from mptrec_tf.data.canonical import canonicalize
 from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sets.ali_ccp.feature_lists import parse_fields
 from mptrec_tf.data.sets.ali_ccp.spec import (
@@ -117,11 +117,15 @@ def read_skeleton(path: str) -> Iterator[Block]:
       InputError: for a malformed row, with file and line.
     """
     for block in read_csv(path, TextFormat(header=SKELETON_COLUMNS, delimiter=",", quote="none")):
-        clicked = pc.equal(read_text(block, CLICK), "1")
-        bought = pc.equal(read_text(block, CONVERSION), "1")
-        block = block.rows(pc.or_(clicked, pc.invert(bought)).to_numpy(zero_copy_only=False))
+        block = block.rows(~(_have_value(block, CONVERSION, "1") & _have_value(block, CLICK, "0")))
         if len(block):
             yield block.with_text(parse_fields(block, SKELETON_FIELDS))
+
+
+def _have_value(block: Block, name: str, value: str) -> np.ndarray:
+    """Returns which rows have a value, in any of the spellings that labels may have, [n] bool."""
+    values, codes = block.distinct(name)
+    return np.array([canonicalize(other) == value for other in values], bool)[codes]
 
 
 def read_common_features(path: str) -> Iterator[Block]:
