@@ -59,6 +59,13 @@ def test_encodings(tmp_path, encoding, text, name):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "gb18030"])
+def test_a_file_with_the_mark_of_utf_8_is_utf_8(tmp_path, encoding):
+    path = write(tmp_path / "rows.csv", "é,x\nb,咖\n".encode("utf-8-sig"))
+    [block] = read_csv(path, TextFormat(encoding=encoding, header=("a", "b")))
+    assert columns(block) == {"a": ["é", "b"], "b": ["x", "咖"]}
+
+
 def test_encoded_text_is_transcoded_piece_by_piece(tmp_path, monkeypatch):
     """Letters of several bytes are cut anywhere."""
     monkeypatch.setattr(streams, "_CHUNK", 7)
