@@ -121,6 +121,13 @@ def test_archives_may_be_extracted_into_folders(files, tmp_path):
     assert patterns["test"] == "sample_test/*_test.csv*"
 
 
+def test_files_of_the_directory_come_before_a_folder_of_the_archives(files, tmp_path):
+    directory = files()
+    (tmp_path / "sample_test").mkdir()
+    assert sorted(read(AliCcp(directory))) == ["1", "2", "3"]
+    assert spec.ALI_CCP.files({"data_dir": directory})[1]["test"] == "*_test.csv*"
+
+
 def make_many(rows):
     lines = [
         skeleton_row(n, n % 2, 0, f"u{n * 7 % 20}", ("205", n), ("206", n % 5)) for n in range(rows)

@@ -36,6 +36,7 @@ from mptrec_tf.data.text_format import TextFormat
 from mptrec_tf.errors import InputError
 
 Shard = tuple[str, str, str]  # a file, and the first and the last date
+_DAY_PATTERN = "^[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
 # By split: the files that may have rows of it, the first and the last date, and about what share
 # of the first file that is. Dates are those of the rows, whatever the names of the files say.
 _BEGIN, _END = "00000000", "99999999"
@@ -126,10 +127,10 @@ def _find_dates(block: Block, first: str, last: str) -> np.ndarray:
     """Returns which rows are from a first to a last date, [n] bool.
 
     Raises:
-      InputError: for a date that is not eight digits, with its place.
+      InputError: for what is not the eight digits of a date, with its place.
     """
     dates = pc.utf8_trim_whitespace(read_text(block, DATE))
-    good = pc.match_substring_regex(dates, r"^[0-9]{8}$").to_numpy(zero_copy_only=False)
+    good = pc.match_substring_regex(dates, _DAY_PATTERN).to_numpy(zero_copy_only=False)
     if not good.all():
         bad = int(np.flatnonzero(~good)[0])
         raise InputError(
