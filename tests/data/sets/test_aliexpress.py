@@ -204,6 +204,15 @@ def test_a_file_without_a_column(originals, tmp_path):
         read_all(source)
 
 
+@pytest.mark.parametrize("content", ["", HEADER, f"{HEADER}\n\n"])
+@pytest.mark.parametrize(("name", "split"), [("train", "validation"), ("test", "test")])
+def test_a_country_without_rows(originals, content, name, split):
+    (originals / "AliExpress_NL" / f"{name}.csv").write_text(content)
+    message = rf"AliExpress_NL/{name}.csv has no rows; .* leave NL out of --countries"
+    with pytest.raises(InputError, match=message):
+        list(read_split(open_source("aliexpress", data_dir=str(originals)), split))
+
+
 def test_ids_above_2_to_53_are_text(originals):
     large = [9007199254740992, 9007199254740993]
     write(originals / "AliExpress_NL", [make_row(s, 0, 0) for s in large], "test.csv")
