@@ -200,6 +200,15 @@ def test_a_missing_file(tmp_path, name):
             {"user_features": [*USER_ROWS, USER_ROWS[0]]},
             rf"user_features_pure.csv, line 4: user_id '{BIG}' comes twice, also in .*, line 2",
         ),
+        # What is wrong in a table has a place there, not in the log that it is joined with.
+        (
+            {"user_features": [USER_ROWS[0], USER_ROWS[1].replace(",21,", ",long,")]},
+            r"user_features_pure.csv, line 3, column 'register_days': 'long' is not a finite num",
+        ),
+        (
+            {"video_features": [*VIDEO_ROWS, "12,1,AD,soon,Web,1.0,,,,,,"]},
+            r"video_features_basic_pure.csv, line 4, column 'upload_dt': 'soon' is not a time",
+        ),
         (
             {"log_standard_4_08": [row(BIG, 10, "2022-04-08", 1)]},
             r"line 2, column 'date': '2022-04-08' is not a date such as 20220408; get the file",

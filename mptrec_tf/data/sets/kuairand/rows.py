@@ -102,7 +102,7 @@ class KuaiRand:
         return tuple(
             (
                 LookupTable(
-                    read_csv(self._paths[name], TextFormat(delimiter=",")),
+                    self._read_checked(self._paths[name], columns),
                     key,
                     {column: column for column in columns},
                     self._paths[name],
@@ -114,6 +114,18 @@ class KuaiRand:
                 (VIDEOS, VIDEO, VIDEO_COLUMNS),
             )
         )
+
+    def _read_checked(self, path: str, columns: Sequence[str]) -> Iterator[Block]:
+        """Yields rows of a table; what is wrong in them is said here, where their lines are known.
+
+        Raises:
+          InputError: for a value that the spec does not allow, with file and line.
+        """
+        features = [feature for feature in self.spec.features if feature.name in columns]
+        for block in filter(len, read_csv(path, TextFormat(delimiter=","))):
+            for feature in features:
+                feature.read(self.spec, block)
+            yield block
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows."""
