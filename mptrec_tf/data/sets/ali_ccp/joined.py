@@ -35,7 +35,7 @@ from mptrec_tf.data.sources.block import BLOCK_ROWS, Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
 from mptrec_tf.data.sources.random_access import create_for_arrow, explain, open_for_arrow
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.storage.file_systems import get_file_system
 
 PART_BYTES = 256 << 20  # of a skeleton, in a part
@@ -116,7 +116,9 @@ def read_skeleton(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a malformed row, with file and line.
     """
-    for block in read_csv(path, TextFormat(header=SKELETON_COLUMNS, delimiter=",", quote="none")):
+    for block in read_csv(
+        path, OriginalFormat(header=SKELETON_COLUMNS, delimiter=",", quote="none")
+    ):
         block = block.rows(~(_have_value(block, CONVERSION, "1") & _have_value(block, CLICK, "0")))
         if len(block):
             yield block.with_text(parse_fields(block, SKELETON_FIELDS))
@@ -134,7 +136,7 @@ def read_common_features(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a malformed row, with file and line.
     """
-    for block in read_csv(path, TextFormat(header=COMMON_COLUMNS, delimiter=",", quote="none")):
+    for block in read_csv(path, OriginalFormat(header=COMMON_COLUMNS, delimiter=",", quote="none")):
         yield block.with_text(parse_fields(block, USER_FIELDS))
 
 

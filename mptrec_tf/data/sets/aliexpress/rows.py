@@ -26,7 +26,7 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.sources.split_rule import SplitRule
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.errors import InputError
 
 _FILE_OF = {"train": "train.csv", "validation": "train.csv", "test": "test.csv"}
@@ -81,7 +81,7 @@ class AliExpress:
         """
         split, country, path = shard
         is_empty = True
-        for block in filter(len, read_csv(path, TextFormat(delimiter="comma"))):
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter="comma"))):
             is_empty = False
             if split != "test":
                 validates = _RULE.find_splits(block, self.spec.missing_values) > 0

@@ -32,7 +32,7 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
 from mptrec_tf.data.sources.size import estimate_rows
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.errors import InputError
 
 Shard = tuple[str, str, str]  # a file, and the first and the last date
@@ -88,7 +88,7 @@ class KuaiRand:
         path, first, last = shard
         if not self._tables:
             self._tables = self._read_tables()
-        for block in filter(len, read_csv(path, TextFormat(delimiter=","))):
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter=","))):
             chosen = _find_dates(block, first, last)
             if not chosen.any():
                 continue
@@ -122,7 +122,7 @@ class KuaiRand:
           InputError: for a value that the spec does not allow, with file and line.
         """
         features = [feature for feature in self.spec.features if feature.name in columns]
-        for block in filter(len, read_csv(path, TextFormat(delimiter=","))):
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter=","))):
             for feature in features:
                 feature.read(self.spec, block)
             yield block
