@@ -237,6 +237,16 @@ def test_the_sample_is_written_alike(tmp_path):
     assert {content.split(b"\n")[0].decode() for content in made[0].values()} == {HEADER}
 
 
+@pytest.mark.parametrize("rows", [500, 1000, 1500])
+def test_a_small_sample_has_rows_of_all_splits(tmp_path, rows):
+    write_sample(str(tmp_path), rows, 1, lambda rows: None)
+    read = read_all(open_source("aliexpress", data_dir=str(tmp_path)))
+    assert all(read.values())
+    # A search is of one country and of one split.
+    places = {(split, country, search) for split, of in read.items() for country, search, *_ in of}
+    assert len({search for _, _, search in places}) == len(places)
+
+
 def test_the_sample_has_planted_structure(sample):
     names = (
         "country",
