@@ -1,7 +1,8 @@
-"""The format of a user's text files: delimiter, quotes, header, encoding and the like."""
+"""The format of text files: delimiter, quotes, header, encoding and the like."""
 
 import codecs
 import dataclasses
+from typing import ClassVar
 
 from mptrec_tf.storage.plain import added
 
@@ -42,6 +43,9 @@ class TextFormat:
       >>> TextFormat(delimiter="semicolon", header=("user", "item")).delimiter
       ';'
     """
+
+    # Whether neither a spec nor a flag can change it, so that no message may advise to.
+    is_fixed: ClassVar[bool] = False
 
     delimiter: str | None = None
     escape: str | None = None
@@ -124,6 +128,12 @@ class TextFormat:
             return self
         is_tabs = remove_compression(path).endswith((".tsv", ".tab"))
         return dataclasses.replace(self, delimiter="\t" if is_tabs else ",")
+
+
+class OriginalFormat(TextFormat):
+    """The format of a published file, which is what it is."""
+
+    is_fixed = True
 
 
 def find_word(field: str, value: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
 from mptrec_tf.kinds import load
+from mptrec_tf.storage.file_systems import get_file_system
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -145,6 +146,20 @@ class DataSet:
         for name, value in options.items():
             if check := self.options[name].check:
                 check(value)
+
+
+def find_inner_folder(data_dir: str, folder: str, file: str) -> str:
+    """Returns the folder of original files, as an archive may have been extracted.
+
+    Args:
+      data_dir: The directory that a user gives.
+      folder: The name of a folder in the archive, which is taken if it is in the directory.
+      file: The name of one of the files; a directory that holds it, plain or .gz, is the folder.
+    """
+    base = data_dir.rstrip("/")
+    inner, system = f"{base}/{folder}", get_file_system(base)
+    is_here = any(system.exists(f"{base}/{name}") for name in (file, f"{file}.gz"))
+    return inner if not is_here and system.isdir(inner) else base
 
 
 def check_tasks(dataset: str, tasks: Sequence[str], known: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ def fetch(manager: tfds.download.DownloadManager, origin: Origin) -> str:
       InputError: for a data set that no program may download, or an archive without its files.
     """
     if origin.archive is None:
-        raise reject_download(origin)
+        raise reject_download(origin, "original_files")
     extracted = manager.extract(manager.download(origin.archive))
     inner = [f"{folder}/{name}" for folder, name in _files(extracted) if name.endswith(".tar.gz")]
     for root in (extracted, *manager.extract(inner)):

@@ -6,11 +6,16 @@ from mptrec_tf.data.sets.data_set import Origin
 from mptrec_tf.errors import InputError
 
 
-def reject_download(origin: Origin) -> InputError:
-    """Returns the error for a data set that no program may download."""
+def reject_download(origin: Origin, option: str = "--data_dir") -> InputError:
+    """Returns the error for a data set that no program may download.
+
+    Args:
+      origin: Where it comes from.
+      option: What takes the directory of its files.
+    """
     return InputError(
         f"{origin.title} cannot be downloaded by a program; get it from {origin.homepage} and "
-        "give the directory of its files by --data_dir."
+        f"give the directory of its files by {option}."
     )
 
 

@@ -89,6 +89,13 @@ class CsvInput:
         # Prefers equal numbers of columns in all lines, then more columns.
         best = max(likely, key=lambda d: (len(set(counts[d])) == 1, min(counts[d])), default=None)
         own = [_count_columns(line, delimiter) for line in self._first]
+        if self._format.is_fixed:
+            if best is None or max(own) > 1:
+                return ""
+            return (
+                f"the file seems to have {_DELIMITERS[best]} between its values, not "
+                f"{_DELIMITERS[delimiter]}: get the original one"
+            )
         if best and (min(counts[best]) > min(own) or (len(set(own)) > 1 >= len(set(counts[best])))):
             name = find_word("delimiter", best) or repr(best)
             return (

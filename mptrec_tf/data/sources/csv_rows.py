@@ -34,6 +34,7 @@ _FIRST_CHUNK, _CHUNK = 1 << 16, 1 << 20
 _BLOCK_BYTES = 16 << 20
 # Rows that tell whether a file repeats the header of the spec, and its delimiter.
 _FIRST_ROWS = 5
+_GET_AGAIN = "fix the row, or get the file again"
 
 Row = tuple[int, list[str]]  # first line, and values
 Part = tuple[np.ndarray, list[pa.Array]]  # first lines [n], and columns [n]
@@ -61,7 +62,7 @@ def read_csv(
     try:
         stream, _ = open_text(path, text_format, escapes=on_bad_row is not None)
         with stream:
-            check_readable(path, stream.peek(16))
+            check_readable(path, stream.peek(16), text_format.is_fixed)
             errors = "surrogateescape" if text_format.is_utf8 else "surrogatepass"
             lines = CsvInput(stream, text_format, errors if on_bad_row else "strict")
             lines.skip(text_format.skip_rows)
@@ -101,7 +102,7 @@ class _CsvFile:
                     yield line, row
                 line = lines.line  # a quoted value may span several lines
         except csv.Error as error:
-            hint = lines.guess()
+            hint = lines.guess() or (_GET_AGAIN if self.format.is_fixed else "")
             if not hint and '\\"' in lines.last:
                 hint = (
                     "the file seems to escape quotes by a backslash: give `escape: backslash` in "
@@ -112,8 +113,9 @@ class _CsvFile:
             hint = f"; {hint}." if hint else "."
             raise InputError(f"{self.path}, line {line}: not valid CSV: {error}{hint}") from error
         except UnicodeDecodeError as error:
+            advice = _GET_AGAIN if self.format.is_fixed else GIVE_ENCODING
             raise InputError(
-                f"{self.path}, line {lines.line}: not UTF-8 text ({error.reason}); {GIVE_ENCODING}."
+                f"{self.path}, line {lines.line}: not UTF-8 text ({error.reason}); {advice}."
             ) from error
 
     def read_parts(self, width: int, expected: str) -> Iterator[Part]:
@@ -144,7 +146,9 @@ class _CsvFile:
             for line, row in batch:
                 if len(row) != width:
                     guess = self.lines.guess() or (
-                        "fix the row (a value that contains a delimiter needs quotes)"
+                        _GET_AGAIN
+                        if self.format.is_fixed
+                        else "fix the row (a value that contains a delimiter needs quotes)"
                     )
                     raise InputError(
                         f"{self.path}, line {line}: {len(row)} columns, but {expected} {width}; "
@@ -175,7 +179,7 @@ def _make_blocks(file: _CsvFile, on_bad_row: OnBadRow | None) -> Iterator[Block]
         expected = "the header has"
         _, header = next(rows, (1, []))
     header = [name.strip() for name in header]
-    note = file.lines.guess() or (_check_header(header) if file.format.header is None else "")
+    note = file.lines.guess() or _check_header(header, file.format)
     places = {name: place for place, name in enumerate(header) if name}
     attributes = {
         "repeated": find_repeated(header),
@@ -244,11 +248,14 @@ def _join(parts: Sequence[Part]) -> Part:
     return np.concatenate([lines for lines, _ in parts]), [pa.concat_arrays(c) for c in columns]
 
 
-def _check_header(header: Sequence[str]) -> str:
-    """Returns a hint if the header looks like a row of values (names are not numbers)."""
-    if any(canonicalize(name).replace(".", "", 1).removeprefix("-").isdigit() for name in header):
+def _check_header(header: Sequence[str], text_format: TextFormat) -> str:
+    """Returns a hint if a file's header looks like a row of values (names are not numbers)."""
+    if text_format.header is None and any(
+        canonicalize(name).replace(".", "", 1).removeprefix("-").isdigit() for name in header
+    ):
+        advice = "list these under `header` in the spec"
         return (
-            "its first line seems to be a row, not the columns' names: list these under `header` "
-            "in the spec"
+            "its first line seems to be a row, not the columns' names: "
+            f"{'get the original one' if text_format.is_fixed else advice}"
         )
     return ""

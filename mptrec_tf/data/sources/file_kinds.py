@@ -94,8 +94,13 @@ def _is_json(start: bytes) -> bool:
     return not end or first.strip() == b"[" or is_value(first)
 
 
-def check_readable(path: str, start: bytes) -> None:
+def check_readable(path: str, start: bytes, is_fixed: bool = False) -> None:
     """Rejects a file whose first bytes are those of a kind that is not read.
+
+    Args:
+      path: The file, for messages.
+      start: Its first bytes.
+      is_fixed: Whether it has to have the format of a published file.
 
     Raises:
       InputError: naming the kind.
@@ -107,4 +112,6 @@ def check_readable(path: str, start: bytes) -> None:
             if kind.startswith("UTF"):
                 encoding = kind.removesuffix(" text").lower()
                 what = f"give `encoding: {encoding}` in the spec, or save it as UTF-8"
+            if is_fixed:
+                what = "get the original one"
             raise InputError(f"{path} seems to be {kind}; {what}.")

@@ -96,6 +96,9 @@ def open_text(
 ) -> tuple[io.BufferedReader, tuple[str, ...]]:
     """Opens a text file as `open_stream` does, and transcodes it to UTF-8.
 
+    A file that begins with the mark of UTF-8 is UTF-8, whatever its encoding is said to be: an
+    editor has saved it anew.
+
     Args:
       path: The file.
       text_format: How it is written.
@@ -108,7 +111,9 @@ def open_text(
     stream, layers = open_stream(path)
     if text_format.is_utf8:
         return stream, layers
-    text = _Transcoded(stream, text_format.encoding, path, escapes)
+    is_marked = not text_format.is_wide and stream.peek(4).startswith(codecs.BOM_UTF8)
+    encoding = "utf-8-sig" if is_marked else text_format.encoding
+    text = _Transcoded(stream, encoding, path, escapes)
     return io.BufferedReader(text, _CHUNK), layers
 
 

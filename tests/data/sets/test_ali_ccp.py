@@ -85,6 +85,20 @@ def test_rows_are_joined(files):
     }
 
 
+@pytest.mark.parametrize(
+    ("click", "conversion", "is_kept"),
+    [
+        *(("1.0", "1", True), ("1 ", "1", True), ("0", "1.0", False), ("0.0", "1 ", False)),
+        # What is no label is not left out in silence.
+        *(("2", "1", True), ("", "1", True)),
+    ],
+)
+def test_only_a_conversion_without_a_click_is_left_out(files, click, conversion, is_kept):
+    row = skeleton_row(4, click, conversion, "aa", ("205", 1))
+    rows = read(AliCcp(files(sample_skeleton_test=[*ROWS, row])))
+    assert ("4" in rows) == is_kept
+
+
 def test_rows_know_their_lines(files):
     directory = files()
     [block] = read_split(AliCcp(directory), "test")
@@ -105,6 +119,13 @@ def test_archives_may_be_extracted_into_folders(files, tmp_path):
     base, patterns = spec.ALI_CCP.files({"data_dir": f"{tmp_path}/"})
     assert (base, patterns["validation"]) == (str(tmp_path), "sample_train/*_train.csv*")
     assert patterns["test"] == "sample_test/*_test.csv*"
+
+
+def test_files_of_the_directory_come_before_a_folder_of_the_archives(files, tmp_path):
+    directory = files()
+    (tmp_path / "sample_test").mkdir()
+    assert sorted(read(AliCcp(directory))) == ["1", "2", "3"]
+    assert spec.ALI_CCP.files({"data_dir": directory})[1]["test"] == "*_test.csv*"
 
 
 def make_many(rows):

@@ -204,6 +204,15 @@ def test_a_file_without_a_column(originals, tmp_path):
         read_all(source)
 
 
+@pytest.mark.parametrize("content", ["", HEADER, f"{HEADER}\n\n"])
+@pytest.mark.parametrize(("name", "split"), [("train", "validation"), ("test", "test")])
+def test_a_country_without_rows(originals, content, name, split):
+    (originals / "AliExpress_NL" / f"{name}.csv").write_text(content)
+    message = rf"AliExpress_NL/{name}.csv has no rows; .* leave NL out of --countries"
+    with pytest.raises(InputError, match=message):
+        list(read_split(open_source("aliexpress", data_dir=str(originals)), split))
+
+
 def test_ids_above_2_to_53_are_text(originals):
     large = [9007199254740992, 9007199254740993]
     write(originals / "AliExpress_NL", [make_row(s, 0, 0) for s in large], "test.csv")
@@ -226,6 +235,16 @@ def test_the_sample_is_written_alike(tmp_path):
     assert parts[:2] == [175, 75]
     assert [content.count(b"\n") for content in made[0].values()] == [76, 176] * 4
     assert {content.split(b"\n")[0].decode() for content in made[0].values()} == {HEADER}
+
+
+@pytest.mark.parametrize("rows", [500, 1000, 1500])
+def test_a_small_sample_has_rows_of_all_splits(tmp_path, rows):
+    write_sample(str(tmp_path), rows, 1, lambda rows: None)
+    read = read_all(open_source("aliexpress", data_dir=str(tmp_path)))
+    assert all(read.values())
+    # A search is of one country and of one split.
+    places = {(split, country, search) for split, of in read.items() for country, search, *_ in of}
+    assert len({search for _, _, search in places}) == len(places)
 
 
 def test_the_sample_has_planted_structure(sample):

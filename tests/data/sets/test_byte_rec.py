@@ -211,6 +211,13 @@ def test_the_builder_reads_the_same_rows(sample, tmp_path):
         assert sorted(batch["duration_time"]) == sorted(float(v[11]) for v, _ in rows[split])
 
 
+def test_the_builder_needs_the_file(tmp_path):
+    builder = tfds.builder("byte_rec", data_dir=str(tmp_path))
+    message = "cannot be downloaded by a program; get it from .* its files by original_files"
+    with pytest.raises(InputError, match=message):  # --data_dir is no argument of builders
+        builder.download_and_prepare()
+
+
 def test_files_that_are_fingerprinted():
     of = DATASETS.get("byte_rec")
     assert of.files({}) is None

@@ -155,6 +155,19 @@ def test_files_may_be_in_a_folder_as_in_the_archive_and_packed(tmp_path, place):
     assert KUAIRAND.files({"data_dir": "gs://bucket/k"})[0] == "gs://bucket/k"
 
 
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_folder_of_that_name_beside_the_files_is_another_one(tmp_path, ending):
+    """Such as one with prepared data."""
+    write_files(tmp_path)
+    for path in list(tmp_path.iterdir()) if ending else ():
+        with gzip.open(f"{path}{ending}", "wt") as file:
+            file.write(path.read_text())
+        path.unlink()
+    (tmp_path / "data").mkdir()
+    assert read(KuaiRand(str(tmp_path)), "validation", "tag") == ["", "39,2"]
+    assert KUAIRAND.files({"data_dir": str(tmp_path)})[0] == str(tmp_path)
+
+
 def test_workers_read_the_tables_themselves(source):
     before = read(source, "train", "tag")
     assert source._tables
@@ -187,9 +200,22 @@ def test_a_missing_file(tmp_path, name):
             {"user_features": [*USER_ROWS, USER_ROWS[0]]},
             rf"user_features_pure.csv, line 4: user_id '{BIG}' comes twice, also in .*, line 2",
         ),
+        # What is wrong in a table has a place there, not in the log that it is joined with.
+        (
+            {"user_features": [USER_ROWS[0], USER_ROWS[1].replace(",21,", ",long,")]},
+            r"user_features_pure.csv, line 3, column 'register_days': 'long' is not a finite num",
+        ),
+        (
+            {"video_features": [*VIDEO_ROWS, "12,1,AD,soon,Web,1.0,,,,,,"]},
+            r"video_features_basic_pure.csv, line 4, column 'upload_dt': 'soon' is not a time",
+        ),
         (
             {"log_standard_4_08": [row(BIG, 10, "2022-04-08", 1)]},
             r"line 2, column 'date': '2022-04-08' is not a date such as 20220408; get the file",
+        ),
+        (
+            {"log_standard_4_08": [row(BIG, 10, 20220408, 1), row(BIG, 10, 20221399, 1)]},
+            r"line 3, column 'date': '20221399' is not a date such as 20220408",
         ),
         (
             {"log_standard_4_08": [row(BIG, 10, 20220408, 1), f"{BIG},10,20220408"]},

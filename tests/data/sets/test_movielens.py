@@ -210,6 +210,14 @@ def test_packed_files_and_workers(tmp_path, size):
     assert remote == ("gs://bucket/ml", dict.fromkeys(SPLITS, "*"))
 
 
+@pytest.mark.parametrize("size", LINES)
+def test_files_that_were_saved_as_utf_8_with_a_mark(tmp_path, size):
+    rows = read_all(MovieLens(write(tmp_path, size)))
+    for path in tmp_path.iterdir():
+        path.write_text(path.read_text(encoding="latin-1"), encoding="utf-8-sig")
+    assert read_all(MovieLens(str(tmp_path))) == rows
+
+
 @pytest.mark.parametrize(
     ("size", "changed", "message"),
     [

@@ -9,7 +9,7 @@ from mptrec_tf.data.features.vectors import Vector
 from mptrec_tf.data.list_values import read_lists
 from mptrec_tf.data.sources import files, streams
 from mptrec_tf.data.sources.csv_rows import read_csv
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat, TextFormat
 from mptrec_tf.errors import InputError
 
 
@@ -57,6 +57,13 @@ def test_encodings(tmp_path, encoding, text, name):
     assert [[name, *of] for name, of in columns(block).items()] == [
         list(pair) for pair in zip("ab", values.split(","), strict=True)
     ]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "gb18030"])
+def test_a_file_with_the_mark_of_utf_8_is_utf_8(tmp_path, encoding):
+    path = write(tmp_path / "rows.csv", "é,x\nb,咖\n".encode("utf-8-sig"))
+    [block] = read_csv(path, TextFormat(encoding=encoding, header=("a", "b")))
+    assert columns(block) == {"a": ["é", "b"], "b": ["x", "咖"]}
 
 
 def test_encoded_text_is_transcoded_piece_by_piece(tmp_path, monkeypatch):
@@ -162,3 +169,29 @@ def test_the_numbers_of_a_block_are_its_own(tmp_path):
     [block] = read_csv(write(tmp_path / "a.csv", "a,b\n1,2\n"), TextFormat())
     block.numbers("a")[:] = 7
     assert block.numbers("a").tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a b,c d\na b,c d,e f\n", r"line 2: 3 columns, .*; fix the row, or get the file again\."),
+        ("a\tb\nc\td\n", r"have tabs between its values, not commas: get the original one\."),
+        ("a,b\n\xff,c\n".encode("latin-1"), r"line 2: not UTF-8 .*; fix the row, or get the file"),
+        ("a,b\nc\0,d\n", r"line 2: not valid CSV: .*NUL; fix the row, or get the file again\."),
+        ("a,b\nc,d\n".encode("utf-16"), r"seems to be UTF-16 text; get the original one\."),
+        (b"PK\x03\x04abc", r"seems to be a zip archive or a spreadsheet; get the original one\."),
+    ],
+)
+def test_no_message_advises_to_change_the_format_of_a_published_file(tmp_path, content, message):
+    path = write(tmp_path / "rows.csv", content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_csv(path, OriginalFormat(header=("x", "y"))))
+    assert "--delimiter" not in str(caught.value)
+    # Nor of a format that its file's name completes.
+    assert OriginalFormat().for_file(path).is_fixed
+
+
+def test_a_published_file_without_its_header(tmp_path):
+    [block] = read_csv(write(tmp_path / "rows.csv", "1,2\n3,4\n"), OriginalFormat())
+    with pytest.raises(InputError, match=r"not the columns' names: get the original one\."):
+        block.column("x")

@@ -14,10 +14,10 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from mptrec_tf.data.canonical import canonicalize
 from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sets.ali_ccp.feature_lists import parse_fields
 from mptrec_tf.data.sets.ali_ccp.spec import (
@@ -35,7 +35,7 @@ from mptrec_tf.data.sources.block import BLOCK_ROWS, Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
 from mptrec_tf.data.sources.random_access import create_for_arrow, explain, open_for_arrow
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.storage.file_systems import get_file_system
 
 PART_BYTES = 256 << 20  # of a skeleton, in a part
@@ -116,12 +116,18 @@ def read_skeleton(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a malformed row, with file and line.
     """
-    for block in read_csv(path, TextFormat(header=SKELETON_COLUMNS, delimiter=",", quote="none")):
-        clicked = pc.equal(read_text(block, CLICK), "1")
-        bought = pc.equal(read_text(block, CONVERSION), "1")
-        block = block.rows(pc.or_(clicked, pc.invert(bought)).to_numpy(zero_copy_only=False))
+    for block in read_csv(
+        path, OriginalFormat(header=SKELETON_COLUMNS, delimiter=",", quote="none")
+    ):
+        block = block.rows(~(_have_value(block, CONVERSION, "1") & _have_value(block, CLICK, "0")))
         if len(block):
             yield block.with_text(parse_fields(block, SKELETON_FIELDS))
+
+
+def _have_value(block: Block, name: str, value: str) -> np.ndarray:
+    """Returns which rows have a value, in any of the spellings that labels may have, [n] bool."""
+    values, codes = block.distinct(name)
+    return np.array([canonicalize(other) == value for other in values], bool)[codes]
 
 
 def read_common_features(path: str) -> Iterator[Block]:
@@ -130,7 +136,7 @@ def read_common_features(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a malformed row, with file and line.
     """
-    for block in read_csv(path, TextFormat(header=COMMON_COLUMNS, delimiter=",", quote="none")):
+    for block in read_csv(path, OriginalFormat(header=COMMON_COLUMNS, delimiter=",", quote="none")):
         yield block.with_text(parse_fields(block, USER_FIELDS))
 
 

@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import TEXT
 from mptrec_tf.data.features.categorical import Categorical
-from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_tasks
+from mptrec_tf.data.sets.data_set import (
+    DataSet,
+    Files,
+    Option,
+    Origin,
+    check_tasks,
+    find_inner_folder,
+)
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.classes import ClassesTask
-from mptrec_tf.storage.file_systems import get_file_system, is_remote
+from mptrec_tf.storage.file_systems import is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -69,8 +76,7 @@ def find_folder(data_dir: str, split: str) -> str:
     The original archives, sample_train.tar.gz and sample_test.tar.gz, may have been extracted into
     folders of their names.
     """
-    inner = f"{data_dir.rstrip('/')}/sample_{split}"
-    return inner if get_file_system(inner).isdir(inner) else data_dir.rstrip("/")
+    return find_inner_folder(data_dir, f"sample_{split}", f"sample_skeleton_{split}.csv")
 
 
 def _open(tasks: Sequence[str], data_dir: str | None = None) -> "Source":

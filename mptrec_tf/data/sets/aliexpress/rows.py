@@ -26,7 +26,7 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.sources.split_rule import SplitRule
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.errors import InputError
 
 _FILE_OF = {"train": "train.csv", "validation": "train.csv", "test": "test.csv"}
@@ -76,15 +76,22 @@ class AliExpress:
         """Yields the rows of a shard, in order.
 
         Raises:
-          InputError: for a row with another number of columns, or a file without a search's id.
+          InputError: for a row with another number of columns, or a file without rows or a
+            search's id.
         """
         split, country, path = shard
-        for block in read_csv(path, TextFormat(delimiter="comma")):
+        is_empty = True
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter="comma"))):
+            is_empty = False
             if split != "test":
                 validates = _RULE.find_splits(block, self.spec.missing_values) > 0
                 block = block.rows(np.flatnonzero(validates == (split == "validation")))
             if len(block):
                 yield block.with_text({COUNTRY: pa.array([country] * len(block), pa.string())})
+        if is_empty:
+            raise InputError(
+                f"{path} has no rows; get the file again, or leave {country} out of --countries."
+            )
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows."""

@@ -35,6 +35,7 @@ _OF_USER = {*CATEGORICAL[:9], *NUMERIC[:23]}
 _VALUES = (9, 4, 7, 2, 19, 7, 50, 8, 8, 2, 2, 2, 2, 2, 2, 2)  # of categorical columns
 _LEVELS, _ZEROS = 40, 0.2  # of numbers: groups with a value each, and the share that is 0
 _ROWS = 200  # keys of generators
+_FILES = 2 * len(COUNTRIES)
 
 
 def write_sample(directory: str, rows: int, seed: int, on_rows: Callable[[int], Any]) -> None:
@@ -83,8 +84,9 @@ def _make_rows(
     own, shared = drawn.logits[country], drawn.logits[CLICK]
     click = click_draws < expit((own + shared + _BIAS[country]) / 2)
     conversion = click & (conversion_draws < expit(drawn.logits[CONVERSION]))
-    searches = 1 + (drawn.first + np.arange(len(drawn))) // _ROWS_OF_SEARCH
-    made = {SEARCH: searches}
+    # Ids that no other file has: alike in all countries, a few would be all on one side of a split.
+    searches = (drawn.first + np.arange(len(drawn))) // _ROWS_OF_SEARCH
+    made = {SEARCH: 1 + stream + _FILES * searches}
     for name, values in columns.items():
         made[name] = values[drawn.user if name in _OF_USER else drawn.item]
     made |= {CLICK: click.astype(np.int8), CONVERSION: conversion.astype(np.int8)}

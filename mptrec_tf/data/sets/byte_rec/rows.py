@@ -18,9 +18,9 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.sources.split_rows import FILES, SplitRows
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 
-_FORMAT = TextFormat(delimiter="tab", header=COLUMNS, quote="none")
+_FORMAT = OriginalFormat(delimiter="tab", header=COLUMNS, quote="none")
 
 
 def open_byte_rec(data_dir: str | None, tasks: Sequence[str] = DEFAULT_TASKS) -> SplitRows:

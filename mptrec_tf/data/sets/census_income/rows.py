@@ -10,7 +10,7 @@ from mptrec_tf.data.sets.original_files import find_data_dir, find_original
 from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.size import estimate_rows
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 
 _FILES = {"train": "census-income.data", "test": "census-income.test"}
 
@@ -21,7 +21,7 @@ def read_original(path: str) -> Iterator[Block]:
     Raises:
       InputError: for a row with another number of columns, with file and line.
     """
-    return read_csv(path, TextFormat(header=COLUMNS))
+    return read_csv(path, OriginalFormat(header=COLUMNS))
 
 
 class CensusIncome:

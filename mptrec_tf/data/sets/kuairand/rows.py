@@ -32,10 +32,11 @@ from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
 from mptrec_tf.data.sources.size import estimate_rows
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.errors import InputError
 
 Shard = tuple[str, str, str]  # a file, and the first and the last date
+_DAY_PATTERN = "^[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
 # By split: the files that may have rows of it, the first and the last date, and about what share
 # of the first file that is. Dates are those of the rows, whatever the names of the files say.
 _BEGIN, _END = "00000000", "99999999"
@@ -87,7 +88,7 @@ class KuaiRand:
         path, first, last = shard
         if not self._tables:
             self._tables = self._read_tables()
-        for block in filter(len, read_csv(path, TextFormat(delimiter=","))):
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter=","))):
             chosen = _find_dates(block, first, last)
             if not chosen.any():
                 continue
@@ -101,7 +102,7 @@ class KuaiRand:
         return tuple(
             (
                 LookupTable(
-                    read_csv(self._paths[name], TextFormat(delimiter=",")),
+                    self._read_checked(self._paths[name], columns),
                     key,
                     {column: column for column in columns},
                     self._paths[name],
@@ -113,6 +114,18 @@ class KuaiRand:
                 (VIDEOS, VIDEO, VIDEO_COLUMNS),
             )
         )
+
+    def _read_checked(self, path: str, columns: Sequence[str]) -> Iterator[Block]:
+        """Yields rows of a table; what is wrong in them is said here, where their lines are known.
+
+        Raises:
+          InputError: for a value that the spec does not allow, with file and line.
+        """
+        features = [feature for feature in self.spec.features if feature.name in columns]
+        for block in filter(len, read_csv(path, OriginalFormat(delimiter=","))):
+            for feature in features:
+                feature.read(self.spec, block)
+            yield block
 
     def estimated_rows(self, split: str) -> int:
         """Returns an estimate of a split's rows."""
@@ -126,10 +139,10 @@ def _find_dates(block: Block, first: str, last: str) -> np.ndarray:
     """Returns which rows are from a first to a last date, [n] bool.
 
     Raises:
-      InputError: for a date that is not eight digits, with its place.
+      InputError: for what is not the eight digits of a date, with its place.
     """
     dates = pc.utf8_trim_whitespace(read_text(block, DATE))
-    good = pc.match_substring_regex(dates, r"^[0-9]{8}$").to_numpy(zero_copy_only=False)
+    good = pc.match_substring_regex(dates, _DAY_PATTERN).to_numpy(zero_copy_only=False)
     if not good.all():
         bad = int(np.flatnonzero(~good)[0])
         raise InputError(

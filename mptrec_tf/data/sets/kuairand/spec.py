@@ -9,12 +9,19 @@ from mptrec_tf.data.features.base import NUMBER, TEXT, TEXTS
 from mptrec_tf.data.features.buckets import Buckets
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import MEAN, Numeric
-from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_tasks
+from mptrec_tf.data.sets.data_set import (
+    DataSet,
+    Files,
+    Option,
+    Origin,
+    check_tasks,
+    find_inner_folder,
+)
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.data.tasks.regression import LOG, RegressionTask
-from mptrec_tf.storage.file_systems import get_file_system, is_remote
+from mptrec_tf.storage.file_systems import is_remote
 
 if TYPE_CHECKING:
     from mptrec_tf.data.sources.block import Source
@@ -114,8 +121,7 @@ def make_spec(tasks: Sequence[str] = DEFAULT_TASKS) -> DatasetSpec:
 
 def find_folder(data_dir: str) -> str:
     """Returns the folder of the files: the directory, or `data` in it, as in the archive."""
-    inner = f"{data_dir.rstrip('/')}/data"
-    return inner if get_file_system(inner).isdir(inner) else data_dir.rstrip("/")
+    return find_inner_folder(data_dir, "data", STANDARD_1)
 
 
 def _open(tasks: Sequence[str], data_dir: str | None = None) -> "Source":

@@ -41,7 +41,7 @@ from mptrec_tf.data.sources.csv_rows import read_csv
 from mptrec_tf.data.sources.lookup import LookupTable, read_text
 from mptrec_tf.data.sources.size import estimate_rows
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.data.text_format import TextFormat
+from mptrec_tf.data.text_format import OriginalFormat
 from mptrec_tf.errors import InputError
 
 _LINE = "line"
@@ -138,7 +138,7 @@ class Ratings100k(OriginalRatings):
 
     def read(self, shard: str) -> Iterator[Block]:
         """See the base class."""
-        return read_csv(shard, TextFormat(delimiter="\t", header=RATING_COLUMNS, quote="none"))
+        return read_csv(shard, OriginalFormat(delimiter="\t", header=RATING_COLUMNS, quote="none"))
 
     def read_users(self) -> Iterator[Block]:
         """See the base class; an age becomes that of its range."""
@@ -158,7 +158,9 @@ class Ratings100k(OriginalRatings):
             yield block.with_text({GENRES: _to_text(joined)})
 
     def _read_bars(self, name: str, header: Sequence[str]) -> Iterator[Block]:
-        text_format = TextFormat(delimiter="|", header=tuple(header), quote="none", encoding=_LATIN)
+        text_format = OriginalFormat(
+            delimiter="|", header=tuple(header), quote="none", encoding=_LATIN
+        )
         return filter(len, read_csv(self._paths[name], text_format))
 
     def _read_genres(self) -> list[str]:
@@ -216,7 +218,7 @@ class Ratings1m(OriginalRatings):
         """See the base class. Titles may hold colons, also beside those that separate."""
         path, header = self._paths["movies.dat"], (MOVIE, TITLE, GENRES)
         # No line holds the delimiter, so that each is one value.
-        lines = TextFormat(delimiter="\x01", header=(_LINE,), quote="none", encoding=_LATIN)
+        lines = OriginalFormat(delimiter="\x01", header=(_LINE,), quote="none", encoding=_LATIN)
         for block in filter(len, read_csv(path, lines)):
             columns = pc.extract_regex(read_text(block, _LINE), _MOVIE)
             if columns.null_count:
@@ -229,7 +231,7 @@ def _read_colons(path: str, header: Sequence[str]) -> Iterator[Block]:
     empty = [f"colons {n}" for n in range(1, len(header))]
     names = [name for pair in itertools.zip_longest(header, empty) for name in pair if name]
     for block in filter(
-        len, read_csv(path, TextFormat(delimiter=":", header=tuple(names), quote="none"))
+        len, read_csv(path, OriginalFormat(delimiter=":", header=tuple(names), quote="none"))
     ):
         for name in empty:
             filled = np.flatnonzero(pc.binary_length(block.arrow[name]).to_numpy())
