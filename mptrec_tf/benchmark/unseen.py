@@ -28,7 +28,7 @@ TASKS = (
     *("capital_loss", "dividends", "large_employer", "both_parents", "no_own_business"),
 )
 # Shares of the labels, on both sides of the border, and what is on both sides of it.
-FEW, QUICK_FEW = (0.001, 0.003, 0.01), (0.2,)
+FEW, QUICK_FEW = (0.001, 0.01), (0.2,)
 WITH_FEW = (AUTO, "fixed", "residual_small")
 
 

@@ -17,6 +17,7 @@ from mptrec_tf.training.batches import Rows, load_rows
 from mptrec_tf.training.calibration import calibrate_model, list_rescaling
 from mptrec_tf.training.callbacks import SCORE_SUM
 from mptrec_tf.training.configurations import PretrainingConfig
+from mptrec_tf.training.distribution import ONE_PROCESS
 from mptrec_tf.training.run_context import RunContext
 from mptrec_tf.training.statistics import compute_statistics
 
@@ -62,6 +63,11 @@ def pretrain(
     """
     config.check_fields()
     kind, training = MODELS.get(config.model), config.training
+    if kind.begin and (context.distribution or ONE_PROCESS).replicas > 1:
+        raise InputError(
+            f"model {config.model!r} searches for its parts before it is trained, which is the work "
+            "of one process: train it without --strategy."
+        )
     if kind.model_class.kind != config.model:
         # Otherwise loading the model would fail, after hours of training.
         raise ValueError(
