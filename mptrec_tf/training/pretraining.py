@@ -65,7 +65,7 @@ def pretrain(
     kind, training = MODELS.get(config.model), config.training
     if kind.begin and (context.distribution or ONE_PROCESS).replicas > 1:
         raise InputError(
-            f"model {config.model!r} searches for its parts before it is trained, which is the work "
+            f"model {config.model!r} searches for its parts before it is trained, the work "
             "of one process: train it without --strategy."
         )
     if kind.model_class.kind != config.model:
