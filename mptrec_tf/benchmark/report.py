@@ -128,7 +128,9 @@ def _describe(results: Results) -> tuple[str, str]:
     newest = max(done, key=lambda row: row.get("started", ""), default={})
     machine = newest.get("machine", {})
     commits = sorted({row["commit"][:12] for row in done if row.get("commit")})
-    rows = next((row["data"]["splits"] for row in done if "data" in row), {})
+    # Of cells with fewer labels the training rows are fewer.
+    splits = [row["data"]["splits"] for row in done if "data" in row]
+    rows = max(splits, key=lambda of: of.get("train", {}).get("rows", 0), default={})
     seconds = sum(row.get("cell_seconds", 0.0) for row in done)
     parts = [
         f"{len(done)} cells, {len(results.failures)} failed, {seconds / 3600:.1f} h of work",

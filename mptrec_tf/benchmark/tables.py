@@ -256,7 +256,26 @@ def make_label_tables(results: Results) -> list[Table]:
             shown.loc["auto chose", column] = ", ".join(chosen) or NONE
         title = f"New task {task} with fewer labels"
         tables.append(_finish(title, _SCORES, shown, numbers, "method"))
-    return tables
+    return [*_make_label_summary(results), *tables]
+
+
+def _make_label_summary(results: Results) -> list[Table]:
+    """Returns the mean over new tasks that have the same scores of all methods, if several have."""
+    rows = pd.concat([results.rows[:0], *(select_label_rows(results, t) for t in results.new)])
+    if rows.empty:
+        return []
+    means = rows.pivot_table(index=["method", "task"], columns="share", values="score")
+    means = means.groupby("method", sort=False).agg(["mean", "count"])
+    tasks = int(means.xs("count", axis=1, level=1).max().max())
+    if tasks < 2:
+        return []
+    shown, numbers = pd.DataFrame(index=means.index), pd.DataFrame(index=means.index)
+    for share in sorted(set(rows.share)):
+        column, of = f"{100 * share:g}% of labels", means[share]
+        numbers[column] = of["mean"].where(of["count"] == tasks)
+        shown[column] = [NONE if pd.isna(v) else f"{v:.4f}" for v in numbers[column]]
+    note = f"Mean over {tasks} new tasks, on the test rows; methods that were run on all of them."
+    return [_finish("New tasks with fewer labels", note, shown, numbers, "method")]
 
 
 def _count_positives(results: Results, key: str, task: str) -> int | None:

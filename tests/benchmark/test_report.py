@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mptrec_tf.benchmark import paper, rank_tables, unseen
+from mptrec_tf.benchmark import paper, rank_tables, tables, unseen
 from mptrec_tf.benchmark.cells import AddTask, Prepare, Serve, Train
 from mptrec_tf.benchmark.place import open_place
 from mptrec_tf.benchmark.report import render
@@ -200,6 +201,32 @@ def test_fewer_labels_have_their_columns(report):
     assert list(table.columns) == ["20% of labels", "100% of labels"]
     assert table.loc["auto chose", "20% of labels"] == "residual, residual"
     assert table.loc["positive training rows", "100% of labels"] == "40"
+
+
+def test_fewer_labels_in_the_mean_over_tasks():
+    def row(task, method, share, score, kind="add_task", role="two_tasks"):
+        fields = {"kind": kind, "role": role, "variant": "", "task": task, "method": method}
+        return {**fields, "share": share, "score": score, "chosen": None, "head": "fixed"}
+
+    alone = {"kind": "train", "role": "alone"}
+    few = object.__new__(Results)
+    few.new = ("buy", "share")
+    few.rows = pd.DataFrame(
+        [
+            *(row("buy", "ours", 0.001, 0.7), row("share", "ours", 0.001, 0.6)),
+            *(row("buy", "ours", 1.0, 0.9), row("share", "ours", 1.0, 0.8)),
+            *(row("buy", "alone", 0.001, 0.5, **alone), row("share", "alone", 0.001, 0.7, **alone)),
+            # Run on one of the tasks only, or with all labels only.
+            *(row("buy", "alone", 1.0, 0.9, **alone), row("buy", "other", 1.0, 0.95)),
+        ]
+    )
+    [table] = tables._make_label_summary(few)
+    assert table.shown.set_index("method").to_dict("index") == {
+        "ours": {"0.1% of labels": "0.6500", "100% of labels": "0.8500"},
+        "alone": {"0.1% of labels": "0.6000", "100% of labels": tables.NONE},
+    }
+    few.new = ("buy",)
+    assert tables._make_label_summary(few) == []
 
 
 def test_ranks_say_how_many_tasks_there_were(report):
