@@ -295,7 +295,7 @@ def _find_given(spec: DatasetSpec, task: Task) -> Iterator[str]:
         if given not in by_name:
             if chain[-1] == task.name:  # otherwise said of that task
                 known = ", ".join(name for name in by_name if name != task.name) or "no other"
-                yield f"{what}, which is no task of the spec; there is {known}"
+                yield f"{what}, which is no task of the spec (there is {known}); name it, too"
             return
         if by_name[given].output != PROBABILITY:
             yield f"{what}, whose prediction is no probability"

@@ -159,7 +159,7 @@ def test_select_tasks_rejects_a_task_named_twice():
         ({"tasks": SPEC.tasks[:1] * 2}, "task 'buy' is listed twice"),
         (
             {"tasks": (BinaryTask("t", "l", "1", given="view"),)},
-            "task 't': given names 'view', which is no task of the spec; there is no other",
+            r"which is no task of the spec \(there is no other\); name it, too",
         ),
         (
             {"tasks": (BinaryTask("t", "l", "1", given="t"),)},

@@ -1,7 +1,6 @@
 """Raw rows in memory, and the sources that yield them."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from mptrec_tf.data.sources.decimal_comma import have_points
 from mptrec_tf.data.sources.number_text import format_mixed, format_numbers
 from mptrec_tf.data.sources.text_columns import TextRows
 from mptrec_tf.data.spec import DatasetSpec
-from mptrec_tf.errors import InputError
+from mptrec_tf.errors import InputError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
 BLOCK_ROWS = 2000
@@ -110,10 +109,10 @@ class Block:
           InputError: if the source lacks it, or has several columns of that name.
         """
         if name not in self.columns:
-            close = difflib.get_close_matches(name, self.columns, 1)
-            hint = self.note or (close and f"did you mean {close[0]!r}?") or "add it to the source"
+            near = did_you_mean(name, self.columns) if not self.note else "."
+            hint = near if near != "." else f"; {self.note or 'add it to the source'}."
             raise InputError(
-                f"{self.source} has no column {name!r}; it has {', '.join(self.columns)}; {hint}."
+                f"{self.source} has no column {name!r}; it has {', '.join(self.columns)}{hint}"
             )
         if name in self.repeated:
             raise InputError(

@@ -13,6 +13,7 @@ from mptrec_tf.data.sets.registry import DATASETS, open_source
 from mptrec_tf.data.sources.block import SPLITS, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
 from mptrec_tf.errors import InputError
+from mptrec_tf.training.batches import load_rows
 
 # As in the original: -1 is missing, a duration of a day, and rows in no order.
 ROWS = """\
@@ -66,7 +67,7 @@ def test_the_duration_is_a_label_or_a_feature():
     assert spec.feature_names == ids
     assert spec.user_id == "uid"
     [duration] = make_spec(["finish", "like"]).numeric
-    assert (duration.name, duration.scale) == ("duration_time", "log")
+    assert (duration.name, duration.scale, duration.missing) == ("duration_time", "log", "mean")
     assert make_spec(["like"]).feature_names == (*ids, "duration_time")
     with pytest.raises(InputError, match=r"unknown task 'finnish'.*did you mean 'finish'"):
         make_spec(["finnish"])
@@ -92,6 +93,16 @@ def test_labels(tmp_path):
         "like": {1: 0, 2: 0, 3: 1, 4: 0},
         "long_duration": {1: 1, 2: 1, 3: 0, 4: 0},  # more than ten seconds
     }
+
+
+def test_a_duration_of_minus_one_is_missing(tmp_path):
+    text = number_rows(210).replace("\t20\n", "\t-1\n")
+    source = open_source("byte_rec", tasks=["finish"], data_dir=write(tmp_path / "files", text))
+    data = prepare(source, str(tmp_path / "data"))
+    rows = [load_rows(data, split, ["finish"]).columns["numeric"].numpy() for split in SPLITS]
+    numbers, missing = np.concatenate(rows).T
+    assert missing.sum() == 10
+    assert set(numbers[missing == 1]) == {0.0}  # the mean
 
 
 def test_the_split_depends_on_user_and_video_alone(tmp_path):

@@ -31,7 +31,7 @@ def test_missing_column():
 
 def test_a_near_miss_is_named():
     block = Block({"item price": np.array([1])}, "a.csv", np.array([2]))
-    with pytest.raises(InputError, match=r"it has item price; did you mean 'item price'\?\.$"):
+    with pytest.raises(InputError, match=r"it has item price; did you mean 'item price'\?$"):
         block.text("item_price")
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mptrec_tf.data.features.base import NUMBER, TEXT
 from mptrec_tf.data.features.categorical import Categorical
-from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.features.numeric import MEAN, Numeric
 from mptrec_tf.data.sets.data_set import DataSet, Files, Option, Origin, check_tasks
 from mptrec_tf.data.sources.split_rule import SplitRule
 from mptrec_tf.data.spec import DatasetSpec
@@ -36,7 +36,7 @@ _FEATURES = (
     Categorical("channel"),
     Categorical("music_id", min_count=_MIN_COUNT),
     Categorical("device"),
-    Numeric(DURATION, "log"),  # a few rows have more than a day
+    Numeric(DURATION, "log", MEAN),  # a few rows have more than a day
 )
 TASKS = {
     task.name: task
