@@ -168,7 +168,7 @@ def test_training(trained, data, capsys):
         best["val_auc/buy"] + best["val_auc/brand"] + best["val_concordance/stars"]
     )
     _, chosen, candidates = packages["size"]
-    assert len(candidates) == 5
+    assert len(candidates) == 6
     assert chosen.head.logits == 4
     assert 0.6 < chosen.score < 1
     assert all(0 < c.noise < 0.1 for c in candidates if c.behind)

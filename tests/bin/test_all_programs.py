@@ -219,7 +219,7 @@ def test_the_best_head_is_taken_and_all_are_named(synthetic_runs):
     assert f"Heads for {automatic}" in output
     # Heads that are trained together share their seconds, which are printed once.
     assert "seconds" not in output
-    kinds = ("prompt", "fixed", "task_similarity", "residual", "residual_small")
+    kinds = ("prompt", "fixed", "task_similarity", "residual", "residual_small", "own_embedding")
     for number, heads in enumerate((kinds[:3], kinds[3:]), 1):
         assert output.count(f"run {number}: {', '.join(heads)} trained side by side in ") == 1
     package = json.loads((runs.packages[automatic] / "task.json").read_text())
