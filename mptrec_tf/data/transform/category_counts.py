@@ -27,10 +27,6 @@ class CategoryCounts:
         # those that came since then.
         self._parts: list[tuple[pa.Array, np.ndarray]] = []
 
-    def __len__(self) -> int:
-        """An upper bound of how many different texts are held."""
-        return sum(len(texts) for texts, _ in self._parts) + self._rows
-
     def add(self, texts: np.ndarray) -> None:
         """Counts texts, an object array [n] of bytes."""
         self._waiting.append(pa.array(texts, _TYPE))
