@@ -349,7 +349,7 @@ def _count_encoding_flops(model: PromptedMPTRec, rows: Rows) -> tuple[int, list[
 
     def encode(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         encoded = backbone.encode(features)
-        return backbone.layout.pack(encoded, backbone.predict_tasks(encoded).logits)
+        return backbone.layout.pack(encoded, backbone.predict_logits(encoded))
 
     columns = {k: v for k, v in _first_batch(rows).items() if k not in (LABELS, WEIGHT, ROW)}
     flops, unseen = count_flops(encode, make_specs(columns, batch))

@@ -34,6 +34,7 @@ from mptrec_tf.data.input_names import make_input_names
 from mptrec_tf.data.packed import raw_feature_spec, request_specs
 from mptrec_tf.data.tasks.base import Task, conditional_name
 from mptrec_tf.data.transform.graph import Preprocessing
+from mptrec_tf.data.transform.shared_columns import list_sizes, repeat_column
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.integrity import sign_version, write_manifest
 from mptrec_tf.export.model_card import write_card
@@ -118,6 +119,18 @@ class ServingModel(tf.Module):
             predictions |= _list_outputs(tasks, new, known)
         return predictions
 
+    def _predict_request(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns the predictions for columns [B] or [1] of a request."""
+        raw = self.spec.raw_columns
+        rows, columns = check_sizes(columns)
+        repeated = {
+            name: column
+            if self.preprocessing.takes_shared and raw[name].values_per_row == 1
+            else repeat_column(column, rows)
+            for name, column in columns.items()
+        }
+        return self.predict({name: raw[name].unpack_request(c) for name, c in repeated.items()})
+
     def output_names(self) -> dict[str, tuple[str, ...]]:
         """Returns the names of the numbers of each prediction that has several."""
         tasks = self.spec.select_tasks(self._model.value.shape.tasks)
@@ -147,9 +160,7 @@ class ServingModel(tf.Module):
             ],
         )
         def columns(columns):
-            columns = broadcast_columns({name: columns[inputs[name]] for name in features})
-            raw = self.spec.raw_columns
-            return self.predict({name: raw[name].unpack_request(c) for name, c in columns.items()})
+            return self._predict_request({name: columns[inputs[name]] for name in features})
 
         @tf.function(autograph=False, input_signature=[examples])
         def encode(examples):
@@ -224,29 +235,15 @@ def save_model(
     return model
 
 
-def broadcast_columns(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Repeats columns [1, ...] for all rows; columns [B, ...] are returned as they are.
+def check_sizes(columns: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Returns the number of rows [] of columns [B, ...] or [1, ...], and the columns.
 
     For columns of other sizes the graph fails, and its message lists all sizes.
     """
-    by_type: dict[tf.DType, list[str]] = {}
-    for name, column in columns.items():
-        by_type.setdefault(column.dtype, []).append(name)
-    names = [name for group in by_type.values() for name in group]
-    # One op for all columns of a type, as there may be hundreds of columns.
-    shapes = [tf.shape_n([columns[name] for name in group]) for group in by_type.values()]
-    all_sizes = [size for group in shapes for size in group]
-    if any(column.shape.rank > 1 for column in columns.values()):
-        all_sizes = [size[:1] for size in all_sizes]
-    sizes = tf.concat(all_sizes, axis=0)
+    names, tensors = list(columns), list(columns.values())
+    sizes = list_sizes(tensors)
     rows = tf.reduce_max(sizes)
     fits = tf.reduce_all((sizes == rows) | (sizes == 1))
     message = f"each column should have a value per row, or one for all; sizes of {names}:"
     with tf.control_dependencies([tf.debugging.Assert(fits, [message, sizes], len(names))]):
-        shape = tf.reshape(rows, [1])
-    return {
-        name: tf.broadcast_to(
-            column, shape if column.shape.rank == 1 else tf.concat([shape, column.shape[1:]], 0)
-        )
-        for name, column in columns.items()
-    }
+        return tf.identity(rows), dict(zip(names, tf.identity_n(tensors), strict=True))

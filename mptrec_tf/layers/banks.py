@@ -110,7 +110,8 @@ class ExpertBank(_Bank):
 
         h_e = relu(... relu(x W_e1 + b_e1) ...)
 
-    The first layer is one [D, count * units] product, the later ones one batched product each.
+    In training the first layer is one [D, count * units] product; the later ones are one batched
+    product each.
 
     Args:
       count: int. Number of experts, E.
@@ -137,6 +138,9 @@ class ExpertBank(_Bank):
         first, *later = self._effective_kernels()
         if x.shape.rank == 3:
             h = x @ first
+        elif not training:
+            # The same bits without a copy of the kernels and one of the products.
+            h = x[tf.newaxis] @ first
         else:
             count, width, units = first.shape
             together = tf.reshape(tf.transpose(first, [1, 0, 2]), [width, count * units])

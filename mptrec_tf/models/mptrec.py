@@ -89,20 +89,31 @@ class MPTRec(MultiTaskModel):
 
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> TaskOutputs:
         """Returns the pre-trained tasks' outputs for the representations."""
-        shared = tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
         gates = self.gates(encoded.x)
-        aware = self.prompts(encoded.specific)
-        if self.shape.fusion == "share_only":
-            fused = shared
-        elif self.shape.fusion == "specific_only":
-            fused = aware
-        else:
-            fused = fuse(gates, aware, encoded.shared[0])
+        fused, shared = self._fuse(encoded, gates), self._repeat_shared(encoded)
         # One product computes both predictions of a tower.
         logits, shared_logits = tf.split(
             self.towers(tf.concat([fused, shared], axis=1), training=training), 2, axis=1
         )
         return TaskOutputs(logits, shared_logits, gates)
+
+    def predict_logits(self, encoded: Encoded) -> tf.Tensor:
+        """Returns the logits [L, B] of q_k, without those of g_k, which training alone needs."""
+        return self.towers(self._fuse(encoded, self.gates(encoded.x)))
+
+    def _fuse(self, encoded: Encoded, gates: tf.Tensor) -> tf.Tensor:
+        """Returns the fused representations f_k [K, B, H]."""
+        aware = self.prompts(encoded.specific)  # builds them for every kind of fusion
+        if self.shape.fusion == "share_only":
+            return self._repeat_shared(encoded)
+        if self.shape.fusion == "specific_only":
+            return aware
+        return fuse(gates, aware, encoded.shared[0])
+
+    @staticmethod
+    def _repeat_shared(encoded: Encoded) -> tf.Tensor:
+        """Returns h_0 for each task, [K, B, H]."""
+        return tf.broadcast_to(encoded.shared, tf.shape(encoded.specific))
 
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
         """Rescales the towers so that each task's logit becomes `scale * logit + shift`."""

@@ -161,6 +161,10 @@ class MultiTaskModel(keras.Model, abc.ABC):
     def predict_tasks(self, encoded: Encoded, training: bool | None = None) -> Logits:
         """Returns the outputs of the model's own tasks for the representations."""
 
+    def predict_logits(self, encoded: Encoded) -> tf.Tensor:
+        """Returns the logits [L, B] of `predict_tasks` alone, as serving needs no more."""
+        return self.predict_tasks(encoded).logits
+
     @abc.abstractmethod
     def rescale(self, scale: Sequence[float], shift: Sequence[float]) -> None:
         """Rescales the weights so that each logit becomes `scale * logit + shift`, [L] each.
@@ -229,7 +233,7 @@ class MultiTaskModel(keras.Model, abc.ABC):
           logits: Optional [L, B] of the model's own tasks, where they were computed already.
         """
         if logits is None:
-            logits = self.predict_tasks(encoded).logits
+            logits = self.predict_logits(encoded)
         standard = Standardized(
             self.standard_x(encoded.x),
             _standardize_mean(self.standard_shared, encoded.shared),

@@ -156,7 +156,7 @@ class PromptedMPTRec(TrainedModel):
           `representations`, see `Layout`, and `ids` [B, F] if there are any.
         """
         encoded = self.backbone.encode(features)
-        logits = self.backbone.predict_tasks(encoded).logits
+        logits = self.backbone.predict_logits(encoded)
         ids = {IDS: encoded.ids} if self.backbone.layout.ids else {}
         return {REPRESENTATIONS: self.backbone.layout.pack(encoded, logits), **ids}
 

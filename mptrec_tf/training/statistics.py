@@ -30,7 +30,7 @@ def compute_statistics(model: MultiTaskModel, rows: Rows, title: str | None = No
     @tf.function(autograph=False, reduce_retracing=True)
     def packed(features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         encoded = model.encode(features)
-        return model.layout.pack(encoded, model.predict_tasks(encoded).logits)
+        return model.layout.pack(encoded, model.predict_logits(encoded))
 
     scaler = StandardScaler(copy=False)
     progress = contextlib.nullcontext(lambda _: None)

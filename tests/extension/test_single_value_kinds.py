@@ -212,6 +212,48 @@ def test_crosses(packed):
     assert crosses[:, 1].tolist() == (50 + hashed(three, 20, "")).tolist()
 
 
+def read_test_columns(data):
+    numbers = {n for n, f in data.spec.raw_columns.items() if f.raw_type(data.spec) == "number"}
+    missing = ("", "NA", "-999", "-999.0")
+    return {
+        name: tf.constant([float("nan" if v in missing else v) for v in TEST[name]], tf.float32)
+        if name in numbers
+        else tf.constant(TEST[name])
+        for name in data.spec.raw_columns
+    }
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_column_of_one_value_is_as_good_as_its_repetition(data, row):
+    preprocessing = Preprocessing(data.transform_dir)
+    assert preprocessing.takes_shared
+    columns = read_test_columns(data)
+    single = {name: column[row : row + 1] for name, column in columns.items()}
+    for shared in ([], *([name] for name in columns), list(columns)[1:], list(columns)):
+        given = columns | {name: single[name] for name in shared}
+        repeated = columns | {name: tf.repeat(single[name], 6) for name in shared}
+        if len(shared) == len(columns):
+            repeated = single
+        expected = preprocessing(repeated)
+        for name, of in preprocessing(given).items():
+            np.testing.assert_array_equal(of, expected[name], f"{name} with {shared}")
+
+
+def test_a_request_with_columns_of_one_value(backbone, data):
+    columns = {name: column[:3] for name, column in read_test_columns(data).items()}
+    model = ServingModel(backbone)
+    predict = model.signatures()["columns"]
+    shared = columns | {name: columns[name][:1] for name in ("city", "age", "at")}
+    repeated = {name: tf.repeat(of, 3) if len(of) == 1 else of for name, of in shared.items()}
+    expected = predict(repeated)["buy"].numpy()
+    np.testing.assert_array_equal(predict(shared)["buy"], expected)
+    # Graphs of older versions take columns of all rows alone.
+    model.preprocessing.takes_shared = False
+    np.testing.assert_array_equal(model.signatures()["columns"](shared)["buy"], expected)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a value per row, or one for all"):
+        predict(columns | {"city": columns["city"][:2]})
+
+
 def test_ids_have_ranges_and_tables(data, packed):
     shapes = {of.kind: of for of in data.inputs}
     assert {k: of.rows for k, of in shapes.items()} == {

@@ -40,6 +40,7 @@ class Age(Feature):
 
     section = "ages"
     reads = (TEXT,)
+    takes_shared = True
 
     scale: str = SCALES[0]
 
@@ -84,18 +85,19 @@ class Age(Feature):
         import tensorflow as tf
         import tensorflow_transform as tft
 
-        from mptrec_tf.data.transform.numbers import fit_statistics, signed_log
-        from mptrec_tf.data.transform.times import parse_times
+        from mptrec_tf.data.transform.numbers import fit_statistics, scale_logs
+        from mptrec_tf.data.transform.shared_columns import join_columns
+        from mptrec_tf.data.transform.times import Times, parse_times
 
-        values = tf.stack([columns[feature.name] for feature in features], axis=1)
-        times, _ = parse_times(values, spec.missing_values)
+        joined = join_columns([columns[feature.name] for feature in features])
+        parsed_times, _ = parse_times(joined.values, spec.missing_values)
+        times = Times(*map(joined.spread, parsed_times))
         never = tf.constant(-float("inf"), tf.float64)
         newest = tft.max(tf.where(times.valid, times.seconds, never), reduce_instance_dims=False)
         # `domains` looks up these three by name.
         newest = tf.where(newest > never, newest, 0.0, name=_NEWEST)
         days = (newest - times.seconds) / tf.constant(_DAY, tf.float64)
-        is_log = tf.constant([feature.scale == "log" for feature in features])
-        scaled = tf.where(is_log, signed_log(days), days)
+        scaled = scale_logs(days, [feature.scale == "log" for feature in features])
         of = fit_statistics(tf.where(times.valid, scaled, float("nan")))
         mean = tf.identity(of.mean, name=_MEAN)
         deviation = tf.where(of.high > of.low, of.deviation, 0.0, name=_DEVIATION)

@@ -49,6 +49,8 @@ class Feature(PackedTensors, abc.ABC):
       dtype: Type of the packed tensor, "int64" or "float32".
       always_listed: Whether `features_json` has the section even if it is empty. Only for the
         kinds that existed before sections were extensible: stored fingerprints depend on it.
+      takes_shared: Whether `pack` also takes columns [1] of one value that all rows share, beside
+        columns [B], and looks such a value up once; see `transform.shared_columns`.
       number_hint: The end of the message about a value that is not a number.
 
     Attributes:
@@ -72,6 +74,7 @@ class Feature(PackedTensors, abc.ABC):
     reads: ClassVar[tuple[str, ...]]
     dtype: ClassVar[str] = "float32"
     always_listed: ClassVar[bool] = False
+    takes_shared: ClassVar[bool] = False
     number_hint: ClassVar[str] = ""
 
     name: str
@@ -222,11 +225,12 @@ class Feature(PackedTensors, abc.ABC):
         Args:
           spec: The data set.
           features: Its features of this kind.
-          columns: All raw columns [B] by name, string or float32.
+          columns: All raw columns [B] by name, string or float32; where the kind `takes_shared`,
+            some may be [1].
 
         Returns:
-          [B, n] of `dtype`; for a kind with `packed_parts` all packed tensors by name, those that
-          vary as RaggedTensors.
+          [B, n] of `dtype`, or [1, n] of columns [1] alone; for a kind with `packed_parts` all
+          packed tensors by name, those that vary as RaggedTensors.
         """
 
     @classmethod

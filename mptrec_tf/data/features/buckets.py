@@ -40,6 +40,7 @@ class Buckets(Feature):
 
     section = "buckets"
     reads = (NUMBER,)
+    takes_shared = True
     dtype = "int64"
 
     buckets: int = 20
@@ -70,9 +71,10 @@ class Buckets(Feature):
 
         from mptrec_tf.data.transform.numbers import mark_missing
         from mptrec_tf.data.transform.quantile_edges import find_buckets, fit_edges
+        from mptrec_tf.data.transform.shared_columns import stack_columns
 
         sizes = np.array([f.buckets for f in features], np.int64)
-        values = tf.stack([columns[f.name] for f in features], axis=1)
+        values = stack_columns([columns[f.name] for f in features])
         values = mark_missing(values, spec.missing_values)
         # `domains` looks it up by name.
         edges = tf.identity(fit_edges(values, sizes.tolist()), name=_EDGES)

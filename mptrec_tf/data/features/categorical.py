@@ -60,6 +60,7 @@ class Categorical(Feature):
 
     section = "categorical"
     reads = (TEXT, NUMBER)
+    takes_shared = True
     dtype = "int64"
     always_listed = True
 
@@ -157,34 +158,32 @@ class Categorical(Feature):
         """Returns the ids [B, F] int64 of the values' canonical forms."""
         import tensorflow as tf
 
-        from mptrec_tf.data.transform.canonical_graph import format_numbers
+        from mptrec_tf.data.transform.shared_columns import join_columns, stack_columns
         from mptrec_tf.data.transform.vocabulary import apply_vocabulary
 
         hashed, known = _split_hashed(features)
         firsts, offset = _place_hashed(hashed)
         ids = {}
-        text = {
-            f.name: columns[f.name] if f.raw_type(spec) == TEXT else format_numbers(columns[f.name])
-            for f in features
-        }
-        for name in text.keys() & spec.optional_numbers:
-            text[name] = tf.where(tf.math.is_nan(columns[name]), MISSING, text[name])
+        text = _read_texts(spec, features, columns)
         if hashed:
-            values = tf.stack([text[feature.name] for feature in hashed], axis=1)
-            forms = _make_canonicalize(spec, hashed)(values, tf.range(len(hashed)))
+            joined = join_columns([text[feature.name] for feature in hashed])
+            forms = _make_canonicalize(spec, hashed)(joined.values, joined.column_of())
+            forms = joined.spread(forms)
             for feature, column in zip(hashed, tf.unstack(forms, axis=1), strict=True):
                 if feature.is_plainly_hashed:
                     bucket = tf.strings.to_hash_bucket_fast(column, feature.hash_buckets)
                     ids[feature.name] = [bucket + firsts[feature.name]]
             ids |= _hash_several(hashed, forms, firsts)
         if known:
-            values = tf.stack([text[feature.name] for feature in known], axis=1)
+            values = [text[feature.name] for feature in known]
             looked_up = apply_vocabulary(known, values, _make_canonicalize(spec, known)) + offset
+            if not hashed:
+                return looked_up
             of_column = tf.unstack(looked_up, axis=1)
             ids |= {
                 feature.name: [column] for feature, column in zip(known, of_column, strict=True)
             }
-        return tf.stack([of for feature in features for of in ids[feature.name]], axis=1)
+        return stack_columns([of for feature in features for of in ids[feature.name]])
 
     @classmethod
     def rows(
@@ -302,6 +301,28 @@ class Categorical(Feature):
     def layer(cls, shape: InputShape, embedding: Embedding) -> "keras.layers.Layer":
         """Returns the embedding table of all categorical features, named "embedding"."""
         return cls.id_layer(shape, embedding, "embedding")
+
+
+def _read_texts(
+    spec: "DatasetSpec", features: Sequence[Categorical], columns: Mapping[str, "tf.Tensor"]
+) -> "dict[str, tf.Tensor]":
+    """Returns the features' columns as texts, by name; numbers in their canonical form."""
+    import tensorflow as tf
+
+    from mptrec_tf.data.transform.canonical_graph import format_numbers
+    from mptrec_tf.data.transform.shared_columns import join_columns
+
+    texts = {f.name: columns[f.name] for f in features if f.raw_type(spec) == TEXT}
+    numbers = [f.name for f in features if f.raw_type(spec) != TEXT]
+    if numbers:
+        joined = join_columns([columns[name] for name in numbers])
+        forms = format_numbers(joined.values)
+        optional = [name in spec.optional_numbers for name in numbers]
+        if any(optional):
+            missing = tf.math.is_nan(joined.values) & tf.gather(optional, joined.column_of())
+            forms = tf.where(missing, MISSING, forms)
+        texts |= dict(zip(numbers, joined.split(forms), strict=True))
+    return texts
 
 
 def _split_hashed(

@@ -36,6 +36,7 @@ class Cross(Feature):
 
     section = "crosses"
     reads = (TEXT, NUMBER)
+    takes_shared = True
     dtype = "int64"
 
     of: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Cross(Feature):
         import tensorflow as tf
 
         from mptrec_tf.data.transform.canonical_graph import canonicalize_text, format_numbers
+        from mptrec_tf.data.transform.shared_columns import join_columns
 
         names = list(dict.fromkeys(column for feature in features for column in feature.of))
         texts = []
@@ -85,16 +87,17 @@ class Cross(Feature):
                 text = format_numbers(column)
                 column = tf.where(tf.math.is_nan(column), MISSING, text)
             texts.append(column)
-        forms = canonicalize_text(tf.stack(texts, axis=1), spec.missing_values)
+        joined = join_columns(texts)
+        forms = joined.spread(canonicalize_text(joined.values, spec.missing_values))
         # Crosses of fewer columns than others are of empty ones, too.
         forms = tf.pad(forms, [[0, 0], [0, 1]], constant_values="")
         most = max(len(feature.of) for feature in features)
         places = [
             [names.index(c) for c in f.of] + [len(names)] * (most - len(f.of)) for f in features
         ]
-        joined = tf.strings.reduce_join(tf.gather(forms, places, axis=1), axis=2, separator="\0")
+        crossed = tf.strings.reduce_join(tf.gather(forms, places, axis=1), axis=2, separator="\0")
         buckets = np.array([feature.hash_buckets for feature in features], np.int64)
-        return tf.strings.to_hash_bucket_fast(joined, 2**62) % buckets + (
+        return tf.strings.to_hash_bucket_fast(crossed, 2**62) % buckets + (
             np.cumsum(buckets) - buckets
         )
 

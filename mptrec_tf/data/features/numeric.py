@@ -46,6 +46,7 @@ class Numeric(Feature):
 
     section = "numeric"
     reads = (NUMBER,)
+    takes_shared = True
     always_listed = True
     number_hint = "; where some are missing, set `missing: mean` (or a number) for it in the spec"
 
@@ -95,13 +96,14 @@ class Numeric(Feature):
         import tensorflow_transform as tft
 
         from mptrec_tf.data.transform.moments import fit_moments
+        from mptrec_tf.data.transform.numbers import scale_logs
+        from mptrec_tf.data.transform.shared_columns import stack_columns
 
         if any(f.takes_missing for f in features):
             return _pack_optional(spec, features, columns)
         # Statistics of large numbers with small differences need more than float32.
-        raw = tf.cast(tf.stack([columns[f.name] for f in features], axis=1), tf.float64)
-        is_log = tf.constant([f.scale == "log" for f in features])
-        values = tf.where(is_log, tf.sign(raw) * tf.math.log1p(tf.abs(raw)), raw)
+        raw = tf.cast(stack_columns([columns[f.name] for f in features]), tf.float64)
+        values = scale_logs(raw, [f.scale == "log" for f in features])
         low = tft.min(values, reduce_instance_dims=False)
         high = tft.max(values, reduce_instance_dims=False)
         mean, variance = fit_moments(values)
@@ -206,15 +208,16 @@ def _pack_optional(
     """
     import tensorflow as tf
 
-    from mptrec_tf.data.transform.numbers import fit_statistics, mark_missing, signed_log
+    from mptrec_tf.data.transform.numbers import fit_statistics, mark_missing, scale_logs
+    from mptrec_tf.data.transform.shared_columns import stack_columns
 
     takes_missing = tf.constant([f.takes_missing for f in features])
-    raw = tf.stack([columns[f.name] for f in features], axis=1)
+    raw = stack_columns([columns[f.name] for f in features])
     raw = tf.where(takes_missing, mark_missing(raw, spec.missing_values), raw)
     raw = tf.cast(raw, tf.float64)
     missing = tf.math.is_nan(raw) & takes_missing
-    is_log = tf.constant([f.scale == "log" for f in features])
-    values = tf.where(is_log, signed_log(raw), raw)
+    is_log = [f.scale == "log" for f in features]
+    values = scale_logs(raw, is_log)
     of = fit_statistics(values)
     is_min_max = tf.constant([f.scale == "min_max" for f in features])
     # `domains` looks up these four by name.
@@ -224,7 +227,7 @@ def _pack_optional(
     varies = tf.greater(of.high, of.low, name=_VARIES)
     constants = [0.0 if f.missing in (REJECT, MEAN) else float(f.missing) for f in features]
     constants = tf.constant(constants, tf.float64)
-    constants = tf.where(is_log, signed_log(constants), constants)
+    constants = scale_logs(constants, is_log)
     is_mean = tf.constant([f.missing == MEAN for f in features])
     values = tf.where(missing, tf.where(is_mean, mean, constants), values)
     scaled = tf.math.divide_no_nan(values - shift, tf.where(varies, scale, 0.0))

@@ -43,6 +43,7 @@ class Time(Feature):
 
     section = "times"
     reads = (TEXT,)
+    takes_shared = True
     dtype = "int64"
 
     parts: tuple[str, ...] = ("hour", "weekday")
@@ -88,10 +89,12 @@ class Time(Feature):
         """Returns the ids [B, n] int64."""
         import tensorflow as tf
 
-        from mptrec_tf.data.transform.times import parse_times
+        from mptrec_tf.data.transform.shared_columns import join_columns
+        from mptrec_tf.data.transform.times import Times, parse_times
 
-        values = tf.stack([columns[feature.name] for feature in features], axis=1)
-        times, _ = parse_times(values, spec.missing_values)
+        joined = join_columns([columns[feature.name] for feature in features])
+        parsed_times, _ = parse_times(joined.values, spec.missing_values)
+        times = Times(*map(joined.spread, parsed_times))
         parsed = tf.stack([getattr(times, part) for part in PARTS], axis=2)  # [B, N, parts]
         names = list(PARTS)
         wanted = [(n, names.index(part)) for n, f in enumerate(features) for part in f.parts]

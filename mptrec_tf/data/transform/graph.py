@@ -5,6 +5,7 @@ are not part of it, so that a new task with a new label leaves the graph unchang
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -13,7 +14,12 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.spec import DatasetSpec
+from mptrec_tf.data.transform.shared_columns import list_sizes, repeat_column
+from mptrec_tf.data.transform.transform_fingerprint import list_nodes
 from mptrec_tf.storage.directories import copy_directory
+
+# The operation of a graph that takes shared columns.
+_ROWS = "count_rows"
 
 
 def make_raw_metadata(spec: DatasetSpec) -> dataset_metadata.DatasetMetadata:
@@ -44,12 +50,32 @@ def make_preprocessing_fn(
 
     def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = {}
+        rows = _count_rows(inputs)
+        complete = {
+            name: repeat_column(column, rows) if isinstance(column, tf.Tensor) else column
+            for name, column in inputs.items()
+        }
         for kind, features in spec.by_kind().items():
-            packed = kind.pack(spec, features, inputs)
+            if kind.takes_shared:
+                packed = repeat_column(kind.pack(spec, features, inputs), rows)
+            else:
+                packed = kind.pack(spec, features, complete)
             outputs |= packed if kind.packed_parts else {kind.section: packed}
         return outputs
 
     return preprocessing_fn
+
+
+def _count_rows(columns: Mapping[str, Any]) -> tf.Tensor:
+    """Returns the number of rows, of columns [B, ...] and of columns [1] that all rows share."""
+    dense = [column for column in columns.values() if isinstance(column, tf.Tensor)]
+    sizes = [list_sizes(dense)] if dense else []
+    for column in columns.values():
+        if isinstance(column, tf.SparseTensor):
+            sizes.append(tf.cast(column.dense_shape[:1], tf.int32))
+        elif isinstance(column, tf.RaggedTensor):
+            sizes.append(tf.cast(column.nrows(), tf.int32)[tf.newaxis])
+    return tf.reduce_max(tf.concat(sizes, axis=0), name=_ROWS)
 
 
 def get_input_shapes(spec: DatasetSpec, transform: tft.TFTransformOutput) -> tuple[InputShape, ...]:
@@ -124,6 +150,10 @@ class Preprocessing(tf.Module):
     Args:
       transform_dir: Directory of the graph.
 
+    Attributes:
+      takes_shared: Whether it takes columns [1] of one value that all rows share, beside columns
+        [B]; graphs of older versions do not.
+
     Raises:
       ValueError: if the directory holds no graph.
     """
@@ -136,6 +166,7 @@ class Preprocessing(tf.Module):
         # call and what it tracks, the vocabularies among it, are held.
         self._transform = layer.call
         self._tracked = dict(tf.train.TrackableView.children(layer))
+        self.takes_shared = any(node.name == _ROWS for node in list_nodes(transform_dir))
         self._shapes = {}
         if has_schema(transform_dir):
             spec = transform.raw_feature_spec()
@@ -143,7 +174,7 @@ class Preprocessing(tf.Module):
             self._shapes = {name: getattr(of, "shape", None) for name, of in spec.items()}
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Packs raw feature columns [B], as `tf.io.parse_example` returns them."""
+        """Packs raw feature columns [B], as `tf.io.parse_example` returns them, or [1]."""
         shaped = {
             name: tf.reshape(column, [-1, *self._shapes[name]])
             if self._shapes.get(name)

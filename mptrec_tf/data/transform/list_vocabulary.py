@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.features.lists import ListFeature
-from mptrec_tf.data.transform.vocabulary_file import FitVocabulary, make_table
+from mptrec_tf.data.transform.vocabulary_file import FitVocabulary, Lines
 
 
 def apply_vocabulary(
@@ -31,13 +31,13 @@ def apply_vocabulary(
         [[]],
         [b"not fitted yet"],
     )
-    prefixes = tf.constant([f"{feature.name}\t" for feature in features])
 
     def look_up(values: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        table = make_table(file)
-        ids = table.lookup(tf.strings.join([tf.gather(prefixes, feature_of), values]))
-        unknown = tf.gather(table.lookup(prefixes), feature_of)
-        return tf.where(ids < 0, unknown, ids), table.size()
+        table = Lines(file)
+        ids = table.look_up(feature_of, values)
+        numbers = tf.range(len(features))
+        unknown = table.look_up(numbers, tf.fill([len(features)], ""))
+        return tf.where(ids < 0, tf.gather(unknown, feature_of), ids), table.size()
 
     return tft.apply_vocabulary(values, file, lookup_fn=look_up)
 

@@ -45,6 +45,11 @@ def fit_statistics(values: tf.Tensor) -> Statistics:
     return Statistics(*(tf.where(any_value, of, 0.0) for of in (low, high, mean, deviation)))
 
 
+def scale_logs(values: tf.Tensor, is_log: Sequence[bool]) -> tf.Tensor:
+    """Returns values [..., N], the `signed_log` of them in the columns [N] that want it."""
+    return tf.where(is_log, signed_log(values), values) if any(is_log) else values
+
+
 def signed_log(values: tf.Tensor) -> tf.Tensor:
     """Returns sign(v) * log(1 + |v|)."""
     return tf.sign(values) * tf.math.log1p(tf.abs(values))

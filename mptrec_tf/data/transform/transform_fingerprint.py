@@ -1,8 +1,10 @@
 """The fingerprint of a preprocessing graph: a SHA-256 of its computation."""
 
 import hashlib
+from collections.abc import Iterator
 
 import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mptrec_tf.errors import InputError
@@ -26,9 +28,7 @@ def fingerprint_transform(transform_dir: str) -> str:
                     digest.update(f"{name}\n".encode() + hashlib.sha256(file.read()).digest())
         except tf.errors.NotFoundError:
             digest.update(b"no assets\n")  # every categorical feature is hashed
-        with tf.io.gfile.GFile(f"{root}/saved_model.pb", "rb") as file:
-            graph = saved_model_pb2.SavedModel.FromString(file.read())
-        lines = sorted(_describe(node) for node in _list_nodes(graph))
+        lines = sorted(map(_describe, list_nodes(transform_dir)))
     except Exception as error:  # protobuf's own DecodeError differs between its versions
         raise InputError(f"cannot read the preprocessing graph in {root}: {error}.") from error
     for line in lines:
@@ -36,7 +36,10 @@ def fingerprint_transform(transform_dir: str) -> str:
     return digest.hexdigest()
 
 
-def _list_nodes(graph: saved_model_pb2.SavedModel):
+def list_nodes(transform_dir: str) -> Iterator[node_def_pb2.NodeDef]:
+    """Yields the operations of a preprocessing graph, as they are stored."""
+    with tf.io.gfile.GFile(f"{transform_dir}/transform_fn/saved_model.pb", "rb") as file:
+        graph = saved_model_pb2.SavedModel.FromString(file.read())
     for meta in graph.meta_graphs:
         yield from meta.graph_def.node
         for function in meta.graph_def.library.function:

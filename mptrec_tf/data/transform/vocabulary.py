@@ -15,63 +15,61 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from mptrec_tf.data.features.categorical import Categorical
-from mptrec_tf.data.transform.vocabulary_file import FitVocabulary, make_table, read_vocabulary
+from mptrec_tf.data.transform.shared_columns import join_columns
+from mptrec_tf.data.transform.vocabulary_file import FitVocabulary, Lines, read_vocabulary
 
 FILE = "vocabulary"
 
 
 def apply_vocabulary(
     features: Sequence[Categorical],
-    values: tf.Tensor,
+    columns: Sequence[tf.Tensor],
     canonical: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Fits the vocabulary on the training rows and looks values up; for a `preprocessing_fn`.
 
     Args:
       features: V features.
-      values: [B, V] string.
-      canonical: Returns the canonical forms of values [..., n] of the features [n], given as
-        numbers below V; canonical forms are unchanged.
+      columns: Their values, [B] string each, or [1] of one that all rows share.
+      canonical: Returns the canonical forms of values [n] of the features [n], given as numbers
+        below V; canonical forms are unchanged.
 
     Returns:
       [B, V] int64, each a line of the vocabulary file, counted from 0. A feature with
       `oov_buckets` has so many ids in the place of its last line, chosen by hash.
     """
     oov = np.array([feature.oov_buckets or 1 for feature in features], np.int64)
-    forms = canonical(values, tf.range(len(features)))
+    joined = join_columns(columns)
+    forms = joined.spread(canonical(joined.values, joined.column_of()))
     [file] = tft.experimental.ptransform_analyzer(
         [forms], FitVocabulary(FILE, features, _split), [tf.string], [[]], [b"not fitted yet"]
     )
-    prefixes = tf.constant([f"{feature.name}\t" for feature in features])
+    feature_of = joined.column_of()
 
     def look_up(values: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        table = make_table(file)
-
-        def ids_of(prefixes: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-            prefixes = tf.broadcast_to(prefixes, tf.shape(values))
-            return table.lookup(tf.strings.join([prefixes, values]))
-
-        # An added row of empty values looks up the ids of unknown values.
-        ids = ids_of(prefixes, tf.concat([values, tf.fill([1, len(features)], "")], axis=0))
-        ids, unknown = ids[:-1], ids[-1:]
+        table = Lines(file)
+        ids = table.look_up(feature_of, values)
         # A value in the vocabulary is in its canonical form. Others are looked up again.
-        others = tf.where((ids < 0) | (ids == unknown))
-        columns = others[:, 1]
-        forms = canonical(tf.gather_nd(values, others), columns)
-        again = ids_of(tf.gather(prefixes, columns), forms)
-        if (oov > 1).any():
-            unknown_of = tf.gather(unknown[0], columns)
-            buckets = tf.strings.to_hash_bucket_fast(forms, 2**62) % tf.gather(oov, columns)
-            again = tf.where((again < 0) | (again == unknown_of), unknown_of + buckets, again)
-            ids = tf.tensor_scatter_nd_update(ids, others, again)
-            # Lines after those of earlier features, which have more ids than lines.
-            return ids + (np.cumsum(oov) - oov - np.arange(len(oov))), table.size() + int(
-                (oov - 1).sum()
-            )
-        ids = tf.tensor_scatter_nd_update(ids, others, again)
-        return tf.where(ids < 0, unknown, ids), table.size()
+        others = tf.where((ids < 0) | (values == ""))
 
-    return tft.apply_vocabulary(values, file, lookup_fn=look_up)
+        def look_up_others() -> tf.Tensor:
+            feature = tf.gather_nd(feature_of, others)
+            forms = canonical(tf.gather_nd(values, others), feature)
+            again = table.look_up(feature, forms)
+            unknown = table.look_up(feature, tf.zeros_like(forms))
+            is_unknown = (again < 0) | (again == unknown)
+            if (oov > 1).any():
+                buckets = tf.strings.to_hash_bucket_fast(forms, 2**62) % tf.gather(oov, feature)
+                unknown += buckets
+            return tf.tensor_scatter_nd_update(ids, others, tf.where(is_unknown, unknown, again))
+
+        ids = tf.cond(tf.size(others) > 0, look_up_others, lambda: ids)
+        # Lines after those of earlier features, which have more ids than lines.
+        return ids + tf.gather(np.cumsum(oov - 1) - (oov - 1), feature_of), table.size() + int(
+            (oov - 1).sum()
+        )
+
+    return joined.spread(tft.apply_vocabulary(joined.values, file, lookup_fn=look_up))
 
 
 def get_vocabulary_size(transform: tft.TFTransformOutput) -> int:

@@ -18,20 +18,70 @@ import tensorflow_transform.beam as tft_beam
 
 from mptrec_tf.data.transform.category_counts import CategoryCounts
 
+# 2^64 divided by the golden ratio, as a signed number.
+_SPREAD = 0x9E3779B97F4A7C15 - 2**64
 
-def make_table(file: tf.Tensor | str) -> tf.lookup.StaticHashTable:
-    """Returns the table from lines to their numbers, -1 for others; for a `lookup_fn`."""
-    # A table that is created outside of the traced function is initialized once.
-    eager = isinstance(file, str) or (tf.is_tensor(file) and hasattr(file, "numpy"))
-    with tf.init_scope() if eager and tf.inside_function() else contextlib.nullcontext():
-        lines = tf.lookup.TextFileInitializer(
-            file,
-            key_dtype=tf.string,
-            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-            value_dtype=tf.int64,
-            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+
+class Lines:
+    """The table of a vocabulary's lines in a graph, for a `lookup_fn`.
+
+    Values are looked up by 64-bit fingerprints: to join a feature's name with a value takes many
+    times as long as the lookup itself. By chance one in 10^12 unknown values has the fingerprint of
+    a line, of a file with ten million.
+
+    Args:
+      file: The path of the file.
+    """
+
+    def __init__(self, file: tf.Tensor | str):
+        # A table that is created outside of the traced function is initialized once.
+        eager = isinstance(file, str) or (tf.is_tensor(file) and hasattr(file, "numpy"))
+        with tf.init_scope() if eager and tf.inside_function() else contextlib.nullcontext():
+            self._table = tf.lookup.StaticHashTable(_ReadLines(file), default_value=-1)
+
+    def look_up(self, feature_of: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Returns the numbers [...] of lines, counted from 0; -1 for what has none.
+
+        Args:
+          feature_of: [...] int32. The features' places in the file, counted from 0.
+          values: [...] string. Their values; empty for the feature's last line.
+        """
+        return self._table.lookup(_fingerprint(feature_of, values))
+
+    def size(self) -> tf.Tensor:
+        """Returns the number of lines, [] int64."""
+        return self._table.size()
+
+
+class _ReadLines(tf.lookup.TextFileInitializer):
+    """Fills a table with the fingerprints and the numbers of a file's lines."""
+
+    def __init__(self, file: tf.Tensor | str):
+        # Of the base class only the file counts: that it is an asset of SavedModels.
+        super().__init__(file, tf.int64, 0, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER)
+
+    @property
+    def _shared_name(self) -> str:
+        return f"fingerprints of {super()._shared_name}"
+
+    def initialize(self, table: tf.lookup.StaticHashTable) -> tf.Operation:
+        lines = tf.strings.split([tf.io.read_file(self._filename)], "\n").values
+        lines = tf.boolean_mask(lines, lines != "")  # none follows the last line's end
+        values = tf.strings.regex_replace(lines, "^[^\t]*\t", "", replace_global=False)
+        # A feature ends with its line without a value.
+        feature_of = tf.cumsum(tf.cast(values == "", tf.int32), exclusive=True)
+        return tf.raw_ops.InitializeTableV2(
+            table_handle=table.resource_handle,
+            keys=_fingerprint(feature_of, values),
+            values=tf.range(tf.size(lines, tf.int64)),
         )
-        return tf.lookup.StaticHashTable(lines, default_value=-1)
+
+
+def _fingerprint(feature_of: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    of_values = tf.strings.to_hash_bucket_fast(values, 2**63 - 1)
+    # The feature is spread over all bits, as the fingerprint of the same value of another feature
+    # should be unlike it.
+    return tf.bitwise.bitwise_xor(of_values, tf.cast(feature_of + 1, tf.int64) * _SPREAD)
 
 
 def read_vocabulary(transform: tft.TFTransformOutput, name: str) -> dict[str, list[str]]:
