@@ -77,17 +77,20 @@ def run_bundle(stage: Stage, bundle: Bundle, sides: Sequence[Pieces]) -> Written
     Raises:
       RuntimeError: with the text of what a step raised.
     """
-    pieces, report = {step: [] for step in stage.writes}, []
+    if not any(any(of) for of in bundle.inputs.values()):
+        count = {GROUPED: bundle.parts, SPREAD: bundle.parts}
+        return Written(
+            {step: [[]] * count.get(port.kind, 1) for step, port in stage.writes.items()}, []
+        )
     descriptor = beam_fn_api_pb2.ProcessBundleDescriptor.FromString(stage.descriptor)
-    if any(any(of) for of in bundle.inputs.values()):
-        # A bundle is run again if its worker is lost, and has to write the same.
-        random.seed(f"{descriptor.id}-{bundle.number}")
-        RuntimeValueProvider.set_runtime_options({})
-        with _count(bundle.run), _start_worker(stage, descriptor, sides) as worker:
-            pieces, report = _process(worker, descriptor.id, bundle.inputs, pieces)
-    context = make_context(descriptor)
+    # A bundle is run again if its worker is lost, and has to write the same.
+    random.seed(f"{descriptor.id}-{bundle.number}")
+    RuntimeValueProvider.set_runtime_options({})
+    with _count(bundle.run), _start_worker(stage, descriptor, sides) as worker:
+        pieces, report = _process(worker, descriptor.id, bundle.inputs)
+    coders = make_context(descriptor).coders
     parts = {
-        step: _divide(context.coders[stage.safe_coders[port.coder]], port, pieces[step], bundle)
+        step: _divide(coders[stage.safe_coders[port.coder]], port, pieces[step], bundle)
         for step, port in stage.writes.items()
     }
     return Written(parts, report)
@@ -140,10 +143,10 @@ def make_context(descriptor: beam_fn_api_pb2.ProcessBundleDescriptor) -> Pipelin
     """Returns the coders and windowing strategies of a stage, by id."""
     return PipelineContext(
         beam_runner_api_pb2.Components(
-            pcollections=descriptor.pcollections,
-            coders=descriptor.coders,
-            windowing_strategies=descriptor.windowing_strategies,
-            environments=descriptor.environments,
+            pcollections=dict(descriptor.pcollections),
+            coders=dict(descriptor.coders),
+            windowing_strategies=dict(descriptor.windowing_strategies),
+            environments=dict(descriptor.environments),
         )
     )
 
@@ -190,8 +193,8 @@ def _start_worker(stage: Stage, descriptor, sides: Sequence[Pieces]) -> Iterator
 
 
 def _process(
-    worker, identifier: str, inputs: Mapping[str, Pieces], pieces: dict[str, Pieces]
-) -> tuple[dict[str, Pieces], list[bytes]]:
+    worker, identifier: str, inputs: Mapping[str, Pieces]
+) -> tuple[Mapping[str, Pieces], list[bytes]]:
     """Returns what the steps that write wrote, and Beam's report."""
     name = f"{identifier}-bundle"
     for step, given in inputs.items():
@@ -207,7 +210,8 @@ def _process(
         raise RuntimeError(response.error)
     if response.process_bundle.residual_roots:
         raise RuntimeError("a step stopped to go on later, which the Dask runner cannot do.")
-    for output in worker.data_conn.input_elements(name, list(pieces)):
+    pieces = collections.defaultdict(list)
+    for output in worker.data_conn.input_elements(name, ()):
         if output.data:
             pieces[output.transform_id].append(output.data)
     infos = response.process_bundle.monitoring_infos

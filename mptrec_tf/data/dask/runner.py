@@ -56,7 +56,11 @@ class DaskRunner(PipelineRunner):
         Raises:
           InputError: if the pipeline has steps that wait for timers, or there is no such cluster.
         """
-        supported = {common_urns.requirements.REQUIRES_SPLITTABLE_DOFN.urn}
+        requirements = common_urns.requirements
+        supported = {
+            requirements.REQUIRES_SPLITTABLE_DOFN.urn,
+            requirements.REQUIRES_STATEFUL_PROCESSING.urn,  # `make_stages` says which step it is
+        }
         try:
             self.check_requirements(pipeline, supported)
         except ValueError as error:
@@ -198,7 +202,8 @@ class DaskResult(PipelineResult):
             ) from error
         except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
             raise InputError(
-                f"the Dask scheduler at {self._address} was lost; start it, then this program again."
+                f"the Dask scheduler at {self._address} was lost; start it, and then this program "
+                "again."
             ) from error
 
     def _stop(self) -> None:

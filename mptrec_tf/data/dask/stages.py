@@ -89,7 +89,7 @@ class Stage:
     """Steps that one worker runs on a bundle of elements; it can be pickled.
 
     Attributes:
-      name: str. The first step's name.
+      name: str. The first and the last step's names.
       descriptor: bytes. The steps, a serialized `ProcessBundleDescriptor`.
       reads: By step, where elements come from.
       writes: By step, where they go.
@@ -205,14 +205,14 @@ def _make_stage(
     parts = context.components
     steps = [name for name in transforms if name not in reads | writes]
     return Stage(
-        steps[0] if steps else stage.name,
+        " to ".join(dict.fromkeys((steps[0], steps[-1]))) if steps else stage.name,
         beam_fn_api_pb2.ProcessBundleDescriptor(
             id=identifier,
             transforms=transforms,
-            pcollections=parts.pcollections,
-            coders=parts.coders,
-            windowing_strategies=parts.windowing_strategies,
-            environments=parts.environments,
+            pcollections=dict(parts.pcollections),
+            coders=dict(parts.coders),
+            windowing_strategies=dict(parts.windowing_strategies),
+            environments=dict(parts.environments),
         ).SerializeToString(),
         reads,
         writes,
