@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import math
+import os
 import queue
 import time
 import uuid
@@ -85,10 +86,13 @@ def _connect(options: PipelineOptions) -> tuple[distributed.Client, int]:
             "--dask_partition_size is not known to this runner; give --dask_npartitions."
         )
     parts = given.pop("npartitions", None)
+    file = given.get("scheduler_file")
+    if file and not os.path.exists(file):  # Dask would wait for it
+        raise InputError(f"there is no file {file}, which a Dask scheduler writes when it starts.")
     try:
         client = distributed.Client(set_as_default=False, **given)
     except (OSError, ValueError) as error:
-        where = given.get("address") or given.get("scheduler_file") or "this machine"
+        where = given.get("address") or file or "this machine"
         raise InputError(f"there is no Dask scheduler at {where}: {error}.") from error
     threads = sum(client.nthreads().values())
     return client, parts or max(1, threads) * _PARTS_OF_THREAD

@@ -53,8 +53,13 @@ class Cluster:
         self._processes.append(process)
 
     def pids(self):
-        """The processes that run bundles."""
+        """The workers' processes."""
         return list(self.client.run(os.getpid).values())
+
+    def find_busy(self):
+        """The processes of the workers that run bundles now."""
+        busy = [worker for worker, tasks in self.client.processing().items() if tasks]
+        return list(self.client.run(os.getpid, workers=busy).values()) if busy else []
 
     def log(self):
         return "\n".join(path.read_text() for path in sorted(self._folder.glob("log-*")))

@@ -22,10 +22,11 @@ def start(output, flags):
 
 def wait_for(condition, process):
     until = time.monotonic() + SECONDS
-    while not condition():
+    while not (found := condition()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
+    return found
 
 
 def read_files(directory):
@@ -50,9 +51,7 @@ def test_the_same_rows_although_a_worker_is_killed(cluster, local, tmp_path):
 
     output = tmp_path / "data"
     process = start(output, cluster.flags)
-    # TensorFlow Transform's own directory: the graph is being fitted.
-    wait_for(lambda: list(tmp_path.glob("*/tmp-*/*")), process)
-    killed = cluster.pids()[0]
+    killed = wait_for(cluster.find_busy, process)[0]
     os.kill(killed, signal.SIGKILL)
     _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, errors
@@ -67,7 +66,7 @@ def test_the_same_rows_although_a_worker_is_killed(cluster, local, tmp_path):
 def test_without_workers_nothing_is_written(start_cluster, tmp_path):
     cluster = start_cluster(1)
     process = start(tmp_path / "data", cluster.flags)
-    wait_for(lambda: list(tmp_path.glob("*/tmp-*/*")), process)
+    wait_for(cluster.find_busy, process)
     cluster.stop()
     _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 1, errors

@@ -221,16 +221,21 @@ def test_a_cluster_without_workers(start_cluster, monkeypatch):
         run_step(start_cluster(0), print)
 
 
-def test_no_cluster_at_all(tmp_path, cluster):
-    class Nowhere:
-        flags = (
-            cluster.flags[0],
-            "--dask_client_address=tcp://127.0.0.1:1",
-            "--dask_connection_timeout=1",
-        )
-
-    with pytest.raises(InputError, match=r"no Dask scheduler at tcp://127.0.0.1:1"):
-        run_step(Nowhere, print)
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--dask_client_address=tcp://127.0.0.1:1", "--dask_connection_timeout=1"],
+            r"there is no Dask scheduler at tcp://127\.0\.0\.1:1",
+        ),
+        (["--dask_scheduler_file=missing.json"], r"there is no file missing\.json, which a Dask"),
+        (["--dask_partition_size=2"], "give --dask_npartitions"),
+    ],
+)
+def test_no_cluster_at_all(cluster, flags, message):
+    options = PipelineOptions([cluster.flags[0], *flags])
+    with pytest.raises(InputError, match=message), beam.Pipeline(options=options) as pipeline:
+        _ = pipeline | beam.Create([1])
 
 
 @pytest.mark.parametrize("name", ["DaskRunner", "apache_beam.runners.dask.dask_runner.DaskRunner"])
