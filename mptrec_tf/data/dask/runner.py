@@ -8,8 +8,8 @@ Transform and Beam's own file sinks need these.
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import math
-import os
 import queue
 import time
 import uuid
@@ -86,13 +86,14 @@ def _connect(options: PipelineOptions) -> tuple[distributed.Client, int]:
             "--dask_partition_size is not known to this runner; give --dask_npartitions."
         )
     parts = given.pop("npartitions", None)
-    file = given.get("scheduler_file")
-    if file and not os.path.exists(file):  # Dask would wait for it
-        raise InputError(f"there is no file {file}, which a Dask scheduler writes when it starts.")
+    file = given.pop("scheduler_file", None)
+    where = given.get("address") or file or "this machine"
     try:
+        if file:  # Dask itself would wait for it without end
+            with open(file) as opened:
+                given["address"] = json.load(opened)["address"]
         client = distributed.Client(set_as_default=False, **given)
-    except (OSError, ValueError) as error:
-        where = given.get("address") or file or "this machine"
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"there is no Dask scheduler at {where}: {error}.") from error
     threads = sum(client.nthreads().values())
     return client, parts or max(1, threads) * _PARTS_OF_THREAD

@@ -30,6 +30,7 @@ class Submission:
         self._tasks = 0
         # By buffer, what was written to it: the bundle's result, the step, and where it writes.
         self._written: dict[bytes, list[tuple[Future, str, Port]]] = collections.defaultdict(list)
+        self._taken: set[bytes] = set()
 
     def add(self, stage: Stage) -> list[Future]:
         """Submits the bundles of a stage.
@@ -37,7 +38,14 @@ class Submission:
         Returns:
           What becomes the report of each bundle, serialized `MonitoringInfo`s. Nothing else refers
           to results here, so that workers forget them when they have been read.
+
+        Raises:
+          RuntimeError: if another stage has read what this one writes: Beam's order is not kept.
         """
+        if late := self._taken & {port.buffer for port in stage.writes.values()}:
+            raise RuntimeError(f"{stage.name} writes {late} after a stage that reads it.")
+        self._taken |= {port.buffer for port in stage.reads.values()}
+        self._taken |= {side.buffer for side in stage.side_inputs}
         shared = self._submit("stage", _get, stage)
         inputs = {step: self._read(shared, step, port) for step, port in stage.reads.items()}
         sides = [self._pick_all(side.buffer, 0) for side in stage.side_inputs]

@@ -26,7 +26,8 @@ class Cluster:
         while not file.exists():
             assert time.monotonic() < until, self.log()
             time.sleep(0.05)
-        self.flags = [RUNNER, f"--dask_scheduler_file={file}"]
+        # The second is how long a scheduler that is lost may be away, too.
+        self.flags = [RUNNER, "--dask_connection_timeout=10", f"--dask_scheduler_file={file}"]
         self.client = self._connect(file)
         for _ in range(workers):
             place = ("--host=127.0.0.1", f"--local-directory={folder}")
