@@ -72,7 +72,8 @@ setup(
     ],
     extras_require={
         "tfx": ["tfx>=1.16"],
-        "dev": ["kubernetes-validate", "pytest", "pytest-xdist", "ruff"],
+        "dask": ["distributed>=2024.4.2"],
+        "dev": ["distributed", "kubernetes-validate", "pytest", "pytest-xdist", "ruff"],
     },
     entry_points={
         "console_scripts": [

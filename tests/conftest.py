@@ -44,7 +44,7 @@ _TOGETHER = ("tests/bin/", "tests/pipelines/test_[lr]", "tests/components/", "te
 # What else takes long. All this starts first, so that both processes end at about the same time.
 _LONG = (
     "tests/extension/",
-    "tests/(serving|training|models|pipelines|benchmark)/",
+    "tests/(serving|training|models|pipelines|benchmark|data/dask)/",
     "tests/test_",
 )
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "canonical",
+    "dask",
     "describing",
     "features",
     "list_values",

@@ -16,6 +16,7 @@ _STEP_NOTE = re.compile(r"\s*\[while running .*", re.DOTALL)
 _MODE, _WORKERS = "--direct_running_mode", "--direct_num_workers"
 # A worker imports TensorFlow first, and has to save what that takes by its share of the rows.
 _ROWS_OF_WORKER = 1_500_000
+_DASK = "mptrec_tf.data.dask.runner.DaskRunner"
 
 
 def check_beam_args(beam_args: Sequence[str]) -> None:
@@ -28,21 +29,35 @@ def check_beam_args(beam_args: Sequence[str]) -> None:
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):  # argparse prints its message before it exits
+            runner = options.view_as(StandardOptions).runner
+            _check_runner(runner)  # which may bring flags of its own
             given = options.get_all_options(retain_unknown_options=True)
     except SystemExit as error:
         message = stderr.getvalue().strip().rpartition("error: ")[2]
         raise InputError(
             f"Beam does not take the flags {' '.join(beam_args)}: {message}."
         ) from error
-    runner = options.view_as(StandardOptions).runner
+    # Other runners may pass a flag that Beam does not know to a job server that does.
+    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
+    if unknown and runner in (None, "DirectRunner", _DASK):
+        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
+
+
+def _check_runner(runner: str | None) -> None:
+    if runner and runner != _DASK and runner.lower().rpartition(".")[-1] in ("dask", "daskrunner"):
+        # It would end well, and have written other rows.
+        raise InputError(
+            "Beam's own Dask runner loses what steps with several outputs emit; give "
+            f"--runner={_DASK}."
+        )
     try:
         create_runner(runner or "DirectRunner")
     except (ValueError, ImportError, AttributeError) as error:
+        if runner == _DASK and isinstance(error, ImportError):
+            raise InputError(
+                f"--runner={runner} needs the package distributed: pip install 'mptrec-tf[dask]'."
+            ) from error
         raise InputError(f"Beam cannot use --runner={runner}: {error}") from error
-    # Other runners may pass a flag that Beam does not know to a job server that does.
-    unknown = sorted(given.keys() - PipelineOptions([]).get_all_options().keys())
-    if unknown and runner in (None, "DirectRunner"):
-        raise InputError(f"unknown flag --{unknown[0]}: neither this program nor Beam has it.")
 
 
 def use_all_cores(beam_args: Sequence[str], rows: int, shards: int) -> list[str]:
