@@ -131,7 +131,8 @@ def visitors(seed: int) -> Rows:
 
 def _read_rows(source, tasks: tuple[str, ...]) -> Rows:
     """Reads a data set of the package; scales numbers to [0, 1], or standardises logarithms."""
-    from mptrec_tf.data.sources.block import SPLITS, read_split
+    from mptrec_tf.data.sources.block import read_split
+    from mptrec_tf.data.sources.splits import SPLITS
 
     spec = source.spec
     parts, labels, counts = {name: [] for name in spec.feature_names}, [], []

@@ -18,7 +18,7 @@ from components.data_gate.checks import (
 from components.data_gate.config import GateConfig
 from components.report import write_report
 from mptrec_tf.data.raw_examples import read_description
-from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 

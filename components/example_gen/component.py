@@ -8,7 +8,8 @@ from tfx.proto import example_gen_pb2
 
 from components.example_gen.executor import SOURCE_KEY, Executor
 from components.example_gen.source import SourceConfig
-from mptrec_tf.data.sources.block import SPLITS, Source
+from mptrec_tf.data.sources.block import Source
+from mptrec_tf.data.sources.splits import SPLITS
 
 
 class RawExampleGen(FileBasedExampleGen):

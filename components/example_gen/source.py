@@ -10,9 +10,10 @@ from typing import Any
 
 from mptrec_tf.data.sets import registry
 from mptrec_tf.data.sources import tfds_rows
-from mptrec_tf.data.sources.block import SPLITS, Source
+from mptrec_tf.data.sources.block import Source
 from mptrec_tf.data.sources.split_rows import FILES, SplitRows
 from mptrec_tf.data.sources.split_rule import SplitRule
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, list_shards
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError

@@ -73,7 +73,7 @@ def main(beam_args: list[str]) -> None:
     from mptrec_tf.data.prepared_checks import DataChecks, find_shared_files
     from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
     from mptrec_tf.data.runners import check_beam_args
-    from mptrec_tf.data.sources.block import SPLITS
+    from mptrec_tf.data.sources.splits import SPLITS
     from mptrec_tf.evaluation.report import print_table
 
     check_beam_args(beam_args)

@@ -36,9 +36,10 @@ from mptrec_tf.data.reading import ReadRows
 from mptrec_tf.data.row_counts import RowCounts, watch_rows
 from mptrec_tf.data.row_files import FileGroup, WriteGroup, Written, plan_files, write_files
 from mptrec_tf.data.runners import check_beam_args, raise_user_errors, use_all_cores
-from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.sources.block import Block, Source
 from mptrec_tf.data.sources.joining import join_rows
 from mptrec_tf.data.sources.split_rows import describe_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.transform.graph import copy_graph, get_input_shapes, make_preprocessing_fn
 from mptrec_tf.errors import InputError

@@ -21,7 +21,8 @@ import tensorflow_transform as tft
 from mptrec_tf.data.arrow import encode_text, make_lists, read_raw_features
 from mptrec_tf.data.labels import has_task_weights, make_task_weights, make_weights
 from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT, raw_feature_spec
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.training_data import (
     SPLIT_FIELDS,

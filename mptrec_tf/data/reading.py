@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from mptrec_tf.data.row_counts import RowCounts
 from mptrec_tf.data.sampling import find_left_out, find_sampled_task
-from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.sources.block import Block, Source
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import Survey, survey_block, survey_left_out
 

@@ -24,8 +24,9 @@ from mptrec_tf.artifacts.backbones import StoredBackbone, load_backbone, save_tr
 from mptrec_tf.artifacts.task_packages import TaskPackage, load_package, save_trained_package
 from mptrec_tf.data.prepare import count_reads, prepare
 from mptrec_tf.data.prepared import PreparedData
-from mptrec_tf.data.sources.block import SPLITS, Source, read_split
+from mptrec_tf.data.sources.block import Source, read_split
 from mptrec_tf.data.sources.split_rows import describe_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.tasks.row_labels import SKIP
 from mptrec_tf.errors import InputError
 from mptrec_tf.evaluation.gate import Gate, Verdict, list_accepted

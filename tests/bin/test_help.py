@@ -137,3 +137,20 @@ def test_prepare_shows_what_the_built_in_data_sets_hold():
 )
 def test_kinds_that_hold_the_same_share_a_place(by_kind, shown):
     assert defaults.join_kinds(by_kind) == shown
+
+
+PROGRAMS = [
+    file.stem
+    for file in sorted((ROOT / "mptrec_tf/bin").glob("*.py"))
+    if "\ndef run()" in file.read_text()
+]
+SLOW = {"tensorflow", "apache_beam", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_starts_without_what_takes_long_to_import(program):
+    code = f"import sys, mptrec_tf.bin.{program}; print(*{SLOW!r} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

@@ -25,7 +25,7 @@ from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.features.vectors import Vector
 from mptrec_tf.data.raw_examples import save_description
-from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask
 from mptrec_tf.errors import InputError

@@ -16,8 +16,9 @@ from tfx.utils import proto_utils
 from components.example_gen.component import RawExampleGen, open_newest
 from components.example_gen.source import SourceConfig
 from mptrec_tf.data.raw_examples import label_column, read_description, read_serialized_examples
-from mptrec_tf.data.sources.block import SPLITS, Block, read_split
+from mptrec_tf.data.sources.block import Block, read_split
 from mptrec_tf.data.sources.split_rule import SplitRule
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.errors import InputError
 

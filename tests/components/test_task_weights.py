@@ -23,7 +23,8 @@ from mptrec_tf.data.raw_examples import (
 )
 from mptrec_tf.data.sampling import find_left_out
 from mptrec_tf.data.sets.synthetic.rows import Synthetic
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 from mptrec_tf.inference.saved_model import LoadedModel
 from mptrec_tf.inference.scoring import evaluate

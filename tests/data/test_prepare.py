@@ -16,7 +16,8 @@ from mptrec_tf.data.prepared import PreparedData, summarize_splits
 from mptrec_tf.data.runners import check_beam_args
 from mptrec_tf.data.sets.census_income.rows import CensusIncome
 from mptrec_tf.data.sets.synthetic.rows import Synthetic
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.spec_yaml import load

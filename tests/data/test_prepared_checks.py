@@ -12,7 +12,8 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepared import PreparedData, save_description
 from mptrec_tf.data.prepared_checks import DataChecks, _find_edges
 from mptrec_tf.data.prepared_tables import make_feature_rows, make_label_rows
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.survey import survey_block
 from mptrec_tf.data.tasks.binary import BinaryTask

@@ -14,7 +14,8 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.prepare import count_reads, prepare
 from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.row_files import MOST_FILES, WriteGroup, plan_files, write_files
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask

@@ -11,7 +11,8 @@ from components import model_artifact
 from components.example_gen.source import SourceConfig
 from mptrec_tf.data.sets.registry import open_source
 from mptrec_tf.data.sets.synthetic.rows import make_spec
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 from mptrec_tf.export.versions import list_versions
 from mptrec_tf.inference.saved_model import LoadedModel

@@ -19,7 +19,7 @@ from mptrec_tf.data.features.numeric import Numeric
 from mptrec_tf.data.input_names import SPEC_COLUMNS
 from mptrec_tf.data.packed import LABELS, WEIGHT
 from mptrec_tf.data.prepare import prepare
-from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, read_file
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask

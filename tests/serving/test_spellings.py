@@ -16,7 +16,8 @@ from mptrec_tf.data.packed import raw_feature_spec
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.prepared_checks import DataChecks
 from mptrec_tf.data.prepared_tables import make_feature_rows
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular, read_file
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.binary import BinaryTask

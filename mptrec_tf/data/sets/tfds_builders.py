@@ -20,7 +20,8 @@ from mptrec_tf.data.features.base import NUMBER, TEXT, TEXTS
 from mptrec_tf.data.list_values import read_lists
 from mptrec_tf.data.sets.downloads import fetch
 from mptrec_tf.data.sets.registry import DATASETS
-from mptrec_tf.data.sources.block import SPLITS, Block, read_split
+from mptrec_tf.data.sources.block import Block, read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 
 _TYPES = {TEXT: tf.string, NUMBER: tf.float32, TEXTS: tfds.features.Sequence(tf.string)}

@@ -17,7 +17,6 @@ from mptrec_tf.data.sources.text_columns import TextRows
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError, did_you_mean
 
-SPLITS = ("train", "validation", "test")
 BLOCK_ROWS = 2000
 _LISTS = (list, tuple, np.ndarray)
 

@@ -6,11 +6,14 @@ Imports no TensorFlow.
 import datetime
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mptrec_tf.data.sources.block import Block
 from mptrec_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from mptrec_tf.data.sources.block import Block
 
 NUMBERS, DATES = "numbers", "dates"
 _ISO = re.compile(
@@ -22,7 +25,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 _PER_SECOND = 1_000_000
 
 
-def read_times(block: Block, name: str, kind: str | None = None) -> tuple[np.ndarray, str]:
+def read_times(block: "Block", name: str, kind: str | None = None) -> tuple[np.ndarray, str]:
     """Returns the time of each row, and the kind of the column.
 
     Args:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from mptrec_tf.data.sources import split_rule
-from mptrec_tf.data.sources.block import SPLITS, Block, Source
+from mptrec_tf.data.sources.block import Block, Source
 from mptrec_tf.data.sources.split_rule import SplitRule
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.storage.plain import to_plain
 
 # The name of the one split of files that are to be split.

@@ -9,14 +9,17 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mptrec_tf.data.canonical import canonicalize, is_missing
-from mptrec_tf.data.sources.block import SPLITS, Block
 from mptrec_tf.data.sources.row_times import format_time, read_times
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from mptrec_tf.data.sources.block import Block
 
 TIME = "time:"
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
@@ -70,7 +73,7 @@ class SplitRule:
         if self.by is not None and not self.by.removeprefix(TIME):
             yield "the column's name is missing"
 
-    def find_splits(self, block: Block, missing_values: Sequence[str]) -> np.ndarray:
+    def find_splits(self, block: "Block", missing_values: Sequence[str]) -> np.ndarray:
         """Returns the split of each of n rows, [n] int: a place in `SPLITS`.
 
         Raises:
@@ -82,7 +85,7 @@ class SplitRule:
         ends = [math.fsum(self.shares[: n + 1]) for n in range(len(SPLITS) - 1)]
         return np.searchsorted(ends, self._hash(block, missing_values), side="right")
 
-    def _hash(self, block: Block, missing_values: Sequence[str]) -> np.ndarray:
+    def _hash(self, block: "Block", missing_values: Sequence[str]) -> np.ndarray:
         """Returns a number in [0, 1] for each row."""
         if not self.by:
             return _hash_rows(block, self.columns)
@@ -104,22 +107,26 @@ class SplitRule:
         return f"{shares} by {self.time_column}: validation from {validation}, test from {test}"
 
 
-def _hash_rows(block: Block, columns: Sequence[str]) -> np.ndarray:
+def _hash_rows(block: "Block", columns: Sequence[str]) -> np.ndarray:
     rows = zip(*(_canonical_texts(block, name) for name in columns), strict=True)
     return _hash_texts([_BETWEEN.join(row) for row in rows])
 
 
 def _hash_texts(texts: Sequence[str]) -> np.ndarray:
     """Returns a number in [0, 1] for each text: SipHash with a fixed key, the same everywhere."""
+    import pandas as pd
+
     hashes = pd.util.hash_array(np.array(texts, object), categorize=False)
     return hashes.astype(np.float64) / _HASHES
 
 
-def _canonical_texts(block: Block, name: str) -> np.ndarray:
+def _canonical_texts(block: "Block", name: str) -> np.ndarray:
     """Returns a column as text in canonical form; the values of a list one after the other."""
     if name in block.arrow:
         distinct, codes = block.distinct(name)
     else:
+        import pandas as pd
+
         texts = [_to_text(value) for value in block.text(name)]
         codes, distinct = pd.factorize(np.array(texts, object))
     return np.array([_canonical(text) for text in distinct], object)[codes]
@@ -219,7 +226,7 @@ def choose_cuts(
 
 def fit(
     rule: SplitRule,
-    blocks: Iterable[Block],
+    blocks: "Iterable[Block]",
     features: Sequence[str],
     missing_values: Sequence[str],
     of: str,

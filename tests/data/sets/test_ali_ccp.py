@@ -13,8 +13,9 @@ from mptrec_tf.data.sets.ali_ccp import joined, spec
 from mptrec_tf.data.sets.ali_ccp.rows import AliCcp
 from mptrec_tf.data.sets.registry import open_source
 from mptrec_tf.data.sets.tfds_builders import AliCcp as Builder
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.joining import join_rows
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 BIG = 2**53 + 1  # a float64 does not hold it

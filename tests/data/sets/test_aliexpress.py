@@ -10,7 +10,8 @@ from mptrec_tf.data.sets import tfds_builders
 from mptrec_tf.data.sets.aliexpress.sample import write_sample
 from mptrec_tf.data.sets.aliexpress.spec import CATEGORICAL, COLUMNS, COUNTRIES, NUMERIC, make_spec
 from mptrec_tf.data.sets.registry import DATASETS, open_source
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 HEADER = ",".join(COLUMNS)

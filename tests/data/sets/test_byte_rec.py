@@ -10,8 +10,9 @@ from mptrec_tf.data.sets import tfds_builders
 from mptrec_tf.data.sets.byte_rec.sample import write_sample
 from mptrec_tf.data.sets.byte_rec.spec import COLUMNS, FILE, TASKS, make_spec
 from mptrec_tf.data.sets.registry import DATASETS, open_source
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.split_rows import describe_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.batches import load_rows
 

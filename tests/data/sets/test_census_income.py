@@ -7,7 +7,8 @@ from mptrec_tf.data.canonical import MISSING_VALUES
 from mptrec_tf.data.sets.census_income.rows import CensusIncome
 from mptrec_tf.data.sets.census_income.spec import COLUMNS, NUMERIC, TASKS, make_spec
 from mptrec_tf.data.sets.registry import open_source
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 

@@ -9,7 +9,8 @@ import tensorflow_datasets as tfds
 from mptrec_tf.data.sets import tfds_builders
 from mptrec_tf.data.sets.census_income import rows as census_income
 from mptrec_tf.data.sets.census_income.spec import ORIGIN
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 

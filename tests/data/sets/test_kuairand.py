@@ -11,7 +11,8 @@ from mptrec_tf.data.canonical import MISSING_VALUES
 from mptrec_tf.data.sets import tfds_builders
 from mptrec_tf.data.sets.kuairand.rows import KuaiRand
 from mptrec_tf.data.sets.kuairand.spec import KUAIRAND, ORIGIN, TASKS, make_spec
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 # As the public description has them.

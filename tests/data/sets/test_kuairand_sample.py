@@ -8,7 +8,8 @@ import pytest
 from mptrec_tf.data.prepare import prepare
 from mptrec_tf.data.sets.kuairand import spec
 from mptrec_tf.data.sets.kuairand.rows import KuaiRand
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 
 FILES = [spec.RANDOM, spec.STANDARD_1, spec.STANDARD_2, spec.USERS, spec.VIDEOS]
 

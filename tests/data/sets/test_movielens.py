@@ -13,7 +13,8 @@ from mptrec_tf.data.sets.movielens.meanings import OCCUPATIONS, to_occupation
 from mptrec_tf.data.sets.movielens.rows import MovieLens
 from mptrec_tf.data.sets.movielens.spec import MOVIELENS, ORIGIN, TASKS, make_spec
 from mptrec_tf.data.sets.registry import open_source
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 BIG = str(2**53 + 1)  # no float64

@@ -8,7 +8,8 @@ from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.data.sets.movielens import sample
 from mptrec_tf.data.sets.movielens.rows import MovieLens
 from mptrec_tf.data.sets.movielens.spec import MOVIELENS
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 
 FILES = {
     True: ["u.data", "u.genre", "u.item", "u.user"],

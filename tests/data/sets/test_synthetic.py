@@ -12,7 +12,8 @@ from mptrec_tf.data.sets.synthetic.rows import (
     make_spec,
     probability_column,
 )
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 

@@ -14,7 +14,8 @@ from mptrec_tf.data.sets.synthetic_logs.spec import (
     TASKS,
     make_spec,
 )
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.tasks.base import drop_unlabelled
 from mptrec_tf.errors import InputError
 

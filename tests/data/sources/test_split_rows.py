@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from mptrec_tf.data.sources import csv_rows
-from mptrec_tf.data.sources.block import SPLITS, read_split
+from mptrec_tf.data.sources.block import read_split
 from mptrec_tf.data.sources.split_rows import SplitRows, describe_split, select_rows
 from mptrec_tf.data.sources.split_rule import SplitRule
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.sources.tabular import Tabular
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.errors import InputError

@@ -17,6 +17,7 @@ from mptrec_tf.data.sets.data_set import (
     check_tasks,
     find_inner_folder,
 )
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.data.tasks.binary import BinaryTask
@@ -32,7 +33,6 @@ STANDARD_2 = "log_standard_4_22_to_5_08_pure.csv"
 RANDOM = "log_random_4_22_to_5_08_pure.csv"
 USERS, VIDEOS = "user_features_pure.csv", "video_features_basic_pure.csv"
 RANDOM_TEST = "random_test"
-SPLITS = ("train", "validation", "test")  # of `sources.block`
 
 USER, VIDEO, DATE, TAGS = "user_id", "video_id", "date", "tag"
 SIGNALS = (

@@ -18,9 +18,10 @@ from mptrec_tf.data.sets.movielens.spec import (
     find_size,
     make_spec,
 )
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
 from mptrec_tf.data.sources.split_rows import SplitRows
 from mptrec_tf.data.sources.split_rule import SplitRule
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.data.spec import DatasetSpec
 from mptrec_tf.errors import InputError
 

@@ -22,7 +22,8 @@ from mptrec_tf.data.sets.synthetic.spec import (
     make_spec,
     probability_column,
 )
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 _USERS, ITEMS = 500, 200

@@ -42,7 +42,8 @@ from mptrec_tf.data.sets.synthetic_days.spec import (
     count_rows,
     make_spec,
 )
-from mptrec_tf.data.sources.block import SPLITS, Block
+from mptrec_tf.data.sources.block import Block
+from mptrec_tf.data.sources.splits import SPLITS
 from mptrec_tf.errors import InputError
 
 _OWN = 200  # added to the seeds of `synthetic`, so that no generator is used twice

@@ -42,7 +42,7 @@ from mptrec_tf.data.sets.synthetic_logs.spec import (
     STARS,
     make_spec,
 )
-from mptrec_tf.data.sources.block import SPLITS
+from mptrec_tf.data.sources.splits import SPLITS
 
 _OWN = 100  # added to the seeds of `synthetic`, so that no generator is used twice
 _TOPICS, _MOST_TOPICS, _THEMES = 12, 4, 4
