@@ -7,7 +7,7 @@ Transform and TensorFlow Model Analysis are built on, and imports no TensorFlow 
 import os
 import sys
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "artifacts",

@@ -20,6 +20,9 @@ class Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict["examples"]),
             exec_properties["split"],
         )
+        title = f"Tasks, compared bit for bit on {comparison.rows:,} rows"
+        if comparison.release:
+            title += f", with what this release exports: {comparison.release} exported production"
         summary = [{"task": task, "rows that differ": n} for task, n in comparison.counts.items()]
         write_report(
             artifact_utils.get_single_uri(output_dict["report"]),
@@ -29,11 +32,12 @@ class Executor(base_executor.BaseExecutor):
                 "problems": comparison.problems,
                 "tasks": comparison.tasks,
                 "rows": comparison.rows,
+                "exported_by": comparison.release,
                 "rows_that_differ": comparison.counts,
                 "differing": comparison.differing,
             },
             {
-                f"Tasks, compared bit for bit on {comparison.rows:,} rows": summary,
+                title: summary,
                 "What differs": [{"problem": problem} for problem in comparison.problems],
                 "Row by row": comparison.differing,
             },

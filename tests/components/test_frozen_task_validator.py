@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,43 @@ def test_a_new_task_that_leaves_the_others_alone_is_blessed(validate, grown, mod
         "rows": 400,
         "rows_that_differ": {"click": 0, "like": 0},
         "differing": [],
+        "exported_by": "",
     }
     assert "Frozen tasks: all as they were" in page
+
+
+def pretend_release(model):
+    """Lets a model's card say that another release exported it."""
+    card = Path(model.uri) / "Format-Serving/assets.extra/model_card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"mptrec_tf": "0.1.0"}))
+
+
+def test_production_of_another_release_is_exported_again(
+    validate, both, grown, tmp_path, copy_artifact
+):
+    production = copy_artifact(grown, tmp_path / "model")
+    pretend_release(production)
+    # One bit, as another release may round in another way.
+    change_variable(production, EMBEDDING, flip_lowest_bit)
+    report, page = validate(both, production)
+    problems = [f"the SavedModels' backbones differ in {EMBEDDING}"]
+    assert report["problems"] == problems
+    assert not any(report["rows_that_differ"].values())
+    assert report["exported_by"].startswith("mptrec-tf 0.1.0 on TensorFlow ")
+    assert "with what this release exports" in page
+
+
+def test_another_release_is_no_excuse_for_more_than_rounding(
+    validate, both, grown, tmp_path, copy_artifact
+):
+    production = copy_artifact(grown, tmp_path / "model")
+    pretend_release(production)
+    change_variable(production, SHARE_BIAS, lambda bias: bias + 0.1)
+    report, _ = validate(both, production)
+    [problem] = [problem for problem in report["problems"] if "more than rounding" in problem]
+    assert "exported by mptrec-tf 0.1.0 on TensorFlow" in problem
+    assert "predict task 'share' up to 0.0" in problem
+    assert not any(report["rows_that_differ"].values())
 
 
 def test_a_replaced_task_may_change(validate, grown, tmp_path, copy_artifact):
