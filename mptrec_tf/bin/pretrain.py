@@ -70,7 +70,7 @@ def main(_: list[str]) -> None:
         shape_flags.read_fields(*_SHAPES),
         shape_flags.read_fields(*_LOSSES),
         TrainingConfig(**training_flags.read_training_fields()),
-    )
+    ).adapt(_STRATEGY.value)
     config.check_fields()
 
     # Imports that take seconds come after the checks of the flags.

@@ -102,6 +102,15 @@ def read_server_cluster(environment: Mapping[str, str] = os.environ) -> ServerCl
     return ServerCluster(roles[CHIEF][0], roles[WORKER], roles[SERVER], role, index)
 
 
+def check_config(strategy: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Rejects a TF_CONFIG that a strategy of several processes cannot use.
+
+    Raises:
+      InputError: saying what is missing or wrong.
+    """
+    (read_server_cluster if strategy == PARAMETER_SERVER else read_cluster)(environment)
+
+
 def _read_roles(
     environment: Mapping[str, str], strategy: str, expected: tuple[str, ...]
 ) -> tuple[dict[str, tuple[str, ...]], str, int]:

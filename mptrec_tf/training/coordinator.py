@@ -11,7 +11,6 @@ tf.distribute's ParameterServerStrategy.
 
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -27,7 +26,12 @@ from mptrec_tf.training.batches import Rows, make_file_batches
 from mptrec_tf.training.callbacks import ProgressBar
 from mptrec_tf.training.cluster import ServerCluster, read_server_cluster
 from mptrec_tf.training.distribution import LOST, Distribution, Epochs
-from mptrec_tf.training.servers import WatchWorkers, allow_failures, wait_until_all_answer
+from mptrec_tf.training.servers import (
+    WatchWorkers,
+    allow_failures,
+    note,
+    wait_until_all_answer,
+)
 
 # A table of less than two such parts is whole: to ask two servers takes longer than to ask one.
 LEAST_PART_BYTES = 256 << 10
@@ -100,7 +104,7 @@ class Coordinator(Distribution):
             callback.set_params({"epochs": epochs.config.epochs, "steps": epochs.steps})
             callback.set_model(model)
             callback.on_train_begin()
-        with WatchWorkers(self.cluster.workers, note):
+        with WatchWorkers(self.cluster.workers):
             for epoch in range(epochs.first, epochs.config.epochs):
                 for metric in (*model.metrics, *totals):
                     metric.reset_state()
@@ -147,11 +151,6 @@ class Coordinator(Distribution):
             ) from error
 
 
-def note(sentence: str) -> None:
-    """Prints what happened to the cluster."""
-    print(f"note: {sentence}", file=sys.stderr, flush=True)
-
-
 def start_coordinator() -> Coordinator:
     """Starts the coordinator, which waits until all workers and servers answer.
 
@@ -160,7 +159,7 @@ def start_coordinator() -> Coordinator:
     """
     cluster = read_server_cluster()
     allow_failures()
-    wait_until_all_answer(cluster, note)
+    wait_until_all_answer(cluster)
     strategy = tf.distribute.experimental.ParameterServerStrategy(
         tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec(cluster.to_spec()),

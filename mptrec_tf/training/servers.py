@@ -1,8 +1,10 @@
 """Workers and parameter servers: processes that a coordinator gives work to, until it ends."""
 
 import contextlib
+import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +26,11 @@ def allow_failures() -> None:
     It has to be called before TensorFlow opens a connection.
     """
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+
+
+def note(sentence: str) -> None:
+    """Prints what happened to the cluster."""
+    print(f"note: {sentence}", file=sys.stderr, flush=True)
 
 
 def answers(address: str) -> bool:
@@ -77,16 +84,19 @@ def serve_until_the_end(cluster: ServerCluster, is_finished: Callable[[], bool])
 
 def _wait_for_end(chief: str, is_finished: Callable[[], bool]) -> None:
     """Returns after the coordinator was there and is gone."""
-    seen, missed = False, 0
+    seen, missed, last = False, 0, time.monotonic()
     while missed < _ATTEMPTS:
         if answers(chief):
             seen, missed = True, 0
         elif seen or is_finished():
             missed += 1
+        elif time.monotonic() - last > _REMIND_SECONDS:
+            last = time.monotonic()
+            note(f"waiting for the coordinator at {chief}.")
         time.sleep(_POLL_SECONDS)
 
 
-def wait_until_all_answer(cluster: ServerCluster, note: Callable[[str], None]) -> None:
+def wait_until_all_answer(cluster: ServerCluster) -> None:
     """Waits until every worker and parameter server listens, and says for which it waits."""
     processes = {f"{SERVER} {i}": address for i, address in enumerate(cluster.servers)}
     processes |= {f"{WORKER} {i}": address for i, address in enumerate(cluster.workers)}
@@ -101,27 +111,32 @@ def wait_until_all_answer(cluster: ServerCluster, note: Callable[[str], None]) -
         time.sleep(_POLL_SECONDS)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message is not TensorFlow's own, with a traceback, of what is said here."""
+    return record.filename != "cluster_coordinator.py"
+
+
 class WatchWorkers:
     """Says which workers end and come back, while a block runs.
 
     Args:
       addresses: host:port of each worker.
-      note: Is called with a sentence.
     """
 
-    def __init__(self, addresses: Sequence[str], note: Callable[[str], None]):
+    def __init__(self, addresses: Sequence[str]):
         self._addresses = addresses
-        self._note = note
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "WatchWorkers":
+        logging.getLogger("absl").addFilter(_is_news)
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join()
+        logging.getLogger("absl").removeFilter(_is_news)
 
     def _watch(self) -> None:
         there = [True] * len(self._addresses)
@@ -130,13 +145,13 @@ class WatchWorkers:
                 before, there[i] = there[i], answers(address)
                 if before and not there[i]:
                     left = sum(there)
-                    self._note(
+                    note(
                         f"{WORKER} {i} at {address} ended or does not answer; "
                         + (
-                            f"its files go to the {left} that are left."
+                            f"its files go to the others; {left} of {len(there)} answer."
                             if left
                             else "the training waits until a worker is started again."
                         )
                     )
                 elif there[i] and not before:
-                    self._note(f"{WORKER} {i} at {address} is back, and gets files again.")
+                    note(f"{WORKER} {i} at {address} is back, and gets files again.")
