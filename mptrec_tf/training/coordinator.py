@@ -12,7 +12,7 @@ tf.distribute's ParameterServerStrategy.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from mptrec_tf.training.servers import (
 )
 
 # A table of less than two such parts is whole: to ask two servers takes longer than to ask one.
-LEAST_PART_BYTES = 256 << 10
+LEAST_PART_BYTES = 64 << 10
 _TOTALS = ("loss", "regularization_loss", "total_loss")
 _POLL_SECONDS = 0.2
 # A parameter server that was started again answers, and knows no variables.
@@ -85,6 +85,20 @@ class Coordinator(Distribution):
                 f"{workers - files} will have nothing to do; prepare the data with "
                 f"--shards={4 * workers} or more."
             )
+
+    def begin(self, make_model: Callable[[], TrainedModel], seed: int) -> Mapping[str, Any]:
+        """Returns first values of a model's weights by name, which are those of one process.
+
+        Keras draws the parts of a partitioned table one by one, which are other values.
+
+        Args:
+          make_model: Makes the model.
+          seed: With which it is made.
+        """
+        keras.utils.set_random_seed(seed)
+        values = {k: w.numpy() for k, w in make_model().backbone.named_weights().items()}
+        keras.utils.set_random_seed(seed)
+        return values
 
     def fit(
         self,

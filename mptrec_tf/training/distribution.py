@@ -9,7 +9,7 @@ one another, see `coordinator`.
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -115,6 +115,16 @@ class Distribution:
             )
 
         return self.strategy.distribute_datasets_from_function(make)
+
+    def begin(self, make_model: Callable[[], TrainedModel], seed: int) -> Mapping[str, Any]:
+        """Returns first values of a model's weights by name, where it would not have them by itself.
+
+        Args:
+          make_model: Makes the model.
+          seed: With which it is made.
+        """
+        del make_model, seed
+        return {}
 
     def fit(
         self,

@@ -186,6 +186,8 @@ def run(
     distribution = context.distribution or ONE_PROCESS
     distributed = distribution.list_settings()
     settings = merge_settings({**job.settings, **distributed}, config, job.tasks)
+    if values := distribution.begin(job.make_model, config.seed):
+        job = job.start_from(values)
     with distribution.scope(), distribution.make_scratch() as scratch:
         model = job.make_model()
         if distribution.is_shared and model.whole_batches:
