@@ -117,7 +117,7 @@ class Distribution:
         return self.strategy.distribute_datasets_from_function(make)
 
     def begin(self, make_model: Callable[[], TrainedModel], seed: int) -> Mapping[str, Any]:
-        """Returns first values of a model's weights by name, where it would not have them by itself.
+        """Returns first values of a model's weights by name, where it has others by itself.
 
         Args:
           make_model: Makes the model.

@@ -1,10 +1,12 @@
-"""A training by two workers and two parameter servers, over loopback, against the same by one process.
+"""A training by two workers and two parameter servers, over loopback, against one process.
 
-Starting processes takes most of the time, so that few trainings answer several questions each.
+To start processes takes most of the time, so one training answers all questions: a server is
+killed after its first epoch, all are started again, and a worker is killed after the second.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -28,10 +30,11 @@ SPLITS = {"train": 12_000, "validation": 4_000, "test": 10}
 # The table is 188 KiB, two parts of 64 KiB or more.
 SHAPE = ("--embedding_width=24", "--expert_units=12,6", "--tower_units=5")
 FLAGS = (
-    *("--tasks=click,like", "--epochs=3", "--patience=3", "--batch_size=100", *SHAPE),
+    *("--tasks=click,like", "--epochs=5", "--patience=5", "--batch_size=100", *SHAPE),
     # So much that the order of batches hardly changes where the training ends.
     *("--learning_rate=0.003", "--l2_embedding=1", "--l2_embedding_over=batch"),
 )
+STRATEGY = "--strategy=parameter_server"
 ONLINE = "--assignment=online"  # what workers have where nothing else is given
 SECONDS = 400
 PROCESSES = (("ps", 0), ("ps", 1), ("worker", 0), ("worker", 1), ("chief", 0))
@@ -62,7 +65,7 @@ class Cluster:
 
     def __init__(self, data, output):
         self.output = str(output)
-        self._flags = (f"--data={data}", f"--output_dir={output}", *FLAGS)
+        self._flags = (f"--data={data}", f"--output_dir={output}", *FLAGS, STRATEGY)
         self._spec = {"chief": [], "worker": [], "ps": []}
         for role, _ in PROCESSES:
             self._spec[role].append(f"127.0.0.1:{find_free_port()}")
@@ -82,8 +85,7 @@ class Cluster:
     def start(self, role, index):
         config = {"cluster": self._spec, "task": {"type": role, "index": index}}
         self.processes[role, index] = subprocess.Popen(
-            [sys.executable, "-m", "mptrec_tf.bin.pretrain", *self._flags]
-            + ["--strategy=parameter_server"],
+            [sys.executable, "-m", "mptrec_tf.bin.pretrain", *self._flags],
             env=os.environ
             | {"TF_CONFIG": json.dumps(config), "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -91,10 +93,10 @@ class Cluster:
             text=True,
         )
 
-    def wait_for_first_epoch(self):
-        state, until = f"{self.output}.training/state.json", time.monotonic() + SECONDS
-        chief = self.processes["chief", 0]
-        while not os.path.exists(state):
+    def wait_for_epoch(self, epochs):
+        """Waits until so many epochs are saved."""
+        until, chief = time.monotonic() + SECONDS, self.processes["chief", 0]
+        while count_saved(self.output) < epochs:
             assert chief.poll() is None, chief.communicate()
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -113,58 +115,75 @@ class Cluster:
         return printed
 
 
-def read_training(directory):
-    with open(f"{directory}/backbone.json") as file:
-        return json.load(file)["training"]
+def count_saved(output):
+    state = f"{output}.training/state.json"
+    if not os.path.exists(state):
+        return 0
+    with open(state) as file:
+        return len(json.load(file)["history"])
 
 
 def read_scores(directory):
-    training = read_training(directory)
+    with open(f"{directory}/backbone.json") as file:
+        training = json.load(file)["training"]
+    assert len(training["history"]) == 5
     best = training["history"][training["best_epoch"]]
     return [best[f"val_auc/{task}"] for task in ("click", "like")]
 
 
 @pytest.fixture(scope="module")
-def together(data, tmp_path_factory):
-    """The backbone of a training, and what each process printed."""
-    with Cluster(data, tmp_path_factory.mktemp("together") / "backbone") as cluster:
-        return cluster.output, cluster.end()
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("together") / "backbone"
 
 
-def test_as_good_as_one_process(data, together, run_program, tmp_path):
-    run_program("pretrain", f"--data={data}", *FLAGS, ONLINE, f"--output_dir={tmp_path}/one")
-    output, _ = together
-    np.testing.assert_allclose(read_scores(output), read_scores(f"{tmp_path}/one"), atol=0.002)
-    of_one = load_backbone(f"{tmp_path}/one").model.named_weights()
-    weights = load_backbone(output).model.named_weights()
-    assert {k: w.shape for k, w in weights.items()} == {k: w.shape for k, w in of_one.items()}
-
-
-def test_all_end_with_the_coordinator(together):
-    output, printed = together
-    assert "epoch   3 of 3" in printed["chief", 0][1]
-    assert "backbone" in printed["chief", 0][0]
-    for role, index in PROCESSES[:-1]:
-        assert printed[role, index] == (f"{role} {index}: the training has ended.\n", "")
-    assert os.listdir(os.path.dirname(output)) == ["backbone"]
-
-
-def test_workers_may_end_and_servers_may_not(data, tmp_path):
-    with Cluster(data, tmp_path / "backbone") as cluster:
-        cluster.wait_for_first_epoch()
+@pytest.fixture(scope="module")
+def without_a_server(data, output):
+    """What each process printed after a parameter server was killed."""
+    with Cluster(data, output) as cluster:
+        cluster.wait_for_epoch(1)
         cluster.kill("ps", 1)
         printed = cluster.end(status=1)
-        assert (
-            "error: one of the 2 parameter servers, which hold the weights, ended or does not "
-            "answer; start all processes again" in printed["chief", 0][1]
-        )
-        assert "ended before the training did; start all" in printed["worker", 0][1]
-    assert not os.path.exists(cluster.output)
-    with Cluster(data, tmp_path / "backbone") as cluster:
-        while not os.path.exists(f"{tmp_path}/backbone.training/lock"):
-            time.sleep(0.05)
+    assert not output.exists()
+    return printed
+
+
+@pytest.fixture(scope="module")
+def started_again(data, output, without_a_server):
+    """What each process printed in the second run, in which a worker is killed and started."""
+    saved = count_saved(output)
+    assert saved > 0
+    with Cluster(data, output) as cluster:
+        cluster.wait_for_epoch(saved + 1)
         cluster.kill("worker", 1)
         cluster.start("worker", 1)
-        printed = cluster.end()
-    assert len(read_training(cluster.output)["history"]) == 3
-    assert "epoch   1 of 3" not in printed["chief", 0][1]  # it was saved
+        return cluster.end(), saved
+
+
+def test_a_server_that_is_gone_ends_the_run(without_a_server):
+    assert (
+        "error: one of the 2 parameter servers, which hold the weights, ended or does not answer; "
+        "start all processes again" in without_a_server["chief", 0][1]
+    )
+    for role, index in (("ps", 0), ("worker", 0), ("worker", 1)):
+        assert "ended before the training did; start all" in without_a_server[role, index][1]
+
+
+def test_a_worker_that_is_gone_does_not(output, started_again):
+    printed, saved = started_again
+    of_chief = printed["chief", 0]
+    assert f"epoch   {saved} of 5" not in of_chief[1]
+    assert "epoch   5 of 5" in of_chief[1]
+    assert re.search("note: worker 1 at .* ended or does not answer; its files go to", of_chief[1])
+    assert "Traceback" not in of_chief[1]
+    assert "backbone" in of_chief[0]
+    for role, index in PROCESSES[:-1]:
+        assert printed[role, index][0].startswith(f"{role} {index}: the training has ended")
+    assert os.listdir(output.parent) == ["backbone"]
+
+
+def test_as_good_as_one_process(data, output, started_again, run_program, tmp_path):
+    run_program("pretrain", f"--data={data}", *FLAGS, ONLINE, f"--output_dir={tmp_path}/one")
+    np.testing.assert_allclose(read_scores(output), read_scores(f"{tmp_path}/one"), atol=0.002)
+    of_one = load_backbone(f"{tmp_path}/one").model.named_weights()
+    weights = load_backbone(str(output)).model.named_weights()
+    assert {k: w.shape for k, w in weights.items()} == {k: w.shape for k, w in of_one.items()}
