@@ -146,6 +146,11 @@ def write(
     write_file(os.path.join(uri, _DESCRIPTION), json.dumps({"added": added, "base": base}))
 
 
+def is_complete(uri: str) -> bool:
+    """Whether `write` has written all of a model."""
+    return tf.io.gfile.exists(os.path.join(uri, _DESCRIPTION))
+
+
 def _expected_files(uri: str) -> tuple[str, str]:
     directory = os.path.join(uri, "Expected")
     return os.path.join(directory, "examples.tfrecord"), os.path.join(directory, "outputs.npz")

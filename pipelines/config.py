@@ -44,6 +44,8 @@ class PipelineConfig:
       cache: bool. Whether components whose inputs did not change are skipped.
       docker: bool. Whether the serving check is TFX's InfraValidator, which starts TF Serving in a
         container, or a fresh process with TensorFlow.
+      strategy: Optional str. How several replicas pre-train, a name in `cluster.STRATEGIES`; new
+        tasks are trained by one process.
       cluster: bool. Whether an engine with ML Metadata of its own runs the pipeline; otherwise they
         are in a SQLite file in `root`.
     """
@@ -57,6 +59,7 @@ class PipelineConfig:
     beam_args: Sequence[str] = ()
     cache: bool = True
     docker: bool = False
+    strategy: str | None = None
     cluster: bool = False
 
     @property
@@ -151,7 +154,7 @@ def make_pretrain_config(
       **fields: Fields of `PretrainConfig` that the other pipelines do not have.
     """
     how = dataclasses.replace(STAGE_1, **training)
-    trainer = PretrainingConfig(tuple(tasks), model, training=how)
+    trainer = PretrainingConfig(tuple(tasks), model, training=how).adapt(common.strategy)
     return PretrainConfig(**_get_fields(common), trainer=trainer, **fields)
 
 

@@ -15,6 +15,7 @@ from mptrec_tf.bin import data_flags, defaults, format_flags, gate_flags, split_
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.models.registry import DEFAULT, MODELS
+from mptrec_tf.training.cluster import OF_PROCESSES, STRATEGIES, check_config
 from mptrec_tf.training.configurations import LARGEST_SEED, NewTaskConfig, make_recipe
 from pipelines.config import PipelineConfig, PretrainConfig
 from pipelines.defaults import STAGE_1
@@ -88,6 +89,13 @@ DOCKER = flags.DEFINE_bool(
     PipelineConfig.docker,
     "Check the candidate with TF Serving in a container (TFX's InfraValidator).",
 )
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    PipelineConfig.strategy,
+    STRATEGIES,
+    "How several replicas pre-train, see mptrec-pretrain --help. multi_worker and "
+    "parameter_server need TF_CONFIG where the trainer runs. Default: one process.",
+)
 PROMOTE = flags.DEFINE_list(
     "promote", [], "refresh: added tasks that the new backbone is pre-trained on."
 )
@@ -126,6 +134,16 @@ def check_run(run: str) -> None:
                 "the model in production."
             )
         raise InputError(f"--{flag.name} goes with refresh, not with {run}.")
+
+
+def check_strategy() -> None:
+    """Rejects a strategy of several processes where this one is none of them.
+
+    Raises:
+      InputError: for a TF_CONFIG that is missing or wrong.
+    """
+    if STRATEGY.value in OF_PROCESSES:
+        check_config(STRATEGY.value)
 
 
 def make_plan(serving_dir: str) -> Plan:
@@ -196,6 +214,7 @@ def make_pipeline_config(
         slices=parse_slices(),
         beam_args=beam_args,
         docker=DOCKER.value,
+        strategy=STRATEGY.value,
         **fields,
     )
 

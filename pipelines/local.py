@@ -53,6 +53,7 @@ flags.adopt_module_key_flags(pipeline_flags)
 def main(beam_args: list[str]) -> None:
     """Runs the pipelines and prints their results."""
     pipeline_flags.check_run(_RUN.value)
+    pipeline_flags.check_strategy()
     if _BASE_MODEL.value and _RUN.value not in ("both", "add_task"):
         raise InputError(f"--base_model goes with add_task, not with {_RUN.value}.")
     # ML Metadata names artifacts by their paths, from wherever it is read.

@@ -51,6 +51,7 @@ def create_pipeline(config: PretrainConfig) -> Pipeline:
         schema=data.schema,
         config=config.trainer,
         state_dir=config.state_dir,
+        strategy=config.strategy,
     )
     model = trainer.outputs["model"]
     evaluator = make_evaluator(config, data.examples, model, tasks, production, compared)

@@ -61,6 +61,7 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
         state_dir=config.state_dir,
         base_model=production.outputs["result"],
         warm=config.warm,
+        strategy=config.strategy,
     )
     trainings = [trainer]
     for name, (task, how) in zip(list_trainings(plan)[1:], plan.heads.items(), strict=True):

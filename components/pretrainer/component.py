@@ -24,6 +24,9 @@ class Pretrainer(Trainer):
         from there.
       base_model: Optional. The model whose backbone is renewed.
       warm: Whether to begin with the weights of that backbone.
+      strategy: Optional. How several replicas train, a name in `cluster.STRATEGIES`. Those of
+        several processes need the `run_fn` in each of them, with TF_CONFIG, as Vertex AI starts
+        the replicas of a training job.
 
     Example:
       trainer = Pretrainer(
@@ -44,8 +47,10 @@ class Pretrainer(Trainer):
         state_dir: str,
         base_model: BaseChannel | None = None,
         warm: bool = True,
+        strategy: str | None = None,
     ):
         begin = {} if base_model is None else {"warm": warm}
+        shared = {} if strategy is None else {"strategy": strategy}
         super().__init__(
             run_fn="components.pretrainer.run_fn.run_fn",
             examples=examples,
@@ -54,5 +59,5 @@ class Pretrainer(Trainer):
             base_model=base_model,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
-            custom_config={"config": to_plain(config), "state_dir": state_dir, **begin},
+            custom_config={"config": to_plain(config), "state_dir": state_dir, **begin, **shared},
         )

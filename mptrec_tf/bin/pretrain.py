@@ -10,7 +10,14 @@ from absl import flags
 
 from mptrec_tf.bin import defaults, program, shape_flags, training_flags
 from mptrec_tf.models.registry import DEFAULT, MODELS
-from mptrec_tf.training.cluster import MULTI_WORKER, STRATEGIES, read_cluster
+from mptrec_tf.training.cluster import (
+    MULTI_WORKER,
+    PARAMETER_SERVER,
+    STRATEGIES,
+    ServerCluster,
+    read_cluster,
+    read_server_cluster,
+)
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
 _DATA = flags.DEFINE_string("data", None, "Directory that mptrec-prepare wrote.")
@@ -26,8 +33,9 @@ _STRATEGY = flags.DEFINE_enum(
     "strategy",
     None,
     STRATEGIES,
-    "Train on all GPUs of this machine (mirrored), or on several machines (multi_worker): the same "
-    "command on each, with TF_CONFIG in its environment. Default: one process, one replica.",
+    "Train on all GPUs of this machine (mirrored), or on several machines, by steps that all "
+    "compute together (multi_worker) or that do not wait for one another (parameter_server): the "
+    "same command on each, with TF_CONFIG in its environment. Default: one process, one replica.",
 )
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in MODELS.all().values()))
 _LOSSES = tuple(dict.fromkeys(kind.losses for kind in MODELS.all().values()))
@@ -45,6 +53,11 @@ def main(_: list[str]) -> None:
     from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.storage.directories import check_absent
 
+    if _STRATEGY.value == PARAMETER_SERVER:
+        cluster = read_server_cluster()
+        if not cluster.is_chief:
+            _serve(cluster)
+            return
     check_absent(_OUTPUT_DIR.value)
     if _STRATEGY.value == MULTI_WORKER:
         read_cluster()
@@ -57,7 +70,7 @@ def main(_: list[str]) -> None:
         shape_flags.read_fields(*_SHAPES),
         shape_flags.read_fields(*_LOSSES),
         TrainingConfig(**training_flags.read_training_fields()),
-    )
+    ).adapt(_STRATEGY.value)
     config.check_fields()
 
     # Imports that take seconds come after the checks of the flags.
@@ -80,6 +93,16 @@ def main(_: list[str]) -> None:
         _OUTPUT_DIR.value, model, data, config.record(), result, context.directory
     )
     print_pretraining_table(stored, result)
+
+
+def _serve(cluster: ServerCluster) -> None:
+    """Runs a worker or a parameter server until the training has ended."""
+    import tensorflow as tf
+
+    from mptrec_tf.training.servers import serve_until_the_end
+
+    end = serve_until_the_end(cluster, lambda: tf.io.gfile.exists(_OUTPUT_DIR.value))
+    print(f"{cluster.role} {cluster.index}: {end}")
 
 
 def run() -> None:

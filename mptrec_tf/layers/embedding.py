@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.choices import L2_OVER
+from mptrec_tf.layers.partitions import look_up
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
@@ -51,13 +52,13 @@ class PackedEmbedding(keras.layers.Layer):
         if self.l2 and self.trainable:
             read = self.table
             if self.l2_over == "batch":
-                read = tf.gather(self.table, tf.unique(tf.reshape(ids, [-1])).y)
+                read = look_up(self.table, tf.unique(tf.reshape(ids, [-1])).y)
             self.add_loss(self.l2 * tf.nn.l2_loss(read))
         elif self.trainable and self.l2_over == "table":
             # With an L2 term the gradient is dense. Without one, a product makes it dense: XLA is
             # slow with a sparse gradient.
             table = 1.0 * self.table
-        embedded = tf.gather(table, ids)
+        embedded = look_up(table, ids)
         return tf.reshape(embedded, [-1, ids.shape[1] * self.width])
 
     def get_config(self) -> dict:

@@ -4,7 +4,8 @@ Imports no TensorFlow, as programs' flags take their defaults, choices and help 
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from mptrec_tf.data.features.input_shape import InputShape
 from mptrec_tf.errors import InputError
@@ -161,7 +162,10 @@ class PlainLosses:
     Attributes:
       loss_weights: What each task's loss is multiplied by, see `loss_weights`: "equal", a name
         in `LOSS_WEIGHTS`, or a number for each task by commas.
+      of_workers: Values where workers read their rows from files, unless others are given.
     """
+
+    of_workers: ClassVar[Mapping[str, Any]] = {}
 
     loss_weights: str = setting(
         EQUAL,
@@ -184,6 +188,8 @@ class MPTRecLosses(PlainLosses):
       cluster_every: int. Epochs between updates.
       normalize_losses: bool. Rank each task's losses before they are compared.
     """
+
+    of_workers: ClassVar[Mapping[str, Any]] = {"assignment": "online"}
 
     gen_weight: float = setting(
         0.9, "Weight of the predictions from what is shared alone.", low=0.0

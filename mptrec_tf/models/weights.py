@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mptrec_tf.keras import keras
+from mptrec_tf.layers.partitions import list_parts
 
 
 def count_parameters(weights: Sequence[tf.Variable]) -> int:
@@ -23,18 +24,27 @@ def collect_fixed_weights(module: tf.Module) -> list[tf.Variable]:
 def named_weights(module: keras.layers.Layer) -> dict[str, tf.Variable]:
     """Returns the weights of a model of single-level layers, as "layer/weight", sorted by name.
 
+    A table that is partitioned over parameter servers is one weight.
+
     Raises:
       ValueError: if two weights have the same name.
     """
     named = {}
     for layer in module.submodules:
         fixed = getattr(layer, "fixed_weights", ())
-        for weight in (*getattr(layer, "_trainable_weights", ()), *fixed):
-            name = f"{layer.name}/{weight.name.split('/')[-1].split(':')[0]}"
+        for weight in _join_parts((*getattr(layer, "_trainable_weights", ()), *fixed)):
+            whole = list_parts(weight)[0].name.removesuffix("/part_0:0")
+            name = f"{layer.name}/{whole.split('/')[-1].split(':')[0]}"
             if name in named:
                 raise ValueError(f"two weights should not share a name. Received: {name!r}.")
             named[name] = weight
     return dict(sorted(named.items()))
+
+
+def _join_parts(weights: Sequence[tf.Variable]) -> list[Any]:
+    """Returns weights with the partitioned table that parts belong to in place of these."""
+    whole = [w._sharded_container() if hasattr(w, "_sharded_container") else w for w in weights]
+    return list({id(weight): weight for weight in whole}.values())
 
 
 def set_named_weights(

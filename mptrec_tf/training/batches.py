@@ -35,11 +35,16 @@ class Rows:
         dataset of windows, with columns [n, ...] each. n is at most that number if rows are
         streamed; rows in memory are one window.
       columns: The columns [count, ...] in memory, or None if rows are streamed.
+      files: Files that hold the rows, if they come from files.
+      read_file: Function from one of these and a number of rows to a dataset of its windows in
+        their stored order, for workers that read a file each.
     """
 
     count: int
     windows: Callable[[tf.Tensor | None, int], tf.data.Dataset]
     columns: Columns | None = None
+    files: Sequence[str] = ()
+    read_file: Callable[[tf.Tensor, int], tf.data.Dataset] | None = None
 
     def steps(self, batch_size: int) -> int:
         """Returns the number of batches in one pass."""
@@ -103,6 +108,9 @@ def load_rows(
         names = tf.constant(files)
         if seed is not None:
             names = tf.random.experimental.stateless_shuffle(names, seed)
+        return read(names, size)
+
+    def read(names: tf.Tensor, size: int) -> tf.data.Dataset:
         return tf.data.TFRecordDataset(names, compression).batch(size).map(parse)
 
     @tf.autograph.experimental.do_not_convert
@@ -131,12 +139,13 @@ def load_rows(
             "files are missing or cut short: prepare the data again."
         )
     if streamed:
-        return Rows(count, windows)
+        return Rows(count, windows, files=files, read_file=read)
     columns = {k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]}
     # The order in which engines write rows changes from run to run. Sorting by the rows themselves
     # makes training repeatable.
     order = tf.argsort(columns.pop(_KEY), stable=True)
-    return make_memory_rows(_gather(columns, order))
+    rows = make_memory_rows(_gather(columns, order))
+    return dataclasses.replace(rows, files=files, read_file=read)
 
 
 def _count_records(files: Sequence[str]) -> int:
@@ -176,6 +185,26 @@ def make_training_batches(
 
     epochs_left = tf.data.Dataset.range(first_epoch, epochs)
     return epochs_left.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+
+
+def make_file_batches(
+    rows: Rows, file: tf.Tensor, batch_size: int, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """Returns shuffled batches of one of the rows' files.
+
+    Args:
+      rows: Rows that come from files.
+      file: Its name.
+      batch_size: Rows of a batch; the last may have fewer.
+      seed: [2] int64, the second below 2**40. Another one for each file and epoch.
+    """
+    windows = rows.read_file(file, WINDOW_BATCHES * batch_size).enumerate()
+    batches = windows.flat_map(
+        lambda number, window: _shuffle(
+            window, batch_size, tf.stack([seed[0], seed[1] + number * 2**40])
+        )
+    )
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _shuffle(window: Columns, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:

@@ -115,9 +115,9 @@ class KeepBest(keras.callbacks.Callback):
         """Whether patience has run out after this epoch."""
         return self.epoch >= 0 and epoch - self.epoch >= self._patience
 
-    def restore_weights(self) -> None:
-        """Assigns the best epoch's values to the variables."""
-        for weight, value in zip(self._weights, self.values, strict=True):
+    def restore_weights(self, weights: Sequence[tf.Variable] | None = None) -> None:
+        """Assigns the best epoch's values to the variables, or to others like them."""
+        for weight, value in zip(weights or self._weights, self.values, strict=True):
             weight.assign(value)
 
 

@@ -14,6 +14,7 @@ from mptrec_tf.models.loss_weights import EQUAL, parse_loss_weights
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.models.shapes import OF_DATA, ModelShape
 from mptrec_tf.storage.plain import from_plain, to_plain, values_from_plain
+from mptrec_tf.training.cluster import PARAMETER_SERVER
 
 SCHEDULES = ("constant", "cosine")
 LARGEST_SEED = 2**31 - 1  # of TensorFlow's 64 bits, what NumPy and Python take, too
@@ -111,6 +112,17 @@ class PretrainingConfig:
             if unknown:
                 raise InputError(f"model {self.model!r} has no {unknown[0]}; leave it out.")
         parse_loss_weights(self.losses.get("loss_weights", EQUAL), self.tasks)
+
+    def adapt(self, strategy: str | None) -> "PretrainingConfig":
+        """Returns the configuration with what a strategy needs, where nothing else is given.
+
+        Args:
+          strategy: A name in `cluster.STRATEGIES`, or None.
+        """
+        if strategy != PARAMETER_SERVER:
+            return self
+        of_workers = MODELS.get(self.model).losses.of_workers
+        return dataclasses.replace(self, losses={**of_workers, **self.losses})
 
     def make_losses(self) -> Any:
         """Returns the weights of the model's losses."""

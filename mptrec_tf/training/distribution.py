@@ -2,28 +2,70 @@
 
 Each step's batch is the one that a single process would train on; every replica gets a part of it,
 and gradients are added. All workers read all rows, so that batches are the same with any number of
-them. One worker, the chief, writes the run's state and the results.
+them. One worker, the chief, writes the run's state and the results. For steps that do not wait for
+one another, see `coordinator`.
 """
 
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from mptrec_tf.errors import InputError
-from mptrec_tf.training.cluster import MIRRORED, MULTI_WORKER, Cluster, read_cluster
+from mptrec_tf.keras import keras
+from mptrec_tf.models.trainer import TrainedModel
+from mptrec_tf.training.batches import Rows, make_training_batches
+from mptrec_tf.training.cluster import (
+    MIRRORED,
+    MULTI_WORKER,
+    PARAMETER_SERVER,
+    STRATEGIES,
+    Cluster,
+    read_cluster,
+)
+from mptrec_tf.training.configurations import TrainingConfig
 
-# What a step raises where a worker does not answer any more.
-_LOST = (
+# What a step raises where another process does not answer any more.
+LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Epochs:
+    """The epochs that are left of a training.
+
+    Attributes:
+      rows: The training rows.
+      config: How long and how fast.
+      first: int. The first epoch, counted from 0.
+    """
+
+    rows: Rows
+    config: TrainingConfig
+    first: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.rows.steps(self.config.batch_size)
+
+    def make_batches(self) -> tf.data.Dataset:
+        """Returns the batches of all these epochs."""
+        return make_training_batches(
+            self.rows,
+            self.config.batch_size,
+            seed=self.config.seed,
+            epochs=self.config.epochs,
+            first_epoch=self.first,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +84,11 @@ class Distribution:
     def replicas(self) -> int:
         """How many replicas compute a step."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several replicas or workers share the training."""
+        return self.replicas > 1
 
     @property
     def is_chief(self) -> bool:
@@ -69,6 +116,53 @@ class Distribution:
 
         return self.strategy.distribute_datasets_from_function(make)
 
+    def begin(self, make_model: Callable[[], TrainedModel], seed: int) -> Mapping[str, Any]:
+        """Returns first values of a model's weights by name, where it has others by itself.
+
+        Args:
+          make_model: Makes the model.
+          seed: With which it is made.
+        """
+        del make_model, seed
+        return {}
+
+    def fit(
+        self,
+        model: TrainedModel,
+        epochs: Epochs,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Trains a compiled model, made in this scope."""
+        model.fit(
+            self.distribute(epochs.make_batches),
+            epochs=epochs.config.epochs,
+            initial_epoch=epochs.first,
+            steps_per_epoch=epochs.steps,
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+
+    def bring_home(
+        self, model: TrainedModel, make_model: Callable[[], TrainedModel]
+    ) -> TrainedModel:
+        """Returns a model of this process for what comes after the training.
+
+        Args:
+          model: The trained model.
+          make_model: Makes one like it.
+        """
+        del make_model
+        return model
+
+    def explain_rows(self, reason: str) -> str:
+        """Returns why a training that needs its rows in memory, for a reason, cannot be."""
+        del reason
+        return ""
+
+    def list_settings(self) -> dict[str, Any]:
+        """Returns what must be equal for a run to be resumed."""
+        return {}
+
     def check_same(self, number: int, what: str) -> None:
         """Rejects a number that other workers have another value of.
 
@@ -91,7 +185,7 @@ class Distribution:
         """
         try:
             yield
-        except _LOST as error:
+        except LOST as error:
             if self.cluster is None:
                 raise
             raise InputError(
@@ -121,7 +215,7 @@ def start_distribution(name: str | None) -> Distribution:
     Args:
       name: A name in `cluster.STRATEGIES`; None: one process. "mirrored" has a replica on each GPU
         (or, without GPUs, on each logical device of the processor); "multi_worker" has the
-        processes of TF_CONFIG.
+        processes of TF_CONFIG; so has "parameter_server", of which this one is the coordinator.
 
     Raises:
       InputError: for a TF_CONFIG that is missing or wrong.
@@ -134,7 +228,11 @@ def start_distribution(name: str | None) -> Distribution:
     if name == MULTI_WORKER:
         cluster = read_cluster()
         return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
-    raise ValueError(f"name should be one of {(MIRRORED, MULTI_WORKER)}. Received: {name!r}.")
+    if name == PARAMETER_SERVER:
+        from mptrec_tf.training.coordinator import start_coordinator
+
+        return start_coordinator()
+    raise ValueError(f"name should be one of {STRATEGIES}. Received: {name!r}.")
 
 
 def _take_part(batch: Any, replica: tf.Tensor, replicas: int) -> dict[str, Any]:

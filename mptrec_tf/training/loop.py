@@ -16,7 +16,7 @@ from mptrec_tf.models.trainer import TrainedModel
 from mptrec_tf.models.weights import set_named_weights
 from mptrec_tf.storage.directories import exclusive_lock
 from mptrec_tf.storage.plain import to_plain
-from mptrec_tf.training.batches import Rows, make_training_batches
+from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.callbacks import (
     EndEpoch,
     KeepBest,
@@ -26,7 +26,8 @@ from mptrec_tf.training.callbacks import (
     Validate,
 )
 from mptrec_tf.training.configurations import TrainingConfig
-from mptrec_tf.training.distribution import ONE_PROCESS
+from mptrec_tf.training.distribution import ONE_PROCESS, Epochs
+from mptrec_tf.training.lazy_adam import LazyAdam
 from mptrec_tf.training.run_context import RunContext
 
 # Steps that Keras runs between two returns to Python, where the progress bar is updated.
@@ -84,8 +85,11 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
     XLA fuses the many small operations of a step: on two cores, an eighth more samples a second in
     stage 1 and a fifth more in stage 2 (`benchmarks/throughput.py`).
     """
+    strategy = tf.distribute.get_strategy()
+    served = isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy)
+    make_optimizer = LazyAdam if served else keras.optimizers.Adam
     model.compile(
-        optimizer=keras.optimizers.Adam(
+        optimizer=make_optimizer(
             _make_learning_rate(config, steps * model.updates_per_step, model.updates_per_step)
         ),
         steps_per_execution=min(STEPS_PER_EXECUTION, steps),
@@ -178,12 +182,15 @@ def run(
         it, or training diverges.
     """
     start = time.monotonic()
-    settings = merge_settings(job.settings, config, job.tasks)
     steps = job.train.steps(config.batch_size)
     distribution = context.distribution or ONE_PROCESS
+    distributed = distribution.list_settings()
+    settings = merge_settings({**job.settings, **distributed}, config, job.tasks)
+    if values := distribution.begin(job.make_model, config.seed):
+        job = job.start_from(values)
     with distribution.scope(), distribution.make_scratch() as scratch:
         model = job.make_model()
-        if distribution.replicas > 1 and model.whole_batches:
+        if distribution.is_shared and model.whole_batches:
             raise InputError(
                 f"{model.whole_batches}, so that a step needs a whole batch: train it without "
                 "--strategy."
@@ -202,9 +209,11 @@ def run(
             if first < config.epochs and not all(b.is_over(first - 1) for b in bests.values()):
                 _fit(model, job, config, context, first, [*bests.values()], progress)
     seconds = time.monotonic() - start
+    model = distribution.bring_home(model, job.make_model)
     results = {}
-    for key, best in bests.items():
-        best.restore_weights()
+    for key, weights in job.select_weights(model).items():
+        best = bests[key]
+        best.restore_weights(weights)
         results[key] = Training(
             history=progress.history,
             best_epoch=best.epoch,
@@ -233,21 +242,10 @@ def _fit(
         if context.show_progress:
             bars = [ProgressBar(context.title, config.epochs, steps, first, job.tasks)]
     try:
-        model.fit(
-            distribution.distribute(
-                lambda: make_training_batches(
-                    job.train,
-                    config.batch_size,
-                    seed=config.seed,
-                    epochs=config.epochs,
-                    first_epoch=first,
-                )
-            ),
-            epochs=config.epochs,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            verbose=0,
-            callbacks=[
+        distribution.fit(
+            model,
+            Epochs(job.train, config, first),
+            [
                 EndEpoch(job.train),
                 Validate(job.validation, job.tasks),
                 *bests,

@@ -63,7 +63,8 @@ def pretrain(
     """
     config.check_fields()
     kind, training = MODELS.get(config.model), config.training
-    if kind.begin and (context.distribution or ONE_PROCESS).replicas > 1:
+    distribution = context.distribution or ONE_PROCESS
+    if kind.begin and distribution.is_shared:
         raise InputError(
             f"model {config.model!r} searches for its parts before it is trained, the work "
             "of one process: train it without --strategy."
@@ -75,13 +76,15 @@ def pretrain(
             f"Received: {kind.model_class.kind!r}."
         )
     shape, losses = config.make_shape(data), config.make_losses()
+    reason = kind.explain_rows_in_memory(losses)
+    if distribution.explain_rows(reason):
+        raise InputError(distribution.explain_rows(reason))
     graph = fingerprint_transform(data.transform_dir)
     loop.seed_everything(training.seed)
     train, validation = rows or (
         load_rows(data, split, shape.tasks, context.memory_limit)
         for split in ("train", "validation")
     )
-    reason = kind.explain_rows_in_memory(losses)
     if reason and train.columns is None:
         raise InputError(
             f"{data.directory} holds {train.count} training rows, more than fit in memory, and "

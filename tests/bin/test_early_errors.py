@@ -181,6 +181,16 @@ MISTAKES = [
     ("evaluate", "--model={data} --dataset=synthetic", "data holds no exported model"),
     ("compare", "--a={model} --b={none} --input={rows}", "none holds no exported model"),
     ("compare", "--a={model}/1 --b={model}/2 --input={none}", "no file matches"),
+    (
+        "pretrain",
+        "--data={data} --tasks=click --output_dir={new} --strategy=parameter_server",
+        "--strategy=parameter_server needs the environment variable TF_CONFIG",
+    ),
+    (
+        "pipelines.local",
+        "--root={new} --strategy=multi_worker",
+        "--strategy=multi_worker needs the environment variable TF_CONFIG",
+    ),
     ("pipelines.lineage", "--model={none}", "none holds no exported model"),
     ("watch", "--model={none} --logs={rows}", "none holds no exported model"),
     ("watch", "--model={model} --logs={none}", "no file matches"),

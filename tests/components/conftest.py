@@ -151,7 +151,7 @@ def transform_graph(artifacts, examples, schema, synthetic):
 def pretrain(transform_graph, schema, without_xla):
     """Runs the pre-trainer on click and like for two epochs."""
 
-    def pretrain(folder, examples, **changes):
+    def pretrain(folder, examples, strategy=None, **changes):
         from components.pretrainer.component import Pretrainer
         from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 
@@ -164,6 +164,7 @@ def pretrain(transform_graph, schema, without_xla):
                 {"examples": examples, "transform_graph": transform_graph, "schema": schema},
                 config=PretrainingConfig(**fields | changes),
                 state_dir=f"{folder.parent}/unfinished",
+                strategy=strategy,
             )
 
     return pretrain

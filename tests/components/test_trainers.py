@@ -83,6 +83,21 @@ def test_rows_stored_in_another_order_train_the_same_weights(
     assert first == second
 
 
+def test_replicas_of_one_machine_train_the_same_weights(tmp_path, pretrain, examples, model):
+    again = pretrain(tmp_path / "pretrainer", examples, strategy="mirrored")["model"]
+    assert_same(load_backbone_weights(again), load_backbone_weights(model))
+    assert os.listdir(tmp_path / "unfinished") == []
+
+
+@pytest.mark.parametrize("strategy", ["multi_worker", "parameter_server"])
+def test_a_strategy_of_several_processes_in_one(
+    tmp_path, monkeypatch, pretrain, examples, strategy
+):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(InputError, match=f"--strategy={strategy} needs .* TF_CONFIG, which names"):
+        pretrain(tmp_path / "pretrainer", examples, strategy)
+
+
 def test_a_tuned_model_keeps_its_base_model(model, grown):
     loaded = model_artifact.load(grown.uri)
     assert loaded.tasks == ("click", "like", "share")
