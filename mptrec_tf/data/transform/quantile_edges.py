@@ -133,11 +133,26 @@ def _make_edges(
     edges = np.full([len(buckets), width], np.inf, np.float32)
     for row, (of, most) in enumerate(zip(points, buckets, strict=True)):
         of = np.array(of, np.float64)
-        found = choose_edges(of, most)
-        if with_ends and len(of):
-            found = sorted({of[0], *found, of[-1]})
+        found = choose_knots(of, most) if with_ends else choose_edges(of, most)
         edges[row, : len(found)] = found
     return edges
+
+
+def choose_knots(points: np.ndarray, pieces: int) -> list[float]:
+    """Returns the ends of pieces, ascending: of few values each, else edges and both ends.
+
+    Args:
+      points: As `choose_edges` takes them.
+      pieces: The most pieces.
+
+    Example:
+      >>> choose_knots(np.array([0.0] * 6 + [1, 2, 3, 4]), 3)
+      [0.0, 1.0, 3.0, 4.0]
+    """
+    values = np.unique(points)
+    if len(values) <= pieces + 1:
+        return values.tolist()
+    return sorted({float(points[0]), *choose_edges(points, pieces), float(points[-1])})
 
 
 def choose_edges(points: np.ndarray, buckets: int) -> list[float]:

@@ -8,6 +8,7 @@ from mptrec_tf.data.transform.quantile_edges import (
     _make_edges,
     _Sketch,
     choose_edges,
+    choose_knots,
     find_buckets,
     find_positions,
 )
@@ -71,6 +72,7 @@ def test_knots_are_the_edges_and_both_ends():
     knots = _make_edges(points, (3, 2, 2, 2), with_ends=True)
     nothing = [np.inf] * 4
     assert knots.tolist() == [[1, 3, 5, 6], [0, 8, *nothing[:2]], [7, *nothing[:3]], nothing]
+    assert choose_knots(np.array([1, 2, 2, 2, 2, 2, 3, 9.0]), 3) == [1, 2, 3, 9]  # of all values
     edges = _make_edges(points, (3, 2, 2, 2), with_ends=False)
     assert edges.tolist() == [[3, 5], [8, np.inf], [np.inf] * 2, [np.inf] * 2]
 
