@@ -10,6 +10,7 @@ Tasks and experts are a dimension, not a Python loop. Layers of many tasks work 
     embedding     `PackedEmbedding`; `EmbeddingTables` of several widths in `embedding_tables`; of
                   several values in a row `PooledEmbedding` (pooled_embedding) and
                   `SequenceEmbedding` (sequence_embedding)
+    piecewise     `Pieces` of numbers
     low_rank      `LowRankExperts`, small changes of a bank that is frozen
     masks         subnets of a bank; `transfer` between tasks
     statistics    `Standardize`, `IdWeights`
@@ -27,6 +28,7 @@ __all__ = [
     "gates",
     "low_rank",
     "masks",
+    "piecewise",
     "pooled_embedding",
     "prompts",
     "sequence_embedding",

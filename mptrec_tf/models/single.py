@@ -67,7 +67,7 @@ def split_by_table(model: MultiTaskModel, x: tf.Tensor, tables: int) -> tf.Tenso
     width = model.shape.embedding_width
     parts = []
     for of, part in zip(model.shape.inputs, tf.split(x, model.part_widths, axis=1), strict=True):
-        if of.kind in model.embeddings:
+        if of.rows:
             widths = [t.width or width for t in of.tables] or [width]
             sizes = [tables * len(t.columns) * w for t, w in zip(of.tables, widths, strict=False)]
             pieces = tf.split(part, sizes or [part.shape[1]], axis=1)

@@ -156,8 +156,8 @@ def test_everything_wrong_is_reported_at_once_with_file_and_line():
         """)
     assert problems == [
         "my.yaml, line 2: unknown key 'colour' in the spec; known: name, categorical, numeric, "
-        "buckets, times, ages, crosses, bags, sequences, vectors, tasks, user_id, weight, "
-        "missing_values, delimiter, escape, header, quote, encoding, decimal, skip_rows.",
+        "buckets, piecewise, times, ages, crosses, bags, sequences, vectors, tasks, user_id, "
+        "weight, missing_values, delimiter, escape, header, quote, encoding, decimal, skip_rows.",
         "my.yaml, line 5: min_count must be a whole number, not 'many'.",
         "my.yaml, line 6: column 'bought' is the label of task 'buy', so it cannot be a "
         "feature; remove it from the features.",

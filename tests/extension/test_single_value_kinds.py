@@ -23,6 +23,7 @@ from mptrec_tf.data.features.buckets import Buckets
 from mptrec_tf.data.features.categorical import Categorical
 from mptrec_tf.data.features.crosses import Cross
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.features.piecewise import Piecewise
 from mptrec_tf.data.features.times import Time
 from mptrec_tf.data.prepare import make_record_batch, prepare
 from mptrec_tf.data.prepared_checks import DataChecks
@@ -57,6 +58,8 @@ SPEC = DatasetSpec(
         Numeric("plain"),
         Buckets("price", 3),
         Buckets("plain", 2, width=5),
+        Piecewise("price", 2),
+        Piecewise("income", 4, "log"),
         Time("at", ("hour", "weekday", "month")),
         Age("at", "standard"),
         Cross("city_x_sku", ("city", "sku"), 50),
@@ -150,6 +153,16 @@ def test_buckets(packed):
     assert packed["test"]["buckets"][:, 0].tolist() == [1, 3, 2, 0, 3, 2]
     assert packed["train"]["buckets"][:, 1].tolist() == [4, 4, 4, 4, 5, 5, 5, 5]
     assert packed["test"]["buckets"][:, 1].tolist() == [4, 5, 5, 5, 4, 5]
+
+
+def test_piecewise(packed):
+    # Knots 10, 40, 50 of price; 0 and E2 of income, halfway between which is e - 1 on a log scale.
+    price, income = packed["train"]["piecewise"].T
+    np.testing.assert_allclose(price, [1, 4 / 3, 5 / 3, 0, 0, 2, 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(income, [1, 1, 2, 2, 0, 0, 1, 2], rtol=1e-6)
+    price, income = packed["test"]["piecewise"].T
+    np.testing.assert_allclose(price, [5 / 3, 0, 3, 1, 0, 2], rtol=1e-6)
+    np.testing.assert_allclose(income, [1, 0, 2, 1, 1, 1], rtol=1e-6)
 
 
 def test_times_and_ages(packed):
@@ -260,6 +273,7 @@ def test_ids_have_ranges_and_tables(data, packed):
         "categorical": 7 + 11 + 7 + 7,
         "numeric": 0,
         "buckets": 4 + 3,
+        "piecewise": 0,
         "times": 25 + 8 + 13,
         "ages": 0,
         "crosses": 70,
@@ -285,7 +299,7 @@ def test_checks_and_tables_for_people(data):
     assert checks.unknown["test"]["city"] == pytest.approx(3 / 6)
     assert checks.missing_ids["buckets"] == 2
     table = {row["feature"]: row for row in make_feature_rows(data, checks)}
-    assert table["price"]["kind"] == "category and number and buckets"
+    assert table["price"]["kind"] == "category and number and buckets and pieces"
     assert table["price"]["missing"] == "37.5% / 33.3% / 33.3%"
     assert table["city_x_sku"]["missing"] == ""
     assert isinstance(checks.warnings(), list)
@@ -318,12 +332,19 @@ def test_a_model_has_a_table_for_each_width(backbone, packed):
         "crosses/table": (50, 4),
         "crosses_3/table": (20, 3),
     }
-    width = (6 * 4 + 2) + 7 + (4 + 5) + 3 * 4 + 2 + (4 + 3)
+    width = (6 * 4 + 2) + 7 + (4 + 5) + (2 + 4 + 2) + 3 * 4 + 2 + (4 + 3)
     assert model.input_width == width
     features = {of.kind: tf.constant(packed["test"][of.kind]) for of in backbone.shape.inputs}
     x, ids = model.embed(features)
     assert x.shape == (6, width)
     assert ids.shape == (6, 14)
+    # The pieces of 30, none, 60, 5, -999 and 40, those of income, and both indicators.
+    pieces = x[:, 42:50].numpy()
+    np.testing.assert_allclose(pieces[:, 0], [2 / 3, 0, 1, 0, 0, 1], rtol=1e-6)
+    assert pieces[:, 1].tolist() == [0, 0, 1, 0, 0, 0]
+    np.testing.assert_allclose(pieces[:, 2], [0, 0, 1, 0, 0, 0], rtol=1e-6)
+    assert not pieces[:, 3:6].any()
+    assert pieces[:, 6:].T.tolist() == [[0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 0]]
     # The width's table is read at the feature's own rows.
     table = model.named_weights()["embedding_2/table"].numpy()
     city = packed["test"]["categorical"][:, 0] - 18
@@ -364,12 +385,15 @@ def test_the_model_card(path):
     assert domains["numeric", "income"]["missing"] == "0"
     assert "missing" not in domains["numeric", "plain"]
     assert domains["buckets", "price"] == {"edges": [30.0, 40.0]}
+    assert domains["piecewise", "price"] == {"scale": "linear", "knots": [10.0, 40.0, 50.0]}
     assert domains["ages", "at"]["newest"] == 1704931200
     text = Path(path, "assets.extra/model_card.md").read_text()
     for line in (
         "| price | price | number | 10 to 50; finite numbers beyond count as these; where it is "
         "missing: the mean, 30 |",
         "| price | price | number | any finite number or none; 3 buckets, from 30 to 40 |",
+        "| price | price | number | any finite number or none; 2 pieces from 10 to 50, beyond "
+        "which it counts as these |",
         "| city | city | text | any text, 4 values known, others hashed to 3 |",
         "| seller | seller | text | any text, hashed by 2 functions to 11 of table people |",
         "days before 2024-01-11 00:00 UTC |",

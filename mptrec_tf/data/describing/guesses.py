@@ -11,10 +11,12 @@ from mptrec_tf.data.describing.renderers import (
     BAG,
     CATEGORY,
     NUMBER,
+    PIECES,
     TIME,
     VECTOR,
     Line,
 )
+from mptrec_tf.data.features.piecewise import Piecewise
 from mptrec_tf.data.sources.split_rule import DEFAULT_SHARES
 
 _USERS = set(
@@ -44,6 +46,7 @@ _TRAIN = DEFAULT_SHARES[0]
 # A value that comes so rarely, on average, tells a model little.
 _LEAST_REPEATS = 1.5
 _MIN_COUNTS, _BUCKETS = (10, 5, 2), 100_000
+_PIECES = Piecewise.pieces  # that a number has if the spec does not say
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 
 
@@ -144,15 +147,22 @@ def _choose_min_count(column: Column) -> int:
     return max(fitting, default=min(_MIN_COUNTS))
 
 
-def _number_line(column: Column) -> Line:
-    keys: dict[str, object] = {"name": column.name}
-    if column.is_long_tailed:
-        keys["scale"] = "log"
-    elif column.numbers[0][-1] - column.numbers[0][0] > 10 * max(
-        column.quantile(0.99) - column.quantile(0.01), 1e-12
-    ):
-        keys["scale"] = "standard"
-    return Line(NUMBER, keys)
+def _number_lines(column: Column) -> list[Line]:
+    """Returns the lines of a number: as it is, and in pieces, which a model learns sooner to bend.
+
+    Standard scores, as the scale of [0, 1] leaves most numbers little variance, and few steps in
+    which it could matter.
+    """
+    scale = "log" if column.is_long_tailed else "standard"
+    number: dict[str, object] = {"name": column.name, "scale": scale}
+    if column.missing:
+        number["missing"] = "mean"
+    pieces: dict[str, object] = {"name": column.name}
+    if column.distinct <= _PIECES:
+        pieces["pieces"] = max(column.distinct - 1, 2)  # a knot for each value
+    if scale == "log":
+        pieces["scale"] = scale
+    return [Line(NUMBER, number), Line(PIECES, pieces)]
 
 
 # Rules, in their order: each returns a guess, or None where it does not apply.
@@ -304,24 +314,23 @@ def _falls(column: Column) -> bool:
 
 
 def _amount(column: Column) -> Guess:
-    number, category = _number_line(column), _category_line(column)
+    lines, category = _number_lines(column), _category_line(column)
     values = show_range(column)
     value, share = column.most_frequent
     words = tokens(column.name)
     mark = [v for v in _SENTINELS if v == column.numbers[0][0] and column.quantile(0.05) > v]
     hint = f"; {mark[0]:g} may mark a missing value" if mark else ""
     if column.missing:
-        keys = {**number.keys, "missing": "mean"}
         what = f"{values}, {column.missing / column.rows:.1%} missing"
-        return Guess(column, "number", what + hint, [Line(NUMBER, keys)])
+        return Guess(column, "number", what + hint, lines)
     few = column.is_integer and column.distinct <= _FEW
     if few and not words & _AMOUNTS:
         reason = f"{values}: a code or an amount? Both help, or strike one"
-        return Guess(column, "number or code", reason + hint, [number, category])
+        return Guess(column, "number or code", reason + hint, [*lines, category])
     if share > _MOSTLY:
         reason = f"{values}, {share:.0%} are {value}: a category, too"
-        return Guess(column, "number", reason + hint, [number, category])
-    return Guess(column, "number", values + hint, [number])
+        return Guess(column, "number", reason + hint, [*lines, category])
+    return Guess(column, "number", values + hint, lines)
 
 
 def show_range(column: Column) -> str:

@@ -25,11 +25,12 @@ class Renderer:
     available: bool = True
 
 
-CATEGORY, NUMBER, BAG = "category", "number", "bag"
+CATEGORY, NUMBER, PIECES, BAG = "category", "number", "pieces", "bag"
 VECTOR, TIME, TASK = "vector", "time", "task"
 RENDERERS = {
     CATEGORY: Renderer("categorical"),
     NUMBER: Renderer("numeric"),
+    PIECES: Renderer("piecewise"),
     BAG: Renderer("bags"),
     VECTOR: Renderer("vectors"),
     TIME: Renderer("times"),

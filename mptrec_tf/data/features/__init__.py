@@ -11,6 +11,7 @@ __all__ = [
     "lists",
     "numeric",
     "packed_tensors",
+    "piecewise",
     "registry",
     "sequences",
     "times",

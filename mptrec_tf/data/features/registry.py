@@ -21,6 +21,7 @@ FEATURES: Registry[type[Feature]] = Registry(
         "categorical": "mptrec_tf.data.features.categorical:Categorical",
         "numeric": "mptrec_tf.data.features.numeric:Numeric",
         "buckets": "mptrec_tf.data.features.buckets:Buckets",
+        "piecewise": "mptrec_tf.data.features.piecewise:Piecewise",
         "times": "mptrec_tf.data.features.times:Time",
         "ages": "mptrec_tf.data.features.ages:Age",
         "crosses": "mptrec_tf.data.features.crosses:Cross",

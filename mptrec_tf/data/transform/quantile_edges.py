@@ -1,4 +1,4 @@
-"""Edges of buckets with about equally many training rows each, fitted in one Beam stage.
+"""Edges of buckets, or pieces, with about equally many training rows, fitted in one Beam stage.
 
 As LightGBM's bins (Ke et al., NeurIPS 2017): a value that alone has a bucket's share of the rows
 gets a bucket of its own, and the other buckets share the other rows. Quantiles alone would give
@@ -30,9 +30,27 @@ def fit_edges(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
       [N, max(buckets) - 1] float32, ascending in each row: the smallest value of each bucket but
       the first, then infinity.
     """
-    shape = [len(buckets), max(buckets) - 1]
+    return _fit(values, buckets, with_ends=False)
+
+
+def fit_knots(values: tf.Tensor, pieces: Sequence[int]) -> tf.Tensor:
+    """Fits the ends of pieces on the training rows; for a `preprocessing_fn`.
+
+    Args:
+      values: [B, N] float32, NaN where missing.
+      pieces: [N]. The most pieces of each column.
+
+    Returns:
+      [N, max(pieces) + 1] float32, ascending in each row: the smallest value, those at which one
+      piece ends and the next one begins, the largest value, then infinity.
+    """
+    return _fit(values, pieces, with_ends=True)
+
+
+def _fit(values: tf.Tensor, buckets: Sequence[int], with_ends: bool) -> tf.Tensor:
+    shape = [len(buckets), max(buckets) + (1 if with_ends else -1)]
     [edges] = tft.experimental.ptransform_analyzer(
-        [values], _Fit(tuple(buckets)), [tf.float32], [shape]
+        [values], _Fit(tuple(buckets), with_ends), [tf.float32], [shape]
     )
     return tf.ensure_shape(edges, shape)
 
@@ -43,18 +61,37 @@ def find_buckets(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     return tf.transpose(found)
 
 
+def find_positions(values: tf.Tensor, knots: tf.Tensor) -> tf.Tensor:
+    """Returns how many pieces lie below each value, with the share of the one that it is in.
+
+    Args:
+      values: [B, N] float64; the position of NaN means nothing.
+      knots: [N, T + 1] float64, as of `fit_knots`.
+
+    Returns:
+      [B, N] float64: 0 at the first knot and below, the number of pieces at the last one and above.
+    """
+    lows, highs = knots[:, :-1], knots[:, 1:]
+    is_piece = tf.math.is_finite(highs)
+    lows, highs = (tf.where(is_piece, of, 0.0) for of in (lows, highs))
+    clipped = tf.minimum(tf.maximum(values[:, :, tf.newaxis], lows), highs)
+    shares = tf.math.divide_no_nan(clipped - lows, highs - lows)
+    return tf.reduce_sum(shares, axis=2)
+
+
 class _Fit(tft_beam.experimental.PTransformAnalyzer):
     """Turns batches of values [n, N] into edges."""
 
-    def __init__(self, buckets: tuple[int, ...]):
+    def __init__(self, buckets: tuple[int, ...], with_ends: bool):
         super().__init__()
         self._buckets = buckets
+        self._with_ends = with_ends
 
     def expand(self, pcoll):
         return (
             pcoll
             | "Sketch" >> beam.CombineGlobally(_Sketch(len(self._buckets)))
-            | "Edges" >> beam.Map(_make_edges, self._buckets)
+            | "Edges" >> beam.Map(_make_edges, self._buckets, self._with_ends)
         )
 
 
@@ -89,12 +126,33 @@ class _Sketch(beam.CombineFn):
         return [counts.quantiles(_POINTS).tolist() for counts in accumulator]
 
 
-def _make_edges(points: Sequence[Sequence[float]], buckets: Sequence[int]) -> np.ndarray:
-    edges = np.full([len(buckets), max(buckets) - 1], np.inf, np.float32)
+def _make_edges(
+    points: Sequence[Sequence[float]], buckets: Sequence[int], with_ends: bool
+) -> np.ndarray:
+    width = max(buckets) + (1 if with_ends else -1)
+    edges = np.full([len(buckets), width], np.inf, np.float32)
     for row, (of, most) in enumerate(zip(points, buckets, strict=True)):
-        found = choose_edges(np.array(of, np.float64), most)
+        of = np.array(of, np.float64)
+        found = choose_knots(of, most) if with_ends else choose_edges(of, most)
         edges[row, : len(found)] = found
     return edges
+
+
+def choose_knots(points: np.ndarray, pieces: int) -> list[float]:
+    """Returns the ends of pieces, ascending: of few values each, else edges and both ends.
+
+    Args:
+      points: As `choose_edges` takes them.
+      pieces: The most pieces.
+
+    Example:
+      >>> choose_knots(np.array([0.0] * 6 + [1, 2, 3, 4]), 3)
+      [0.0, 1.0, 3.0, 4.0]
+    """
+    values = np.unique(points)
+    if len(values) <= pieces + 1:
+        return values.tolist()
+    return sorted({float(points[0]), *choose_edges(points, pieces), float(points[-1])})
 
 
 def choose_edges(points: np.ndarray, buckets: int) -> list[float]:

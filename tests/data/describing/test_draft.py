@@ -6,6 +6,7 @@ from mptrec_tf.data.describing.renderers import CATEGORY, Line, show, write_mapp
 from mptrec_tf.data.describing.sample import read_sample
 from mptrec_tf.data.features.bags import Bag
 from mptrec_tf.data.features.numeric import Numeric
+from mptrec_tf.data.features.piecewise import Piecewise
 from mptrec_tf.data.features.times import Time
 from mptrec_tf.data.spec_yaml import parse
 from mptrec_tf.data.text_format import TextFormat
@@ -31,7 +32,8 @@ def test_a_shop(tmp_path):
     spec = parse(drafted.text, "shop.yaml")
     assert spec.name == "shop"
     assert [f.name for f in spec.categorical] == ["user_id"]
-    assert spec.numeric == (Numeric("price"), Numeric("age", missing="mean"))
+    assert spec.numeric == (Numeric("price", "standard"), Numeric("age", "standard", "mean"))
+    assert spec.section("piecewise") == (Piecewise("price"), Piecewise("age"))
     assert spec.section("bags") == (Bag("tags"),)
     assert spec.section("times") == (Time("at", parts=("weekday",)),)
     assert {t.name: dict(t.where) for t in spec.tasks} == {
@@ -43,7 +45,7 @@ def test_a_shop(tmp_path):
     assert spec.text_format == TextFormat()
     for line in (
         "- {name: tags, separator: \"|\"}  # '|' between values",
-        "- {name: age, missing: mean}  # 18 to 67, 11.2% missing",
+        "- {name: age, scale: standard, missing: mean}  # 18 to 67, 11.2% missing",
         "- {name: at, parts: [weekday]}  # dates and times",
         "#   session: it counts the rows",
         "#   country: all rows have 'CH'",
@@ -56,7 +58,11 @@ def test_a_shop(tmp_path):
     ]
     [age] = [row for row in drafted.table if row["column"] == "age"]
     assert age["seems"] == "number"
-    assert (age["drafted as"], age["missing"], age["distinct"]) == ("numeric", "11.2%", 50)
+    assert (age["drafted as"], age["missing"], age["distinct"]) == (
+        "numeric, piecewise",
+        "11.2%",
+        50,
+    )
     assert len(drafted.table) == 10
 
 

@@ -11,6 +11,15 @@ def spread(values, rows=1000):
     return [values[n * 7919 % len(values)] for n in range(rows)]
 
 
+def number(name, scale="standard", pieces=16, missing=False):
+    """Returns the lines of a number: as it is, and in pieces."""
+    first = f"{{name: {name}, scale: {scale}{', missing: mean' if missing else ''}}}"
+    keys = (f", pieces: {pieces}" if pieces < 16 else "") + (
+        ", scale: log" if scale == "log" else ""
+    )
+    return [first, f"{{name: {name}{keys}}}" if keys else name]
+
+
 CASES = [
     # name, values, what it seems to be, its active lines
     ("x", ["", "NA"] * 50, "empty", []),
@@ -22,16 +31,16 @@ CASES = [
     ("comment", [f"a text of words {i}" for i in range(300)], "text", []),
     ("code", [f"c{i}" for i in range(300)], "row id", []),
     ("n", range(300), "row number", []),
-    ("price", spread(i / 4 for i in range(1000)), "number", ["price"]),
+    ("price", spread(i / 4 for i in range(1000)), "number", number("price")),
     (
         "price",
         spread([1.5, 2.5, 3.5, 900.25] * 50 + [0.5]),
         "number",
-        ["{name: price, scale: log}"],
+        number("price", scale="log", pieces=4),
     ),
-    ("delta", [*spread([-1.5, 0, 2.25]), "99999"], "number", ["{name: delta, scale: standard}"]),
-    ("age", spread(range(18, 90)), "number", ["age"]),
-    ("level", spread(range(5)), "number or code", ["level", "level"]),
+    ("delta", [*spread([-1.5, 0, 2.25]), "99999"], "number", number("delta", pieces=3)),
+    ("age", spread(range(18, 90)), "number", number("age")),
+    ("level", spread(range(5)), "number or code", [*number("level", pieces=4), "level"]),
     ("zipcode", spread(range(8000, 8050)), "category", ["zipcode"]),
     ("plz", spread(["01234", "80331"]), "category", ["plz"]),
     ("flag", spread([0, 1]), "category", ["flag"]),
@@ -39,7 +48,7 @@ CASES = [
         "gain",
         [*["0"] * 60, *map(str, range(1, 41))],
         "number",
-        ["gain", "gain"],
+        [*number("gain"), "gain"],
     ),
     ("hash", spread(10**15 + i * 7 for i in range(90)), "id", ["hash"]),
     ("user_id", spread(f"u{i}" for i in range(50)), "user id", ["user_id"]),
@@ -62,12 +71,12 @@ CASES = [
         "time",
         ["{name: day, parts: [weekday]}"],
     ),
-    ("age", [*["", "30"] * 50, "31", "32"], "number", ["{name: age, missing: mean}"]),
+    ("age", [*["", "30"] * 50, "31", "32"], "number", number("age", pieces=2, missing=True)),
     (
         "sum",
         ["", *(f"{i}.5" for i in range(2000))],
         "number",
-        ["{name: sum, missing: mean}"],
+        number("sum", missing=True),
     ),
     ("preis", [f"{i % 30},5" for i in range(300)], "number", []),
     ("price", [f"${i % 30}.50" for i in range(300)], "number", []),
@@ -87,7 +96,7 @@ CASES = [
     ),
     ("street", spread(f"{a} {b} street" for a in "abcdef" for b in "xyz"), "category", ["street"]),
     ("sample_weight", [f"0.{i}" for i in range(1, 100)], "weight", []),
-    ("weight", spread(f"{i}.5" for i in range(50, 99)), "number", ["weight"]),
+    ("weight", spread(f"{i}.5" for i in range(50, 99)), "number", number("weight")),
 ]
 
 
