@@ -50,6 +50,7 @@ class Piecewise(Feature):
 
     section = "piecewise"
     reads = (NUMBER,)
+    takes_shared = True
 
     pieces: int = 16
     scale: str = SCALES[0]
@@ -87,17 +88,18 @@ class Piecewise(Feature):
         """Returns the positions [B, N] float32."""
         import tensorflow as tf
 
-        from mptrec_tf.data.transform.numbers import mark_missing, signed_log
+        from mptrec_tf.data.transform.numbers import mark_missing, scale_logs, signed_log
         from mptrec_tf.data.transform.quantile_edges import find_positions, fit_knots
+        from mptrec_tf.data.transform.shared_columns import stack_columns
 
-        raw = tf.stack([columns[feature.name] for feature in features], axis=1)
+        raw = stack_columns([columns[feature.name] for feature in features])
         raw = mark_missing(raw, spec.missing_values)
         # `domains` looks it up by name.
         knots = tf.identity(fit_knots(raw, cls.sizes(features)), name=_KNOTS)
         # Large numbers with small differences need more than float32.
         raw, knots = tf.cast(raw, tf.float64), tf.cast(knots, tf.float64)
         is_log = tf.constant([feature.scale == "log" for feature in features])
-        values = tf.where(is_log, signed_log(raw), raw)
+        values = scale_logs(raw, [feature.scale == "log" for feature in features])
         knots = tf.where(is_log[:, tf.newaxis], signed_log(knots), knots)
         positions = 1.0 + find_positions(values, knots)
         positions = tf.where(tf.math.is_nan(values), tf.zeros_like(positions), positions)
