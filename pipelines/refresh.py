@@ -11,7 +11,7 @@ that was added has a component, so a run that was killed continues with the task
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from components.pretrainer.component import Pretrainer
+from components.pretrainer.component import Pretrainer, Renewed
 from components.prompt_tuner.component import PromptTuner
 from components.prompt_tuner.config import PromptTunerConfig
 from components.pusher.component import Pusher
@@ -59,8 +59,7 @@ def create_pipeline(config: RefreshConfig) -> Pipeline:
         schema=data.schema,
         config=plan.pretraining,
         state_dir=config.state_dir,
-        base_model=production.outputs["result"],
-        warm=config.warm,
+        renews=Renewed(production.outputs["result"], config.warm),
         strategy=config.strategy,
     )
     trainings = [trainer]

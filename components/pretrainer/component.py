@@ -1,11 +1,26 @@
 """The pre-trainer: TFX's Trainer with stage 1 as its `run_fn`."""
 
+import dataclasses
+
 from tfx.proto import trainer_pb2
 from tfx.types.channel import BaseChannel
 from tfx.v1.components import Trainer
 
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training.configurations import PretrainingConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Renewed:
+    """A model whose backbone is renewed.
+
+    Attributes:
+      model: The model.
+      warm: Whether the new backbone begins with the weights of the old one.
+    """
+
+    model: BaseChannel
+    warm: bool = True
 
 
 class Pretrainer(Trainer):
@@ -22,8 +37,7 @@ class Pretrainer(Trainer):
       config: The hyper-parameters.
       state_dir: Directory of the state of unfinished trainings; a run that was killed continues
         from there.
-      base_model: Optional. The model whose backbone is renewed.
-      warm: Whether to begin with the weights of that backbone.
+      renews: Optional. The model whose backbone is renewed.
       strategy: Optional. How several replicas train, a name in `cluster.STRATEGIES`. Those of
         several processes need the `run_fn` in each of them, with TF_CONFIG, as Vertex AI starts
         the replicas of a training job.
@@ -45,18 +59,17 @@ class Pretrainer(Trainer):
         schema: BaseChannel,
         config: PretrainingConfig,
         state_dir: str,
-        base_model: BaseChannel | None = None,
-        warm: bool = True,
+        renews: Renewed | None = None,
         strategy: str | None = None,
     ):
-        begin = {} if base_model is None else {"warm": warm}
+        begin = {} if renews is None else {"warm": renews.warm}
         shared = {} if strategy is None else {"strategy": strategy}
         super().__init__(
             run_fn="components.pretrainer.run_fn.run_fn",
             examples=examples,
             transform_graph=transform_graph,
             schema=schema,
-            base_model=base_model,
+            base_model=renews and renews.model,
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
             custom_config={"config": to_plain(config), "state_dir": state_dir, **begin, **shared},

@@ -36,15 +36,15 @@ class Rows:
         streamed; rows in memory are one window.
       columns: The columns [count, ...] in memory, or None if rows are streamed.
       files: Files that hold the rows, if they come from files.
-      read_file: Function from one of these and a number of rows to a dataset of its windows in
-        their stored order, for workers that read a file each.
+      read_files: Function from some of these and a number of rows to a dataset of their windows in
+        the stored order, for workers that read some files each.
     """
 
     count: int
     windows: Callable[[tf.Tensor | None, int], tf.data.Dataset]
     columns: Columns | None = None
     files: Sequence[str] = ()
-    read_file: Callable[[tf.Tensor, int], tf.data.Dataset] | None = None
+    read_files: Callable[[tf.Tensor, int], tf.data.Dataset] | None = None
 
     def steps(self, batch_size: int) -> int:
         """Returns the number of batches in one pass."""
@@ -139,13 +139,13 @@ def load_rows(
             "files are missing or cut short: prepare the data again."
         )
     if streamed:
-        return Rows(count, windows, files=files, read_file=read)
+        return Rows(count, windows, files=files, read_files=read)
     columns = {k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]}
     # The order in which engines write rows changes from run to run. Sorting by the rows themselves
     # makes training repeatable.
     order = tf.argsort(columns.pop(_KEY), stable=True)
     rows = make_memory_rows(_gather(columns, order))
-    return dataclasses.replace(rows, files=files, read_file=read)
+    return dataclasses.replace(rows, files=files, read_files=read)
 
 
 def _count_records(files: Sequence[str]) -> int:
@@ -188,17 +188,17 @@ def make_training_batches(
 
 
 def make_file_batches(
-    rows: Rows, file: tf.Tensor, batch_size: int, seed: tf.Tensor
+    rows: Rows, files: tf.Tensor, batch_size: int, seed: tf.Tensor
 ) -> tf.data.Dataset:
-    """Returns shuffled batches of one of the rows' files.
+    """Returns shuffled batches of some of the rows' files.
 
     Args:
       rows: Rows that come from files.
-      file: Its name.
+      files: [n]. Their names.
       batch_size: Rows of a batch; the last may have fewer.
-      seed: [2] int64, the second below 2**40. Another one for each file and epoch.
+      seed: [2] int64, the second below 2**40. Another one for other files or another epoch.
     """
-    windows = rows.read_file(file, WINDOW_BATCHES * batch_size).enumerate()
+    windows = rows.read_files(files, WINDOW_BATCHES * batch_size).enumerate()
     batches = windows.flat_map(
         lambda number, window: _shuffle(
             window, batch_size, tf.stack([seed[0], seed[1] + number * 2**40])

@@ -1,9 +1,10 @@
 """Training by workers that do not wait for one another, with the weights on parameter servers.
 
-The coordinator gives every file of training rows, once in each epoch, to a worker that is free. The
-worker reads it and trains on its batches: it reads weights from the servers, and sends its updates
-there. So a file of a worker that is gone is read by another one, and a slow worker gets fewer
-files. Between epochs nobody trains: the coordinator validates, and saves the state.
+The coordinator gives every file of training rows, once in each epoch, to a worker that is free,
+some files at a time. The worker reads them and trains on their batches: it reads weights from the
+servers, and sends its updates there. So files of a worker that is gone are read by another one, and
+a slow worker gets fewer files. Between epochs nobody trains: the coordinator validates, and saves
+the state.
 
 Li et al., *Scaling Distributed Machine Learning with the Parameter Server*, OSDI 2014; here it is
 tf.distribute's ParameterServerStrategy.
@@ -35,6 +36,9 @@ from mptrec_tf.training.servers import (
 
 # A table of less than two such parts is whole: to ask two servers takes longer than to ask one.
 LEAST_PART_BYTES = 64 << 10
+# Parts of an epoch for each worker. To begin one costs a worker two seconds, and some memory that
+# TensorFlow never frees (7 MB for a small model); to lose a worker costs the part that it had.
+PARTS_OF_WORKER = 4
 _TOTALS = ("loss", "regularization_loss", "total_loss")
 _POLL_SECONDS = 0.2
 # A parameter server that was started again answers, and knows no variables.
@@ -75,7 +79,7 @@ class Coordinator(Distribution):
         Raises:
           InputError: for rows that are not in files, which is all that workers can read.
         """
-        if rows.read_file is None:
+        if rows.read_files is None:
             raise InputError("workers read rows from files, and these rows are in memory alone.")
         files, workers = len(rows.files), len(self.cluster.workers)
         if files < workers:
@@ -111,7 +115,7 @@ class Coordinator(Distribution):
         _check_tables(model)
         coordinator = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
         totals = [keras.metrics.Mean(name) for name in _TOTALS]
-        train = _make_file_step(model, epochs, self.strategy, totals)
+        train = _make_part_step(model, epochs, self.strategy, totals)
         bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
         model.stop_training = False
         for callback in callbacks:
@@ -125,8 +129,9 @@ class Coordinator(Distribution):
                 for callback in callbacks:
                     callback.on_epoch_begin(epoch)
                 begin = int(model.optimizer.iterations)
-                for number in _order_files(epochs, epoch):
-                    coordinator.schedule(train, (tf.constant(number), tf.constant(epoch)))
+                for number, files in enumerate(self._deal_files(epochs, epoch)):
+                    place = tf.constant(epoch + number * 2**16, tf.int64)
+                    coordinator.schedule(train, (tf.constant(files), place))
                 while not coordinator.done():
                     for bar in bars:
                         steps = (int(model.optimizer.iterations) - begin) // model.updates_per_step
@@ -140,6 +145,13 @@ class Coordinator(Distribution):
                     break
         for callback in callbacks:
             callback.on_train_end()
+
+    def _deal_files(self, epochs: Epochs, epoch: int) -> list[np.ndarray]:
+        """Returns the numbers of the files in each part of an epoch."""
+        count = len(epochs.rows.files)
+        order = np.random.default_rng((epochs.config.seed, epoch)).permutation(count)
+        parts = min(count, PARTS_OF_WORKER * len(self.cluster.workers))
+        return np.array_split(order.astype(np.int64), parts)
 
     def bring_home(
         self, model: TrainedModel, make_model: Callable[[], TrainedModel]
@@ -217,21 +229,16 @@ def _check_tables(model: TrainedModel) -> None:
             )
 
 
-def _order_files(epochs: Epochs, epoch: int) -> np.ndarray:
-    """Returns the numbers of the files in an epoch's order."""
-    order = np.random.default_rng((epochs.config.seed, epoch))
-    return order.permutation(len(epochs.rows.files)).astype(np.int64)
-
-
-def _make_file_step(
+def _make_part_step(
     model: TrainedModel,
     epochs: Epochs,
     strategy: tf.distribute.Strategy,
     totals: Sequence[keras.metrics.Metric],
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns a function of a file's number and the epoch's, which a worker computes."""
+    """Returns a function of files' numbers and a part's place, which a worker computes."""
     files = tf.constant(list(epochs.rows.files))
-    seed, size = epochs.config.seed, epochs.config.batch_size
+    seed = tf.constant(epochs.config.seed, tf.int64)
+    size = epochs.config.batch_size
 
     @tf.autograph.experimental.do_not_convert
     def step(batch: dict[str, Any]) -> None:
@@ -239,14 +246,10 @@ def _make_file_step(
         for total in totals:
             total.update_state(logs[total.name])
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)],
-        reduce_retracing=True,
-    )
-    def train(number, epoch):
-        place = tf.cast(epoch, tf.int64) + number * 2**16
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)])
+    def train(numbers, place):
         batches = make_file_batches(
-            epochs.rows, files[number], size, tf.stack([tf.constant(seed, tf.int64), place])
+            epochs.rows, tf.gather(files, numbers), size, tf.stack([seed, place])
         )
         for batch in batches:
             strategy.run(step, args=(batch,))

@@ -18,6 +18,7 @@ _POLL_SECONDS = 1.0
 # A coordinator that several attempts in a row do not reach is gone.
 _ATTEMPTS = 5
 _REMIND_SECONDS = 60.0
+_LOGGERS = ("tensorflow", "absl")
 
 
 def allow_failures() -> None:
@@ -129,14 +130,16 @@ class WatchWorkers:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "WatchWorkers":
-        logging.getLogger("absl").addFilter(_is_news)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_is_news)
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join()
-        logging.getLogger("absl").removeFilter(_is_news)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(_is_news)
 
     def _watch(self) -> None:
         there = [True] * len(self._addresses)

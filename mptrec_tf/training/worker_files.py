@@ -48,7 +48,7 @@ def write_worker_files(rows: Rows, directory: str, workers: int, batch_size: int
         del size  # a window is what was written as one
         return tf.data.TFRecordDataset(names).map(lambda record: _parse(record, spec))
 
-    return dataclasses.replace(rows, files=names, read_file=read)
+    return dataclasses.replace(rows, files=names, read_files=read)
 
 
 def _cut(rows: Rows, size: int) -> tf.data.Dataset:
