@@ -329,6 +329,10 @@ def _amount(column: Column) -> Guess:
         return Guess(column, "number or code", reason + hint, [*lines, category])
     if share > _MOSTLY:
         reason = f"{values}, {share:.0%} are {value}: a category, too"
+        # Where the other values come again and again, they have ids, and pieces of them would be of
+        # few rows each.
+        others = (column.known - column.counts[value]) / (column.distinct - 1)
+        lines = lines if others < _LEAST_REPEATS else lines[:1]
         return Guess(column, "number", reason + hint, [*lines, category])
     return Guess(column, "number", values + hint, lines)
 
