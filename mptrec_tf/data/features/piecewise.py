@@ -88,7 +88,7 @@ class Piecewise(Feature):
         """Returns the positions [B, N] float32."""
         import tensorflow as tf
 
-        from mptrec_tf.data.transform.numbers import mark_missing, scale_logs, signed_log
+        from mptrec_tf.data.transform.numbers import mark_missing, scale_logs
         from mptrec_tf.data.transform.quantile_edges import find_positions, fit_knots
         from mptrec_tf.data.transform.shared_columns import stack_columns
 
@@ -98,9 +98,9 @@ class Piecewise(Feature):
         knots = tf.identity(fit_knots(raw, cls.sizes(features)), name=_KNOTS)
         # Large numbers with small differences need more than float32.
         raw, knots = tf.cast(raw, tf.float64), tf.cast(knots, tf.float64)
-        is_log = tf.constant([feature.scale == "log" for feature in features])
-        values = scale_logs(raw, [feature.scale == "log" for feature in features])
-        knots = tf.where(is_log[:, tf.newaxis], signed_log(knots), knots)
+        is_log = [feature.scale == "log" for feature in features]
+        values = scale_logs(raw, is_log)
+        knots = tf.transpose(scale_logs(tf.transpose(knots), is_log))
         positions = 1.0 + find_positions(values, knots)
         positions = tf.where(tf.math.is_nan(values), tf.zeros_like(positions), positions)
         return tf.cast(positions, tf.float32)

@@ -40,11 +40,11 @@ def apply_vocabulary(
     """
     oov = np.array([feature.oov_buckets or 1 for feature in features], np.int64)
     joined = join_columns(columns)
-    forms = joined.spread(canonical(joined.values, joined.column_of()))
+    feature_of = joined.column_of()
+    forms = joined.spread(canonical(joined.values, feature_of))
     [file] = tft.experimental.ptransform_analyzer(
         [forms], FitVocabulary(FILE, features, _split), [tf.string], [[]], [b"not fitted yet"]
     )
-    feature_of = joined.column_of()
 
     def look_up(values: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         table = Lines(file)
