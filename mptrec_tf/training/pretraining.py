@@ -77,8 +77,8 @@ def pretrain(
         )
     shape, losses = config.make_shape(data), config.make_losses()
     reason = kind.explain_rows_in_memory(losses)
-    if distribution.explain_rows(reason):
-        raise InputError(distribution.explain_rows(reason))
+    if problem := distribution.explain_rows(reason):
+        raise InputError(problem)
     graph = fingerprint_transform(data.transform_dir)
     loop.seed_everything(training.seed)
     train, validation = rows or (
