@@ -1,7 +1,7 @@
 # mptrec-verify alone, without TensorFlow: what checks the versions before TF Serving loads them, in
 # docker-compose.yaml (which builds it) and in kubernetes/deployment.yaml. In the folder above:
 #
-#     docker build -f saved_models/verify.Dockerfile -t mptrec-verify:0.2.0 .
+#     docker build -f saved_models/verify.Dockerfile -t mptrec-verify:0.3.0 .
 FROM python:3.12-slim
 WORKDIR /build
 COPY setup.py pyproject.toml requirements/stack-b.txt ./

@@ -21,8 +21,8 @@ class LazyAdam(keras.optimizers.Adam):
       >>> table = tf.Variable([[1.0], [2.0]])
       >>> gradient = tf.IndexedSlices(tf.constant([[3.0]]), tf.constant([1]), (2, 1))
       >>> _ = optimizer.apply_gradients([(gradient, table)])
-      >>> table.numpy().round(3).tolist()
-      [[1.0], [1.999]]
+      >>> [round(row, 3) for [row] in table.numpy().tolist()]
+      [1.0, 1.999]
     """
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:

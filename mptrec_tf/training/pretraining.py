@@ -63,17 +63,17 @@ def pretrain(
     """
     config.check_fields()
     kind, training = MODELS.get(config.model), config.training
-    distribution = context.distribution or ONE_PROCESS
-    if kind.begin and distribution.is_shared:
-        raise InputError(
-            f"model {config.model!r} searches for its parts before it is trained, the work "
-            "of one process: train it without --strategy."
-        )
     if kind.model_class.kind != config.model:
         # Otherwise loading the model would fail, after hours of training.
         raise ValueError(
             f"{kind.model_class.__name__}.kind should be {config.model!r}, as it is registered. "
             f"Received: {kind.model_class.kind!r}."
+        )
+    distribution = context.distribution or ONE_PROCESS
+    if kind.begin and distribution.is_shared:
+        raise InputError(
+            f"model {config.model!r} searches for its parts before it is trained, the work "
+            "of one process: train it without --strategy."
         )
     shape, losses = config.make_shape(data), config.make_losses()
     reason = kind.explain_rows_in_memory(losses)
