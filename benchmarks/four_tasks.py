@@ -1,9 +1,29 @@
-"""Four new tasks of Census-Income, beside income and marital, and the rows of one of them."""
+"""Four new tasks of Census-Income, beside income and marital, and their rows."""
+
+import os
+from collections.abc import Sequence
 
 import numpy as np
+from steps import Steps
 
 OLD = ("income", "marital")
 NEW = ("education", "weeks_worked", "tax_filer_stat", "capital_gains")
+
+
+def prepare_rows(data_dir: str, tasks: Sequence[str], output: str):
+    """Returns the prepared rows in `output`/data, without these tasks' columns as features."""
+    from mptrec_tf.data.prepared import PreparedData
+
+    if not os.path.exists(f"{output}/data"):
+        Steps().run(
+            "prepare",
+            "prepare",
+            dataset="census_income",
+            data_dir=data_dir,
+            tasks=",".join(tasks),
+            output_dir=f"{output}/data",
+        )
+    return PreparedData(f"{output}/data")
 
 
 def select_rows(rows: dict, task: str, share: float, seed: int) -> dict:

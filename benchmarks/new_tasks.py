@@ -17,7 +17,7 @@ import statistics
 import time
 
 from absl import flags
-from four_tasks import NEW, OLD, select_rows
+from four_tasks import NEW, OLD, prepare_rows, select_rows
 from steps import Steps
 
 from mptrec_tf.bin import program
@@ -172,16 +172,7 @@ def main(_) -> None:
     from mptrec_tf.evaluation.report import print_table
 
     output = _OUTPUT_DIR.value.rstrip("/")
-    data = f"{output}/data"
-    if not os.path.exists(data):
-        Steps().run(
-            "prepare",
-            "prepare",
-            dataset="census_income",
-            data_dir=_DATA_DIR.value,
-            tasks=",".join((*OLD, *NEW)),
-            output_dir=data,
-        )
+    data = prepare_rows(_DATA_DIR.value, (*OLD, *NEW), output).directory
     by_seed = [run_seed(data, int(seed), output) for seed in _SEEDS.value]
     with open(f"{output}/results.json", "w", encoding="utf-8") as file:
         json.dump(by_seed, file, indent=2)

@@ -14,8 +14,7 @@ import shutil
 import statistics
 
 from absl import flags
-from four_tasks import NEW, OLD, select_rows
-from steps import Steps
+from four_tasks import NEW, OLD, prepare_rows, select_rows
 
 from mptrec_tf.bin import program
 
@@ -103,20 +102,10 @@ def add_tasks(data, backbone, seed: int, work: str) -> dict[str, float]:
 
 def main(_) -> None:
     """Runs the benchmark."""
-    from mptrec_tf.data.prepared import PreparedData
     from mptrec_tf.evaluation.report import print_table
 
     output = _OUTPUT_DIR.value.rstrip("/")
-    if not os.path.exists(f"{output}/data"):
-        Steps().run(
-            "prepare",
-            "prepare",
-            dataset="census_income",
-            data_dir=_DATA_DIR.value,
-            tasks=",".join((*OLD, *NEW)),
-            output_dir=f"{output}/data",
-        )
-    data = PreparedData(f"{output}/data")
+    data = prepare_rows(_DATA_DIR.value, (*OLD, *NEW), output)
     os.makedirs(f"{output}/results", exist_ok=True)
     by_recipe: dict[str, list[dict[str, float]]] = {}
     for seed in (1, 2, 3):

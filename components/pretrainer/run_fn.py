@@ -13,7 +13,7 @@ from mptrec_tf.data.raw_examples import RawExamples
 from mptrec_tf.data.transform.transform_fingerprint import fingerprint_transform
 from mptrec_tf.renewal.warm_start import WarmStart
 from mptrec_tf.storage.plain import from_plain
-from mptrec_tf.training.batches import Rows, load_rows
+from mptrec_tf.training.batches import Rows, load_both
 from mptrec_tf.training.cluster import PARAMETER_SERVER, read_server_cluster
 from mptrec_tf.training.configurations import PretrainingConfig
 from mptrec_tf.training.distribution import start_distribution
@@ -76,10 +76,7 @@ def _load_rows_for_workers(
     data: RawExamples, config: PretrainingConfig, context: RunContext
 ) -> tuple[Rows, Rows]:
     """Returns training rows, packed in files for workers, and validation rows."""
-    train, validation = (
-        load_rows(data, split, config.tasks, context.memory_limit)
-        for split in ("train", "validation")
-    )
+    train, validation = load_both(data, config.tasks, context.row_memory)
     workers = len(context.distribution.cluster.workers)
     packed = os.path.join(context.directory, f"rows-{workers}")
     return write_worker_files(train, packed, workers, config.training.batch_size), validation

@@ -11,7 +11,7 @@ day, or with a new label column, use mptrec-prepare --backbone=BACKBONE.
 
 from absl import flags
 
-from mptrec_tf.bin import defaults, program, shape_flags, training_flags
+from mptrec_tf.bin import defaults, memory_flag, program, shape_flags, training_flags
 from mptrec_tf.models.heads.registry import AUTO, HEADS, check_fits
 from mptrec_tf.models.registry import MODELS
 from mptrec_tf.storage.plain import to_plain
@@ -36,10 +36,17 @@ _COMPARE = flags.DEFINE_bool(
     "Also train the task alone from scratch, and all tasks jointly, and report which is better, "
     "for the old tasks, too; by the test rows, which nothing else uses.",
 )
+_FLOAT16_ON_DISK = flags.DEFINE_bool(
+    "float16_on_disk",
+    False,
+    "Round representations of rows that do not fit in memory to 16 bits: half the bytes to write, "
+    "and to read in each epoch.",
+)
 _SHAPES = tuple(dict.fromkeys(kind.shape for kind in HEADS.all().values()))
 shape_flags.define(*_SHAPES)
 flags.mark_flags_as_required(["backbone", "data", "task", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(memory_flag)
 flags.adopt_module_key_flags(shape_flags)
 defaults.show({name: (make_recipe(name), kind.make_shape()) for name, kind in HEADS.all().items()})
 
@@ -81,7 +88,12 @@ def main(_: list[str]) -> None:
     backbone = load_backbone(_BACKBONE.value)
     backbone.check_fits(data)
     work = f"{_OUTPUT_DIR.value.rstrip('/')}.training"
-    context = RunContext(work, fingerprint=backbone.fingerprint)
+    context = RunContext(
+        work,
+        memory_limit=memory_flag.read_memory_limit(),
+        float16_on_disk=_FLOAT16_ON_DISK.value,
+        fingerprint=backbone.fingerprint,
+    )
     chosen, candidates = learn(
         backbone.model,
         data,

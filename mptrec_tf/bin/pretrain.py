@@ -8,7 +8,7 @@ settings (arXiv 2408.17214) for Census-Income. TensorBoard: tensorboard --logdir
 
 from absl import flags
 
-from mptrec_tf.bin import defaults, program, shape_flags, training_flags
+from mptrec_tf.bin import defaults, memory_flag, program, shape_flags, training_flags
 from mptrec_tf.models.registry import DEFAULT, MODELS
 from mptrec_tf.training.cluster import (
     MULTI_WORKER,
@@ -42,6 +42,7 @@ _LOSSES = tuple(dict.fromkeys(kind.losses for kind in MODELS.all().values()))
 shape_flags.define(*_SHAPES, *_LOSSES)
 flags.mark_flags_as_required(["data", "tasks", "output_dir"])
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(memory_flag)
 flags.adopt_module_key_flags(shape_flags)
 defaults.show(
     {name: (kind.shape, kind.losses, TrainingConfig) for name, kind in MODELS.all().items()}
@@ -84,6 +85,7 @@ def main(_: list[str]) -> None:
     context = RunContext(
         f"{_OUTPUT_DIR.value.rstrip('/')}.training",
         title="pre-training",
+        memory_limit=memory_flag.read_memory_limit(),
         distribution=distribution,
     )
     model, result = pretrain(data, config, context)

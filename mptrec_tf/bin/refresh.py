@@ -14,7 +14,7 @@ versions stay. To continue a renewal that was killed, start it again with the sa
 
 from absl import flags
 
-from mptrec_tf.bin import data_flags, format_flags, gate_flags, program, split_flags
+from mptrec_tf.bin import data_flags, format_flags, gate_flags, memory_flag, program, split_flags
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.heads.registry import AUTO, HEADS
 from mptrec_tf.training.configurations import LARGEST_SEED
@@ -57,6 +57,7 @@ _PUSH = flags.DEFINE_bool("push", True, "Push the candidate; otherwise it is onl
 flags.mark_flags_as_required(["model", "output_dir"])
 flags.adopt_module_key_flags(format_flags)
 flags.adopt_module_key_flags(gate_flags)
+flags.adopt_module_key_flags(memory_flag)
 for _flag in (data_flags.DATASET, *data_flags.OPTIONS.values()):
     flags.declare_key_flag(_flag.name)
 
@@ -107,6 +108,7 @@ def main(beam_args: list[str]) -> None:
         warm=not _FROM_SCRATCH.value,
         gate=gate,
         beam_args=beam_args,
+        memory_limit=memory_flag.read_memory_limit(),
     )
     program.print_empty(source)
     print_table(

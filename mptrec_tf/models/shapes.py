@@ -53,8 +53,8 @@ class ModelShape:
     l2_embedding: float = setting(0.006, "L2 of the embeddings.", low=0.0)
     l2_embedding_over: str = setting(
         "table",
-        "Whose norm that is: the whole table's (the paper's), or of the rows a batch reads, for "
-        "tables too large to touch in every step.",
+        "Whose norm that is: the whole table's (the paper's), or of the rows a batch reads, which "
+        "alone Adam changes then: for tables too large to touch in every step.",
         choices=L2_OVER,
     )
     l2_dense: float = setting(3e-5, "L2 of the weights of experts and towers.", low=0.0)

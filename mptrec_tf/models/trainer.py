@@ -73,12 +73,15 @@ class TrainedModel(tfrs.Model):
 
     Attributes:
       fixed_shapes: bool. Whether all shapes of a step are static, so that XLA can compile it.
+      rows_alone: bool. Whether a step reads and changes no rows of a table but its batch's, so that
+        it takes no longer with a larger table.
       updates_per_step: int. How many times a step updates the weights.
       whole_batches: str. Why a step needs a whole batch, which several replicas do not have; empty
         if it does not.
     """
 
     fixed_shapes = True
+    rows_alone = False
     updates_per_step = 1
     whole_batches = ""
 
@@ -161,9 +164,9 @@ class Trainer(TrainedModel):
         self.balance = make_balance(getattr(losses, "loss_weights", EQUAL), self.tasks)
         if self.balance is not None and self.balance.separate:
             self.whole_batches = "the tasks' gradients are compared with each other"
+        self.rows_alone = model.shape.l2_embedding_over == "batch"
         # XLA needs to know how many rows of the table a step updates.
-        of_table = model.shape.l2_embedding_over == "table"
-        self.fixed_shapes = of_table and has_fixed_shapes(model.shape.inputs)
+        self.fixed_shapes = not self.rows_alone and has_fixed_shapes(model.shape.inputs)
         self._means = {name: keras.metrics.Mean(name) for name in self.mean_names()}
 
     @classmethod

@@ -54,7 +54,7 @@ from mptrec_tf.training.batches import Rows
 from mptrec_tf.training.new_task import learn
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.representations import encode_task, select_task
-from mptrec_tf.training.run_context import RunContext
+from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -71,6 +71,7 @@ def refresh(
     warm: bool = True,
     gate: Gate = Gate(),  # noqa: B008 (frozen)
     beam_args: Sequence[str] = (),
+    memory_limit: int = MEMORY_LIMIT,
 ) -> list[Verdict]:
     """Trains all of a model anew on new rows, and compares it with production.
 
@@ -81,6 +82,7 @@ def refresh(
       warm: Whether the new backbone begins with the weights of the old one.
       gate: What the candidate must not do to a task.
       beam_args: The Beam runner's own flags.
+      memory_limit: Bytes that the process may take, see `RunContext`.
 
     Returns:
       Verdicts on each task that production has, too.
@@ -103,9 +105,16 @@ def refresh(
         _check_plan(directory, {**plan.to_plain(), "rows": rows, "warm": warm})
         data = _prepare(source, f"{directory}/{_DATA}", beam_args)
         old, old_packages = load_parts(plan.base_path, plan.number)
-        backbone = _pretrain(plan, data, f"{directory}/{_BACKBONE}", old if warm else None)
+        backbone = _pretrain(
+            plan, data, f"{directory}/{_BACKBONE}", old if warm else None, memory_limit
+        )
         packages = _learn_all(
-            plan, data, backbone, f"{directory}/{_TASKS}", (old, old_packages) if warm else None
+            plan,
+            data,
+            backbone,
+            f"{directory}/{_TASKS}",
+            (old, old_packages) if warm else None,
+            memory_limit,
         )
         if not tf.io.gfile.isdir(f"{directory}/{_MODEL}/1"):
             export(backbone, packages, f"{directory}/{_MODEL}")
@@ -211,11 +220,15 @@ def check_label_columns(source: Source) -> None:
 
 
 def _pretrain(
-    plan: Plan, data: PreparedData, directory: str, old: StoredBackbone | None
+    plan: Plan,
+    data: PreparedData,
+    directory: str,
+    old: StoredBackbone | None,
+    memory_limit: int,
 ) -> StoredBackbone:
     if tf.io.gfile.isdir(directory):
         return load_backbone(directory)
-    context = RunContext(f"{directory}.training", title="pre-training")
+    context = RunContext(f"{directory}.training", title="pre-training", memory_limit=memory_limit)
     warm = WarmStart(old, data) if old else None
     config = warm.shorten(plan.pretraining) if warm else plan.pretraining
     model, result = pretrain(data, config, context, begin=warm and warm.begin)
@@ -229,11 +242,12 @@ def _learn_all(
     backbone: StoredBackbone,
     directory: str,
     old: tuple[StoredBackbone, Sequence[TaskPackage]] | None,
+    memory_limit: int,
 ) -> list[TaskPackage]:
     """Trains the added tasks one after the other, on representations that they share."""
     names = list(plan.heads)
     missing = [name for name in names if not tf.io.gfile.isdir(f"{directory}/{name}")]
-    context = RunContext(f"{directory}.encoded", title="encoding")
+    context = RunContext(f"{directory}.encoded", title="encoding", memory_limit=memory_limit)
     if missing:
         # Of all tasks: whether rows fit in memory, and their order, is as it was before a kill.
         encoded = encode_task(PromptedMPTRec(backbone.model), data, names, context)

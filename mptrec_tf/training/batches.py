@@ -15,10 +15,11 @@ from mptrec_tf.data.labels import has_task_weights
 from mptrec_tf.data.packed import LABELS, ROW, TASK_WEIGHTS, WEIGHT, count_packed_bytes
 from mptrec_tf.data.training_data import TrainingData, detect_compression
 from mptrec_tf.errors import InputError
-from mptrec_tf.training.run_context import MEMORY_LIMIT
+from mptrec_tf.training.run_context import ROW_MEMORY
 
 WINDOW_BATCHES = 256  # batches that are shuffled together if rows are streamed
 PREDICTION_BATCH = 4096
+LOADING = 2  # times the memory that rows hold, while they are joined and sorted
 _READ_ROWS = 65_536
 _KEY = "key"
 
@@ -35,6 +36,7 @@ class Rows:
         dataset of windows, with columns [n, ...] each. n is at most that number if rows are
         streamed; rows in memory are one window.
       columns: The columns [count, ...] in memory, or None if rows are streamed.
+      held: Bytes of these columns.
       files: Files that hold the rows, if they come from files.
       read_files: Function from some of these and a number of rows to a dataset of their windows in
         the stored order, for workers that read some files each.
@@ -43,6 +45,7 @@ class Rows:
     count: int
     windows: Callable[[tf.Tensor | None, int], tf.data.Dataset]
     columns: Columns | None = None
+    held: int = 0
     files: Sequence[str] = ()
     read_files: Callable[[tf.Tensor, int], tf.data.Dataset] | None = None
 
@@ -55,7 +58,8 @@ def make_memory_rows(columns: Columns) -> Rows:
     """Returns rows whose columns [n, ...] are held in memory; adds `row`, each row's number."""
     count = int(_count(columns))
     columns = {**columns, ROW: tf.range(count)}
-    return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns)
+    held = sum(_count_bytes(column) for column in columns.values())
+    return Rows(count, lambda _seed, _size: tf.data.Dataset.from_tensors(columns), columns, held)
 
 
 def change_task_columns(rows: Rows, change: Callable[[tf.Tensor], tf.Tensor]) -> Rows:
@@ -74,11 +78,32 @@ def change_task_columns(rows: Rows, change: Callable[[tf.Tensor], tf.Tensor]) ->
         rows.count,
         lambda seed, size: rows.windows(seed, size).map(apply),
         rows.columns and apply(rows.columns),
+        rows.held,
     )
 
 
+def select_tasks(rows: Rows, tasks: Sequence[str], wanted: Sequence[str]) -> Rows:
+    """Returns rows with the labels of some of their tasks, in this order.
+
+    Args:
+      rows: The rows.
+      tasks: The tasks of their columns of labels.
+      wanted: Some of these.
+    """
+    places = [tasks.index(task) for task in wanted]
+    return change_task_columns(rows, lambda columns: tf.gather(columns, places, axis=1))
+
+
+def load_both(
+    data: TrainingData, tasks: Sequence[str], memory_limit: int = ROW_MEMORY
+) -> tuple[Rows, Rows]:
+    """Opens the training and the validation rows for some tasks; see `load_rows`."""
+    train = load_rows(data, "train", tasks, memory_limit)
+    return train, load_rows(data, "validation", tasks, memory_limit - train.held)
+
+
 def load_rows(
-    data: TrainingData, split: str, tasks: Sequence[str], memory_limit: int = MEMORY_LIMIT
+    data: TrainingData, split: str, tasks: Sequence[str], memory_limit: int = ROW_MEMORY
 ) -> Rows:
     """Opens a split of prepared data for some tasks.
 
@@ -89,7 +114,7 @@ def load_rows(
       data: The prepared data.
       split: "train", "validation" or "test".
       tasks: Tasks whose labels become the columns of `labels`, in this order.
-      memory_limit: Bytes up to which the split is held in memory.
+      memory_limit: Bytes that may be taken. While rows are sorted they take twice what they hold.
 
     Raises:
       InputError: for unknown tasks or files that are damaged.
@@ -119,7 +144,7 @@ def load_rows(
 
     by_task = len(tasks) * (2 if has_task_weights(data.spec) else 1)
     row_bytes = count_packed_bytes(data.spec) + 4 * (by_task + bool(data.spec.weight))
-    streamed = count * row_bytes > memory_limit
+    streamed = LOADING * count * row_bytes > memory_limit
     try:
         if streamed:
             actual = _count_records(files)
@@ -140,12 +165,21 @@ def load_rows(
         )
     if streamed:
         return Rows(count, windows, files=files, read_files=read)
-    columns = {k: tf.concat([c[k] for c in chunks], axis=0) for k in chunks[0]}
+    columns = join_chunks(chunks)
     # The order in which engines write rows changes from run to run. Sorting by the rows themselves
     # makes training repeatable.
     order = tf.argsort(columns.pop(_KEY), stable=True)
-    rows = make_memory_rows(_gather(columns, order))
+    # One after the other, as each is in memory twice meanwhile.
+    rows = make_memory_rows({name: tf.gather(columns.pop(name), order) for name in [*columns]})
     return dataclasses.replace(rows, files=files, read_files=read)
+
+
+def join_chunks(chunks: Sequence[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """Joins the columns [n, ...] of chunks of rows, and takes them out of these.
+
+    One column after the other, so that no more than one is in memory twice.
+    """
+    return {name: tf.concat([chunk.pop(name) for chunk in chunks], 0) for name in [*chunks[0]]}
 
 
 def _count_records(files: Sequence[str]) -> int:
@@ -223,6 +257,11 @@ def _count(columns: Columns) -> tf.Tensor:
     if isinstance(column, tf.RaggedTensor):
         return tf.cast(column.nrows(), tf.int64)
     return tf.shape(column, tf.int64)[0]
+
+
+def _count_bytes(column: tf.Tensor) -> int:
+    parts = tf.nest.flatten(column, expand_composites=True)
+    return sum(int(tf.size(part)) * part.dtype.size for part in parts)
 
 
 def _gather(window: Columns, rows: tf.Tensor) -> dict[str, tf.Tensor]:

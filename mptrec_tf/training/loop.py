@@ -85,9 +85,7 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
     XLA fuses the many small operations of a step: on two cores, an eighth more samples a second in
     stage 1 and a fifth more in stage 2 (`benchmarks/throughput.py`).
     """
-    strategy = tf.distribute.get_strategy()
-    served = isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy)
-    make_optimizer = LazyAdam if served else keras.optimizers.Adam
+    make_optimizer = LazyAdam if model.rows_alone else keras.optimizers.Adam
     model.compile(
         optimizer=make_optimizer(
             _make_learning_rate(config, steps * model.updates_per_step, model.updates_per_step)

@@ -13,7 +13,7 @@ from mptrec_tf.models.trainer import Plan, Trainer
 from mptrec_tf.storage.plain import to_plain
 from mptrec_tf.training import loop
 from mptrec_tf.training.baseline import describe_rows, describe_tasks
-from mptrec_tf.training.batches import Rows, load_rows
+from mptrec_tf.training.batches import Rows, load_both
 from mptrec_tf.training.calibration import calibrate_model, list_rescaling
 from mptrec_tf.training.callbacks import SCORE_SUM
 from mptrec_tf.training.configurations import PretrainingConfig
@@ -81,10 +81,7 @@ def pretrain(
         raise InputError(problem)
     graph = fingerprint_transform(data.transform_dir)
     loop.seed_everything(training.seed)
-    train, validation = rows or (
-        load_rows(data, split, shape.tasks, context.memory_limit)
-        for split in ("train", "validation")
-    )
+    train, validation = rows or load_both(data, shape.tasks, context.row_memory)
     if reason and train.columns is None:
         raise InputError(
             f"{data.directory} holds {train.count} training rows, more than fit in memory, and "

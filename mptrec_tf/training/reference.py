@@ -17,7 +17,7 @@ from mptrec_tf.models.registry import MODELS
 from mptrec_tf.models.shapes import ModelShape, select_free_fields
 from mptrec_tf.models.trainer import Trainer
 from mptrec_tf.models.weights import count_parameters
-from mptrec_tf.training.batches import Rows, evaluate_rows, load_rows
+from mptrec_tf.training.batches import Rows, evaluate_rows, load_rows, select_tasks
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.new_task import predict_heads
 from mptrec_tf.training.pretraining import pretrain
@@ -102,12 +102,13 @@ def compare(
     alone, of_single = pretrain(data, single, context.child("single", title="alone"))
     rows_of: dict[str, dict[str, Any]] = {name: {"task": name} for name in (*old, task)}
     tasks = data.spec.select_tasks([*old, task])
+    names = [*dict.fromkeys([*old, *chain])]
     for split in SPLITS:
-        rows, own = load_rows(data, split, [*old, task]), load_rows(data, split, [task])
+        every = load_rows(data, split, names, context.row_memory)
+        rows, own = (select_tasks(every, names, some) for some in ([*old, task], [task]))
         frozen, labels, weight = _predict_tasks(backbone, old_tasks or tasks[:-1], rows)
-        of_chain = own if len(chain) == 1 else load_rows(data, split, chain)
         completed = of_single.complete(data.spec.select_tasks(chain))
-        of_chain, *_ = _predict_tasks(alone, completed, of_chain)
+        of_chain, *_ = _predict_tasks(alone, completed, select_tasks(every, names, chain))
         predicted = {
             "frozen": frozen | predict_heads(backbone, tasks[-1], {task: head}, own)[0],
             "joint": _predict_tasks(together, of_joint.complete(tasks), rows)[0],

@@ -10,13 +10,17 @@ from mptrec_tf.data.training_data import TrainingData
 from mptrec_tf.errors import InputError
 from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import (
+    LOADING,
     Rows,
-    change_task_columns,
+    join_chunks,
     load_rows,
     make_memory_rows,
     make_ordered_batches,
+    select_tasks,
 )
-from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
+from mptrec_tf.training.run_context import ROW_MEMORY, RunContext
+
+_LABELS = (LABELS, WEIGHT, TASK_WEIGHTS)
 
 
 def encode_task(
@@ -26,15 +30,15 @@ def encode_task(
     context: RunContext,
 ) -> tuple[Rows, Rows]:
     """Encodes the training and the validation rows with the labels of some tasks."""
-    return tuple(
-        encode_rows(
-            model,
-            load_rows(data, split, tasks, context.memory_limit),
-            os.path.join(context.directory, split),
-            context.memory_limit,
-        )
-        for split in ("train", "validation")
-    )
+    left, encoded = context.row_memory, []
+    for split in ("train", "validation"):
+        rows = load_rows(data, split, tasks, left)
+        directory = os.path.join(context.directory, split)
+        limit = left - rows.held
+        encoded.append(encode_rows(model, rows, directory, limit, context.float16_on_disk))
+        del rows  # before others are loaded
+        left -= encoded[-1].held
+    return tuple(encoded)
 
 
 def select_task(encoded: tuple[Rows, Rows], tasks: Sequence[str], task: str) -> tuple[Rows, Rows]:
@@ -45,14 +49,15 @@ def select_task(encoded: tuple[Rows, Rows], tasks: Sequence[str], task: str) -> 
       tasks: Of which tasks.
       task: One of them.
     """
-    place = [*tasks].index(task)
-    return tuple(
-        change_task_columns(rows, lambda column: column[:, place : place + 1]) for rows in encoded
-    )
+    return tuple(select_tasks(rows, tasks, [task]) for rows in encoded)
 
 
 def encode_rows(
-    model: PromptedMPTRec, rows: Rows, directory: str, memory_limit: int = MEMORY_LIMIT
+    model: PromptedMPTRec,
+    rows: Rows,
+    directory: str,
+    memory_limit: int = ROW_MEMORY,
+    float16_on_disk: bool = False,
 ) -> Rows:
     """Encodes every row once.
 
@@ -60,39 +65,49 @@ def encode_rows(
       model: The model whose frozen backbone encodes.
       rows: Rows with packed features.
       directory: Directory for representations that do not fit in memory.
-      memory_limit: Bytes of representations that are held in memory.
+      memory_limit: Bytes that may be taken; while they are joined, representations take twice what
+        they hold.
+      float16_on_disk: Whether those that do not fit are rounded to 16 bits.
 
     Returns:
       The same rows, with the results of `PromptedMPTRec.encode_once` instead of features.
 
     Raises:
-      InputError: if they do not fit in memory, and `directory` cannot be written.
+      InputError: if they do not fit in memory, and `directory` cannot be written, or a number is
+        beyond 16 bits.
     """
     encoded = (_encode(model, batch) for batch in make_ordered_batches(rows))
-    if rows.count * model.backbone.layout.row_bytes <= memory_limit:
-        chunks = list(encoded)
-        return make_memory_rows({k: tf.concat([c[k] for c in chunks], 0) for k in chunks[0]})
-    return _write_to_disk(encoded, rows.count, directory)
+    if LOADING * rows.count * model.backbone.layout.row_bytes <= memory_limit:
+        return make_memory_rows(join_chunks(list(encoded)))
+    return _write_to_disk(encoded, rows.count, directory, float16_on_disk)
 
 
 def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:
-    labels = {name: batch[name] for name in (LABELS, WEIGHT, TASK_WEIGHTS) if name in batch}
+    labels = {name: batch[name] for name in _LABELS if name in batch}
     return {**model.encode_once(batch), **labels}
 
 
-def _write_to_disk(encoded, count: int, directory: str) -> Rows:
+def _write_to_disk(encoded, count: int, directory: str, float16: bool) -> Rows:
     """Writes rows to files of one chunk each, which every epoch reads in another order."""
-    files, types = [], {}
+    files, types, stored = [], {}, {}
     for number, chunk in enumerate(encoded):
         files.append(os.path.join(directory, f"{number:06d}"))
         for name, column in chunk.items():
-            _write(f"{files[-1]}.{name}", column)
             types[name] = tf.TensorSpec([None, *column.shape[1:]], column.dtype)
+            if float16 and name not in _LABELS and column.dtype == tf.float32:
+                column = _round(name, column)
+            stored[name] = column.dtype
+            _write(f"{files[-1]}.{name}", column)
 
     def read(file: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             name: tf.ensure_shape(
-                tf.io.parse_tensor(tf.io.read_file(tf.strings.join([file, ".", name])), t.dtype),
+                tf.cast(
+                    tf.io.parse_tensor(
+                        tf.io.read_file(tf.strings.join([file, ".", name])), stored[name]
+                    ),
+                    t.dtype,
+                ),
                 t.shape,
             )
             for name, t in types.items()
@@ -106,6 +121,16 @@ def _write_to_disk(encoded, count: int, directory: str) -> Rows:
         return chunks.rebatch(size)
 
     return Rows(count, windows)
+
+
+def _round(name: str, column: tf.Tensor) -> tf.Tensor:
+    rounded = tf.cast(column, tf.float16)
+    if not bool(tf.reduce_all(tf.math.is_finite(rounded))):
+        raise InputError(
+            f"the backbone's {name} have numbers beyond {tf.float16.max:g}, the largest of 16 bits;"
+            " leave --float16_on_disk out."
+        )
+    return rounded
 
 
 def _write(path: str, column: tf.Tensor) -> None:

@@ -62,7 +62,8 @@ def test_pretrain_shows_what_the_configurations_hold():
         without = {model: "none" for model in kinds if model not in holding}
         by_kind = {model: (holding | without)[model] for model in kinds}
         assert default(text) == defaults.join_kinds(by_kind), name
-    assert shown == texts.keys() - {"data", "tasks", "output_dir", "strategy", "version"}
+    own = {"data", "tasks", "output_dir", "strategy", "version", "memory_limit"}
+    assert shown == texts.keys() - own
     mptrec = kinds["mptrec"]
     for configuration in (mptrec.shape, mptrec.losses, TrainingConfig):
         for field in dataclasses.fields(configuration):

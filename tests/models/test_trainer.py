@@ -56,7 +56,9 @@ def test_nothing_is_due_after_an_epoch(backbone, tasks_of):
 @pytest.mark.parametrize(("l2_over", "fixed"), [("table", True), ("batch", False)])
 def test_whether_xla_knows_all_shapes(backbone, tasks_of, l2_over, fixed):
     model = backbone(l2_embedding_over=l2_over)
-    assert Trainer(model, tasks_of(model)).fixed_shapes == fixed
+    trainer = Trainer(model, tasks_of(model))
+    assert trainer.fixed_shapes == fixed
+    assert trainer.rows_alone != fixed
 
 
 def test_tasks_in_another_order_are_named(backbone, tasks_of):

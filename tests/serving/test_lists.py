@@ -37,7 +37,7 @@ from mptrec_tf.training.batches import load_rows, make_ordered_batches
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
 from mptrec_tf.training.representations import encode_rows
-from mptrec_tf.training.run_context import RunContext
+from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 from mptrec_tf.training.statistics import compute_statistics
 
 SPEC = DatasetSpec(
@@ -304,7 +304,7 @@ def test_the_model_card_says_how_lists_are_read(path):
     assert "4 finite numbers" in text
 
 
-@pytest.mark.parametrize("memory_limit", [1 << 30, 0])
+@pytest.mark.parametrize("memory_limit", [MEMORY_LIMIT, 0])
 def test_both_stages_train_on_rows_of_several_lengths(data, tmp_path, memory_limit):
     context = RunContext(str(tmp_path), show_progress=False, memory_limit=memory_limit)
     config = PretrainingConfig(

@@ -33,7 +33,7 @@ from mptrec_tf.serving.testing.local_server import LocalServer
 from mptrec_tf.training.batches import load_rows
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.pretraining import pretrain
-from mptrec_tf.training.run_context import RunContext
+from mptrec_tf.training.run_context import MEMORY_LIMIT, RunContext
 
 SPEC = DatasetSpec(
     name="jobs",
@@ -225,7 +225,7 @@ def test_the_names_of_the_spec_do_not_change_what_tensorflow_loads(path):
     assert tf.saved_model.experimental.read_fingerprint(path) == written
 
 
-@pytest.mark.parametrize("memory_limit", [0, 1 << 30])
+@pytest.mark.parametrize("memory_limit", [0, MEMORY_LIMIT])
 def test_weights_flow_from_the_file_into_losses_and_metrics(data, tmp_path, memory_limit):
     still = TrainingConfig(epochs=1, batch_size=120, learning_rate=0.0, calibrate=False)
     config = PretrainingConfig(

@@ -8,7 +8,13 @@ import tensorflow as tf
 from mptrec_tf.data.packed import LABELS, ROW
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.training.batches import load_rows, make_ordered_batches, make_training_batches
+from mptrec_tf.training.batches import (
+    load_both,
+    load_rows,
+    make_ordered_batches,
+    make_training_batches,
+    select_tasks,
+)
 
 DAMAGED = r"cannot read the train rows: .*/train-.*\.tfrecord is cut short or damaged; prepare the"
 
@@ -41,6 +47,41 @@ def test_streamed_rows_are_those_in_memory(data):
     for name, column in theirs.items():
         np.testing.assert_array_equal(column[their_order], mine[name][my_order])
         assert column.dtype == mine[name].dtype
+
+
+ROW_BYTES = 7 * 8 + 3 * 4 + 2 * 4  # ids, numbers, and the labels of two tasks
+
+
+def test_rows_are_held_if_they_fit_twice(data):
+    held = load_rows(data, "train", ("click", "like"), 2 * 1500 * ROW_BYTES)
+    assert held.columns is not None
+    assert held.held == 1500 * (ROW_BYTES + 4)  # and the number of the row
+    streamed = load_rows(data, "train", ("click", "like"), 2 * 1500 * ROW_BYTES - 1)
+    assert (streamed.columns, streamed.held) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "held"),
+    [
+        (2 * 1500 * ROW_BYTES, [True, True]),  # half is left, for fewer rows
+        (2 * 1500 * ROW_BYTES - 1, [False, True]),
+        (2 * 400 * ROW_BYTES - 1, [False, False]),
+    ],
+)
+def test_validation_rows_have_the_memory_that_training_rows_leave(data, limit, held):
+    both = load_both(data, ("click", "like"), limit)
+    assert [rows.columns is not None for rows in both] == held
+
+
+@pytest.mark.parametrize("memory_limit", [0, 1 << 30])
+def test_labels_of_some_tasks_are_those_that_are_loaded_alone(data, memory_limit):
+    every = load_rows(data, "test", data.spec.task_names, memory_limit)
+    some = select_tasks(every, data.spec.task_names, ("purchase", "like"))
+    alone = load_rows(data, "test", ("purchase", "like"), memory_limit)
+    mine, theirs = (all_of(make_ordered_batches(rows)) for rows in (some, alone))
+    assert mine.keys() == theirs.keys()
+    for name, column in theirs.items():
+        np.testing.assert_array_equal(column, mine[name])
 
 
 def test_rows_that_were_written_in_another_order_are_held_in_the_same(data, copy):

@@ -7,7 +7,12 @@ def test_defaults():
     context = RunContext("runs/one")
     assert context.logs == "runs/one/logs"
     assert (context.show_progress, context.fingerprint) == (True, "")
-    assert context.memory_limit == MEMORY_LIMIT == 4 * 1024**3
+    assert context.memory_limit == MEMORY_LIMIT == 4_000_000_000
+
+
+def test_rows_may_take_what_the_rest_leaves():
+    assert RunContext("r", memory_limit=3_000_000_000).row_memory == 1_800_000_000
+    assert RunContext("r", memory_limit=1_000_000_000).row_memory == 0
 
 
 def test_a_child_runs_in_a_folder_of_its_own_and_likewise():

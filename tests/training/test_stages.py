@@ -139,6 +139,36 @@ def test_representations_on_disk_are_those_in_memory(stored, data, tmp_path, mon
         np.testing.assert_allclose(actual, held.columns[name], rtol=1e-5, atol=1e-6)
 
 
+def test_representations_on_disk_may_be_of_16_bits(stored, data, tmp_path):
+    model = PromptedMPTRec(stored.model)
+    rows = load_rows(data, "train", ("share",))
+    ways = [encode_rows(model, rows, str(tmp_path / str(half)), 0, half) for half in (False, True)]
+    [whole], [halved] = (list(make_ordered_batches(way, 1500)) for way in ways)
+    assert {name: of.dtype for name, of in whole.items()} == {
+        name: of.dtype for name, of in halved.items()
+    }
+    exact = whole[REPRESENTATIONS].numpy()
+    np.testing.assert_array_equal(halved[REPRESENTATIONS], exact.astype(np.float16))
+    assert not np.array_equal(halved[REPRESENTATIONS], exact)
+    for name in whole.keys() - {REPRESENTATIONS}:
+        np.testing.assert_array_equal(halved[name], whole[name])
+    sizes = [
+        sum(file.stat().st_size for file in (tmp_path / str(half)).glob(f"*.{REPRESENTATIONS}"))
+        for half in (False, True)
+    ]
+    assert sizes[1] / sizes[0] == pytest.approx(0.5, rel=0.01)
+
+
+def test_numbers_beyond_16_bits_are_named(stored, data, tmp_path, monkeypatch):
+    model = PromptedMPTRec(stored.model)
+    large = {REPRESENTATIONS: tf.constant([[1.0, 65_520.0]]), LABELS: tf.constant([[1e6]])}
+    monkeypatch.setattr(representations, "_encode", lambda model, batch: large)
+    rows = load_rows(data, "train", ("share",))
+    encode_rows(model, rows, str(tmp_path), 0)
+    with pytest.raises(InputError, match=r"representations have numbers beyond 65504, .* leave"):
+        encode_rows(model, rows, str(tmp_path), 0, float16_on_disk=True)
+
+
 def test_a_directory_that_cannot_be_written_is_named(stored, data, tmp_path):
     (tmp_path / "file").write_text("mine")
     rows = load_rows(data, "train", ("share",))
