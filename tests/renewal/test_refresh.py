@@ -178,7 +178,8 @@ def test_a_renewal_that_goes_on_encodes_what_it_encoded_before(tmp_path, monkeyp
     )
     monkeypatch.setattr(renewal, "_learn", lambda plan, name, *of: learnt.append((name, of[-1])))
     plan = SimpleNamespace(heads={"share": None, "seconds": None})
-    renewal._learn_all(plan, None, SimpleNamespace(model=None), str(tmp_path / "tasks"), None)
+    backbone = SimpleNamespace(model=None)
+    renewal._learn_all(plan, None, backbone, str(tmp_path / "tasks"), None, memory_limit=0)
     assert encoded == [["share", "seconds"]]
     assert learnt == [("seconds", (["share", "seconds"], 1))]
 

@@ -72,9 +72,9 @@ class Cluster:
             process.wait(SECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # processes that wait for work take a twentieth of a core each
 def start_cluster(tmp_path_factory):
-    """Starts a cluster with a number of workers, which is stopped when the session ends."""
+    """Starts a cluster with a number of workers, which is stopped after the module's tests."""
     pytest.importorskip("distributed", reason="the extra `dask` is not installed")
     clusters = []
 
@@ -87,7 +87,7 @@ def start_cluster(tmp_path_factory):
         cluster.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(start_cluster):
     """A cluster with two workers."""
     return start_cluster(2)
