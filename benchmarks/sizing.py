@@ -10,13 +10,15 @@ ids, width d, F ids in a row, B rows of a worker's step and P other weights, 4 b
     table          4 V d
     state          3 x table: Adam keeps two means of each weight
     Adam's pass    8 x table: read and write both means and the table, and read both means again;
-                   in every step, but with parameter servers, which change the rows that were read
+                   in every step, with --l2_embedding_over=table. With "batch" only rows that were
+                   read are changed, and XLA compiles no step: 8/9 of the rows in a second
     network        sent and received by one worker in a step
       multi_worker      2 (2 x 4 P + 4 P + W (4 F B d + 8 F B)): gradients of dense weights by ring,
                         the rows' gradients of all W workers; at most, as no id comes twice
       parameter_server  2 x 4 P + 3 (4 F B d + 8 F B): weights and gradients of P; rows down, their
                         gradients up, and ids with both
-    step           B / (rows a second) + pass / (memory bandwidth), or the network's time if longer
+    step           B / (rows a second) + pass / (memory bandwidth), or the network's time if longer;
+                   one process takes "table" where that is quicker, several always take "batch"
     hours          epochs x rows / (W B) x step / 3600
     coordinator    4 x table: the first values, the best epoch's, the model that is written, and
                    room for one that is saved
@@ -30,6 +32,8 @@ from absl import app, flags
 
 # README.md, Speed: two cores, one process, stage 1.
 ROWS_A_SECOND = 52_000
+# `mptrec_tf.training.loop.compile_model`: with XLA, an eighth more.
+WITHOUT_XLA = 8 / 9
 _WIDTH = flags.DEFINE_integer("width", 16, "Width of an embedding, d.", lower_bound=1)
 _FEATURES = flags.DEFINE_integer("features", 30, "Ids of a row, F.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 8192, "Rows of a worker's step, B.", lower_bound=1)
@@ -98,11 +102,17 @@ class Training:
             return 0
         return 2 * (12 * self.dense + workers * self.rows_of_step)
 
+    def over(self, strategy: str, machine: Machine) -> str:
+        """The quicker `--l2_embedding_over` of those that the strategy has."""
+        table = self.batch / machine.rows + 8 * self.table / machine.bandwidth
+        quicker = table < self.batch / (machine.rows * WITHOUT_XLA)
+        return "table" if quicker and strategy == "one process" else "batch"
+
     def step(self, strategy: str, workers: int, machine: Machine) -> float:
         """Seconds of a step."""
-        own = self.batch / machine.rows
-        if strategy != "parameter_server":
-            own += 8 * self.table / machine.bandwidth
+        if self.over(strategy, machine) == "table":
+            return self.batch / machine.rows + 8 * self.table / machine.bandwidth
+        own = self.batch / (machine.rows * WITHOUT_XLA)
         return max(own, self.network(strategy, workers) / machine.network)
 
     def hours(self, strategy: str, workers: int, machine: Machine) -> float:
@@ -129,13 +139,11 @@ class Plan:
 
     def limits(self, machine: Machine) -> str:
         """What breaks first when the training grows."""
-        of, pass_ = self.training, 8 * self.training.table / machine.bandwidth
+        of = self.training
         if self.strategy == "parameter_server":
             if self.coordinator > machine.memory:
                 return "the coordinator's memory: one large machine, or fewer or hashed ids"
             return "the servers' memory: more servers"
-        if pass_ > of.batch / machine.rows:
-            return "Adam's pass over the table: parameter_server"
         if of.state > machine.memory / 4:
             return "memory of a machine: parameter_server"
         return "hours: more workers" if self.strategy == "multi_worker" else "hours: multi_worker"
@@ -186,13 +194,11 @@ def main(_: Sequence[str]) -> None:
     """Prints the table, in Markdown."""
     machine = Machine(_MEMORY.value * 1e9, _GBIT.value * 1e9 / 8, _BANDWIDTH.value * 1e9)
     print("| rows | ids | table | state | by | workers | servers | network of a step | ", end="")
-    print("Adam's pass | hours | breaks first: switch to |\n|" + "---|" * 11)
+    print("l2_embedding_over | hours | breaks first: switch to |\n|" + "---|" * 11)
     for rows, ids in SIZES:
         fields = (_WIDTH.value, _FEATURES.value, _BATCH.value, _DENSE.value, _EPOCHS.value)
         training = Training(rows, ids, *fields)
         plan = make_plan(training, machine, _HOURS.value)
-        lazy = plan.strategy == "parameter_server"
-        pass_ = "-" if lazy else f"{8 * training.table / machine.bandwidth:.2g} s"
         cells = (
             f"{rows:.0e}".replace("e+0", "e"),
             f"{ids:.0e}".replace("e+0", "e"),
@@ -202,7 +208,7 @@ def main(_: Sequence[str]) -> None:
             plan.workers,
             plan.servers or "-",
             format_bytes(training.network(plan.strategy, plan.workers)),
-            pass_,
+            training.over(plan.strategy, machine),
             f"{plan.hours:.2g}",
             plan.limits(machine),
         )

@@ -5,6 +5,7 @@ import tensorflow as tf
 from mptrec_tf.keras import keras
 from mptrec_tf.layers.choices import L2_OVER
 from mptrec_tf.layers.partitions import look_up
+from mptrec_tf.layers.replicas import gather_over_replicas
 
 
 @keras.utils.register_keras_serializable("mptrec_tf")
@@ -52,7 +53,8 @@ class PackedEmbedding(keras.layers.Layer):
         if self.l2 and self.trainable:
             read = self.table
             if self.l2_over == "batch":
-                read = look_up(self.table, tf.unique(tf.reshape(ids, [-1])).y)
+                of_batch = gather_over_replicas(tf.reshape(ids, [-1]))
+                read = look_up(self.table, tf.unique(of_batch).y)
             self.add_loss(self.l2 * tf.nn.l2_loss(read))
         elif self.trainable and self.l2_over == "table":
             # With an L2 term the gradient is dense. Without one, a product makes it dense: XLA is

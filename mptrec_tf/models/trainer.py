@@ -17,10 +17,10 @@ from mptrec_tf.data.features.registry import has_fixed_shapes
 from mptrec_tf.data.packed import LABELS, TASK_WEIGHTS, WEIGHT
 from mptrec_tf.data.tasks.base import Task
 from mptrec_tf.keras import keras
+from mptrec_tf.layers.replicas import count_replicas, sum_over_replicas
 from mptrec_tf.models.loss_balance import make_balance
 from mptrec_tf.models.loss_weights import EQUAL
 from mptrec_tf.models.multitask import Logits, MultiTaskModel
-from mptrec_tf.models.replicas import count_replicas, sum_over_replicas
 from mptrec_tf.models.shapes import PlainLosses
 from mptrec_tf.models.task_outputs import (
     conditional_predictions,

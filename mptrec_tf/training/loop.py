@@ -86,11 +86,13 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps: int) -> Non
     stage 1 and a fifth more in stage 2 (`benchmarks/throughput.py`).
     """
     make_optimizer = LazyAdam if model.rows_alone else keras.optimizers.Adam
+    # Of one call, what replicas gather has one shape; how many rows a batch reads differs.
+    gathers = model.rows_alone and tf.distribute.get_strategy().num_replicas_in_sync > 1
     model.compile(
         optimizer=make_optimizer(
             _make_learning_rate(config, steps * model.updates_per_step, model.updates_per_step)
         ),
-        steps_per_execution=min(STEPS_PER_EXECUTION, steps),
+        steps_per_execution=1 if gathers else min(STEPS_PER_EXECUTION, steps),
         # XLA cannot compile sums over replicas for processors.
         jit_compile=model.fixed_shapes and not tf.distribute.has_strategy(),
     )

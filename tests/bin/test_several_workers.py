@@ -32,10 +32,10 @@ def data(run_program, tmp_path_factory):
     return directory
 
 
-def start(data, output, index, addresses):
+def start(data, output, index, addresses, flags=()):
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-    command = [sys.executable, "-m", "mptrec_tf.bin.pretrain", f"--data={data}", *FLAGS]
+    command = [sys.executable, "-m", "mptrec_tf.bin.pretrain", f"--data={data}", *FLAGS, *flags]
     return subprocess.Popen(
         [*command, "--strategy=multi_worker", f"--output_dir={output}"],
         env=os.environ | {"TF_CONFIG": config, "COLUMNS": "200"},
@@ -45,9 +45,9 @@ def start(data, output, index, addresses):
     )
 
 
-def start_two(data, output):
+def start_two(data, output, *flags):
     addresses = [f"127.0.0.1:{find_free_port()}" for _ in range(2)]
-    return [start(data, output, index, addresses) for index in range(2)]
+    return [start(data, output, index, addresses, flags) for index in range(2)]
 
 
 def end(process, status=0):
@@ -69,14 +69,25 @@ def together(data, tmp_path_factory):
     return output, [end(process) for process in start_two(data, output)]
 
 
+def check_same_training(output, of_one):
+    # 19 steps an epoch, 57 in all.
+    np.testing.assert_allclose(read_losses(output), read_losses(of_one), atol=1e-4)
+    expected = load_backbone(of_one).model.named_weights()
+    for name, weight in load_backbone(output).model.named_weights().items():
+        np.testing.assert_allclose(weight, expected[name], atol=2e-3, err_msg=name)
+
+
 def test_two_workers_train_what_one_process_does(data, together, run_program, tmp_path):
     run_program("pretrain", f"--data={data}", *FLAGS, f"--output_dir={tmp_path}/one")
-    output, _ = together
-    # 19 steps an epoch, 57 in all.
-    np.testing.assert_allclose(read_losses(output), read_losses(f"{tmp_path}/one"), atol=1e-4)
-    of_one = load_backbone(f"{tmp_path}/one").model.named_weights()
-    for name, weight in load_backbone(output).model.named_weights().items():
-        np.testing.assert_allclose(weight, of_one[name], atol=2e-3, err_msg=name)
+    check_same_training(together[0], f"{tmp_path}/one")
+
+
+def test_so_they_do_where_steps_change_only_the_rows_of_their_batch(data, run_program, tmp_path):
+    flags = ("--l2_embedding_over=batch",)
+    for process in start_two(data, f"{tmp_path}/two", *flags):
+        end(process)
+    run_program("pretrain", f"--data={data}", *FLAGS, *flags, f"--output_dir={tmp_path}/one")
+    check_same_training(f"{tmp_path}/two", f"{tmp_path}/one")
 
 
 def test_the_chief_alone_writes_and_shows_progress(together):

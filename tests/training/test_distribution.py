@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mptrec_tf.data.prepared import PreparedData
 from mptrec_tf.errors import InputError
-from mptrec_tf.models.replicas import count_replicas, sum_over_replicas
+from mptrec_tf.layers.replicas import count_replicas, sum_over_replicas
 from mptrec_tf.models.trainer import mean_over_batch
 from mptrec_tf.training.configurations import PretrainingConfig, TrainingConfig
 from mptrec_tf.training.distribution import (

@@ -15,3 +15,10 @@ def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
     if count_replicas() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def gather_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """Returns the values [N, ...] of all replicas, one after the other."""
+    if count_replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
