@@ -17,9 +17,11 @@ from mptrec_tf.data.training_data import TrainingData, detect_compression
 from mptrec_tf.errors import InputError
 from mptrec_tf.training.run_context import ROW_MEMORY
 
-WINDOW_BATCHES = 256  # batches that are shuffled together if rows are streamed
+WINDOW_BATCHES = 256  # batches that are shuffled together if rows are streamed,
+LEAST_WINDOW = 65_536  # or fewer, but so many rows, if they took too much memory
 PREDICTION_BATCH = 4096
 LOADING = 2  # times the memory that rows hold, while they are joined and sorted
+WINDOWS = 3  # windows in memory: one whose batches are in work, the next one's parts, and it
 _READ_ROWS = 65_536
 _KEY = "key"
 
@@ -37,6 +39,7 @@ class Rows:
         streamed; rows in memory are one window.
       columns: The columns [count, ...] in memory, or None if rows are streamed.
       held: Bytes of these columns.
+      most: If rows are streamed, how many of them a window may have.
       files: Files that hold the rows, if they come from files.
       read_files: Function from some of these and a number of rows to a dataset of their windows in
         the stored order, for workers that read some files each.
@@ -46,12 +49,22 @@ class Rows:
     windows: Callable[[tf.Tensor | None, int], tf.data.Dataset]
     columns: Columns | None = None
     held: int = 0
+    most: int = LEAST_WINDOW
     files: Sequence[str] = ()
     read_files: Callable[[tf.Tensor, int], tf.data.Dataset] | None = None
 
     def steps(self, batch_size: int) -> int:
         """Returns the number of batches in one pass."""
         return -(-self.count // batch_size)
+
+    def window(self, batch_size: int) -> int:
+        """Returns how many rows are shuffled together if rows are streamed."""
+        return max(batch_size, min(WINDOW_BATCHES * batch_size, self.most))
+
+
+def count_window_rows(row_bytes: int, memory_limit: int) -> int:
+    """Returns how many rows a window may have, so that windows take no more bytes than these."""
+    return max(LEAST_WINDOW, memory_limit // (WINDOWS * row_bytes))
 
 
 def make_memory_rows(columns: Columns) -> Rows:
@@ -79,6 +92,7 @@ def change_task_columns(rows: Rows, change: Callable[[tf.Tensor], tf.Tensor]) ->
         lambda seed, size: rows.windows(seed, size).map(apply),
         rows.columns and apply(rows.columns),
         rows.held,
+        rows.most,
     )
 
 
@@ -164,7 +178,8 @@ def load_rows(
             "files are missing or cut short: prepare the data again."
         )
     if streamed:
-        return Rows(count, windows, files=files, read_files=read)
+        most = count_window_rows(row_bytes, memory_limit)
+        return Rows(count, windows, most=most, files=files, read_files=read)
     columns = join_chunks(chunks)
     # The order in which engines write rows changes from run to run. Sorting by the rows themselves
     # makes training repeatable.
@@ -209,7 +224,7 @@ def make_training_batches(
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        windows = rows.windows(epoch_seed, WINDOW_BATCHES * batch_size).enumerate()
+        windows = rows.windows(epoch_seed, rows.window(batch_size)).enumerate()
         return windows.flat_map(
             # Windows and epochs are counted in different halves of the number, so seeds are unique.
             lambda number, window: _shuffle(
@@ -232,7 +247,7 @@ def make_file_batches(
       batch_size: Rows of a batch; the last may have fewer.
       seed: [2] int64, the second below 2**40. Another one for other files or another epoch.
     """
-    windows = rows.read_files(files, WINDOW_BATCHES * batch_size).enumerate()
+    windows = rows.read_files(files, rows.window(batch_size)).enumerate()
     batches = windows.flat_map(
         lambda number, window: _shuffle(
             window, batch_size, tf.stack([seed[0], seed[1] + number * 2**40])

@@ -1,5 +1,6 @@
 """Representations of rows by a frozen backbone: computed once, read by all epochs of new tasks."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from mptrec_tf.models.prompted import PromptedMPTRec
 from mptrec_tf.training.batches import (
     LOADING,
     Rows,
+    count_window_rows,
     join_chunks,
     load_rows,
     make_memory_rows,
@@ -77,9 +79,13 @@ def encode_rows(
         beyond 16 bits.
     """
     encoded = (_encode(model, batch) for batch in make_ordered_batches(rows))
-    if LOADING * rows.count * model.backbone.layout.row_bytes <= memory_limit:
+    row_bytes = model.backbone.layout.row_bytes
+    if LOADING * rows.count * row_bytes <= memory_limit:
         return make_memory_rows(join_chunks(list(encoded)))
-    return _write_to_disk(encoded, rows.count, directory, float16_on_disk)
+    most = count_window_rows(row_bytes, memory_limit)
+    return dataclasses.replace(
+        _write_to_disk(encoded, rows.count, directory, float16_on_disk), most=most
+    )
 
 
 def _encode(model: PromptedMPTRec, batch) -> dict[str, tf.Tensor]:

@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import mptrec_tf  # noqa: F401  selects Keras 2
 from mptrec_tf.training import batches
 from mptrec_tf.training.batches import (
     Rows,
+    change_task_columns,
+    count_window_rows,
     make_memory_rows,
     make_ordered_batches,
     make_training_batches,
@@ -71,6 +74,29 @@ def test_streamed_rows_are_shuffled_within_windows(monkeypatch):
     window = np.sort(values[:8].reshape(2, 4) // 40, axis=None)
     assert len(set(window)) == 2  # two chunks of four rows, mixed
     assert not np.array_equal(values[:8], np.sort(values[:8]))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "memory", "rows"),
+    [
+        (256, 0, 65_536),  # 256 batches, whatever memory there is
+        (4096, 1 << 40, 256 * 4096),
+        (4096, 300_000_000, 100_000),  # three windows of 1,000 bytes a row
+        (4096, 0, 65_536),
+        (100_000, 0, 100_000),  # never less than a batch
+    ],
+)
+def test_windows_of_streamed_rows_are_as_large_as_memory_allows(batch_size, memory, rows):
+    most = count_window_rows(1000, memory)
+    asked = []
+
+    def windows(seed, size):
+        asked.append(size)
+        return streamed().windows(seed, 4)
+
+    limited = change_task_columns(Rows(10, windows, most=most), lambda labels: labels)
+    next(iter(make_training_batches(limited, batch_size, seed=1, epochs=1)))
+    assert set(asked) == {rows}
 
 
 def test_rows_know_their_number():
